@@ -1,0 +1,145 @@
+r"""The importance-weighted bound of any Pyro model and guide, one weight for each row and particle.
+
+For a row n and its K draws z_k from the guide
+
+    log w_nk = log p(row n, z_k) - log q(z_k | row n)         bound_n = logsumexp_k(log w_nk) - log K <= log p(row n)
+
+(Burda, Grosse and Salakhutdinov, arXiv 1509.00519). The logsumexp is over one row's own particles, never over a batch's: so every
+site must stand inside *one* plate over rows, unscaled. Pyro's own ``RenyiELBO`` accepts models that break this and then returns a
+number that is no bound; here they are refused, and the site is named.
+
+Three estimators of the gradient, all of the same bound:
+
+- ``iwae``: plain reparameterisation. The guide's signal-to-noise falls as 1 / sqrt(K) (Rainforth et al., arXiv 1802.04537).
+- ``stl``: sticking the landing (Roeder, Wu and Duvenaud, arXiv 1703.09194): the guide's score term is dropped; biased for K > 1.
+- ``dreg``: doubly reparameterised (Tucker et al., arXiv 1810.04152): on the path through the guide's draws the normalised weight is
+  squared, the score term is dropped; unbiased, and the signal-to-noise does not fall with K.
+
+Both change only what reaches the guide; the model's parameters, the path through values drawn from the model itself included, keep
+the plain normalised weights. They are made of one backward pass: a hook rescales the gradient that arrives at each draw, and
+adding w_k log q(stop(z_k)) to the loss cancels the score.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pyro
+import torch
+from pyro import poutine
+from torch import Tensor, nn
+
+from pyro_mnar.infer.structure import check_independent, check_sites, is_from_model, row_log_prob
+
+ESTIMATORS = ("iwae", "stl", "dreg")
+
+
+class IWELBO(nn.Module):
+    """The importance-weighted bound of a module that has ``model`` and ``guide`` methods of the same arguments.
+
+    Conventions: one plate over rows at ``dim=-1`` holds every sample site and factor, unscaled and not subsampled (mini-batches are
+    made outside); other dimensions belong to events. An unobserved site is reparameterised. A site that the guide leaves out, or
+    draws with ``infer={"prior": True}``, is proposed from the model's own law and adds nothing to the weight.
+
+    Args:
+        module: holds the model and the guide, so that their parameters are this module's too.
+        particles: K.
+        estimator: of the gradient: ``iwae``, ``stl`` or ``dreg``.
+
+    Raises:
+        ValueError: for K < 1 or an unknown estimator, and when called on a model that breaks the conventions.
+
+    Example:
+        >>> from pyro_mnar.models import MNAR, GaussianDecoder, GaussianEncoder
+        >>> bound = IWELBO(MNAR(GaussianDecoder(2, 5), GaussianEncoder(5, 2)), particles=10)
+        >>> x, mask = torch.zeros(7, 5), torch.ones(7, 5, dtype=torch.bool)
+        >>> bound(x, mask).shape, bound.log_weights(x, mask).shape, bound.loss(x, mask).shape
+        (torch.Size([7]), torch.Size([10, 7]), torch.Size([]))
+    """
+
+    def __init__(self, module: nn.Module, particles: int = 20, estimator: str = "dreg") -> None:
+        super().__init__()
+        if particles < 1:
+            raise ValueError(f"particles: got {particles}, expected at least 1")
+        if estimator not in ESTIMATORS:
+            raise ValueError(f"estimator: got {estimator!r}, expected one of {', '.join(ESTIMATORS)}")
+        self.module, self.particles, self.estimator = module, particles, estimator
+
+    def traces(self, *args: Any, **kwargs: Any) -> tuple[poutine.Trace, poutine.Trace]:
+        """Return the traces of the model and the guide with K particles at ``dim=-2``."""
+        particles = pyro.plate("particles", self.particles, dim=-2)
+        with particles:
+            guide = poutine.trace(self.module.guide).get_trace(*args, **kwargs)
+        # The model reads its draws through views, so that a hook on a view scales what the model sends back and nothing else.
+        views = {name: site["value"].view_as(site["value"]) for name, site in drawn(guide)}
+        given = {n: s["value"] for n, s in guide.nodes.items() if s["type"] == "sample" and not _is_plate(s)}
+        return self.model_trace(given | views, self.particles, *args, **kwargs), guide
+
+    def log_weights(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Return log w, (K, N), of the rows in the arguments of model and guide."""
+        model, guide = self.traces(*args, **kwargs)
+        return self._terms(model, guide)[0]
+
+    def weights_of(self, model: poutine.Trace, guide: poutine.Trace) -> Tensor:
+        """Return log w, (K, N), of traces made by :meth:`traces`."""
+        return self._terms(model, guide)[0]
+
+    def model_trace(self, values: dict[str, Tensor], particles: int, *args: Any, **kwargs: Any) -> poutine.Trace:
+        """Return the model's trace at given ``values`` of its latent sites, each (particles, N, ...)."""
+        given = poutine.Trace()
+        for name, value in values.items():
+            given.add_node(name, type="sample", name=name, value=value, is_observed=False, infer={})
+        with pyro.plate("particles", particles, dim=-2):
+            return poutine.trace(poutine.replay(self.module.model, trace=given)).get_trace(*args, **kwargs)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Return the bound of each row, (N,), in nats."""
+        return self.log_weights(*args, **kwargs).logsumexp(0) - math.log(self.particles)
+
+    def loss(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Return the negative mean bound, a scalar whose backward pass is the chosen estimator's."""
+        model, guide = self.traces(*args, **kwargs)
+        log_w, score = self._terms(model, guide)
+        bound = log_w.logsumexp(0) - math.log(self.particles)
+        if self.estimator == "iwae":
+            return -bound.mean()
+        weights = log_w.detach().softmax(0)
+        views = [model.nodes[name]["value"] for name, _ in drawn(guide)]
+        check_independent([site["value"] for _, site in drawn(guide)], [name for name, _ in drawn(guide)])
+        for view in views:
+            if view.requires_grad and self.estimator == "dreg":
+                view.register_hook(lambda grad: grad * weights.reshape(*weights.shape, *[1] * (grad.dim() - 2)))
+        # Its value is zero; its gradient takes the guide's score out of the bound's.
+        cancel = (weights * (score - score.detach())).sum(0)
+        return -(bound + cancel).mean()
+
+    def _terms(self, model: poutine.Trace, guide: poutine.Trace) -> tuple[Tensor, Tensor]:
+        """Return log w (K, N) and, at stopped draws, log q (K, N)."""
+        n_rows = check_sites(model, guide)
+        shape = (self.particles, n_rows)
+        log_w: Tensor | float = 0.0
+        score = torch.zeros(shape)
+        names = {name for name, _ in drawn(guide)}
+        for name, site in model.nodes.items():
+            if site["type"] == "sample" and not _is_plate(site) and (site["is_observed"] or name in names):
+                log_w = log_w + row_log_prob(site, site["value"])
+        for name, site in drawn(guide):
+            log_w = log_w - row_log_prob(site, model.nodes[name]["value"])
+            if self.estimator != "iwae" and torch.is_grad_enabled():
+                score = score + row_log_prob(site, site["value"].detach())
+        assert isinstance(log_w, Tensor)
+        return log_w.expand(shape), score
+
+
+def drawn(guide: poutine.Trace) -> list[tuple[str, dict[str, Any]]]:
+    """Return the guide's own latent sites, those that count in the weight."""
+    return [
+        (name, site)
+        for name, site in guide.nodes.items()
+        if site["type"] == "sample" and not site["is_observed"] and not _is_plate(site) and not is_from_model(site)
+    ]
+
+
+def _is_plate(site: dict[str, Any]) -> bool:
+    return type(site["fn"]).__name__ == "_Subsample"

@@ -1,0 +1,83 @@
+"""What a model and guide must look like for each row to have a weight of its own; anything else is refused by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from pyro import poutine
+from torch import Tensor
+
+
+def is_from_model(site: dict[str, Any]) -> bool:
+    """Return whether a guide's site is drawn from the model's own law, so that it adds nothing to the weight."""
+    return bool(site["infer"].get("prior", False))
+
+
+def check_sites(model: poutine.Trace, guide: poutine.Trace) -> int:
+    """Return the number of rows N of traces made with a plate of particles at ``dim=-2``.
+
+    Raises:
+        ValueError: naming the site that stands outside the plate over rows, is scaled, is in a further plate, is unobserved and
+            not reparameterised, or is drawn by the guide and unknown to the model.
+    """
+    rows: dict[str, int] = {}
+    for where, trace in (("guide", guide), ("model", model)):
+        for name, site in trace.nodes.items():
+            if site["type"] != "sample" or type(site["fn"]).__name__ == "_Subsample":
+                continue
+            frames = [frame for frame in site["cond_indep_stack"] if frame.vectorized and frame.name != "particles"]
+            if [frame.dim for frame in frames] != [-1] or len(frames) != len(site["cond_indep_stack"]) - 1:
+                found = ", ".join(f"{frame.name!r} at dim={frame.dim}" for frame in frames) or "no plate"
+                raise ValueError(
+                    f"site {name!r} of the {where}: got {found}, expected exactly one plate over rows at dim=-1; a site outside it "
+                    "would make the weights of different rows one (declare other dimensions with .to_event)"
+                )
+            if site["scale"] is not None and not _is_one(site["scale"]):
+                raise ValueError(
+                    f"site {name!r} of the {where}: got a scale, expected none; a scale inside the logarithm is no bound "
+                    "(subsample rows outside, with mini-batches)"
+                )
+            if not site["is_observed"] and not site["fn"].has_rsample:
+                raise ValueError(
+                    f"site {name!r} of the {where}: {type(site['fn']).__name__} is not reparameterised, expected a distribution "
+                    "with rsample; its gradient would be silently zero"
+                )
+            rows[frames[0].name] = frames[0].size
+            if where == "guide" and not site["is_observed"] and name not in model.nodes:
+                raise ValueError(f"site {name!r} of the guide: expected a site of that name in the model")
+    if not rows:
+        raise ValueError("model: got no sample site, expected at least one inside a plate over rows")
+    if len(set(rows.values())) > 1:
+        raise ValueError(f"plates: got sizes {rows}, expected the same number of rows in all")
+    return next(iter(rows.values()))
+
+
+def check_independent(values: list[Tensor], names: list[str]) -> None:
+    """Refuse guides whose later draws depend on earlier ones: there, dropping the score would bias the gradient.
+
+    Raises:
+        ValueError: naming the two sites.
+    """
+    for i, later in enumerate(values):
+        for j, earlier in enumerate(values[:i]):
+            if later.requires_grad and earlier.requires_grad:
+                (path,) = torch.autograd.grad(later.sum(), earlier, retain_graph=True, allow_unused=True)
+                if path is not None:
+                    raise ValueError(
+                        f"estimator: site {names[i]!r} of the guide depends on {names[j]!r}; expected independent sites for stl "
+                        "and dreg (use estimator='iwae')"
+                    )
+
+
+def row_log_prob(site: dict[str, Any], value: Tensor) -> Tensor:
+    """Return the site's log probability of ``value``, one for each particle and row, (K, N) or broadcasting to it."""
+    log_prob = site["fn"].log_prob(value, *site["args"], **site["kwargs"])
+    mask = site["mask"]
+    if mask is None or mask is True:
+        return log_prob
+    return torch.zeros_like(log_prob) if mask is False else torch.where(mask, log_prob, 0.0)
+
+
+def _is_one(scale: Any) -> bool:
+    return bool((scale == 1).all()) if isinstance(scale, Tensor) else scale == 1

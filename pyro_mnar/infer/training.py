@@ -1,0 +1,194 @@
+"""Fit a bound to a table: mini-batches, two learning rates, a held-out bound, best weights kept."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from pyro_mnar.infer.bound import IWELBO
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One look during training: the step, the mean training bound since the last look, the held-out bound (nats a row)."""
+
+    step: int
+    train: float
+    held_out: float | None
+
+
+@dataclass
+class History:
+    """What :func:`fit` saw.
+
+    ``evaluations`` in order; ``best_step`` whose weights were kept; ``stopped`` says why it ended: ``steps``, ``patience`` or
+    ``interrupted``.
+    """
+
+    evaluations: list[Evaluation] = field(default_factory=list)
+    best_step: int = 0
+    stopped: str = "steps"
+
+
+def parameter_groups(module: nn.Module, lr: float, mechanism_lr: float, weight_decay: float) -> list[dict]:
+    """Split a module's parameters: weight matrices (decayed), other parameters, and the mechanism's, faster and not decayed.
+
+    The mechanism is the attribute ``mechanism`` where there is one. Its few parameters sit behind flat likelihoods and want a
+    learning rate some tens of times the networks'.
+    """
+    mechanism = getattr(module, "mechanism", None)
+    own = {id(p) for p in mechanism.parameters()} if isinstance(mechanism, nn.Module) else set()
+    rest = [p for p in module.parameters() if id(p) not in own]
+    groups = [
+        {"params": [p for p in rest if p.dim() > 1], "lr": lr, "weight_decay": weight_decay},
+        {"params": [p for p in rest if p.dim() <= 1], "lr": lr, "weight_decay": 0.0},
+    ]
+    if own and isinstance(mechanism, nn.Module):
+        groups.append({"params": list(mechanism.parameters()), "lr": mechanism_lr, "weight_decay": 0.0})
+    return groups
+
+
+def fit(
+    bound: IWELBO,
+    x: Tensor,
+    mask: Tensor,
+    *,
+    steps: int = 2000,
+    batch_size: int = 128,
+    lr: float = 2e-3,
+    mechanism_lr: float = 5e-2,
+    weight_decay: float = 0.1,
+    held_out: float = 0.0,
+    patience: int | None = None,
+    every: int = 100,
+    callback: Callable[[Evaluation], None] | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> History:
+    """Maximise ``bound`` over its module's parameters, in place.
+
+    AdamW with a learning rate that rises over the first 5 % of the steps and falls to zero as a cosine. Global random state is as
+    before on return; the same seed gives the same weights.
+
+    Args:
+        bound: of a module with ``model(x, mask)`` and ``guide(x, mask)``.
+        x: (N, D) float, finite; the holes may hold any number.
+        mask: (N, D) bool, True = observed.
+        steps: updates.
+        batch_size: rows an update; all of them where there are fewer.
+        lr, mechanism_lr, weight_decay: see :func:`parameter_groups`.
+        held_out: share of the rows, from 0 to below 1, that are kept out of training to choose the best weights.
+        patience: evaluations without a better held-out bound after which to stop; None to use all steps.
+        every: updates between evaluations.
+        callback: called with each :class:`Evaluation`, for loggers and live plots.
+        seed: of batches, particles and the choice of held-out rows.
+        progress: a bar on standard error; none where that is not a terminal.
+
+    Raises:
+        ValueError: for arguments out of range or shapes that differ; ``patience`` without held-out rows.
+        FloatingPointError: when the loss is no longer finite; the weights are then the best so far.
+
+    Example:
+        >>> from pyro_mnar.models import MNAR, GaussianDecoder, GaussianEncoder
+        >>> bound = IWELBO(MNAR(GaussianDecoder(1, 2), GaussianEncoder(2, 1)), particles=5)
+        >>> history = fit(bound, torch.randn(50, 2), torch.ones(50, 2, dtype=torch.bool), steps=10, every=5)
+        >>> [e.step for e in history.evaluations]
+        [5, 10]
+    """
+    if x.shape != mask.shape or x.dim() != 2 or mask.dtype != torch.bool:
+        raise ValueError(f"mask: got {tuple(mask.shape)} {mask.dtype}, expected bool of the shape of x {tuple(x.shape)}")
+    for name, value, least in (("steps", steps, 1), ("batch_size", batch_size, 1), ("every", every, 1)):
+        if value < least:
+            raise ValueError(f"{name}: got {value}, expected at least {least}")
+    if not 0 <= held_out < 1:
+        raise ValueError(f"held_out: got {held_out}, expected a share from 0 to below 1")
+    n_out = round(held_out * len(x))
+    if patience is not None and n_out == 0:
+        raise ValueError("patience: needs held-out rows, expected held_out > 0 and enough rows")
+    with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
+        torch.manual_seed(seed)
+        order = torch.randperm(len(x), device=x.device)
+        train, test = order[n_out:], order[:n_out]
+        return _Loop(bound, x, mask, train, test, steps, patience, every, callback, progress).run(
+            parameter_groups(bound.module, lr, mechanism_lr, weight_decay), min(batch_size, len(train))
+        )
+
+
+@dataclass
+class _Loop:
+    bound: IWELBO
+    x: Tensor
+    mask: Tensor
+    train: Tensor
+    test: Tensor
+    steps: int
+    patience: int | None
+    every: int
+    callback: Callable[[Evaluation], None] | None
+    progress: bool
+
+    def run(self, groups: list[dict], batch_size: int) -> History:
+        optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.99))
+        warm = max(1, self.steps // 20)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimiser,
+            lambda i: min(1.0, (i + 1) / warm) * 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * i / self.steps)))),
+        )
+        history, best, best_bound, losses = History(), None, -torch.inf, []
+        batches = self._batches(batch_size)
+        bar = tqdm(range(1, self.steps + 1), "training", disable=None if self.progress else True, leave=False)
+        try:
+            for step in bar:
+                rows = next(batches)
+                optimiser.zero_grad()
+                loss = self.bound.loss(self.x[rows], self.mask[rows])
+                if not bool(loss.isfinite()):
+                    raise FloatingPointError(
+                        f"the loss is {loss.item()} at step {step}: lower lr or mechanism_lr, or look for extreme values in the "
+                        "table (columns should be scaled)"
+                    )
+                loss.backward()
+                nn.utils.clip_grad_norm_([p for g in groups for p in g["params"]], 100.0)
+                optimiser.step()
+                schedule.step()
+                losses.append(loss.detach())
+                if step % self.every and step != self.steps:
+                    continue
+                look = Evaluation(step, -float(torch.stack(losses).mean()), self._held_out())
+                losses = []
+                history.evaluations.append(look)
+                bar.set_postfix(bound=f"{look.train:.3f}", **({} if look.held_out is None else {"held_out": f"{look.held_out:.3f}"}))
+                if look.held_out is None or look.held_out > best_bound:
+                    best_bound = -torch.inf if look.held_out is None else look.held_out
+                    best, history.best_step = copy.deepcopy(self.bound.module.state_dict()), step
+                if self.callback is not None:
+                    self.callback(look)
+                if self.patience is not None and step - history.best_step >= self.patience * self.every:
+                    history.stopped = "patience"
+                    break
+        except KeyboardInterrupt:
+            history.stopped = "interrupted"
+        finally:
+            bar.close()
+            if best is not None:
+                self.bound.module.load_state_dict(best)
+        return history
+
+    def _batches(self, size: int):
+        while True:
+            order = self.train[torch.randperm(len(self.train), device=self.train.device)]
+            # The last, smaller batch is left for another epoch's order.
+            yield from order[: len(order) // size * size].split(size)
+
+    @torch.no_grad()
+    def _held_out(self) -> float | None:
+        if not len(self.test):
+            return None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # the same particles at every look, so that looks differ by the weights alone
+            return float(torch.cat([self.bound(self.x[r], self.mask[r]) for r in self.test.split(512)]).mean())

@@ -1,0 +1,32 @@
+"""Decoders, encoders, mechanisms, the selection distribution, and the model that they make."""
+
+from pyro_mnar.models.coupled_masking import FixedMasking, LinearMasking, NeuralMasking
+from pyro_mnar.models.decoders import GaussianDecoder, StudentTDecoder
+from pyro_mnar.models.encoders import GaussianEncoder, SetEncoder
+from pyro_mnar.models.links import LOGIT, PROBIT, THRESHOLD, Link
+from pyro_mnar.models.masks import MaskDistribution, Mechanism
+from pyro_mnar.models.mixed_masking import MixedMasking
+from pyro_mnar.models.mnar import MNAR
+from pyro_mnar.models.selection import MissingCells, SelectionDistribution
+from pyro_mnar.models.self_masking import SelfMasking
+
+__all__ = [
+    "LOGIT",
+    "MNAR",
+    "PROBIT",
+    "THRESHOLD",
+    "FixedMasking",
+    "GaussianDecoder",
+    "GaussianEncoder",
+    "LinearMasking",
+    "Link",
+    "MaskDistribution",
+    "Mechanism",
+    "MissingCells",
+    "MixedMasking",
+    "NeuralMasking",
+    "SelectionDistribution",
+    "SelfMasking",
+    "SetEncoder",
+    "StudentTDecoder",
+]

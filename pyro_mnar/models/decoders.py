@@ -1,0 +1,125 @@
+"""Decoders p(x given z): ``forward(z)`` (..., L) returns a distribution over rows, event shape (D,), cells independent given z."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyro.distributions as dist
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+# In scaled units (each column's observed standard deviation is about 1): below it a likelihood of rounded data has no maximum.
+MIN_SCALE = 0.01
+
+
+def mlp(sizes: Sequence[int]) -> nn.Sequential:
+    """Return linear layers of the given sizes with ReLU between them.
+
+    Example:
+        >>> mlp([2, 8, 3])(torch.zeros(5, 2)).shape
+        torch.Size([5, 3])
+    """
+    layers: list[nn.Module] = []
+    for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True):
+        layers += [nn.Linear(n_in, n_out), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def _inverse_softplus(value: Tensor) -> Tensor:
+    return value + torch.log(-torch.expm1(-value))
+
+
+class GaussianDecoder(nn.Module):
+    """x_j given z ~ N(m_j(z), d_j^2), with m linear, a network, or the sum of both.
+
+    Args:
+        latent_dim: L.
+        n_columns: D.
+        hidden: hidden layers of the network part; empty for none (then the model is factor analysis).
+        linear: whether the mean has a linear part; without it the mean is the network's alone.
+        scale_net: whether d is a function of z, from a network of the same layers; else one constant for each column.
+
+    Raises:
+        ValueError: when neither part is asked for, or a scale network without hidden layers.
+
+    Example:
+        >>> GaussianDecoder(2, 5, hidden=[16])(torch.zeros(7, 2)).event_shape
+        torch.Size([5])
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        n_columns: int,
+        hidden: Sequence[int] = (128, 128),
+        linear: bool = True,
+        scale_net: bool = False,
+    ) -> None:
+        super().__init__()
+        if not hidden and (scale_net or not linear):
+            raise ValueError("hidden: got no layers, expected at least one for a mean or scale that is a network's")
+        self.latent_dim, self.n_columns = latent_dim, n_columns
+        self.linear = nn.Linear(latent_dim, n_columns) if linear else None
+        self.net = mlp([latent_dim, *hidden, n_columns]) if hidden else None
+        self.scale_net = mlp([latent_dim, *hidden, n_columns]) if scale_net else None
+        self.raw_scale = nn.Parameter(_inverse_softplus(torch.full((n_columns,), 0.5)))
+        if self.linear is not None and self.net is not None:
+            # The sum starts as the linear part: the network earns what it adds.
+            last = self.net[-1]
+            assert isinstance(last, nn.Linear)
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+
+    def mean(self, z: Tensor) -> Tensor:
+        """Return m(z), (..., D)."""
+        if self.linear is None:
+            assert self.net is not None
+            return self.net(z)
+        return self.linear(z) if self.net is None else self.linear(z) + self.net(z)
+
+    def scale(self, z: Tensor) -> Tensor:
+        """Return d(z), (..., D), or (D,) where it is constant."""
+        raw = self.raw_scale if self.scale_net is None else self.raw_scale + self.scale_net(z)
+        return softplus(raw) + MIN_SCALE
+
+    def noise(self) -> dist.Distribution:
+        """Return the law of (x - m) / d, event shape (D,)."""
+        return dist.Normal(torch.zeros_like(self.raw_scale), 1.0, validate_args=False).to_event(1)
+
+    def forward(self, z: Tensor) -> dist.Distribution:
+        """Return p(x | z) for latents ``z`` (..., L)."""
+        return dist.Normal(self.mean(z), self.scale(z), validate_args=False).to_event(1)
+
+
+class StudentTDecoder(GaussianDecoder):
+    """As :class:`GaussianDecoder`, with Student-t noise: one learned degree of freedom for each column, above 2.
+
+    Example:
+        >>> type(StudentTDecoder(2, 5)(torch.zeros(7, 2)).base_dist).__name__
+        'StudentT'
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        n_columns: int,
+        hidden: Sequence[int] = (128, 128),
+        linear: bool = True,
+        scale_net: bool = False,
+    ) -> None:
+        super().__init__(latent_dim, n_columns, hidden, linear, scale_net)
+        self.raw_df = nn.Parameter(_inverse_softplus(torch.full((n_columns,), 8.0)))
+
+    @property
+    def df(self) -> Tensor:
+        """Degrees of freedom, (D,)."""
+        return 2 + softplus(self.raw_df)
+
+    def noise(self) -> dist.Distribution:
+        """Return the law of (x - m) / d, event shape (D,)."""
+        return dist.StudentT(self.df, 0.0, 1.0, validate_args=False).to_event(1)
+
+    def forward(self, z: Tensor) -> dist.Distribution:
+        """Return p(x | z) for latents ``z`` (..., L)."""
+        return dist.StudentT(self.df, self.mean(z), self.scale(z), validate_args=False).to_event(1)

@@ -1,0 +1,73 @@
+"""Links: how the probability of a missing value rises with a score u.
+
+A link is the distribution function of a symmetric law, P(s = 0 | u) = F(u), so that P(s = 1 | u) = F(-u). Every link here is
+also given as a fixed mixture of probits,
+
+    F(u) = sum_c w_c Phi(u / t_c),
+
+because a probit is the one link whose integral against a normal density is closed: with x ~ N(m, d^2) and u = a x + c,
+
+    INT N(x; m, d^2) Phi(u / t) dx = Phi((a m + c) / sqrt(t^2 + a^2 d^2)).
+
+The probit has one component of width 1. The threshold (a hard rule: missing if and only if u > 0) has one component of width 0.
+The logistic function has eight, fitted once by minimax (largest absolute error 3e-9); a normal scale mixture for it exists
+by Stefanski, "A normal scale mixture representation of the logistic distribution", Statistics & Probability Letters 11 (1991).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Link:
+    """A symmetric distribution function, with its mixture of probits.
+
+    Args:
+        name: the link's word, for messages and model files.
+        log_cdf: u of any shape -> log F(u), the same shape.
+        weights: mixture weights w_c, adding to one.
+        widths: the components' widths t_c, in units of u.
+
+    Example:
+        >>> float(PROBIT.log_missing(torch.zeros(())).exp())
+        0.5
+    """
+
+    name: str
+    log_cdf: Callable[[Tensor], Tensor]
+    weights: tuple[float, ...]
+    widths: tuple[float, ...]
+
+    def log_missing(self, score: Tensor) -> Tensor:
+        """Return log P(s = 0 | u), of the shape of ``score``."""
+        return self.log_cdf(score)
+
+    def log_observed(self, score: Tensor) -> Tensor:
+        """Return log P(s = 1 | u), of the shape of ``score``."""
+        return self.log_cdf(-score)
+
+
+def _log_step(score: Tensor) -> Tensor:
+    # One on both sides of zero, so that the largest observed value may itself be the threshold.
+    return torch.zeros_like(score).masked_fill(score < 0, -torch.inf)
+
+
+#: P(s = 0 | u) = 1 / (1 + exp(-u)).
+LOGIT = Link(
+    "logit",
+    torch.nn.functional.logsigmoid,
+    weights=(0.0016765930125455003, 0.031008449812862292, 0.14002079256008532, 0.28202988851737926,
+0.3122055206575805, 0.18437710687720876, 0.04599061635989292, 0.0026910332024454578,),
+    widths=(4.161313112010009, 3.2005633111785388, 2.4890574453005323, 1.9385899137368598, 1.513407909763884, 1.1861973033921827, 0.9312929861326255, 0.723961154416305,),
+)
+#: P(s = 0 | u) = Phi(u), the standard normal distribution function.
+PROBIT = Link("probit", torch.special.log_ndtr, weights=(1.0,), widths=(1.0,))
+#: P(s = 0 | u) = 1 if u > 0, else 0.
+THRESHOLD = Link("threshold", _log_step, weights=(1.0,), widths=(0.0,))
+#: The links by their word, as model files name them.
+LINKS = {link.name: link for link in (LOGIT, PROBIT, THRESHOLD)}

@@ -1,0 +1,53 @@
+"""Different mechanisms for different columns."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pyro_mnar.models.masks import MaskDistribution, Mechanism
+
+
+class MixedMasking(nn.Module):
+    """Different mechanisms for different columns; the masks are independent given the row.
+
+    Args:
+        mechanisms: two or more, over the same D columns, no column modelled twice.
+
+    Raises:
+        ValueError: when a column is modelled twice or the tables differ in width.
+
+    Example:
+        >>> from pyro_mnar.models import LinearMasking, SelfMasking
+        >>> mixed = MixedMasking(SelfMasking(3, [0], "high"), LinearMasking(3, [2]))
+        >>> mixed.columns.tolist()
+        [0, 2]
+    """
+
+    columns: Tensor
+    couplings: Tensor
+
+    def __init__(self, *mechanisms: Mechanism) -> None:
+        super().__init__()
+        if len(mechanisms) < 2 or len({len(m.couplings) for m in mechanisms}) > 1:
+            raise ValueError("mechanisms: expected two or more over the same columns")
+        columns = torch.cat([m.columns for m in mechanisms])
+        if len(columns.unique()) < len(columns):
+            raise ValueError(f"mechanisms: columns {columns.tolist()} are modelled more than once, expected each once")
+        self.parts = nn.ModuleList(mechanisms)  # type: ignore[arg-type]  # every mechanism is a module
+        self.register_buffer("columns", columns, persistent=False)
+        self.register_buffer("couplings", torch.stack([m.couplings for m in mechanisms]).any(0), persistent=False)
+
+    def initialise(self, x: Tensor, mask: Tensor) -> None:
+        """Start every mechanism from the data (N, D)."""
+        for part in self.parts:
+            part.initialise(x, mask)
+
+    def forward(self, x: Tensor) -> MaskDistribution:
+        """Return the law of the masks of complete rows ``x`` (..., D)."""
+        laws = [part(x) for part in self.parts]
+        missing = sum(law.log_missing.masked_fill(~law.modelled, 0.0) for law in laws)
+        observed = sum(law.log_observed.masked_fill(~law.modelled, 0.0) for law in laws)
+        return MaskDistribution(missing, observed, torch.stack([law.modelled for law in laws]).any(0))
+
+

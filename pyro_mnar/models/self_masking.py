@@ -1,0 +1,121 @@
+"""Self-masking: a value goes missing because of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from pyro_mnar.models.links import LOGIT, THRESHOLD, Link
+from pyro_mnar.models.masks import MaskDistribution, column_indices, indicator
+
+DIRECTIONS = ("high", "low", "free")
+
+
+class SelfMasking(nn.Module):
+    """Each modelled column's mask reads that column's value: P(s_j = 0 | x) = F(a_j x_j + c_j).
+
+    Args:
+        n_columns: D.
+        columns: indices of the modelled columns; all by default.
+        direction: ``high`` (a > 0: large values go missing), ``low`` (a < 0) or ``free``; one word, or one per modelled column.
+        link: ``LOGIT``, ``PROBIT`` or ``THRESHOLD``. A threshold has no gradient: :meth:`initialise` puts it at the outermost
+            observed value, its maximum-likelihood place, and it needs a known direction.
+
+    Raises:
+        ValueError: for an unknown direction, a wrong count of them, columns out of range, or a threshold of free direction.
+
+    Example:
+        >>> from pyro_mnar.models import PROBIT
+        >>> mechanism = SelfMasking(3, columns=[0, 1], direction="high", link=PROBIT)
+        >>> mechanism(torch.zeros(5, 3)).log_prob(torch.ones(5, 3, dtype=torch.bool)).shape
+        torch.Size([5])
+    """
+
+    columns: Tensor
+    couplings: Tensor
+    sign: Tensor
+    anchor: Tensor
+
+    def __init__(
+        self,
+        n_columns: int,
+        columns: Sequence[int] | None = None,
+        direction: str | Sequence[str] = "free",
+        link: Link = LOGIT,
+    ) -> None:
+        super().__init__()
+        indices = column_indices(columns, n_columns)
+        words = [direction] * len(indices) if isinstance(direction, str) else list(direction)
+        if len(words) != len(indices):
+            raise ValueError(f"direction: got {len(words)} words, expected one or {len(indices)}")
+        for word in words:
+            if word not in DIRECTIONS:
+                raise ValueError(f"direction: got {word!r}, expected one of {', '.join(DIRECTIONS)}")
+        if link is THRESHOLD and "free" in words:
+            raise ValueError("direction: got 'free' with a threshold link, expected high or low in every column")
+        self.link, self.directions, self.n_columns = link, tuple(words), n_columns
+        self.register_buffer("columns", indices, persistent=False)
+        self.register_buffer("couplings", torch.zeros(n_columns, n_columns, dtype=torch.bool), persistent=False)
+        self.register_buffer("sign", torch.tensor([{"high": 1.0, "low": -1.0, "free": 0.0}[w] for w in words]), False)
+        # u = a (x - anchor) + offset: with the anchor at the starting threshold, a slope that grows leaves the threshold alone.
+        self.register_buffer("anchor", torch.zeros(len(words)))
+        if link is not THRESHOLD:
+            self.raw_slope = nn.Parameter(torch.where(self.sign == 0, 0.0, 1.0))
+            self.offset = nn.Parameter(torch.zeros(len(words)))
+
+    @property
+    def slope(self) -> Tensor:
+        """a, (J,) over the modelled columns, in units of score per unit of x."""
+        if self.link is THRESHOLD:
+            return self.sign
+        return torch.where(self.sign == 0, self.raw_slope, self.sign * softplus(self.raw_slope))
+
+    @property
+    def intercept(self) -> Tensor:
+        """c, (J,) over the modelled columns, in units of score."""
+        shift = -self.slope * self.anchor
+        return shift if self.link is THRESHOLD else shift + self.offset
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor, mask: Tensor) -> None:
+        """Set starting values from data (N, D) with its mask; a threshold is set for good, at the outermost observed value.
+
+        With a known direction the start supposes a normal column cut at its upper (lower) end, whose observed part has mean 0
+        and variance 1: the threshold that explains the missing rate. A free direction starts at slope 0 and the missing rate.
+        """
+        rate = 1 - mask[:, self.columns].to(x).mean(0)
+        if self.link is THRESHOLD:
+            outer = (self.sign * x[:, self.columns]).masked_fill(~mask[:, self.columns], -torch.inf).amax(0)
+            self.anchor.copy_(self.sign * outer)
+            return
+        self.anchor.copy_(self.sign * censored_normal(rate)[2])
+        start = torch.logit(rate.clamp(0.01, 0.99)) if self.link is LOGIT else torch.special.ndtri(rate.clamp(0.01, 0.99))
+        self.offset.copy_(torch.where(self.sign == 0, start, 0.0))
+
+    def forward(self, x: Tensor) -> MaskDistribution:
+        """Return the law of the masks of complete rows ``x`` (..., D)."""
+        score = torch.zeros_like(x).index_copy(-1, self.columns, self.score(x[..., self.columns]))
+        modelled = indicator(self.columns, self.n_columns)
+        return MaskDistribution(self.link.log_missing(score), self.link.log_observed(score), modelled)
+
+    def score(self, values: Tensor) -> Tensor:
+        """Return u, (..., J), of the modelled columns' ``values`` (..., J)."""
+        if self.link is THRESHOLD:
+            return self.slope * (values - self.anchor)
+        return self.slope * (values - self.anchor) + self.offset
+
+
+def censored_normal(rate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return (mean, standard deviation, threshold) of a normal whose part below the threshold has mean 0 and variance 1.
+
+    ``rate`` (J,) is the share above the threshold, cut to .01 to .9 since a start should stay near the data.
+    """
+    kappa = torch.special.ndtri(1 - rate.clamp(0.01, 0.9))
+    hazard = torch.exp(-0.5 * kappa.square() - torch.special.log_ndtr(kappa)) * 0.3989422804
+    scale = (1 - kappa * hazard - hazard.square()).rsqrt()
+    return scale * hazard, scale, scale * (hazard + kappa)
+
+

@@ -1,0 +1,199 @@
+"""Impute the missing cells of a table under any Pyro model and guide that keep the conventions of the bound.
+
+For each row, S particles z_k from the guide, weights w_k proportional to p(row, z_k) / q(z_k), smoothed (PSIS). The mean of a missing
+cell is sum_k w_k E[x | z_k, s]: it minimises the expected squared error. Draws resample the particles by weight and then draw x given
+z and s; quantiles and medians are theirs. Given s matters: that a value is missing says something of it.
+
+Where the missing cells come from:
+
+- an observed site whose distribution is a ``SelectionDistribution``: its conditional, for the columns integrated out there;
+- a deterministic site ``complete``, (..., N, D): completed rows, for all other columns.
+
+Networks run on chunks padded to one fixed number of rows and every row has its own random stream, so a row's result is the same bit
+for bit whatever the table it comes in, its place, or how the work is split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from pyro import poutine
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from pyro_mnar.infer.bound import IWELBO, drawn
+from pyro_mnar.infer.streams import NoInverse, RowStreams
+from pyro_mnar.infer.weights import LEAST_DRAWS, effective_sample_size, pareto_threshold, smooth
+from pyro_mnar.models.selection import SelectionDistribution, collapsible
+
+_CHUNK = 64
+
+
+@dataclass(frozen=True)
+class Imputation:
+    """What is known of the missing cells; arrays are on the model's scale.
+
+    Attributes:
+        completed: (N, D), observed cells bit for bit, missing ones at their posterior mean.
+        draws: (M, N, D), likewise, missing cells drawn from their posterior.
+        ess: (N,) effective sample size of the row's weights, from 1 to the number of particles.
+        pareto_k: (N,) shape of the weights' tail.
+        particles: S.
+    """
+
+    completed: Tensor
+    draws: Tensor
+    ess: Tensor
+    pareto_k: Tensor
+    particles: int
+
+    def quantile(self, q: float) -> Tensor:
+        """Return the (N, D) quantile over draws, 0 <= q <= 1 (0.5 is the median, which minimises the absolute error)."""
+        if not len(self.draws):
+            raise ValueError("draws: got none, expected impute(..., draws=M) with M of 1 or more")
+        return torch.quantile(self.draws, q, dim=0)
+
+    @property
+    def unreliable(self) -> Tensor:
+        """(N,) bool: rows whose Pareto k is above the threshold for this number of particles."""
+        return self.pareto_k > pareto_threshold(self.particles)
+
+
+@torch.no_grad()
+def impute(
+    module: nn.Module,
+    x: Tensor,
+    mask: Tensor,
+    *,
+    draws: int = 0,
+    particles: int = 500,
+    seed: int = 0,
+    labels: Sequence[Hashable] | None = None,
+    progress: bool = True,
+) -> Imputation:
+    """Return the posterior mean and draws of the missing cells of each row, with the reliability of its weights.
+
+    Args:
+        module: has ``model(x, mask)`` and ``guide(x, mask)``; see the module's docstring for what the model must name.
+        x: (N, D) float; the holes may hold anything.
+        mask: (N, D) bool, True = observed.
+        draws: M, imputations of each missing cell.
+        particles: S, at least 100.
+        seed: of all draws; global random state is neither read nor changed.
+        labels: one for each row, its name for the random streams; positions by default.
+        progress: a bar on standard error; none where that is not a terminal.
+
+    Raises:
+        ValueError: for arguments out of range, labels of the wrong number, or a model that names no missing cells.
+
+    Example:
+        >>> from pyro_mnar.models import MNAR, GaussianDecoder, GaussianEncoder
+        >>> mnar = MNAR(GaussianDecoder(1, 2), GaussianEncoder(2, 1))
+        >>> result = impute(mnar, torch.zeros(3, 2), torch.tensor([[True, False]] * 3), draws=4)
+        >>> result.completed.shape, result.draws.shape, result.ess.shape
+        (torch.Size([3, 2]), torch.Size([4, 3, 2]), torch.Size([3]))
+    """
+    if x.dim() != 2 or mask.shape != x.shape or mask.dtype != torch.bool:
+        raise ValueError(f"mask: got {tuple(mask.shape)} {mask.dtype}, expected bool of the shape of x {tuple(x.shape)}")
+    if particles < LEAST_DRAWS:
+        raise ValueError(f"particles: got {particles}, expected at least {LEAST_DRAWS}")
+    if draws < 0:
+        raise ValueError(f"draws: got {draws}, expected 0 or more")
+    names = list(range(len(x))) if labels is None else list(labels)
+    if len(names) != len(x):
+        raise ValueError(f"labels: got {len(names)}, expected one for each of {len(x)} rows")
+    bound = IWELBO(module, particles)
+    mean, draw = torch.where(mask, x, 0.0), torch.where(mask, x, 0.0).repeat(draws, 1, 1)
+    ess, pareto_k = torch.full((len(x),), float(particles)), torch.full((len(x),), -torch.inf)
+    inverse = True
+    for rows in _chunks(len(x), progress):
+        padded = torch.cat([rows, rows[:1].expand(_CHUNK - len(rows))])
+        if inverse:
+            try:
+                parts = [_chunk(bound, x[padded], mask[padded], draws, seed, [names[i] for i in padded.tolist()], True)]
+            except NoInverse:
+                inverse = False
+        if not inverse:
+            # A site that cannot be drawn from given noise: one row at a time, each with torch's own generator seeded for it.
+            one = [rows[i : i + 1].expand(2) for i in range(len(rows))]
+            parts = [_chunk(bound, x[r], mask[r], draws, seed, [names[int(r[0])]] * 2, False) for r in one]
+        size = len(rows) if inverse else 1
+        for i, (m, d, e, k) in enumerate(parts):
+            at = rows if inverse else rows[i : i + 1]
+            mean[at] = torch.where(mask[at], x[at], m[:size].to(x))
+            draw[:, at] = torch.where(mask[at], x[at], d[:, :size].to(x))
+            ess[at], pareto_k[at] = e[:size].to(ess), k[:size].to(ess)
+    return Imputation(mean, draw, ess, pareto_k, particles)
+
+
+def _chunks(n: int, progress: bool) -> Iterator[Tensor]:
+    chunks = torch.arange(n).split(_CHUNK)
+    yield from tqdm(chunks, "imputing", unit="chunk", disable=None if progress else True, leave=False)
+
+
+def _chunk(
+    bound: IWELBO, x: Tensor, mask: Tensor, draws: int, seed: int, labels: list[Hashable], inverse: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return mean (N, D), draws (M, N, D), effective sample size (N,) and Pareto k (N,) of a few rows."""
+    streams = RowStreams(seed, labels)
+    with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
+        if inverse:
+            with streams:
+                model, guide = bound.traces(x, mask)
+        else:
+            torch.manual_seed(int(streams._generator(labels[0], "").integers(2**63)))
+            model, guide = bound.traces(x, mask)
+    log_w, k = smooth(bound.weights_of(model, guide))
+    weights = log_w.exp()
+    mean = (weights.unsqueeze(-1) * _cells(model, mask, None)).sum(0)
+    sampled = x.new_zeros(draws, *x.shape)
+    if draws:
+        index = _resample(weights, streams.uniform("resample", draws, (), weights))
+        sampled = _cells(_at(bound, model, guide, index, x, mask), mask, streams)
+    return mean, sampled, effective_sample_size(log_w), k
+
+
+def _resample(weights: Tensor, uniforms: Tensor) -> Tensor:
+    """Return (M, N) indices of particles drawn by ``weights`` (S, N) at ``uniforms`` (M, N)."""
+    cumulative = weights.cumsum(0).T.contiguous()
+    return torch.searchsorted(cumulative, uniforms.T.contiguous()).clamp(max=len(weights) - 1).T
+
+
+def _at(
+    bound: IWELBO, model: poutine.Trace, guide: poutine.Trace, index: Tensor, x: Tensor, mask: Tensor
+) -> poutine.Trace:
+    """Return the model's trace at the chosen particles ``index`` (M, N) of every latent."""
+    latents = {n: s["value"] for n, s in model.nodes.items() if s["type"] == "sample" and not s["is_observed"]}
+    latents = {n: v for n, v in latents.items() if type(model.nodes[n]["fn"]).__name__ != "_Subsample"}
+    chosen = {}
+    for name, value in latents.items():
+        spread = index.reshape(*index.shape, *[1] * (value.dim() - 2)).expand(*index.shape, *value.shape[2:])
+        chosen[name] = value.gather(0, spread)
+    return bound.model_trace(chosen, len(index), x, mask)
+
+
+def _cells(model: poutine.Trace, mask: Tensor, streams: RowStreams | None) -> Tensor:
+    """Return E[x | z, s] (K, N, D), or draws where ``streams`` are given; only missing cells are meant to be read."""
+    complete = model.nodes.get("complete")
+    selections = [s["fn"] for s in model.nodes.values() if isinstance(s.get("fn"), SelectionDistribution)]
+    if not selections and complete is None:
+        raise ValueError("model: names no missing cells, expected a SelectionDistribution site or a site 'complete'")
+    if not selections:
+        assert complete is not None
+        return complete["value"]
+    law = selections[0].conditional(mask)
+    if streams is None:
+        cells = law.mean
+    else:
+        base = law.selection.decoder.base_dist
+        event = (base.batch_shape[-1], 3)
+        cells = law.from_uniforms(streams.uniform("cells", base.batch_shape[0], event, base.mean))
+    if complete is None:
+        return cells
+    integrated = np.zeros(mask.shape[-1], bool)
+    for part in collapsible(law.selection.mechanism):
+        integrated[part.columns.cpu()] = True
+    return torch.where(torch.from_numpy(integrated).to(mask.device), cells, complete["value"])
