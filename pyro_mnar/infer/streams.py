@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal, TransformedDistribution
 
 
-class NoInverse(TypeError):
+class NoInverseError(TypeError):
     """A site's distribution cannot be drawn from given uniforms or normals."""
 
 
@@ -72,8 +72,12 @@ class RowStreams(Messenger):
         while isinstance(fn, Independent):
             fn = fn.base_dist
         if isinstance(fn, TransformedDistribution):
-            x = self._draw(fn.base_dist, site, (*shape[:batch_dims], *fn.base_dist.event_shape) if fn.base_dist.event_shape
-                           else shape, batch_dims)
+            x = self._draw(
+                fn.base_dist,
+                site,
+                (*shape[:batch_dims], *fn.base_dist.event_shape) if fn.base_dist.event_shape else shape,
+                batch_dims,
+            )
             for transform in fn.transforms:
                 x = transform(x)
             return x
@@ -85,4 +89,4 @@ class RowStreams(Messenger):
         try:
             return fn.icdf(self.uniform(site, draws, event, torch.empty(())).reshape(shape))
         except NotImplementedError:
-            raise NoInverse(f"site {site!r}: {type(fn).__name__} has no inverse distribution function") from None
+            raise NoInverseError(f"site {site!r}: {type(fn).__name__} has no inverse distribution function") from None

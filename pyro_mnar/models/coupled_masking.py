@@ -33,10 +33,11 @@ class LinearMasking(nn.Module):
         self.score = nn.Linear(n_columns, len(indices))
 
     @torch.no_grad()
-    def initialise(self, x: Tensor, mask: Tensor) -> None:
+    def initialise(self, x: Tensor, mask: Tensor) -> Tensor:
         """Start at each column's missing rate, whatever x is."""
         self.score.weight.zero_()
         self.score.bias.copy_(_log_odds(1 - mask[:, self.columns].to(x).mean(0)))
+        return x.new_zeros(x.shape[-1])
 
     def forward(self, x: Tensor) -> MaskDistribution:
         """Return the law of the masks of complete rows ``x`` (..., D)."""
@@ -66,12 +67,13 @@ class NeuralMasking(nn.Module):
         self.score = nn.Sequential(nn.Linear(n_columns, hidden), nn.Tanh(), nn.Linear(hidden, len(indices)))
 
     @torch.no_grad()
-    def initialise(self, x: Tensor, mask: Tensor) -> None:
+    def initialise(self, x: Tensor, mask: Tensor) -> Tensor:
         """Start near each column's missing rate."""
         last = self.score[-1]
         assert isinstance(last, nn.Linear)
         last.weight.mul_(0.1)
         last.bias.copy_(_log_odds(1 - mask[:, self.columns].to(x).mean(0)))
+        return x.new_zeros(x.shape[-1])
 
     def forward(self, x: Tensor) -> MaskDistribution:
         """Return the law of the masks of complete rows ``x`` (..., D)."""
@@ -100,8 +102,9 @@ class FixedMasking(nn.Module):
         _register_coupled(self, n_columns, column_indices(columns, n_columns))
         self.score = score
 
-    def initialise(self, x: Tensor, mask: Tensor) -> None:
-        """Do nothing: the function is known."""
+    def initialise(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return zeros: the function is known, and says nothing of the means."""
+        return x.new_zeros(x.shape[-1])
 
     def forward(self, x: Tensor) -> MaskDistribution:
         """Return the law of the masks of complete rows ``x`` (..., D)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pyro.distributions as dist
 import torch
@@ -21,7 +22,7 @@ def mlp(sizes: Sequence[int]) -> nn.Sequential:
         torch.Size([5, 3])
     """
     layers: list[nn.Module] = []
-    for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True):
+    for n_in, n_out in pairwise(sizes):
         layers += [nn.Linear(n_in, n_out), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
@@ -77,6 +78,13 @@ class GaussianDecoder(nn.Module):
             assert self.net is not None
             return self.net(z)
         return self.linear(z) if self.net is None else self.linear(z) + self.net(z)
+
+    @torch.no_grad()
+    def centre(self, means: Tensor) -> None:
+        """Start the mean at ``means`` (D,)."""
+        last = self.linear if self.linear is not None else self.net[-1] if self.net is not None else None
+        assert isinstance(last, nn.Linear)
+        last.bias.copy_(means)
 
     def scale(self, z: Tensor) -> Tensor:
         """Return d(z), (..., D), or (D,) where it is constant."""

@@ -63,9 +63,7 @@ class SetEncoder(nn.Module):
         torch.Size([7])
     """
 
-    def __init__(
-        self, n_columns: int, latent_dim: int, embedding_dim: int = 16, hidden: Sequence[int] = (128, 128)
-    ) -> None:
+    def __init__(self, n_columns: int, latent_dim: int, embedding_dim: int = 16, hidden: Sequence[int] = (128, 128)) -> None:
         super().__init__()
         self.embedding = nn.Parameter(torch.randn(n_columns, embedding_dim) / embedding_dim**0.5)
         self.cell = mlp([2 * embedding_dim + 1, hidden[0], hidden[0]])

@@ -73,7 +73,7 @@ class Mechanism(Protocol):
 
     def __call__(self, x: Tensor) -> MaskDistribution: ...
 
-    def initialise(self, x: Tensor, mask: Tensor) -> None: ...
+    def initialise(self, x: Tensor, mask: Tensor) -> Tensor: ...
 
 
 def column_indices(columns: Sequence[int] | None, n_columns: int) -> Tensor:
@@ -87,5 +87,3 @@ def column_indices(columns: Sequence[int] | None, n_columns: int) -> Tensor:
 def indicator(columns: Tensor, n_columns: int) -> Tensor:
     """Return (D,) bool, True at ``columns``."""
     return torch.zeros(n_columns, dtype=torch.bool, device=columns.device).index_fill(0, columns, True)
-
-

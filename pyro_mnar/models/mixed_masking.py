@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -38,10 +40,13 @@ class MixedMasking(nn.Module):
         self.register_buffer("columns", columns, persistent=False)
         self.register_buffer("couplings", torch.stack([m.couplings for m in mechanisms]).any(0), persistent=False)
 
-    def initialise(self, x: Tensor, mask: Tensor) -> None:
-        """Start every mechanism from the data (N, D)."""
-        for part in self.parts:
-            part.initialise(x, mask)
+    def mechanisms(self) -> list[Mechanism]:
+        """Return the mechanisms given."""
+        return [cast(Mechanism, part) for part in self.parts]
+
+    def initialise(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Start every mechanism from the data (N, D); return the column means (D,) that they suppose."""
+        return torch.stack([part.initialise(x, mask) for part in self.mechanisms()]).sum(0)
 
     def forward(self, x: Tensor) -> MaskDistribution:
         """Return the law of the masks of complete rows ``x`` (..., D)."""
@@ -49,5 +54,3 @@ class MixedMasking(nn.Module):
         missing = sum(law.log_missing.masked_fill(~law.modelled, 0.0) for law in laws)
         observed = sum(law.log_observed.masked_fill(~law.modelled, 0.0) for law in laws)
         return MaskDistribution(missing, observed, torch.stack([law.modelled for law in laws]).any(0))
-
-

@@ -23,6 +23,7 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
+from pyro_mnar.models.decoders import GaussianDecoder
 from pyro_mnar.models.masks import Mechanism
 from pyro_mnar.models.selection import SelectionDistribution, coupled_columns
 
@@ -47,14 +48,22 @@ class MNAR(nn.Module):
     """
 
     zeros: Tensor
+    coupled: Tensor | None
 
-    def __init__(self, decoder: nn.Module, encoder: nn.Module, mechanism: Mechanism | None = None) -> None:
+    def __init__(self, decoder: GaussianDecoder, encoder: nn.Module, mechanism: Mechanism | None = None) -> None:
         super().__init__()
         if mechanism is not None and len(mechanism.couplings) != decoder.n_columns:
             raise ValueError(f"mechanism: made for {len(mechanism.couplings)} columns, expected {decoder.n_columns}")
         self.decoder, self.encoder = decoder, encoder
         self.mechanism = mechanism
+        coupled = coupled_columns(mechanism)
+        self.register_buffer("coupled", coupled, persistent=False)
         self.register_buffer("zeros", torch.zeros(int(decoder.latent_dim)), persistent=False)
+
+    def initialise(self, x: Tensor, mask: Tensor) -> None:
+        """Set starting values of the mechanism, and the means it supposes, from rows (N, D) on scaled columns."""
+        if self.mechanism is not None:
+            self.decoder.centre(self.mechanism.initialise(x, mask))
 
     def model(self, x: Tensor, mask: Tensor) -> None:
         """Declare p(z, x, s) of rows ``x`` (N, D), float, with their ``mask`` (N, D), True = observed."""
@@ -62,16 +71,15 @@ class MNAR(nn.Module):
             z = pyro.sample("z", dist.Normal(self.zeros, 1.0, validate_args=False).to_event(1))
             rows = self.decoder(z)
             pyro.sample("x", SelectionDistribution(rows, self.mechanism), obs=torch.where(mask, x, torch.nan))
-            coupled = coupled_columns(self.mechanism)
-            if self.mechanism is not None and coupled is not None:
+            if self.mechanism is not None and self.coupled is not None:
                 noise = pyro.sample("noise", self.decoder.noise())
                 x_mis = rows.base_dist.loc + rows.base_dist.scale * noise
                 complete = pyro.deterministic("complete", torch.where(mask, x, x_mis), event_dim=1)
-                pyro.sample("mask", self.mechanism(complete).restrict(coupled), obs=mask)
+                pyro.sample("mask", self.mechanism(complete).restrict(self.coupled), obs=mask)
 
     def guide(self, x: Tensor, mask: Tensor) -> None:
         """Declare q(z | x_obs, s), over the same rows."""
         with pyro.plate("rows", x.shape[-2], dim=-1):
             pyro.sample("z", self.encoder(x, mask))
-            if coupled_columns(self.mechanism) is not None:
+            if self.coupled is not None:
                 pyro.sample("noise", self.decoder.noise(), infer={"prior": True})

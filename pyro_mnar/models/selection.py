@@ -74,7 +74,10 @@ def coupled_columns(mechanism: Mechanism | None) -> Tensor | None:
 def _pick(cells: Distribution, columns: Tensor | slice) -> Distribution:
     """Return the laws of some columns of ``cells``, whose batch shape is (..., D)."""
     names = [n for n in ("df", "loc", "scale", "probs") if n in cells.__dict__ and n in cells.arg_constraints]
-    chosen = {n: getattr(cells, n)[..., columns, :] if n == "probs" and _categorical(cells) else getattr(cells, n)[..., columns] for n in names}
+    chosen = {
+        n: getattr(cells, n)[..., columns, :] if n == "probs" and _categorical(cells) else getattr(cells, n)[..., columns]
+        for n in names
+    }
     return type(cells)(**chosen, validate_args=False)
 
 

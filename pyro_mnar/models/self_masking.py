@@ -63,7 +63,7 @@ class SelfMasking(nn.Module):
         # u = a (x - anchor) + offset: with the anchor at the starting threshold, a slope that grows leaves the threshold alone.
         self.register_buffer("anchor", torch.zeros(len(words)))
         if link is not THRESHOLD:
-            self.raw_slope = nn.Parameter(torch.where(self.sign == 0, 0.0, 1.0))
+            self.raw_slope = nn.Parameter(torch.where(self.sign == 0, 0.0, 2.0))
             self.offset = nn.Parameter(torch.zeros(len(words)))
 
     @property
@@ -80,20 +80,25 @@ class SelfMasking(nn.Module):
         return shift if self.link is THRESHOLD else shift + self.offset
 
     @torch.no_grad()
-    def initialise(self, x: Tensor, mask: Tensor) -> None:
-        """Set starting values from data (N, D) with its mask; a threshold is set for good, at the outermost observed value.
+    def initialise(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Set starting values from data (N, D) with its mask and return the column means (D,) that they suppose.
+
+        A threshold is set for good, at the outermost observed value.
 
         With a known direction the start supposes a normal column cut at its upper (lower) end, whose observed part has mean 0
         and variance 1: the threshold that explains the missing rate. A free direction starts at slope 0 and the missing rate.
         """
         rate = 1 - mask[:, self.columns].to(x).mean(0)
+        mean, _, threshold = censored_normal(rate)
+        means = torch.zeros(self.n_columns, dtype=x.dtype, device=x.device).index_copy(0, self.columns, self.sign * mean)
         if self.link is THRESHOLD:
             outer = (self.sign * x[:, self.columns]).masked_fill(~mask[:, self.columns], -torch.inf).amax(0)
             self.anchor.copy_(self.sign * outer)
-            return
-        self.anchor.copy_(self.sign * censored_normal(rate)[2])
+            return means
+        self.anchor.copy_(self.sign * threshold)
         start = torch.logit(rate.clamp(0.01, 0.99)) if self.link is LOGIT else torch.special.ndtri(rate.clamp(0.01, 0.99))
         self.offset.copy_(torch.where(self.sign == 0, start, 0.0))
+        return means
 
     def forward(self, x: Tensor) -> MaskDistribution:
         """Return the law of the masks of complete rows ``x`` (..., D)."""
@@ -117,5 +122,3 @@ def censored_normal(rate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     hazard = torch.exp(-0.5 * kappa.square() - torch.special.log_ndtr(kappa)) * 0.3989422804
     scale = (1 - kappa * hazard - hazard.square()).rsqrt()
     return scale * hazard, scale, scale * (hazard + kappa)
-
-

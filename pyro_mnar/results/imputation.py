@@ -24,8 +24,8 @@ from pyro import poutine
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from pyro_mnar.infer.bound import IWELBO, drawn
-from pyro_mnar.infer.streams import NoInverse, RowStreams
+from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.streams import NoInverseError, RowStreams
 from pyro_mnar.infer.weights import LEAST_DRAWS, effective_sample_size, pareto_threshold, smooth
 from pyro_mnar.models.selection import SelectionDistribution, collapsible
 
@@ -114,7 +114,7 @@ def impute(
         if inverse:
             try:
                 parts = [_chunk(bound, x[padded], mask[padded], draws, seed, [names[i] for i in padded.tolist()], True)]
-            except NoInverse:
+            except NoInverseError:
                 inverse = False
         if not inverse:
             # A site that cannot be drawn from given noise: one row at a time, each with torch's own generator seeded for it.
@@ -162,9 +162,7 @@ def _resample(weights: Tensor, uniforms: Tensor) -> Tensor:
     return torch.searchsorted(cumulative, uniforms.T.contiguous()).clamp(max=len(weights) - 1).T
 
 
-def _at(
-    bound: IWELBO, model: poutine.Trace, guide: poutine.Trace, index: Tensor, x: Tensor, mask: Tensor
-) -> poutine.Trace:
+def _at(bound: IWELBO, model: poutine.Trace, guide: poutine.Trace, index: Tensor, x: Tensor, mask: Tensor) -> poutine.Trace:
     """Return the model's trace at the chosen particles ``index`` (M, N) of every latent."""
     latents = {n: s["value"] for n, s in model.nodes.items() if s["type"] == "sample" and not s["is_observed"]}
     latents = {n: v for n, v in latents.items() if type(model.nodes[n]["fn"]).__name__ != "_Subsample"}

@@ -1,0 +1,36 @@
+# One thread for each process: two processes that share two cores stall otherwise.
+export OMP_NUM_THREADS = 1
+export MPLCONFIGDIR = $(CURDIR)/.venv/.cache/matplotlib
+export PIP_NO_CACHE_DIR = 1
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+PYTHON = python3
+BIN = .venv/bin
+
+.PHONY: install demo test lint bench-accuracy bench-step clean
+
+install: .venv/installed
+
+.venv/installed: setup.cfg setup.py
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable '.[test]'
+	touch $@
+
+demo: install
+	$(BIN)/python examples/demo.py --output demo-output
+
+lint: install
+	$(BIN)/ruff check pyro_mnar tests examples benchmarks
+	$(BIN)/ruff format --check pyro_mnar tests examples benchmarks
+	$(BIN)/mypy pyro_mnar
+
+test: lint
+	$(BIN)/python -m pytest -q
+
+bench-accuracy: install
+	$(BIN)/python benchmarks/accuracy.py
+
+bench-step: install
+	$(BIN)/python benchmarks/step.py
+
+clean:
+	rm -rf .venv .venv-3.12 demo-output *.egg-info

@@ -1,0 +1,193 @@
+"""The command line: ``pyro-mnar impute``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pyro_mnar.faces.declaration import MECHANISMS
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pyro_mnar.faces.imputer import MNARImputer
+
+_EXAMPLES = """\
+examples:
+  pyro-mnar impute table.csv --output completed.csv --direction high
+      large values of every column with holes are thought to go missing
+  pyro-mnar impute t.parquet --output c.parquet --direction income=high --direction weight=low --save model
+      one word for each column; columns left out are free; the fitted model is kept
+  pyro-mnar impute new.csv --model model --output c.csv --draws 20 --draws-output draws.nc
+      new rows with that model, and 20 draws of each missing value
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("pyro-mnar", description="Impute tables whose values are missing because of what they are.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    impute = commands.add_parser(
+        "impute",
+        help="fill the holes of a table",
+        description="Fill the holes of a table of numbers, under a stated reason why values are missing. Tables are CSV or Parquet, "
+        "by file ending. Observed values come back unchanged; holes get posterior means.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    impute.add_argument("table", help="the table to impute (.csv, .parquet); empty cells are holes")
+    impute.add_argument("--output", required=True, metavar="FILE", help="where the completed table goes (.csv, .parquet)")
+    impute.add_argument(
+        "--mechanism",
+        metavar="WORD",
+        help="why values are missing: "
+        + "; ".join(f"{word}: {meaning}" for word, meaning in MECHANISMS.items())
+        + " (default: self-masking)",
+    )
+    impute.add_argument(
+        "--direction",
+        action="append",
+        metavar="WORD | COLUMN=WORD",
+        help="for self-masking: high (large values go missing), low, or free (learned; the default), for all columns, or repeated "
+        "for one column each",
+    )
+    impute.add_argument("--columns", metavar="A,B", help="columns to use (default: all); the others are passed through untouched")
+    impute.add_argument("--model", metavar="FOLDER", help="impute with this saved model instead of fitting one")
+    impute.add_argument("--save", metavar="FOLDER", help="keep the fitted model here")
+    impute.add_argument("--draws", type=int, metavar="M", help="draws of each missing value (with --draws-output)")
+    impute.add_argument("--draws-output", metavar="FILE", help="where the draws go, as netCDF (.nc); 20 of them without --draws")
+    impute.add_argument("--steps", type=int, metavar="N", help="training updates (default: 2000)")
+    impute.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same result (default: 0)")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0, or 2 after one line on standard error.
+
+    Example:
+        >>> main(["impute", "no-such-file.csv", "--output", "completed.csv"])
+        2
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        return _impute(options)
+    except (ValueError, FloatingPointError) as error:
+        print(f"pyro-mnar: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("pyro-mnar: interrupted, nothing written", file=sys.stderr)
+        return 130
+
+
+def _impute(options: argparse.Namespace) -> int:
+    from pyro_mnar.results.draws import check_draws_path, write_draws
+    from pyro_mnar.results.model_files import check_model_folder
+    from pyro_mnar.tables import Schema, check_ending, check_writable, read_table, split, write_table
+
+    # Whatever would fail at the end fails now, before any work.
+    check_ending(options.output)
+    check_writable(options.output)
+    if options.draws_output is not None:
+        check_draws_path(options.draws_output)
+    elif options.draws is not None:
+        raise ValueError("--draws: got no --draws-output, expected a file for the draws")
+    if options.draws is not None and options.draws < 1:
+        raise ValueError(f"--draws: got {options.draws}, expected at least 1")
+    if options.save is not None:
+        check_model_folder(options.save)
+    table = read_table(options.table)
+    try:
+        imputer, columns = _imputer(options, table)
+        part = table[columns]
+        schema = Schema.of(part)
+        _, mask = split(part, schema, allow_empty=options.model is not None)
+        if options.model is None and mask.all() and options.save is None:
+            write_table(table, options.output)
+            print(f"Nothing is missing in {options.table}; {options.output} is a copy.")
+            return 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # said in words below
+            if options.model is None:
+                imputer.fit(part)
+        draws = 0 if options.draws_output is None else options.draws or 20
+        result = imputer.impute(part, draws=draws)
+        plain = _ignorable(imputer, part) if options.model is None else None
+    except ValueError as error:
+        # The library's messages name the column; the command line adds the file.
+        message = str(error)
+        raise ValueError(message if options.table in message else f"{options.table}: {message}") from None
+    from pyro_mnar.tables import join
+
+    completed = table.copy()
+    filled = join(part, result.completed.numpy(), mask, schema)
+    for name in part.columns:
+        completed[name] = filled[name]
+    if options.draws_output is not None:
+        write_draws(options.draws_output, result.draws.numpy(), mask, list(part.index), list(part.columns))
+    if options.save is not None:
+        imputer.save(options.save)
+    write_table(completed, options.output)
+    _say(imputer, result, mask, plain, Path(options.output))
+    return 0
+
+
+def _imputer(options: argparse.Namespace, table: object) -> tuple[MNARImputer, list]:
+    from pyro_mnar.faces.imputer import MNARImputer
+    from pyro_mnar.tables import Schema
+
+    if options.model is not None:
+        for name in ("mechanism", "direction", "columns", "save", "steps"):
+            if getattr(options, name) is not None:
+                raise ValueError(f"--{name}: got one with --model, expected it only when fitting (the model has its own)")
+        imputer = MNARImputer.load(options.model)
+        imputer.schema_.check(table)  # type: ignore[arg-type]
+        if options.seed is not None:
+            imputer.random_state = options.seed
+        return imputer, [column.name for column in imputer.schema_.columns]
+    names = None if options.columns is None else [name.strip() for name in options.columns.split(",")]
+    columns = [column.name for column in Schema.of(table, names).columns]  # type: ignore[arg-type]
+    if options.steps is not None and options.steps < 1:
+        raise ValueError(f"--steps: got {options.steps}, expected at least 1")
+    settings = {"steps": options.steps, "mechanism": options.mechanism, "random_state": options.seed}
+    given = {name: value for name, value in settings.items() if value is not None}
+    return MNARImputer(direction=_direction(options.direction), **given), columns
+
+
+def _direction(words: list[str] | None) -> str | dict[str, str]:
+    if not words:
+        return "free"
+    pairs = [word.rpartition("=") for word in words]
+    if all(equals for _, equals, _ in pairs):
+        return {name: word for name, _, word in pairs}
+    if len(words) > 1:
+        raise ValueError(f"--direction: got {' and '.join(words)}, expected one word for all columns, or COLUMN=WORD for each")
+    return words[0]
+
+
+def _ignorable(imputer: MNARImputer, part: object) -> np.ndarray | None:
+    """Return the table completed by the same model without a mechanism; None where there was none."""
+    if imputer.declaration_["mechanism"] == "none":
+        return None
+    from pyro_mnar.faces.imputer import MNARImputer
+
+    plain = MNARImputer("none", steps=imputer.steps, random_state=imputer.random_state)
+    return plain.fit(part).impute(part).completed.numpy()  # type: ignore[arg-type]
+
+
+def _say(imputer: MNARImputer, result: object, mask: np.ndarray, plain: np.ndarray | None, output: Path) -> None:
+    from pyro_mnar.faces.words import assumptions, shifts
+    from pyro_mnar.results.imputation import Imputation
+
+    assert isinstance(result, Imputation)
+    print(f"{output}: {int((~mask).sum())} of {mask.size} cells imputed")
+    print(*assumptions(imputer), sep="\n")
+    if plain is not None:
+        print(*shifts(imputer, result.completed.numpy(), plain, mask), sep="\n")
+    poor = int(result.unreliable.sum())
+    if poor:
+        print(f"Importance weights of {poor} of {len(mask)} rows are unreliable (Pareto k above threshold): trust them less.")
+    if imputer.history_.stopped == "interrupted":
+        print("Training was interrupted: the model is the best so far.")

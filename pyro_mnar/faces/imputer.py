@@ -1,0 +1,277 @@
+"""``MNARImputer``: the library for someone with a table, in the manner of scikit-learn."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pyro_mnar.faces.declaration import MECHANISMS, declare, directions_of
+from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.training import Evaluation, History, fit
+from pyro_mnar.results.imputation import Imputation, impute
+from pyro_mnar.results.model_files import load_model, save_model
+from pyro_mnar.tables import Scaling, Schema, is_frame, join, split
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from pandas import DataFrame
+
+_SETTINGS = ("mechanism", "direction", "ignorable", "latent_dim", "hidden", "particles", "steps", "batch_size", "random_state")
+
+
+class MNARImputer:
+    """Impute a table of numbers whose values are missing because of what they are.
+
+    Columns are scaled by their observed values; the model is a Gaussian decoder with a linear and a network mean, a Gaussian encoder,
+    and the mechanism asked for (not-MIWAE, arXiv 2006.12871, with self-masked values integrated out). The constructor only stores.
+
+    Args:
+        mechanism: ``self-masking`` (a value goes missing because of itself), ``linear`` or ``neural`` (because of the whole row), or
+            ``none`` (ignorable: missingness says nothing beyond what is observed).
+        direction: for self-masking, ``high`` (large values go missing), ``low`` or ``free``; one word, or a mapping from column
+            names (positions, for arrays) to words, where columns left out are free.
+        ignorable: columns whose missingness is taken as ignorable whatever the mechanism.
+        latent_dim: L; by default one less than the number of columns, at most 10.
+        hidden: hidden layers of decoder and encoder.
+        particles: K of the training bound.
+        steps: training updates.
+        batch_size: rows an update.
+        random_state: seed of training and draws.
+        progress: bars on standard error, on a terminal only.
+
+    Attributes:
+        mnar_: the fitted :class:`~pyro_mnar.models.MNAR`, on scaled columns.
+        history_: what training saw.
+        schema_: the columns; ``n_features_in_`` and, for data frames, ``feature_names_in_`` as in scikit-learn.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> x = rng.normal(size=(60, 3)) @ rng.normal(size=(3, 3))
+        >>> x[x[:, 0] > 1, 0] = np.nan
+        >>> completed = MNARImputer(direction="high", steps=20, progress=False).fit_transform(x)
+        >>> bool(np.isfinite(completed).all())
+        True
+    """
+
+    def __init__(
+        self,
+        mechanism: str = "self-masking",
+        direction: str | Mapping[Any, str] = "free",
+        ignorable: Sequence[Any] = (),
+        latent_dim: int | None = None,
+        hidden: Sequence[int] = (128, 128),
+        particles: int = 20,
+        steps: int = 2000,
+        batch_size: int = 128,
+        random_state: int = 0,
+        progress: bool = True,
+    ) -> None:
+        self.mechanism = mechanism
+        self.direction = direction
+        self.ignorable = ignorable
+        self.latent_dim = latent_dim
+        self.hidden = hidden
+        self.particles = particles
+        self.steps = steps
+        self.batch_size = batch_size
+        self.random_state = random_state
+        self.progress = progress
+
+    def fit(self, X: ArrayLike | DataFrame, y: None = None, callback: Any = None) -> Self:
+        """Learn the model from a table (N, D) with NaN in the holes.
+
+        Args:
+            X: array or DataFrame of numbers.
+            y: ignored, as in scikit-learn.
+            callback: called with each :class:`~pyro_mnar.infer.training.Evaluation`.
+
+        Raises:
+            ValueError: for a table that cannot be used (the message names the column) or an unknown word among the settings.
+        """
+        del y
+        schema = Schema.of(X)
+        values, mask = split(X, schema)
+        if len(values) < 2:
+            raise ValueError(f"X: got {len(values)} row, expected at least 2")
+        names = [column.name for column in schema.columns]
+        holes = [j for j in range(len(names)) if not mask[:, j].all()]
+        if self.mechanism not in MECHANISMS:
+            raise ValueError(f"mechanism: got {self.mechanism!r}, expected one of {', '.join(MECHANISMS)}")
+        unknown = [name for name in self.ignorable if name not in names]
+        if unknown:
+            raise ValueError(f"ignorable: got unknown column {unknown[0]!r}, expected some of {', '.join(map(str, names))}")
+        modelled = [j for j in holes if names[j] not in self.ignorable]
+        directions = directions_of(self.direction, names, self.mechanism)
+        if not holes and self.mechanism != "none":
+            warnings.warn("X: nothing is missing, so the model is trained without a mechanism", UserWarning, stacklevel=2)
+        self.scaling_ = Scaling.of(values, mask)
+        self.declaration_: dict[str, Any] = {
+            "mechanism": self.mechanism if modelled else "none",
+            "columns": modelled,
+            "directions": [directions[j] for j in modelled],
+            "n_columns": len(names),
+            "latent_dim": self.latent_dim or max(1, min(len(names) - 1, 10)),
+            "hidden": list(self.hidden),
+        }
+        x, seen = self._scaled(values, mask), torch.from_numpy(mask)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.random_state)
+            mnar = declare(**self.declaration_)
+            mnar.initialise(x, seen)
+        self.history_ = fit(
+            IWELBO(mnar, self.particles),
+            x,
+            seen,
+            steps=self.steps,
+            batch_size=self.batch_size,
+            seed=self.random_state,
+            callback=callback,
+            progress=self.progress,
+        )
+        self._set_fitted(mnar, schema, named=is_frame(X))
+        return self
+
+    def impute(self, X: ArrayLike | DataFrame, draws: int = 0, particles: int = 500) -> Imputation:
+        """Return the :class:`~pyro_mnar.results.imputation.Imputation` of a table, in the table's units and float64.
+
+        Args:
+            X: (N, D), columns as in training; a column may be missing altogether.
+            draws: imputations of each missing cell.
+            particles: S for each row.
+
+        Raises:
+            ValueError: before ``fit``, or for columns that differ from training.
+        """
+        values, mask = self._read(X)
+        frame: Any = X
+        labels = list(frame.index) if is_frame(X) else None
+        result = impute(
+            self.mnar_,
+            self._scaled(values, mask),
+            torch.from_numpy(mask),
+            draws=draws,
+            particles=particles,
+            seed=self.random_state,
+            labels=labels,
+            progress=self.progress,
+        )
+        return replace(result, completed=self._unscaled(result.completed), draws=self._unscaled(result.draws))
+
+    def transform(self, X: ArrayLike | DataFrame) -> Any:
+        """Return the table with its holes filled by posterior means, of the same type; observed cells bit for bit."""
+        return join(X, self.impute(X).completed.numpy(), self._read(X)[1], self.schema_)
+
+    def fit_transform(self, X: ArrayLike | DataFrame, y: None = None) -> Any:
+        """Fit, then transform the same table."""
+        return self.fit(X, y).transform(X)
+
+    def sample(self, X: ArrayLike | DataFrame, n_draws: int = 20) -> list[Any]:
+        """Return ``n_draws`` completed tables of the type of ``X``, their holes drawn from the posterior (multiple imputation)."""
+        if n_draws < 1:
+            raise ValueError(f"n_draws: got {n_draws}, expected at least 1")
+        mask = self._read(X)[1]
+        return [join(X, draw.numpy(), mask, self.schema_) for draw in self.impute(X, draws=n_draws).draws]
+
+    @torch.no_grad()
+    def score(self, X: ArrayLike | DataFrame, y: None = None, particles: int = 500) -> float:
+        """Return the mean bound per row in nats at K = ``particles``, as a density in the table's units.
+
+        Of log p(x_obs, s) with a mechanism and of log p(x_obs) without: the two score different data and do not compare.
+        """
+        del y
+        values, mask = self._read(X)
+        x, seen = self._scaled(values, mask), torch.from_numpy(mask)
+        bound = IWELBO(self.mnar_, particles)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.random_state)
+            rows = torch.cat([bound(a, b) for a, b in zip(x.split(64), seen.split(64), strict=True)])
+        return float((rows.double() + torch.from_numpy(self.scaling_.log_jacobian(mask))).mean())
+
+    def missingness(self, points: int = 100) -> list[tuple[Any, np.ndarray, np.ndarray]]:
+        """Return, for each self-masked column, its name, a grid of values in the table's units and P(missing | value) on it."""
+        mechanism = self._fitted().mechanism
+        if mechanism is None or self.declaration_["mechanism"] != "self-masking":
+            return []
+        curves = []
+        for j in self.declaration_["columns"]:
+            # Four observed standard deviations to the side that goes missing shows the whole rise.
+            grid = torch.linspace(-4, 4, points)
+            x = torch.zeros(points, self.n_features_in_)
+            x[:, j] = grid
+            with torch.no_grad():
+                probability = mechanism(x).log_missing[:, j].exp()
+            values = grid.numpy() * self.scaling_.scale[j] + self.scaling_.centre[j]
+            curves.append((self.schema_.columns[j].name, values, probability.numpy()))
+        return curves
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the fitted model to ``folder``: weights as safetensors, everything else as JSON; nothing in it is ever executed."""
+        description = {
+            "declaration": self.declaration_,
+            "schema": self.schema_.to_json(),
+            "scaling": self.scaling_.to_json(),
+            "settings": {name: _plain(getattr(self, name)) for name in _SETTINGS},
+            "history": asdict(self.history_),
+            "named": hasattr(self, "feature_names_in_"),
+        }
+        save_model(folder, dict(self._fitted().state_dict()), description)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Self:
+        """Return the imputer that :meth:`save` wrote.
+
+        Raises:
+            ValueError: for a folder that is not a model's, is damaged, or comes from a newer version.
+        """
+        tensors, description = load_model(folder)
+        try:
+            settings = dict(description["settings"])
+            if isinstance(settings["direction"], list):
+                settings["direction"] = dict(settings["direction"])
+            imputer = cls(**{name: settings[name] for name in _SETTINGS})
+            imputer.declaration_ = description["declaration"]
+            imputer.scaling_ = Scaling.from_json(description["scaling"])
+            looks = [Evaluation(**look) for look in description["history"].pop("evaluations")]
+            imputer.history_ = History(looks, **description["history"])
+            mnar = declare(**imputer.declaration_)
+            mnar.load_state_dict(tensors)
+            imputer._set_fitted(mnar, Schema.from_json(description["schema"]), named=description["named"])
+        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"{os.fspath(folder)}: not a usable model, expected one that MNARImputer.save wrote ({reason})") from None
+        return imputer
+
+    def _set_fitted(self, mnar: nn.Module, schema: Schema, *, named: bool) -> None:
+        self.mnar_, self.schema_, self.n_features_in_ = mnar.eval(), schema, len(schema.columns)
+        if named:
+            self.feature_names_in_ = np.array([column.name for column in schema.columns], dtype=object)
+
+    def _fitted(self) -> Any:
+        if not hasattr(self, "mnar_"):
+            raise ValueError("MNARImputer: not fitted yet, expected a call of fit first")
+        return self.mnar_
+
+    def _read(self, X: ArrayLike | DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        self._fitted()
+        self.schema_.check(X)
+        return split(X, self.schema_, allow_empty=True)
+
+    def _scaled(self, values: np.ndarray, mask: np.ndarray) -> Tensor:
+        return torch.from_numpy(self.scaling_.apply(values, mask)).float()
+
+    def _unscaled(self, x: Tensor) -> Tensor:
+        return torch.from_numpy(self.scaling_.invert(x.double().numpy()))
+
+
+def _plain(value: Any) -> Any:
+    """Return a setting as JSON holds it; a mapping as pairs, since its keys may be positions."""
+    if isinstance(value, Mapping):
+        return [list(pair) for pair in value.items()]
+    return list(value) if isinstance(value, (tuple, list)) else value

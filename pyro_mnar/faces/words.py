@@ -1,0 +1,59 @@
+"""What was assumed, and what it changed, in words."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pyro_mnar.faces.declaration import MECHANISMS
+from pyro_mnar.faces.imputer import MNARImputer
+
+_DIRECTIONS = {
+    "high": "large values go missing more often",
+    "low": "small values go missing more often",
+    "free": "in a direction learned from the data",
+}
+
+
+def assumptions(imputer: MNARImputer) -> list[str]:
+    """Return sentences that say what the fitted ``imputer`` took for granted.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> fitted = MNARImputer("none", steps=2, progress=False).fit(rng.normal(size=(9, 2)))
+        >>> assumptions(fitted)[0]
+        'Assumed: what is missing says nothing beyond what is observed (ignorable).'
+    """
+    declaration = imputer.declaration_
+    sentences = [f"Assumed: {MECHANISMS[declaration['mechanism']]}."]
+    names = [column.name for column in imputer.schema_.columns]
+    if declaration["mechanism"] == "self-masking":
+        for word, meaning in _DIRECTIONS.items():
+            chosen = [str(names[j]) for j, d in zip(declaration["columns"], declaration["directions"], strict=True) if d == word]
+            if chosen:
+                sentences.append(f"  {meaning}: {', '.join(chosen)}")
+    elif declaration["columns"]:
+        sentences.append(f"  columns: {', '.join(str(names[j]) for j in declaration['columns'])}")
+    if declaration["mechanism"] != "none":
+        sentences.append("The data alone cannot test this: values beyond those observed follow from the assumption.")
+    return sentences
+
+
+def shifts(imputer: MNARImputer, completed: np.ndarray, ignorable: np.ndarray, mask: np.ndarray) -> list[str]:
+    """Return a line for each column with holes: mean of the imputed cells, under the assumption and under ignorable missingness.
+
+    Args:
+        imputer: fitted.
+        completed: (N, D) under the assumption.
+        ignorable: (N, D) under ignorable missingness.
+        mask: (N, D) True = observed.
+    """
+    lines = ["Mean of the imputed cells (difference from ignorable missingness, in observed standard deviations):"]
+    width = max(len(str(column.name)) for column in imputer.schema_.columns)
+    for j, column in enumerate(imputer.schema_.columns):
+        holes = ~mask[:, j]
+        if holes.any():
+            ours, theirs = completed[holes, j].mean(), ignorable[holes, j].mean()
+            lines.append(
+                f"  {column.name!s:<{width}}  {ours:.5g}, ignorable {theirs:.5g} ({(ours - theirs) / imputer.scaling_.scale[j]:+.2f})"
+            )
+    return lines

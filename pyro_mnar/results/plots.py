@@ -1,0 +1,158 @@
+"""Figures: training, distributions, missingness curves. Each function returns a matplotlib ``Figure`` and touches no global state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyro_mnar.infer.training import History
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_WIDTH = 6.5  # inches: a page's text
+_OBSERVED, _IMPUTED, _TRUE = "#444444", "#D55E00", "#0072B2"  # Okabe and Ito's colours, told apart by the colour-blind
+
+
+def _panels(count: int) -> tuple[Figure, list[Any]]:
+    from matplotlib.figure import Figure
+
+    across = min(3, count)
+    down = -(-count // across)
+    figure = Figure(figsize=(_WIDTH, 0.4 + 2.0 * down), layout="constrained")
+    axes = list(figure.subplots(down, across, squeeze=False).ravel())
+    for axis in axes[count:]:
+        axis.set_axis_off()
+    return figure, axes[:count]
+
+
+def plot_training(history: History) -> Figure:
+    """Plot the training bound, and the held-out one where there is one, against the step.
+
+    Example:
+        >>> from pyro_mnar.infer.training import Evaluation
+        >>> len(plot_training(History([Evaluation(100, -3.0, None)], 100)).axes)
+        1
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(_WIDTH, 2.8), layout="constrained")
+    axis = figure.subplots()
+    steps = [look.step for look in history.evaluations]
+    axis.plot(steps, [look.train for look in history.evaluations], color=_OBSERVED, label="training rows")
+    held_out = [(look.step, look.held_out) for look in history.evaluations if look.held_out is not None]
+    if held_out:
+        axis.plot(*zip(*held_out, strict=True), color=_IMPUTED, label="held-out rows")
+        axis.axvline(history.best_step, color=_TRUE, linestyle=":", label="weights kept")
+    axis.set(xlabel="training step", ylabel="bound (nats per row)")
+    # The first looks are far below the rest and would flatten what matters.
+    later = [look.train for look in history.evaluations[len(steps) // 10 :]]
+    if len(later) > 1 and max(later) > min(later):
+        axis.set_ylim(min(later) - 0.05 * (max(later) - min(later)), max(later) + 0.1 * (max(later) - min(later)))
+    axis.legend(frameon=False)
+    return figure
+
+
+def plot_distributions(
+    values: np.ndarray,
+    mask: np.ndarray,
+    draws: np.ndarray,
+    names: Sequence[Any],
+    truth: np.ndarray | None = None,
+    max_columns: int = 6,
+) -> Figure:
+    """Plot observed, imputed and (where known) true missing values of the first columns that have holes.
+
+    The histograms of a column share their bins, and their areas are the shares of rows, so that observed and imputed add to one.
+
+    Args:
+        values: (N, D), read where ``mask`` (N, D) is True.
+        mask: True = observed.
+        draws: (M, N, D) completed tables.
+        names: D column names.
+        truth: (N, D) complete values.
+        max_columns: panels at most.
+
+    Raises:
+        ValueError: when nothing is missing or there are no draws.
+
+    Example:
+        >>> mask = np.arange(20).reshape(10, 2) % 3 > 0
+        >>> len(plot_distributions(np.ones((10, 2)), mask, np.ones((4, 10, 2)), ["a", "b"]).axes)
+        2
+    """
+    chosen = np.flatnonzero(~mask.all(0))[:max_columns]
+    if not len(chosen) or not len(draws):
+        raise ValueError("mask, draws: expected at least one missing cell and one draw of it")
+    figure, axes = _panels(len(chosen))
+    for axis, j in zip(axes, chosen, strict=True):
+        observed, holes = values[mask[:, j], j], ~mask[:, j]
+        imputed = draws[:, holes, j].ravel()
+        groups = [(observed, "observed", _OBSERVED, "-", 1), (imputed, "imputed", _IMPUTED, "-", len(draws))]
+        if truth is not None:
+            groups.append((truth[holes, j], "true missing", _TRUE, "--", 1))
+        everything = np.concatenate([g[0] for g in groups])
+        low, high = np.quantile(everything, [0.002, 0.998])
+        edges = np.linspace(low, high if high > low else low + 1, 31)
+        for data, label, colour, line, repeats in groups:
+            share = np.histogram(data, edges)[0] / (len(mask) * repeats)
+            axis.stairs(
+                share,
+                edges,
+                color=colour,
+                linestyle=line,
+                label=label,
+                fill=label == "observed",
+                alpha=0.35 if label == "observed" else 1.0,
+            )
+        axis.set_title(str(names[j]), fontsize=9)
+        axis.tick_params(labelsize=7)
+        axis.set_xlabel("value", fontsize=8)
+    for axis in axes[::3]:
+        axis.set_ylabel("share of rows", fontsize=8)
+    axes[0].legend(frameon=False, fontsize=7)
+    return figure
+
+
+def plot_missingness(
+    curves: Sequence[tuple[Any, np.ndarray, np.ndarray]],
+    observed: Sequence[np.ndarray],
+    truth: Sequence[np.ndarray | None] | None = None,
+    max_columns: int = 6,
+) -> Figure:
+    """Plot P(missing | value) as learned, column by column.
+
+    Args:
+        curves: (name, grid of values, probabilities) of each self-masked column.
+        observed: the observed values of each, marked on the axis: beyond them a curve is assumption, not data.
+        truth: the true probabilities on the same grids, where known.
+        max_columns: panels at most.
+
+    Raises:
+        ValueError: when there are no curves.
+
+    Example:
+        >>> grid = np.linspace(0, 1, 5)
+        >>> len(plot_missingness([("a", grid, grid)], [grid]).axes)
+        1
+    """
+    if not curves:
+        raise ValueError("curves: got none, expected at least one self-masked column")
+    shown = list(curves)[:max_columns]
+    figure, axes = _panels(len(shown))
+    for i, (axis, (name, grid, probability)) in enumerate(zip(axes, shown, strict=True)):
+        axis.plot(grid, probability, color=_IMPUTED, label="learned")
+        true = None if truth is None else truth[i]
+        if true is not None:
+            axis.plot(grid, true, color=_TRUE, linestyle="--", label="true")
+        axis.plot(observed[i], np.full(len(observed[i]), -0.04), "|", color=_OBSERVED, markersize=4, alpha=0.4, label="observed")
+        axis.set(ylim=(-0.08, 1.05))
+        axis.set_title(str(name), fontsize=9)
+        axis.tick_params(labelsize=7)
+        axis.set_xlabel("value", fontsize=8)
+    for axis in axes[::3]:
+        axis.set_ylabel("P(missing | value)", fontsize=8)
+    axes[0].legend(frameon=False, fontsize=7)
+    return figure

@@ -1,0 +1,24 @@
+"""Tables: reading, schema, the mask, scaling, amputation and data sets."""
+
+from pyro_mnar.tables.amputation import amputate
+from pyro_mnar.tables.datasets import load
+from pyro_mnar.tables.files import check_ending, check_writable, read_table, write_table, write_whole
+from pyro_mnar.tables.scaling import Scaling
+from pyro_mnar.tables.schema import Column, Schema, is_frame
+from pyro_mnar.tables.split import join, split
+
+__all__ = [
+    "Column",
+    "Scaling",
+    "Schema",
+    "amputate",
+    "check_ending",
+    "check_writable",
+    "is_frame",
+    "join",
+    "load",
+    "read_table",
+    "split",
+    "write_table",
+    "write_whole",
+]

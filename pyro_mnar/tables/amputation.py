@@ -1,0 +1,99 @@
+"""Hide values of a complete table by a known rule, to see how well they are recovered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+KINDS = ("hard", "self", "mar", "mcar")
+
+
+def amputate(
+    x: ArrayLike,
+    kind: str,
+    *,
+    columns: Sequence[int] | None = None,
+    rate: float | None = None,
+    slope: float | None = None,
+    direction: str | None = None,
+    seed: int = 0,
+) -> np.ndarray:
+    """Return a mask (N, D), True = observed, of complete values ``x`` (N, D).
+
+    - ``hard``: in each of ``columns`` every value above the column's mean goes missing, the rule of the not-MIWAE paper (Ipsen,
+      Mattei and Frellsen, arXiv 2006.12871); with ``rate``, the share of largest values instead.
+    - ``self``: P(missing) = 1 / (1 + exp(-(slope x' - c))) with x' the standardised value and c such that the mean is ``rate``.
+    - ``mar``: the same, with x' the standardised mean of the columns that are not amputated.
+    - ``mcar``: P(missing) = ``rate``.
+
+    Args:
+        x: complete numbers.
+        kind: one of the above.
+        columns: positions; the first half by default, all of them for ``mcar``.
+        rate: expected share of missing values, .3 by default (not for ``hard``).
+        slope: log-odds per standard deviation, 3 by default; ``self`` and ``mar`` only.
+        direction: ``high`` (the default: large values go missing) or ``low``; not for ``mcar``.
+        seed: of the draws; ``hard`` draws nothing.
+
+    Raises:
+        ValueError: for an unknown word, an argument the kind has no use for, holes in ``x``, or a mask that leaves a column empty.
+
+    Example:
+        >>> amputate([[0.0, 1.0], [2.0, 1.0], [4.0, 1.0]], "hard").tolist()
+        [[True, True], [True, True], [False, True]]
+    """
+    values = np.asarray(x, dtype=np.float64)
+    if values.ndim != 2 or not np.isfinite(values).all():
+        raise ValueError("x: expected a complete table of two dimensions, with finite values")
+    if kind not in KINDS:
+        raise ValueError(f"kind: got {kind!r}, expected one of {', '.join(KINDS)}")
+    if slope is not None and kind in ("hard", "mcar"):
+        raise ValueError(f"slope: got {slope} with kind {kind!r}, expected one only with self and mar")
+    if direction is not None and kind == "mcar":
+        raise ValueError(f"direction: got {direction!r} with kind 'mcar', expected none")
+    if direction not in (None, "high", "low"):
+        raise ValueError(f"direction: got {direction!r}, expected high or low")
+    if rate is not None and not 0 < rate < 1:
+        raise ValueError(f"rate: got {rate}, expected a share between 0 and 1")
+    n, d = values.shape
+    chosen = list(range(d if kind == "mcar" else d // 2)) if columns is None else [int(j) for j in columns]
+    if not chosen or not all(0 <= j < d for j in chosen):
+        raise ValueError(f"columns: got {chosen}, expected positions from 0 to {d - 1}")
+    sign = -1.0 if direction == "low" else 1.0
+    rng = np.random.default_rng(seed)
+    mask = np.ones((n, d), bool)
+    rest = [j for j in range(d) if j not in chosen]
+    if kind == "mar" and not rest:
+        raise ValueError("columns: got all of them, expected at least one that stays complete for kind 'mar'")
+    for j in chosen:
+        if kind == "hard":
+            score = sign * values[:, j]
+            mask[:, j] = score <= (score.mean() if rate is None else np.quantile(score, 1 - rate))
+            continue
+        if kind == "mcar":
+            probability = np.full(n, rate or 0.3)
+        else:
+            driver = _standardise(values[:, j] if kind == "self" else _standardise(values[:, rest]).mean(1))
+            probability = _logistic_at_rate(sign * (3.0 if slope is None else slope) * driver, rate or 0.3)
+        mask[:, j] = rng.random(n) >= probability
+    if not mask.any(0).all():
+        raise ValueError(f"column {int(mask.any(0).argmin())}: no value would be left, expected a lower rate or more rows")
+    return mask
+
+
+def _standardise(values: np.ndarray) -> np.ndarray:
+    spread = values.std(0)
+    return (values - values.mean(0)) / np.where(spread > 0, spread, 1.0)
+
+
+def _logistic_at_rate(score: np.ndarray, rate: float) -> np.ndarray:
+    from scipy.optimize import brentq
+    from scipy.special import expit
+
+    reach = np.abs(score).max() + 40
+    return expit(score - brentq(lambda c: expit(score - c).mean() - rate, -reach, reach))

@@ -1,0 +1,40 @@
+"""One thread, one seed (PYRO_MNAR_TEST_SEED: every test must pass for any), and no test may leave global state changed."""
+
+import os
+
+import pyro
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+BASE_SEED = int(os.environ.get("PYRO_MNAR_TEST_SEED", "0"))
+
+
+def _global_state() -> dict:
+    return {
+        "default dtype": torch.get_default_dtype(),
+        "threads": torch.get_num_threads(),
+        "gradients enabled": torch.is_grad_enabled(),
+        "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
+        "torch argument validation": torch.distributions.Distribution._validate_args,
+        "pyro validation": pyro.poutine.runtime._PYRO_STACK == [] and pyro.settings.get("validate_infer"),
+        "pyro settings": dict(pyro.settings.get()),
+        "pyro parameters": sorted(pyro.get_param_store().keys()),
+    }
+
+
+@pytest.fixture(autouse=True)
+def _global_state_is_left_alone():
+    before = _global_state()
+    assert before["pyro parameters"] == [], "an earlier test left parameters in Pyro's store"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(BASE_SEED)
+        yield
+    assert _global_state() == before, "the test changed global state"
+
+
+@pytest.fixture
+def seed() -> int:
+    """The run's seed, for generators that are not torch's global one."""
+    return BASE_SEED
