@@ -25,11 +25,12 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Normal, StudentT
 
-from pyro_mnar.models.links import Link
+from pyro_mnar.models.links import Link, log_ndtr
 
 _LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
-# Standardised log lambda: a fall of exp(-|g|) on the left, doubly exponential on the right.
-_GRID = tuple(-14 + 0.4 * i for i in range(44))
+# Standardised log lambda: a fall of exp(-|g|) on the left; on the right doubly exponential for few degrees of freedom, a normal's
+# for many.
+_GRID = tuple(-14 + 0.45 * i for i in range(47))
 
 
 class Missing(NamedTuple):
@@ -48,6 +49,14 @@ class Missing(NamedTuple):
 def log_phi(k: Tensor) -> Tensor:
     """Return the standard normal log density."""
     return -0.5 * k.square() - _LOG_SQRT_2PI
+
+
+def _hazard(k: Tensor) -> Tensor:
+    """Return phi(k) / Phi(k); on the left from erfcx, since two large logarithms would leave few digits of their difference."""
+    low = k < -1
+    tail, rest = torch.where(low, k, -1.0), torch.where(low, 0.0, k)
+    below = math.sqrt(2 / math.pi) / torch.special.erfcx(-tail * math.sqrt(0.5))
+    return torch.where(low, below, torch.exp(log_phi(rest) - log_ndtr(rest)))
 
 
 def ndtri_exp(log_p: Tensor) -> Tensor:
@@ -73,7 +82,7 @@ def normal_components(cells: Distribution) -> tuple[Tensor, Tensor, Tensor]:
     """Return (log weight, mean, standard deviation), each (..., C), of cells that are scale mixtures of normals.
 
     Args:
-        cells: ``Normal`` (C = 1) or ``StudentT`` (C = 44) of batch shape (...).
+        cells: ``Normal`` (C = 1) or ``StudentT`` (C = 47) of batch shape (...).
 
     Raises:
         TypeError: for any other distribution.
@@ -106,7 +115,7 @@ def missing_components(cells: Distribution, slope: Tensor, intercept: Tensor, li
     width = mean.new_tensor(link.widths)
     v = torch.sqrt(width.square() + (slope * scale).square())
     k = (slope * mean + intercept) / v
-    log_share = log_weight + mean.new_tensor(link.weights).log() + torch.special.log_ndtr(k)
+    log_share = log_weight + mean.new_tensor(link.weights).log() + log_ndtr(k)
     gain, spread = slope * scale.square() / v, width * scale / v
     if len(link.widths) > 1:
         log_share, k, mean, gain, spread = (
@@ -122,8 +131,7 @@ def log_missing(parts: Missing) -> Tensor:
 
 def mean_missing(parts: Missing) -> Tensor:
     """Return E[x given s = 0], (...)."""
-    hazard = torch.exp(log_phi(parts.k) - torch.special.log_ndtr(parts.k))
-    return (parts.log_share.softmax(-1) * (parts.mean + parts.gain * hazard)).sum(-1)
+    return (parts.log_share.softmax(-1) * (parts.mean + parts.gain * _hazard(parts.k))).sum(-1)
 
 
 def draw_missing(parts: Missing, uniforms: Tensor) -> Tensor:

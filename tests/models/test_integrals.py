@@ -1,0 +1,166 @@
+"""One missing cell integrated out, against adaptive quadrature in float64."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from exact import Z_MAX, z_score
+from scipy import integrate, special, stats
+from torch.distributions import Normal, Poisson, StudentT
+
+from pyro_mnar.models.integrals import (
+    draw_missing,
+    log_missing,
+    mean_missing,
+    missing_components,
+    ndtri_exp,
+    normal_components,
+)
+from pyro_mnar.models.links import LOGIT, PROBIT, THRESHOLD
+
+LOC, SCALE = 0.4, 0.8
+LAWS = {
+    "normal": (Normal, stats.norm(LOC, SCALE), ()),
+    **{f"student-{df:g}": (StudentT, stats.t(df, LOC, SCALE), (df,)) for df in (2.5, 5.0, 30.0)},
+}
+SMOOTH = {"logit": (LOGIT, special.expit), "probit": (PROBIT, special.ndtr)}
+SLOPES = (0.0, 0.5, 3.0, 50.0, 500.0, -0.5, -3.0, -500.0)
+PLACES = (-1.5, 0.0, 1.0, 3.0)  # of the score's zero, in units of x
+
+
+def cells(law, loc=LOC, scale=SCALE, dtype=torch.float64):
+    cls, _, df = LAWS[law]
+    return cls(*[torch.tensor([v], dtype=dtype) for v in (*df, loc, scale)])
+
+
+def components(law, link, slope, intercept, **kwargs):
+    a, c = (torch.tensor([v], dtype=kwargs.get("dtype", torch.float64)) for v in (slope, intercept))
+    return missing_components(cells(law, **kwargs), a, c, link)
+
+
+def by_quadrature(law, link, slope, place):
+    """P(s = 0) and E[x; s = 0] of score slope (x - place), or slope 0 with the score ``place``."""
+    reference = LAWS[law][1]
+    if link is THRESHOLD:
+        cdf, jumps = (lambda u: float(u > 0)), [place]
+    else:
+        cdf = SMOOTH[link.name][1]
+        near = 40 / abs(slope) if slope else 0.0
+        jumps = [place - near, place - near / 10, place, place + near / 10, place + near] if slope else []
+    score = (lambda x: slope * (x - place)) if slope else (lambda x: place)
+    edges = sorted({-np.inf, *jumps, LOC - 6, LOC, LOC + 6, np.inf})
+    pieces = list(itertools.pairwise(edges))
+
+    def total(f):
+        return sum(integrate.quad(f, lo, hi, epsabs=1e-13, epsrel=1e-11, limit=400)[0] for lo, hi in pieces)
+
+    return total(lambda x: reference.pdf(x) * cdf(score(x))), total(lambda x: x * reference.pdf(x) * cdf(score(x)))
+
+
+def cases():
+    for law, link, slope, place in itertools.product(LAWS, (LOGIT, PROBIT), SLOPES, PLACES):
+        yield law, link, slope, place
+    for law, slope, place in itertools.product(LAWS, (1.0, -1.0), PLACES):
+        yield law, THRESHOLD, slope, place
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_probability_and_mean_agree_with_quadrature(law):
+    for _, link, slope, place in (case for case in cases() if case[0] == law):
+        parts = components(law, link, slope, -slope * place if slope else place)
+        probability, first = by_quadrature(law, link, slope, place)
+        where = f"{law} {link.name} slope {slope} place {place}"
+        # The logit's mixture is good to 3e-9 in probability; closed forms and the trapezoid rule to rounding.
+        assert log_missing(parts).exp().item() == pytest.approx(probability, abs=1e-8, rel=1e-7), where
+        if probability > 1e-6:
+            assert log_missing(parts).item() == pytest.approx(np.log(probability), abs=2e-8 / probability + 1e-7), where
+            assert mean_missing(parts).item() == pytest.approx(first / probability, abs=1e-7 + 1e-7 / probability, rel=2e-5), where
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_deep_tail_beyond_a_threshold_is_right_in_the_logarithm(law):
+    # Twelve deviations for all, fifty for the heavy tails (a t with 30 degrees of freedom has probability 1e-30 there).
+    for place in (10.0, 40.0) if law != "student-30" else (10.0,):
+        parts = components(law, THRESHOLD, 1.0, -place)
+        assert log_missing(parts).item() == pytest.approx(LAWS[law][1].logsf(place), rel=1e-4)
+
+
+@pytest.mark.parametrize(("law", "link", "slope"), [(a, b, s) for a in LAWS for b in (LOGIT, PROBIT) for s in (0.5, 3, 50, -3)])
+def test_draws_have_the_law_of_the_missing_value(law, link, slope):
+    n, place = 40_000, 0.8
+    parts = components(law, link, slope, -slope * place)
+    x = draw_missing(parts, torch.rand(n, 1, 3, dtype=torch.float64).clamp_min(1e-300)).squeeze(-1)
+    reference, cdf = LAWS[law][1], SMOOTH[link.name][1]
+    # The tilted density on a grid in the decoder's own quantiles: exact whatever the tail.
+    u = (np.arange(400_000) + 0.5) / 400_000
+    values = reference.ppf(u)
+    weight = cdf(slope * (values - place))
+    weight = weight / weight.sum()
+    cumulative = weight.cumsum()
+    # Probability integral transform: uniform if and only if the law is right. Mean, variance, and Kolmogorov-Smirnov.
+    pit = torch.tensor(np.interp(x.numpy(), values, cumulative - weight / 2))
+    assert abs(z_score(pit, 0.5)) < Z_MAX
+    assert abs(z_score((pit - 0.5) ** 2, 1 / 12)) < Z_MAX
+    assert stats.kstest(pit.numpy(), "uniform").pvalue > 1e-6
+    # A bounded function of x has a finite variance whatever the degrees of freedom.
+    assert abs(z_score(torch.tanh(x), float(weight @ np.tanh(values)))) < Z_MAX
+
+
+@pytest.mark.parametrize("link", [LOGIT, PROBIT, THRESHOLD], ids=lambda link: link.name)
+def test_normal_draws_have_the_closed_mean(link):
+    slope = 1.0 if link is THRESHOLD else 4.0
+    parts = components("normal", link, slope, -slope * 0.8)
+    x = draw_missing(parts, torch.rand(40_000, 1, 3, dtype=torch.float64)).squeeze(-1)
+    assert abs(z_score(x, mean_missing(parts).item())) < Z_MAX
+    if link is THRESHOLD:
+        assert float(x.min()) >= 0.8
+
+
+def test_student_components_have_the_density_of_student_t():
+    for df in (2.05, 2.5, 5.0, 30.0, 200.0):
+        log_weight, mean, scale = normal_components(StudentT(torch.tensor([df]).double(), torch.zeros(1).double(), torch.ones(1).double()))
+        x = torch.linspace(-8, 8, 65, dtype=torch.float64).unsqueeze(-1)
+        density = (log_weight + Normal(mean, scale).log_prob(x)).logsumexp(-1)
+        np.testing.assert_allclose(density.numpy(), stats.t(df).logpdf(x.squeeze(-1).numpy()), atol=1e-6, err_msg=str(df))
+
+
+@pytest.mark.parametrize(("dtype", "rel"), [(torch.float64, 1e-11), (torch.float32, 1e-5)], ids=["float64", "float32"])
+def test_ndtri_exp_agrees_with_scipy(dtype, rel):
+    values = [-1e4, -1e3, -800.0, -104.0, -60.0, -10.0, -2.0, -1.0, -0.999, -0.7, -0.5, -0.1, -1e-3, -1e-6, -1e-12]
+    log_p = torch.tensor(values, dtype=dtype)
+    exact = special.ndtri_exp(log_p.double().numpy())
+    np.testing.assert_allclose(ndtri_exp(log_p).double().numpy(), exact, rtol=rel, atol=rel)
+
+
+@pytest.mark.parametrize("link", [LOGIT, PROBIT, THRESHOLD], ids=lambda link: link.name)
+@pytest.mark.parametrize("law", LAWS)
+def test_gradients_are_finite_at_extreme_scores_in_single_precision(law, link):
+    loc = torch.tensor([-3e4, -300.0, -30.0, 0.0, 30.0, 300.0, 3e4], requires_grad=True)
+    scale = torch.full((7,), 0.01, requires_grad=True)
+    slope = torch.full((7,), 1.0 if link is THRESHOLD else 500.0, requires_grad=True)
+    df = torch.full((7,), 5.0, requires_grad=True)
+    law_of_cells = Normal(loc, scale) if law == "normal" else StudentT(df, loc, scale)
+    value = log_missing(missing_components(law_of_cells, slope, torch.zeros(7), link))
+    # Single precision holds Phi(k) in the logarithm to k = -1e6 and beyond.
+    assert bool(value.isfinite().all()), value
+    for grad in torch.autograd.grad(value.sum(), [loc, scale, slope], allow_unused=True):
+        assert grad is None or bool(grad.isfinite().all()), grad
+
+
+@pytest.mark.parametrize("link", [LOGIT, PROBIT, THRESHOLD], ids=lambda link: link.name)
+def test_mean_and_draws_stay_in_the_right_place_far_in_the_tail_in_single_precision(link):
+    # The decoder puts the cell 300 or 3000 deviations below the threshold 0: the value is then just above it.
+    for deviations in (30.0, 300.0, 3000.0):
+        slope = 1.0 if link is THRESHOLD else 1e4
+        kwargs = {"loc": -deviations * 0.01, "scale": 0.01}
+        exact = mean_missing(components("normal", link, slope, 0.0, **kwargs)).item()
+        single = components("normal", link, slope, 0.0, dtype=torch.float32, **kwargs)
+        assert mean_missing(single).item() == pytest.approx(exact, abs=1e-5 * deviations * 0.01 + 1e-4 * 0.01)
+        draws = draw_missing(single, torch.rand(100, 1, 3).clamp_min(1e-30))
+        assert bool(draws.isfinite().all()) and float(draws.abs().max()) < 0.02
+
+
+def test_cells_that_are_no_mixture_of_normals_are_refused():
+    with pytest.raises(TypeError, match="Poisson"):
+        normal_components(Poisson(torch.ones(1)))

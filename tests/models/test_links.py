@@ -1,0 +1,50 @@
+"""Links and the mixtures of probits that stand for them."""
+
+import math
+
+import pytest
+import torch
+from scipy import special
+
+from pyro_mnar.models.links import LINKS, LOGIT, PROBIT, THRESHOLD
+
+GRID = torch.linspace(-40, 40, 160_001, dtype=torch.float64)
+
+
+def mixture(link, score):
+    w, t = (torch.tensor(v, dtype=score.dtype) for v in (link.weights, link.widths))
+    return (w * torch.special.ndtr(score.unsqueeze(-1) / t)).sum(-1)
+
+
+@pytest.mark.parametrize("link", [LOGIT, PROBIT], ids=lambda link: link.name)
+def test_mixture_of_probits_is_the_link(link):
+    assert float((mixture(link, GRID) - link.log_missing(GRID).exp()).abs().max()) < 1e-8
+
+
+@pytest.mark.parametrize("link", LINKS.values(), ids=LINKS.keys())
+def test_mixture_weights_are_a_distribution(link):
+    assert math.fsum(link.weights) == pytest.approx(1, abs=2e-9)  # of the order of the fit
+    assert all(w > 0 for w in link.weights)
+    assert len(link.weights) == len(link.widths) == len(set(link.widths))
+
+
+@pytest.mark.parametrize("link", [LOGIT, PROBIT], ids=lambda link: link.name)
+def test_missing_and_observed_add_to_one_and_mirror_each_other(link):
+    torch.testing.assert_close(link.log_missing(GRID).exp() + link.log_observed(GRID).exp(), torch.ones_like(GRID))
+    torch.testing.assert_close(link.log_missing(GRID), link.log_observed(-GRID), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("link", "reference"), [(LOGIT, special.log_expit), (PROBIT, special.log_ndtr)], ids=["logit", "probit"])
+def test_log_probabilities_are_right_far_in_the_tails(link, reference):
+    score = torch.tensor([-1e4, -300.0, -40.0, -1.0, 0.0, 1.0, 8.0, 30.0], dtype=torch.float64)
+    torch.testing.assert_close(link.log_missing(score), torch.tensor(reference(score.numpy())), rtol=1e-10, atol=0)
+
+
+def test_threshold_is_one_on_both_sides_of_its_own_place():
+    score = torch.tensor([-1.0, 0.0, 1.0])
+    assert THRESHOLD.log_missing(score).tolist() == [-math.inf, 0, 0]
+    assert THRESHOLD.log_observed(score).tolist() == [0, 0, -math.inf]
+
+
+def test_links_are_found_by_their_own_names():
+    assert all(LINKS[name].name == name for name in ("logit", "probit", "threshold"))
