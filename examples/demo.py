@@ -47,7 +47,8 @@ def mice(holed: pd.DataFrame, draws: int, seed: int) -> tuple[np.ndarray, np.nda
         point = IterativeImputer(max_iter=10, random_state=seed).fit_transform(holed)
         # A chain costs a fit: few chains, each draw used as often as needed.
         chains = [
-            IterativeImputer(max_iter=10, sample_posterior=True, random_state=seed + i).fit_transform(holed) for i in range(min(draws, 5))
+            IterativeImputer(max_iter=10, sample_posterior=True, random_state=seed + i).fit_transform(holed)
+            for i in range(min(draws, 5))
         ]
     return point, np.stack([chains[i % len(chains)] for i in range(draws)])
 
@@ -90,7 +91,9 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
             "seconds": seconds,
         }
     table = pd.DataFrame(rows).T
-    print(f"breast cancer, {frame.shape[0]} x {frame.shape[1]}, {(~mask).sum()} values hidden by soft self-masking; in standard deviations")
+    print(
+        f"breast cancer, {frame.shape[0]} x {frame.shape[1]}, {(~mask).sum()} values hidden by soft self-masking; in standard deviations"
+    )
     print(table.round(3).to_string())
     print(*assumptions(mnar), sep="\n")
 

@@ -30,7 +30,7 @@ from pyro_mnar.models.links import Link, log_ndtr
 _LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 # Standardised log lambda: a fall of exp(-|g|) on the left; on the right doubly exponential for few degrees of freedom, a normal's
 # for many.
-_GRID = tuple(-14 + 0.45 * i for i in range(47))
+_GRID = tuple(-14 + 0.4 * i for i in range(52))
 
 
 class Missing(NamedTuple):
@@ -82,7 +82,7 @@ def normal_components(cells: Distribution) -> tuple[Tensor, Tensor, Tensor]:
     """Return (log weight, mean, standard deviation), each (..., C), of cells that are scale mixtures of normals.
 
     Args:
-        cells: ``Normal`` (C = 1) or ``StudentT`` (C = 47) of batch shape (...).
+        cells: ``Normal`` (C = 1) or ``StudentT`` (C = 52) of batch shape (...).
 
     Raises:
         TypeError: for any other distribution.

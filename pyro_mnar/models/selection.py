@@ -20,7 +20,7 @@ from typing import NamedTuple
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor
-from torch.distributions import Distribution, Independent, Normal, StudentT, constraints
+from torch.distributions import Bernoulli, Categorical, Distribution, Independent, Normal, StudentT, constraints
 
 from pyro_mnar.models import integrals
 from pyro_mnar.models.masks import Mechanism
@@ -43,7 +43,8 @@ class _Part(NamedTuple):
 
     mechanism: SelfMasking
     columns: Tensor
-    own: Tensor  # their places among the mechanism's own columns
+    place: Tensor | slice  # the same columns, as a slice where they are neighbours: a view, where an index would copy
+    own: Tensor | slice  # their places among the mechanism's own columns
 
 
 def collapsible(mechanism: Mechanism | None) -> list[_Part]:
@@ -56,8 +57,15 @@ def collapsible(mechanism: Mechanism | None) -> list[_Part]:
         if isinstance(piece, SelfMasking):
             own = (~read[piece.columns]).nonzero().squeeze(-1)
             if len(own):
-                parts.append(_Part(piece, piece.columns[own], own))
+                columns = piece.columns[own]
+                parts.append(_Part(piece, columns, _place(columns), _place(own)))
     return parts
+
+
+def _place(columns: Tensor) -> Tensor | slice:
+    first, last = int(columns[0]), int(columns[-1])
+    neighbours = columns.tolist() == list(range(first, last + 1))
+    return slice(first, last + 1) if neighbours else columns
 
 
 def coupled_columns(mechanism: Mechanism | None) -> Tensor | None:
@@ -73,16 +81,19 @@ def coupled_columns(mechanism: Mechanism | None) -> Tensor | None:
 
 def _pick(cells: Distribution, columns: Tensor | slice) -> Distribution:
     """Return the laws of some columns of ``cells``, whose batch shape is (..., D)."""
-    names = [n for n in ("df", "loc", "scale", "probs") if n in cells.__dict__ and n in cells.arg_constraints]
-    chosen = {
-        n: getattr(cells, n)[..., columns, :] if n == "probs" and _categorical(cells) else getattr(cells, n)[..., columns]
-        for n in names
-    }
+    if isinstance(cells, (Bernoulli, Categorical)):
+        name = "probs" if cells._param is cells.__dict__.get("probs") else "logits"
+        value = getattr(cells, name)
+        chosen = {name: value[..., columns, :] if isinstance(cells, Categorical) else value[..., columns]}
+    elif isinstance(cells, (Normal, StudentT)):
+        chosen = {n: getattr(cells, n)[..., columns] for n in ("df", "loc", "scale") if n in cells.arg_constraints}
+    else:
+        raise _not_integrable(cells)
     return type(cells)(**chosen, validate_args=False)
 
 
-def _categorical(cells: Distribution) -> bool:
-    return isinstance(cells, torch.distributions.Categorical)
+def _not_integrable(cells: Distribution) -> TypeError:
+    return TypeError(f"decoder cells: got {type(cells).__name__}, expected Normal, StudentT, Bernoulli or Categorical")
 
 
 class SelectionDistribution(TorchDistribution):
@@ -126,9 +137,10 @@ class SelectionDistribution(TorchDistribution):
         cells = torch.where(mask, self.decoder.base_dist.log_prob(x), 0.0)
         total = cells.sum(-1)
         for part in self._parts:
-            score = part.mechanism.score(x[..., part.mechanism.columns])[..., part.own]
+            slope, intercept = self._slopes(part)
+            score = slope * x[..., part.place] + intercept
             observed = part.mechanism.link.log_observed(score)
-            total = total + torch.where(mask[..., part.columns], observed, self._log_missing(part)).sum(-1)
+            total = total + torch.where(mask[..., part.place], observed, self._log_missing(part)).sum(-1)
         return total
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
@@ -147,7 +159,7 @@ class SelectionDistribution(TorchDistribution):
         return part.mechanism.slope[part.own], part.mechanism.intercept[part.own]
 
     def _log_missing(self, part: _Part) -> Tensor:
-        cells = _pick(self.decoder.base_dist, part.columns)
+        cells = _pick(self.decoder.base_dist, part.place)
         if cells.has_enumerate_support:
             return self._finite(part, cells)[1].logsumexp(0)
         return integrals.log_missing(integrals.missing_components(cells, *self._slopes(part), part.mechanism.link))
@@ -181,7 +193,7 @@ class MissingCells:
         base = self.selection.decoder.base_dist
         result = base.mean
         for part in self.selection._parts:
-            cells = _pick(base, part.columns)
+            cells = _pick(base, part.place)
             if cells.has_enumerate_support:
                 values, log_joint = self.selection._finite(part, cells)
                 mean = (log_joint.softmax(0) * values).sum(0)
@@ -204,8 +216,8 @@ class MissingCells:
         base = self.selection.decoder.base_dist
         result = _draw(base, uniforms)
         for part in self.selection._parts:
-            cells = _pick(base, part.columns)
-            own = uniforms[..., part.columns, :]
+            cells = _pick(base, part.place)
+            own = uniforms[..., part.place, :]
             if cells.has_enumerate_support:
                 values, log_joint = self.selection._finite(part, cells)
                 draw = _pick_value(values, log_joint, own[..., 0])
@@ -223,8 +235,11 @@ def _columns(columns: Tensor, like: Tensor) -> Tensor:
 
 
 def _pick_value(values: Tensor, log_joint: Tensor, uniform: Tensor) -> Tensor:
-    index = (log_joint.softmax(0).cumsum(0) < uniform).sum(0).clamp(max=len(values) - 1)
-    return values.expand(len(values), *index.shape).gather(0, index.unsqueeze(0)).squeeze(0)
+    share, *_ = torch.broadcast_tensors(log_joint.softmax(0), values)
+    lead = (len(values), *[1] * (uniform.dim() - share.dim() + 1))
+    index = (share.cumsum(0).reshape(*lead, *share.shape[1:]) < uniform).sum(0).clamp(max=len(values) - 1)
+    choices = values.expand_as(share).reshape(*lead, *share.shape[1:]).expand(-1, *index.shape)
+    return choices.gather(0, index.unsqueeze(0)).squeeze(0)
 
 
 def _draw(cells: Distribution, uniforms: Tensor) -> Tensor:
@@ -238,4 +253,4 @@ def _draw(cells: Distribution, uniforms: Tensor) -> Tensor:
         # Slope 0: P(s = 0) is one half whatever x, so nothing is learned from the mask; cut has no part in the draw.
         free = integrals.Missing(log_weight.expand_as(scale), zero, mean, zero, scale)
         return integrals.draw_missing(free, uniforms)
-    raise TypeError(f"decoder cells: got {type(cells).__name__}, expected Normal, StudentT or a law with finite support")
+    raise _not_integrable(cells)

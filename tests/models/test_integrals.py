@@ -75,7 +75,7 @@ def test_probability_and_mean_agree_with_quadrature(law):
         assert log_missing(parts).exp().item() == pytest.approx(probability, abs=1e-8, rel=1e-7), where
         if probability > 1e-6:
             assert log_missing(parts).item() == pytest.approx(np.log(probability), abs=2e-8 / probability + 1e-7), where
-            assert mean_missing(parts).item() == pytest.approx(first / probability, abs=1e-7 + 1e-7 / probability, rel=2e-5), where
+            assert mean_missing(parts).item() == pytest.approx(first / probability, abs=2e-5 + 1e-7 / probability, rel=1e-4), where
 
 
 @pytest.mark.parametrize("law", LAWS)
@@ -158,7 +158,7 @@ def test_mean_and_draws_stay_in_the_right_place_far_in_the_tail_in_single_precis
         single = components("normal", link, slope, 0.0, dtype=torch.float32, **kwargs)
         assert mean_missing(single).item() == pytest.approx(exact, abs=1e-5 * deviations * 0.01 + 1e-4 * 0.01)
         draws = draw_missing(single, torch.rand(100, 1, 3).clamp_min(1e-30))
-        assert bool(draws.isfinite().all()) and float(draws.abs().max()) < 0.02
+        assert bool(draws.isfinite().all()) and float((draws - exact).abs().max()) < 0.02
 
 
 def test_cells_that_are_no_mixture_of_normals_are_refused():

@@ -55,7 +55,9 @@ def test_amputate_refuses(wrong):
         amputate(X, **wrong)
 
 
-@pytest.mark.parametrize(("name", "zero_fill"), [("banknote", 0.949), ("concrete", 1.108), ("red", 1.353), ("white", 1.241), ("breast", 1.307)])
+@pytest.mark.parametrize(
+    ("name", "zero_fill"), [("banknote", 0.949), ("concrete", 1.108), ("red", 1.353), ("white", 1.241), ("breast", 1.307)]
+)
 def test_the_protocol_is_the_papers(name, zero_fill):
     if name != "breast" and not (DATA / "uci").is_dir():
         pytest.skip(f"no UCI tables in {DATA} (set PYRO_MNAR_DATA)")
