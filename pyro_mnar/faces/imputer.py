@@ -162,7 +162,10 @@ class MNARImputer:
             labels=labels,
             progress=self.progress,
         )
-        return replace(result, completed=self._unscaled(result.completed), draws=self._unscaled(result.draws))
+        # Observed cells come from the table itself: scaling to float32 and back would not return their last bits.
+        seen, table = torch.from_numpy(mask), torch.from_numpy(values)
+        completed, sampled = (torch.where(seen, table, self._unscaled(part)) for part in (result.completed, result.draws))
+        return replace(result, completed=completed, draws=sampled)
 
     def transform(self, X: ArrayLike | DataFrame) -> Any:
         """Return the table with its holes filled by posterior means, of the same type; observed cells bit for bit."""

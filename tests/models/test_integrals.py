@@ -67,6 +67,8 @@ def cases():
 
 @pytest.mark.parametrize("law", LAWS)
 def test_probability_and_mean_agree_with_quadrature(law):
+    # A mean under a tail of x^-3.5 is cut at the quadrature's end.
+    loose = 2e-5 if law == "student-2.5" else 1e-6
     for _, link, slope, place in (case for case in cases() if case[0] == law):
         parts = components(law, link, slope, -slope * place if slope else place)
         probability, first = by_quadrature(law, link, slope, place)
@@ -75,7 +77,7 @@ def test_probability_and_mean_agree_with_quadrature(law):
         assert log_missing(parts).exp().item() == pytest.approx(probability, abs=1e-8, rel=1e-7), where
         if probability > 1e-6:
             assert log_missing(parts).item() == pytest.approx(np.log(probability), abs=2e-8 / probability + 1e-7), where
-            assert mean_missing(parts).item() == pytest.approx(first / probability, abs=2e-5 + 1e-7 / probability, rel=1e-4), where
+            assert mean_missing(parts).item() == pytest.approx(first / probability, abs=loose + 1e-7 / probability, rel=5 * loose), where
 
 
 @pytest.mark.parametrize("law", LAWS)

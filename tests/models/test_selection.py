@@ -61,6 +61,7 @@ def finite_cells():
 
 
 @pytest.mark.parametrize(("cells", "size"), [c[1:] for c in finite_cells()], ids=[c[0] for c in finite_cells()])
+@torch.no_grad()
 def test_cells_of_finite_support_agree_with_enumeration(cells, size):
     mechanism = self_masking([1.3, NAN, -0.7], [-0.4, 0.0, 0.2], LOGIT)
     selection = SelectionDistribution(Independent(cells, 1), mechanism)

@@ -1,0 +1,148 @@
+"""The command line as its users meet it: results, words, and one line for each mistake."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pyro_mnar.faces.command_line import main
+from pyro_mnar.results.draws import read_draws
+
+QUICK = ["--steps", "30"]
+
+
+def holed(n=60, seed=0):
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(rng.normal(size=(n, 3)) @ rng.normal(size=(3, 3)) * [1, 10, 100], columns=["a", "b", "c"])
+    frame.loc[frame.a > frame.a.quantile(0.7), "a"] = np.nan
+    return frame
+
+
+@pytest.fixture
+def table(tmp_path):
+    holed().to_csv(tmp_path / "t.csv", index=False)
+    return tmp_path / "t.csv"
+
+
+def test_a_csv_is_completed_and_explained(table, tmp_path, capsys):
+    output = tmp_path / "c.csv"
+    assert main(["impute", str(table), "--output", str(output), "--direction", "high", *QUICK]) == 0
+    before, after = pd.read_csv(table), pd.read_csv(output)
+    seen = before.notna().to_numpy()
+    assert list(after.columns) == ["a", "b", "c"] and after.notna().all().all() and (after.dtypes == before.dtypes).all()
+    assert after.to_numpy()[seen].tobytes() == before.to_numpy()[seen].tobytes()
+    said = capsys.readouterr().out
+    assert "goes missing because of itself" in said and "large values go missing more often: a" in said
+    assert "cannot test" in said and "ignorable" in said
+
+
+def test_text_columns_pass_through_and_parquet_keeps_index_and_dtypes(tmp_path):
+    frame = holed()
+    frame.insert(1, "who", [f"p{i}" for i in range(len(frame))])
+    frame["b"] = frame.b.astype("float32")
+    frame.index = pd.Index(range(100, 100 + len(frame)), name="id")
+    frame.to_parquet(tmp_path / "t.parquet")
+    command = ["impute", str(tmp_path / "t.parquet"), "--output", str(tmp_path / "c.parquet"), "--columns", "a,b,c", *QUICK]
+    assert main(command) == 0
+    after = pd.read_parquet(tmp_path / "c.parquet")
+    assert (after.dtypes == pd.read_parquet(tmp_path / "t.parquet").dtypes).all()
+    assert after.index.equals(frame.index) and list(after.columns) == list(frame.columns)
+    assert (after.who == frame.who).all() and after.notna().all().all() and (after.b == frame.b).all()
+
+
+def test_a_saved_model_imputes_new_rows_and_the_same_rows_alike(table, tmp_path):
+    model, first, again, draws = (str(tmp_path / name) for name in ("m", "c1.csv", "c2.csv", "d.nc"))
+    assert main(["impute", str(table), "--output", first, "--save", model, "--seed", "3", *QUICK]) == 0
+    assert main(["impute", str(table), "--output", again, "--model", model, "--draws", "4", "--draws-output", draws]) == 0
+    assert (tmp_path / "c1.csv").read_bytes() == (tmp_path / "c2.csv").read_bytes()
+    data = read_draws(draws)
+    assert dict(data.sizes) == {"draw": 4, "row": 60, "column": 3}
+    seen = pd.read_csv(table).notna().to_numpy()
+    assert (data.mask.to_numpy() == seen).all()
+    assert (data.x.to_numpy()[:, seen] == pd.read_csv(table).to_numpy()[seen]).all()
+    assert data.x.to_numpy()[:, ~seen].std(0).min() > 0
+
+
+@pytest.mark.parametrize("mechanism", ["none", "linear", "neural"])
+def test_other_mechanisms_run(table, tmp_path, mechanism, capsys):
+    assert main(["impute", str(table), "--output", str(tmp_path / "c.csv"), "--mechanism", mechanism, *QUICK]) == 0
+    assert {"none": "(ignorable)", "linear": "log-odds linear", "neural": "small network"}[mechanism] in capsys.readouterr().out
+
+
+def test_directions_go_to_their_columns(tmp_path, capsys):
+    frame = holed()
+    frame.loc[5:9, "b"] = np.nan
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    command = ["impute", str(tmp_path / "t.csv"), "--output", str(tmp_path / "c.csv"), *QUICK]
+    assert main([*command, "--direction", "a=high", "--direction", "b=low"]) == 0
+    said = capsys.readouterr().out
+    assert "large values go missing more often: a" in said and "small values go missing more often: b" in said
+
+
+def test_nothing_missing_is_a_note_and_a_copy(tmp_path, capsys):
+    pd.DataFrame({"a": [0.1, 0.2]}).to_csv(tmp_path / "t.csv", index=False)
+    assert main(["impute", str(tmp_path / "t.csv"), "--output", str(tmp_path / "c.csv")]) == 0
+    assert "Nothing is missing" in capsys.readouterr().out
+    assert (tmp_path / "t.csv").read_bytes() == (tmp_path / "c.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pytest.param("a,b\n1,2\n,3\n4,5.5\n", id="fewer rows than a batch"),
+        pytest.param("a\n1\n\n2.5\n3\n4\n".replace("\n\n", '\n""\n'), id="one column"),
+        pytest.param("a,b\n1,7\n2,7\n,7\n4,7\n", id="a constant column"),
+    ],
+)
+def test_small_tables_are_completed(tmp_path, rows):
+    (tmp_path / "t.csv").write_text(rows)
+    assert main(["impute", str(tmp_path / "t.csv"), "--output", str(tmp_path / "c.csv"), *QUICK]) == 0
+    assert pd.read_csv(tmp_path / "c.csv").notna().all().all()
+
+
+@pytest.mark.parametrize(
+    ("text", "extra", "said"),
+    [
+        (None, [], "t.csv: no such file"),
+        ("", [], "t.csv: the file is empty"),
+        ("a,b\n", [], "t.csv: has no rows"),
+        ("a,a\n1,2\n", [], "'a' stands more than once"),
+        ("a,b\n1,\n2,\n", [], "column 'b': has no observed value"),
+        ("a,b\n1,inf\n,2\n", [], "column 'b': got an infinite value in row 0"),
+        ("a,b\n1,x\n2,2\n3,4\n", [], "column 'b': got 'x' in row 1"),
+        ("a,b\n1,x\n,y\n", [], "column 'b': got 'x' in row 0"),
+        ("a,b\n1,\n", [], "column 'b': has no observed value"),
+        ("a,b\n1,2\n", ["--save", "m"], "got 1 row, expected at least 2"),
+        ("a,b\n1,\n2,3\n", ["--mechanism", "odd"], "expected one of self-masking, linear, neural, none"),
+        ("a,b\n1,\n2,3\n", ["--direction", "up"], "expected one of high, low, free"),
+        ("a,b\n1,\n2,3\n", ["--direction", "z=high"], "unknown column 'z'"),
+        ("a,b\n1,\n2,3\n", ["--mechanism", "none", "--direction", "high"], "only with self-masking"),
+        ("a,b\n1,\n2,3\n", ["--columns", "a,z"], "unknown 'z'"),
+        ("a,b\n1,\n2,3\n", ["--model", "absent"], "absent: no such folder"),
+        ("a,b\n1,\n2,3\n", ["--draws", "3"], "--draws: got no --draws-output"),
+        ("a,b\n1,\n2,3\n", ["--draws-output", "d.csv"], "expected .nc"),
+        ("a,b\n1,\n2,3\n", ["--save", "absent/m"], "no folder absent"),
+        ("a,b\n1,\n2,3\n", ["--steps", "0"], "--steps: got 0"),
+        ("a,b\n1,\n2,3\n", ["--output", "absent/c.csv"], "no such folder absent"),
+        ("a,b\n1,\n2,3\n", ["--output", "c.xlsx"], "expected one of .csv, .parquet"),
+    ],
+)
+def test_a_mistake_is_one_line_and_writes_nothing(tmp_path, monkeypatch, capsys, text, extra, said):
+    monkeypatch.chdir(tmp_path)
+    if text is not None:
+        (tmp_path / "t.csv").write_text(text)
+    output = [] if "--output" in extra else ["--output", "c.csv"]
+    assert main(["impute", "t.csv", *output, *extra]) == 2
+    out, err = capsys.readouterr()
+    assert said in err and err.count("\n") == 1 and "Traceback" not in err and out == ""
+    assert [p.name for p in tmp_path.iterdir()] == ([] if text is None else ["t.csv"])
+
+
+def test_columns_that_differ_from_the_models_are_named(table, tmp_path, capsys):
+    model = str(tmp_path / "m")
+    assert main(["impute", str(table), "--output", str(tmp_path / "c.csv"), "--save", model, *QUICK]) == 0
+    holed().rename(columns={"b": "z"}).to_csv(tmp_path / "new.csv", index=False)
+    capsys.readouterr()
+    assert main(["impute", str(tmp_path / "new.csv"), "--output", str(tmp_path / "n.csv"), "--model", model]) == 2
+    err = capsys.readouterr().err
+    assert "lacks the model's column(s) b" in err and "does not know z" in err and "new.csv" in err
+    assert not (tmp_path / "n.csv").exists()

@@ -1,0 +1,150 @@
+"""MNARImputer: arrays and frames, saved models, score, repeatability."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from pyro_mnar import MNARImputer
+from pyro_mnar.infer.bound import IWELBO
+
+
+def holed(n=120, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 2)) @ rng.normal(size=(2, 4)) + 0.3 * rng.normal(size=(n, 4))
+    full = x.copy()
+    x[x[:, 0] > 0.5, 0] = np.nan
+    return x, full
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return MNARImputer(direction="high", steps=300, hidden=(32,), progress=False).fit(holed()[0])
+
+
+def test_imputes_above_what_was_seen_as_the_truth_does(fitted):
+    x, full = holed()
+    holes = np.isnan(x)
+    completed = fitted.transform(x)
+    assert completed[~holes].tobytes() == x[~holes].tobytes()
+    error = np.sqrt(np.mean((completed - full)[holes] ** 2))
+    assert error < 0.5 * np.sqrt(np.mean((np.nanmean(x[:, 0]) - full[holes]) ** 2))
+
+
+def test_draws_differ_and_average_to_the_mean(fitted):
+    x, _ = holed()
+    holes = np.isnan(x)
+    result = fitted.impute(x, draws=400, particles=1000)
+    draws, mean = result.draws.numpy()[:, holes], result.completed.numpy()[holes]
+    good = (~result.unreliable).numpy()[np.nonzero(holes)[0]]
+    assert good.mean() > 0.5
+    z = (draws.mean(0) - mean)[good] / (draws.std(0)[good] / np.sqrt(400))
+    # 4 standard errors of the draws, and a little for the mean's own weights
+    assert np.abs(z).max() < 6 and abs(z.mean()) < 0.5
+    tables = fitted.sample(x, 2)
+    assert len(tables) == 2 and (tables[0][~holes] == x[~holes]).all() and (tables[0][holes] != tables[1][holes]).all()
+
+
+def test_a_rows_draws_do_not_depend_on_the_table_it_comes_in(fitted):
+    x, _ = holed()
+    named = MNARImputer(direction="high", steps=20, hidden=(8,), progress=False)
+    frame = pd.DataFrame(x, columns=list("abcd"), index=[f"r{i}" for i in range(len(x))])
+    named.fit(frame)
+    whole = named.impute(frame, draws=3)
+    shuffled = frame.sample(frac=0.4, random_state=1)
+    part = named.impute(shuffled, draws=3)
+    at = frame.index.get_indexer(shuffled.index)
+    assert torch.equal(whole.draws[:, at], part.draws) and torch.equal(whole.completed[at], part.completed)
+    twins = pd.concat([frame.iloc[:1], frame.iloc[:1]]).set_axis(["one", "two"])
+    twins.iloc[:, 0] = np.nan
+    pair = named.impute(twins, draws=3).draws[:, :, 0]
+    assert (pair[:, 0] != pair[:, 1]).all()
+
+
+def test_a_saved_model_is_the_same_model(fitted, tmp_path):
+    x, _ = holed()
+    fitted.save(tmp_path / "m")
+    loaded = MNARImputer.load(tmp_path / "m")
+    assert loaded.transform(x).tobytes() == fitted.transform(x).tobytes() and loaded.score(x) == fitted.score(x)
+    assert loaded.direction == "high" and loaded.history_ == fitted.history_
+    fitted.save(tmp_path / "m")  # replaces its own
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda d: d.update(declaration={"mechanism": "odd"}), "not a usable model"),
+        (lambda d: d.pop("schema"), "not a usable model"),
+        (lambda d: d["declaration"].update(latent_dim=7), "not a usable model"),
+    ],
+)
+def test_a_foreign_description_is_refused(fitted, tmp_path, harm, said):
+    fitted.save(tmp_path / "m")
+    head = json.loads((tmp_path / "m" / "model.json").read_text())
+    harm(head["description"])
+    (tmp_path / "m" / "model.json").write_text(json.dumps(head))
+    with pytest.raises(ValueError, match=said):
+        MNARImputer.load(tmp_path / "m")
+
+
+def test_the_score_is_a_density_in_the_tables_units(fitted):
+    x, _ = holed()
+    values = np.nan_to_num(x)
+    mask = torch.from_numpy(~np.isnan(x))
+    scaled = torch.from_numpy((values - fitted.scaling_.centre) / fitted.scaling_.scale).float()
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        other = IWELBO(fitted.mnar_, 500)(scaled, mask).mean().item()
+    jacobian = (mask.numpy() * -np.log(fitted.scaling_.scale)).sum(1).mean()
+    assert fitted.score(x) == pytest.approx(other + jacobian, abs=0.05)
+
+
+def test_training_is_repeatable_and_leaves_global_randomness_alone():
+    x, _ = holed()
+    torch.manual_seed(5)
+    before = torch.random.get_rng_state()
+    first = MNARImputer(steps=15, hidden=(8,), progress=False).fit_transform(x)
+    assert torch.equal(before, torch.random.get_rng_state())
+    torch.manual_seed(6)
+    assert MNARImputer(steps=15, hidden=(8,), progress=False).fit_transform(x).tobytes() == first.tobytes()
+    assert MNARImputer(steps=15, hidden=(8,), random_state=1, progress=False).fit_transform(x).tobytes() != first.tobytes()
+
+
+def test_nothing_missing_trains_without_a_mechanism_and_says_so():
+    with pytest.warns(UserWarning, match="nothing is missing"):
+        imputer = MNARImputer(steps=5, hidden=(8,), progress=False).fit(holed()[1])
+    assert imputer.mnar_.mechanism is None
+
+
+def test_a_column_missing_altogether_in_new_rows_is_imputed(fitted):
+    x = holed()[0][:5].copy()
+    x[:, 2] = np.nan
+    assert np.isfinite(fitted.transform(x)).all()
+
+
+def test_ignorable_columns_have_no_mechanism():
+    x, _ = holed()
+    x[:9, 1] = np.nan
+    imputer = MNARImputer(steps=5, hidden=(8,), ignorable=[1], progress=False).fit(x)
+    assert imputer.mnar_.mechanism.columns.tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"mechanism": "odd"}, "mechanism: got 'odd'"),
+        ({"direction": "up"}, "direction: got 'up'"),
+        ({"direction": {9: "high"}}, "unknown column 9"),
+        ({"ignorable": ["z"]}, "ignorable: got unknown column 'z'"),
+    ],
+)
+def test_fit_refuses(settings, said):
+    with pytest.raises(ValueError, match=said):
+        MNARImputer(progress=False, **settings).fit(holed()[0])
+
+
+def test_an_unfitted_imputer_says_so():
+    with pytest.raises(ValueError, match="not fitted"):
+        MNARImputer().transform(holed()[0])

@@ -1,0 +1,332 @@
+"""What every mechanism, decoder and encoder promises: a new one is one more row in a table here."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from exact import Z_MAX, z_score
+from torch import nn
+
+from pyro_mnar.models import (
+    LOGIT,
+    MNAR,
+    PROBIT,
+    THRESHOLD,
+    FixedMasking,
+    GaussianDecoder,
+    GaussianEncoder,
+    LinearMasking,
+    MaskDistribution,
+    MixedMasking,
+    NeuralMasking,
+    SelfMasking,
+    SetEncoder,
+    StudentTDecoder,
+)
+from pyro_mnar.models.masks import indicator
+
+D = 4
+
+
+def fixed(x):
+    return torch.stack([x[..., 1] - 0.5 * x[..., 0], 0.3 * x[..., 3] ** 2], -1)
+
+
+MECHANISMS = {
+    **{
+        f"self {link.name} {direction}": lambda link=link, direction=direction: SelfMasking(D, None, direction, link)
+        for link, direction in itertools.product((LOGIT, PROBIT, THRESHOLD), ("high", "low", "free"))
+        if (link, direction) != (THRESHOLD, "free")
+    },
+    "self some columns": lambda: SelfMasking(D, [3, 1], ["high", "free"]),
+    "linear": lambda: LinearMasking(D),
+    "linear some columns": lambda: LinearMasking(D, [2, 0]),
+    "neural": lambda: NeuralMasking(D, [1, 2], hidden=8),
+    "fixed": lambda: FixedMasking(fixed, D, [0, 2]),
+    "mixed": lambda: MixedMasking(SelfMasking(D, [0], "high"), LinearMasking(D, [2]), NeuralMasking(D, [3], hidden=4)),
+}
+
+
+@pytest.fixture(params=MECHANISMS.values(), ids=MECHANISMS.keys())
+def mechanism(request):
+    made = request.param().double()
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.copy_(torch.randn_like(parameter))
+    return made
+
+
+def is_threshold(mechanism):
+    return isinstance(mechanism, SelfMasking) and mechanism.link is THRESHOLD
+
+
+def test_mechanism_broadcasts_over_leading_dimensions(mechanism):
+    x = torch.randn(5, 3, 2, D).double()
+    mask = torch.rand(5, 3, 2, D) < 0.5
+    law = mechanism(x)
+    assert law.batch_shape == (5, 3, 2) and law.event_shape == (D,)
+    assert law.sample((7,)).shape == (7, 5, 3, 2, D) and law.sample().dtype == torch.bool
+    torch.testing.assert_close(law.log_prob(mask)[4, 1, 0], mechanism(x[4, 1, 0]).log_prob(mask[4, 1, 0]))
+    assert mechanism(x[0, 0, 0]).expand((6,)).log_prob(mask[0, 0, 0]).shape == (6,)
+
+
+def test_mechanism_s_cells_add_to_its_log_probability_and_each_cell_s_two_outcomes_to_one(mechanism):
+    x = torch.randn(20, D).double()
+    mask = torch.rand(20, D) < 0.5
+    law = mechanism(x)
+    torch.testing.assert_close(law.cell_log_prob(mask).sum(-1), law.log_prob(mask))
+    both = law.cell_log_prob(mask).exp() + law.cell_log_prob(~mask).exp()
+    torch.testing.assert_close(both, torch.where(indicator(mechanism.columns, D), 1.0, 2.0).double().expand(20, D))
+
+
+def test_mechanism_draws_masks_at_its_own_rates_and_shows_columns_that_it_does_not_model(mechanism):
+    x = torch.randn(6, D).double()
+    law = mechanism(x)
+    draws = law.sample((20_000,)).double()
+    rates = law.cell_log_prob(torch.ones(6, D, dtype=torch.bool)).exp().detach()
+    certain = (rates < 1e-3) | (rates > 1 - 1e-3)
+    z = z_score(draws, rates)
+    assert float(z[~certain].abs().max() if bool((~certain).any()) else 0) < Z_MAX
+    assert float((draws.mean(0) - rates).abs().max()) < 0.03
+    others = torch.ones(D, dtype=torch.bool)
+    others[mechanism.columns] = False
+    assert bool((draws[..., others] == 1).all())
+
+
+def test_mechanism_says_truly_which_values_enter_which_masks(mechanism):
+    couplings = mechanism.couplings
+    assert couplings.shape == (D, D) and couplings.dtype == torch.bool and not bool(couplings.diagonal().any())
+    reads = torch.zeros(D, D, dtype=torch.bool)
+    for _ in range(20):
+        x = torch.randn(D).double()
+        law = mechanism(x)
+        for k in range(D):
+            other = x.index_add(0, torch.tensor([k]), torch.tensor([3.0]).double())
+            changed = mechanism(other).log_missing.exp() != law.log_missing.exp()
+            reads[:, k] |= changed & law.modelled
+    # What a mechanism does not declare must not happen; the networks and lines here do use all that they declare.
+    assert not bool((reads & ~couplings & ~torch.eye(D, dtype=torch.bool)).any())
+    if not isinstance(mechanism, FixedMasking):
+        assert bool((reads | ~couplings).all())
+
+
+def test_mechanism_survives_initialise_with_whatever_filler_in_the_holes():
+    x = torch.randn(500, D).double()
+    mask = torch.rand(500, D) < torch.tensor([0.9, 0.5, 0.7, 0.6])
+    for name, make in MECHANISMS.items():
+        laws = []
+        for filler in (0.0, 1e6):
+            torch.manual_seed(3)
+            made = make().double()
+            made.initialise(torch.where(mask, x, filler), mask)
+            laws.append(made(x).log_prob(mask))
+            assert not bool(laws[-1].isnan().any()), name
+        assert torch.equal(*laws), name
+
+
+@pytest.mark.parametrize("name", ["self logit free", "self probit free", "linear", "linear some columns"])
+def test_initialise_of_a_free_mechanism_gives_each_column_s_missing_rate(name):
+    x, mask = torch.randn(500, D).double(), torch.rand(500, D) < torch.tensor([0.9, 0.5, 0.7, 0.6])
+    made = MECHANISMS[name]().double()
+    made.initialise(x, mask)
+    rates = made(torch.randn(9, D).double()).log_missing.exp()[:, made.columns]
+    torch.testing.assert_close(rates, (~mask).double().mean(0)[made.columns].expand_as(rates))
+
+
+@pytest.mark.parametrize("direction", ["high", "low"])
+def test_initialise_puts_a_threshold_at_the_outermost_observed_value(direction):
+    x, mask = torch.randn(50, 2), torch.rand(50, 2) < 0.7
+    made = SelfMasking(2, None, direction, THRESHOLD)
+    made.initialise(x, mask)
+    seen = torch.where(mask, x, torch.nan)
+    for j in range(2):
+        column = seen[:, j][mask[:, j]]
+        assert made.anchor[j] == (column.max() if direction == "high" else column.min())
+    assert bool(made(x).log_observed[mask].eq(0).all())
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.3, 0.7])
+def test_initialise_with_a_direction_supposes_the_normal_column_that_explains_rate_and_observed_moments(rate):
+    # A standard normal cut at its upper end, its seen part standardised: the threshold is where it was cut.
+    threshold = float(torch.special.ndtri(torch.tensor(1 - rate).double()))
+    x = torch.special.ndtri((torch.arange(200_000).double() + 0.5) / 200_000)
+    seen = x <= threshold
+    loc, scale = x[seen].mean(), x[seen].std()
+    for direction, sign in (("high", 1), ("low", -1)):
+        made = SelfMasking(1, None, direction).double()
+        made.initialise((sign * (x - loc) / scale).unsqueeze(-1), seen.unsqueeze(-1))
+        middle = -made.intercept / made.slope
+        assert float(middle.detach()) == pytest.approx(sign * float((threshold - loc) / scale), abs=1e-3)
+
+
+@pytest.mark.parametrize(("direction", "sign"), [("high", 1), ("low", -1)])
+@pytest.mark.parametrize("link", [LOGIT, PROBIT, THRESHOLD], ids=lambda link: link.name)
+def test_direction_fixes_the_sign_of_the_slope_for_any_parameters(direction, sign, link):
+    made = SelfMasking(3, None, direction, link)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.normal_(0, 5)
+    assert bool((made.slope * sign > 0).all())
+    if link is not THRESHOLD:
+        rates = made(torch.tensor([[-1.0] * 3, [1.0] * 3])).log_missing
+        assert bool(((rates[1] - rates[0]) * sign >= 0).all())
+
+
+def test_restrict_scores_only_the_columns_asked_for():
+    law = MaskDistribution(torch.full((D,), 0.5).log(), torch.full((D,), 0.5).log(), torch.tensor([True, True, True, False]))
+    mask = torch.tensor([True, False, True, False])
+    restricted = law.restrict(torch.tensor([True, False, False, True]))
+    assert restricted.log_prob(mask) == pytest.approx(math.log(0.5))
+    assert bool(restricted.sample((50,))[:, 1:].all())
+
+
+# Decoders -------------------------------------------------------------------------------------------------------------------
+
+DECODERS = {
+    f"{cls.__name__} {name}": lambda cls=cls, kwargs=kwargs: cls(2, D, **kwargs)
+    for cls in (GaussianDecoder, StudentTDecoder)
+    for name, kwargs in {
+        "linear": {"hidden": ()},
+        "network": {"hidden": [8], "linear": False},
+        "sum": {"hidden": [8, 8]},
+        "scale network": {"hidden": [8], "scale_net": True},
+    }.items()
+}
+
+
+@pytest.fixture(params=DECODERS.values(), ids=DECODERS.keys())
+def decoder(request):
+    made = request.param().double()
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return made
+
+
+def test_decoder_returns_rows_of_independent_cells(decoder):
+    law = decoder(torch.randn(5, 3, 2).double())
+    assert law.batch_shape == (5, 3) and law.event_shape == (D,)
+    x = law.rsample()
+    cells = law.base_dist.log_prob(x)
+    assert cells.shape == (5, 3, D)
+    torch.testing.assert_close(cells.sum(-1), law.log_prob(x))
+    moved = x.index_add(-1, torch.tensor([1]), torch.ones(5, 3, 1).double())
+    assert torch.equal(law.base_dist.log_prob(moved)[..., [0, 2, 3]], cells[..., [0, 2, 3]])
+    assert (decoder.latent_dim, decoder.n_columns) == (2, D)
+
+
+def test_decoder_noise_is_the_law_of_the_standardised_residual(decoder):
+    z = torch.randn(7, 2).double()
+    law, noise = decoder(z), decoder.noise()
+    assert noise.event_shape == (D,) and noise.batch_shape == ()
+    e = torch.randn(7, D).double()
+    scale = law.base_dist.scale.expand(7, D)
+    # Change of variables: log p(m + d e) = log p(e) - log d, exactly and everywhere.
+    torch.testing.assert_close(law.log_prob(law.base_dist.loc + scale * e), noise.log_prob(e) - scale.log().sum(-1))
+    assert noise.has_rsample
+
+
+def test_decoder_s_gradient_reaches_every_parameter(decoder):
+    decoder(torch.randn(7, 2).double()).log_prob(torch.randn(7, D).double()).sum().backward()
+    assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in decoder.parameters())
+
+
+@pytest.mark.parametrize("cls", [GaussianDecoder, StudentTDecoder])
+def test_decoder_of_both_parts_starts_as_its_linear_part(cls):
+    made = cls(2, D, hidden=[8])
+    z = torch.randn(7, 2)
+    assert torch.equal(made.mean(z), made.linear(z))
+
+
+@pytest.mark.parametrize("cls", [GaussianDecoder, StudentTDecoder])
+@pytest.mark.parametrize("kwargs", [{"hidden": (), "linear": False}, {"hidden": (), "scale_net": True}], ids=["mean", "scale"])
+def test_decoder_without_the_layers_it_needs_is_refused(cls, kwargs):
+    with pytest.raises(ValueError, match="hidden: got no layers"):
+        cls(2, D, **kwargs)
+
+
+# Encoders -------------------------------------------------------------------------------------------------------------------
+
+ENCODERS = {
+    "gaussian": lambda: GaussianEncoder(D, 2, hidden=[8]),
+    "set": lambda: SetEncoder(D, 2, embedding_dim=4, hidden=[8]),
+}
+
+
+@pytest.fixture(params=ENCODERS.values(), ids=ENCODERS.keys())
+def encoder(request):
+    return request.param().double()
+
+
+def test_encoder_is_reparameterised_and_reads_each_row_alone(encoder):
+    x, mask = torch.randn(3, 7, D).double(), torch.rand(3, 7, D) < 0.6
+    mask[0, 0] = False
+    law = encoder(x, mask)
+    assert law.batch_shape == (3, 7) and law.event_shape == (2,) and law.has_rsample
+    assert law.rsample().requires_grad
+    torch.testing.assert_close(law.base_dist.loc[1, 4], encoder(x[1, 4:5], mask[1, 4:5]).base_dist.loc[0])
+
+
+@pytest.mark.parametrize("filler", [7.0, torch.nan, torch.inf])
+def test_encoder_s_value_and_gradient_do_not_depend_on_the_filler(encoder, filler):
+    x, mask = torch.randn(7, D).double(), torch.rand(7, D) < 0.6
+    mask[0] = False
+    results = []
+    for fill in (0.0, filler):
+        law = encoder(torch.where(mask, x, fill), mask)
+        total = law.base_dist.loc.sum() + law.base_dist.scale.log().sum()
+        results.append((law.base_dist.loc, law.base_dist.scale, *torch.autograd.grad(total, list(encoder.parameters()))))
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+def test_encoder_tells_a_hole_from_an_observed_zero(encoder):
+    zeros = torch.zeros(1, D).double()
+    seen, hidden = torch.ones(1, D, dtype=torch.bool), torch.ones(1, D, dtype=torch.bool)
+    hidden[0, 1] = False
+    assert not torch.allclose(encoder(zeros, seen).base_dist.loc, encoder(zeros, hidden).base_dist.loc)
+
+
+def test_set_encoder_is_invariant_when_columns_are_permuted_with_their_embeddings():
+    encoder = SetEncoder(D, 2, embedding_dim=4, hidden=[8]).double()
+    x, mask = torch.randn(7, D).double(), torch.rand(7, D) < 0.6
+    order = torch.tensor([2, 0, 3, 1])
+    before = encoder(x, mask).base_dist.loc
+    assert not torch.allclose(encoder(x[:, order], mask[:, order]).base_dist.loc, before)
+    with torch.no_grad():
+        encoder.embedding.copy_(encoder.embedding[order].clone())
+    torch.testing.assert_close(encoder(x[:, order], mask[:, order]).base_dist.loc, before)
+
+
+# Refusals -------------------------------------------------------------------------------------------------------------------
+
+REFUSALS = {
+    "unknown direction": (lambda: SelfMasking(D, None, "up"), "direction: got 'up', expected one of high, low, free"),
+    "count of directions": (lambda: SelfMasking(D, None, ["high"]), "direction: got 1 words, expected one or 4"),
+    "free threshold": (lambda: SelfMasking(D, None, ["high", "low", "free", "high"], THRESHOLD), "direction: got 'free'"),
+    "column out of range": (lambda: SelfMasking(D, [4]), "columns: got"),
+    "negative column": (lambda: LinearMasking(D, [-1]), "columns: got"),
+    "repeated column": (lambda: NeuralMasking(D, [1, 1]), "columns: got"),
+    "no column": (lambda: FixedMasking(fixed, D, []), "columns: got"),
+    "score of another width": (lambda: FixedMasking(fixed, D, [0])(torch.zeros(D)), "score: returned 2 columns"),
+    "one mechanism in a mixture": (lambda: MixedMasking(SelfMasking(D)), "mechanisms: expected two or more"),
+    "mixture over other widths": (lambda: MixedMasking(SelfMasking(D, [0]), LinearMasking(3, [1])), "mechanisms: expected two or more"),
+    "column modelled twice": (lambda: MixedMasking(SelfMasking(D, [0]), LinearMasking(D, [0])), "modelled more than once"),
+    "mechanism of another width": (
+        lambda: MNAR(GaussianDecoder(2, D), GaussianEncoder(D, 2), SelfMasking(3)),
+        "mechanism: made for 3 columns, expected 4",
+    ),
+}
+
+
+@pytest.mark.parametrize(("call", "message"), REFUSALS.values(), ids=REFUSALS.keys())
+def test_refused_with_a_message_that_names_the_argument(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_mechanisms_and_decoders_are_modules_whose_parameters_the_model_holds():
+    mnar = MNAR(GaussianDecoder(2, D), GaussianEncoder(D, 2), MixedMasking(SelfMasking(D, [0]), LinearMasking(D, [2])))
+    names = [name for name, _ in mnar.named_parameters()]
+    assert all(any(name.startswith(part) for name in names) for part in ("decoder.", "encoder.", "mechanism.parts.0", "mechanism.parts.1"))
+    assert all(isinstance(part, nn.Module) for part in mnar.mechanism.parts)
