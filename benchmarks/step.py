@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from pyro_mnar import IWELBO, MNAR, PROBIT, GaussianDecoder, GaussianEncoder, SelfMasking
+from pyro_mnar.models.decoders import MIN_SCALE
 
 COLUMNS, MASKED, LATENT, PARTICLES = 11, 5, 10, 20
 
@@ -43,7 +44,7 @@ def hand_written(mnar: MNAR) -> Callable[[Tensor, Tensor], Tensor]:
         scale = softplus(raw) + 1e-3
         noise = torch.randn(PARTICLES, len(x), LATENT)
         z = loc + scale * noise
-        mean, d = decoder.linear(z) + decoder.net(z), softplus(decoder.raw_scale) + 0.01
+        mean, d = decoder.linear(z) + decoder.net(z), softplus(decoder.raw_scale) + MIN_SCALE
         log_w = torch.where(mask, log_normal(values, mean, d), 0.0).sum(-1)
         slope, anchor, offset = softplus(mechanism.raw_slope), mechanism.anchor, mechanism.offset
         seen = torch.special.log_ndtr(-(slope * (values[:, :MASKED] - anchor) + offset))

@@ -139,7 +139,10 @@ class LinearGaussian:
 
 def self_masking(slope: Array | list[float], intercept: Array | list[float], link: Link = PROBIT) -> SelfMasking:
     """A self-masking mechanism in float64 with given slopes and intercepts; NaN slopes are columns not modelled."""
-    a, c = torch.as_tensor(np.asarray(slope), dtype=torch.float64), torch.as_tensor(np.asarray(intercept), dtype=torch.float64)
+    a, c = (
+        torch.as_tensor(np.asarray(slope), dtype=torch.float64),
+        torch.as_tensor(np.asarray(intercept), dtype=torch.float64),
+    )
     columns = (~a.isnan()).nonzero().squeeze(-1)
     mechanism = SelfMasking(len(a), columns.tolist(), "free", link).double()
     with torch.no_grad():

@@ -66,7 +66,7 @@ class MNARImputer:
         direction: str | Mapping[Any, str] = "free",
         ignorable: Sequence[Any] = (),
         latent_dim: int | None = None,
-        hidden: Sequence[int] = (128, 128),
+        hidden: Sequence[int] = (128,),
         particles: int = 20,
         steps: int = 2000,
         batch_size: int = 128,

@@ -106,7 +106,12 @@ class IWELBO(nn.Module):
             return -bound.mean()
         weights = log_w.detach().softmax(0)
         views = [model.nodes[name]["value"] for name, _ in drawn(guide)]
-        check_independent([site["value"] for _, site in drawn(guide)], [name for name, _ in drawn(guide)])
+        latent = {
+            name: site["value"]
+            for name, site in guide.nodes.items()
+            if site["type"] == "sample" and not site["is_observed"] and not _is_plate(site)
+        }
+        check_independent(list(latent.values()), list(latent))
         for view in views:
             if view.requires_grad and self.estimator == "dreg":
                 view.register_hook(lambda grad: grad * weights.reshape(*weights.shape, *[1] * (grad.dim() - 2)))
@@ -119,7 +124,7 @@ class IWELBO(nn.Module):
         n_rows = check_sites(model, guide)
         shape = (self.particles, n_rows)
         log_w: Tensor | float = 0.0
-        score = torch.zeros(shape)
+        score: Tensor | float = 0.0
         names = {name for name, _ in drawn(guide)}
         for name, site in model.nodes.items():
             if site["type"] == "sample" and not _is_plate(site) and (site["is_observed"] or name in names):
@@ -129,7 +134,7 @@ class IWELBO(nn.Module):
             if self.estimator != "iwae" and torch.is_grad_enabled():
                 score = score + row_log_prob(site, site["value"].detach())
         assert isinstance(log_w, Tensor)
-        return log_w.expand(shape), score
+        return log_w.expand(shape), log_w.new_zeros(shape) + score
 
 
 def drawn(guide: poutine.Trace) -> list[tuple[str, dict[str, Any]]]:

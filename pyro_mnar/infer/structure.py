@@ -38,7 +38,9 @@ def check_sites(model: poutine.Trace, guide: poutine.Trace) -> int:
                     f"site {name!r} of the {where}: got a scale, expected none; a scale inside the logarithm is no bound "
                     "(subsample rows outside, with mini-batches)"
                 )
-            if not site["is_observed"] and not site["fn"].has_rsample:
+            # What the guide draws, the model only scores: there its law may be any (a mixture prior, say).
+            proposed = not site["is_observed"] and (where == "guide" or name not in guide.nodes)
+            if proposed and not site["fn"].has_rsample:
                 raise ValueError(
                     f"site {name!r} of the {where}: {type(site['fn']).__name__} is not reparameterised, expected a distribution "
                     "with rsample; its gradient would be silently zero"

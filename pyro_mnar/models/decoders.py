@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 # In scaled units (each column's observed standard deviation is about 1): below it a likelihood of rounded data has no maximum.
-MIN_SCALE = 0.01
+MIN_SCALE = 0.05
 
 
 def mlp(sizes: Sequence[int]) -> nn.Sequential:

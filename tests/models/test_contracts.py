@@ -303,15 +303,24 @@ def test_set_encoder_is_invariant_when_columns_are_permuted_with_their_embedding
 REFUSALS = {
     "unknown direction": (lambda: SelfMasking(D, None, "up"), "direction: got 'up', expected one of high, low, free"),
     "count of directions": (lambda: SelfMasking(D, None, ["high"]), "direction: got 1 words, expected one or 4"),
-    "free threshold": (lambda: SelfMasking(D, None, ["high", "low", "free", "high"], THRESHOLD), "direction: got 'free'"),
+    "free threshold": (
+        lambda: SelfMasking(D, None, ["high", "low", "free", "high"], THRESHOLD),
+        "direction: got 'free'",
+    ),
     "column out of range": (lambda: SelfMasking(D, [4]), "columns: got"),
     "negative column": (lambda: LinearMasking(D, [-1]), "columns: got"),
     "repeated column": (lambda: NeuralMasking(D, [1, 1]), "columns: got"),
     "no column": (lambda: FixedMasking(fixed, D, []), "columns: got"),
     "score of another width": (lambda: FixedMasking(fixed, D, [0])(torch.zeros(D)), "score: returned 2 columns"),
     "one mechanism in a mixture": (lambda: MixedMasking(SelfMasking(D)), "mechanisms: expected two or more"),
-    "mixture over other widths": (lambda: MixedMasking(SelfMasking(D, [0]), LinearMasking(3, [1])), "mechanisms: expected two or more"),
-    "column modelled twice": (lambda: MixedMasking(SelfMasking(D, [0]), LinearMasking(D, [0])), "modelled more than once"),
+    "mixture over other widths": (
+        lambda: MixedMasking(SelfMasking(D, [0]), LinearMasking(3, [1])),
+        "mechanisms: expected two or more",
+    ),
+    "column modelled twice": (
+        lambda: MixedMasking(SelfMasking(D, [0]), LinearMasking(D, [0])),
+        "modelled more than once",
+    ),
     "mechanism of another width": (
         lambda: MNAR(GaussianDecoder(2, D), GaussianEncoder(D, 2), SelfMasking(3)),
         "mechanism: made for 3 columns, expected 4",
@@ -328,5 +337,7 @@ def test_refused_with_a_message_that_names_the_argument(call, message):
 def test_mechanisms_and_decoders_are_modules_whose_parameters_the_model_holds():
     mnar = MNAR(GaussianDecoder(2, D), GaussianEncoder(D, 2), MixedMasking(SelfMasking(D, [0]), LinearMasking(D, [2])))
     names = [name for name, _ in mnar.named_parameters()]
-    assert all(any(name.startswith(part) for name in names) for part in ("decoder.", "encoder.", "mechanism.parts.0", "mechanism.parts.1"))
+    assert all(
+        any(name.startswith(part) for name in names) for part in ("decoder.", "encoder.", "mechanism.parts.0", "mechanism.parts.1")
+    )
     assert all(isinstance(part, nn.Module) for part in mnar.mechanism.parts)

@@ -77,7 +77,9 @@ def test_probability_and_mean_agree_with_quadrature(law):
         assert log_missing(parts).exp().item() == pytest.approx(probability, abs=1e-8, rel=1e-7), where
         if probability > 1e-6:
             assert log_missing(parts).item() == pytest.approx(np.log(probability), abs=2e-8 / probability + 1e-7), where
-            assert mean_missing(parts).item() == pytest.approx(first / probability, abs=loose + 1e-7 / probability, rel=5 * loose), where
+            assert mean_missing(parts).item() == pytest.approx(first / probability, abs=loose + 1e-7 / probability, rel=5 * loose), (
+                where
+            )
 
 
 @pytest.mark.parametrize("law", LAWS)
@@ -121,7 +123,9 @@ def test_normal_draws_have_the_closed_mean(link):
 
 def test_student_components_have_the_density_of_student_t():
     for df in (2.05, 2.5, 5.0, 30.0, 200.0):
-        log_weight, mean, scale = normal_components(StudentT(torch.tensor([df]).double(), torch.zeros(1).double(), torch.ones(1).double()))
+        log_weight, mean, scale = normal_components(
+            StudentT(torch.tensor([df]).double(), torch.zeros(1).double(), torch.ones(1).double())
+        )
         x = torch.linspace(-8, 8, 65, dtype=torch.float64).unsqueeze(-1)
         density = (log_weight + Normal(mean, scale).log_prob(x)).logsumexp(-1)
         np.testing.assert_allclose(density.numpy(), stats.t(df).logpdf(x.squeeze(-1).numpy()), atol=1e-6, err_msg=str(df))

@@ -30,7 +30,9 @@ def test_probability_adds_to_one_over_one_cell(law, link):
     base = LAWS[law].base_dist
     cell = Independent(type(base)(**{n: getattr(base, n)[:1] for n in ("df", "loc", "scale") if n in base.arg_constraints}), 1)
     selection = SelectionDistribution(cell, self_masking([3.0], [-0.6], link))
-    seen = integrate.quad(lambda v: selection.log_prob(torch.tensor([v]).double()).detach().exp().item(), -np.inf, np.inf, epsabs=1e-11)[0]
+    seen = integrate.quad(
+        lambda v: selection.log_prob(torch.tensor([v]).double()).detach().exp().item(), -np.inf, np.inf, epsabs=1e-11
+    )[0]
     assert seen + selection.log_prob(torch.tensor([NAN]).double()).exp().item() == pytest.approx(1, abs=2e-8)
 
 
@@ -86,6 +88,7 @@ def test_cells_of_finite_support_agree_with_enumeration(cells, size):
 
 
 @pytest.mark.parametrize(("cells", "size"), [c[1:] for c in finite_cells()], ids=[c[0] for c in finite_cells()])
+@torch.no_grad()
 def test_draws_of_cells_of_finite_support_have_the_right_rates(cells, size):
     mechanism = self_masking([1.3, NAN, -0.7], [-0.4, 0.0, 0.2], LOGIT)
     draws = SelectionDistribution(Independent(cells, 1), mechanism).conditional(torch.zeros(3, dtype=torch.bool)).sample((20_000,))
@@ -185,9 +188,7 @@ def test_columns_that_another_mask_reads_are_left_to_their_own_site():
     value = torch.tensor([NAN, 0.3, NAN]).double()
     ignorable = SelectionDistribution(LAWS["normal"]).log_prob(value)
     torch.testing.assert_close(SelectionDistribution(LAWS["normal"], mixed).log_prob(value), ignorable)
-    torch.testing.assert_close(
-        SelectionDistribution(LAWS["normal"], mixed).conditional(value.isfinite()).mean, LAWS["normal"].mean
-    )
+    torch.testing.assert_close(SelectionDistribution(LAWS["normal"], mixed).conditional(value.isfinite()).mean, LAWS["normal"].mean)
 
 
 def test_a_self_masking_column_that_nobody_reads_is_still_integrated_out_in_a_mixture():
