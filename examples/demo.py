@@ -91,9 +91,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
             "seconds": seconds,
         }
     table = pd.DataFrame(rows).T
-    print(
-        f"breast cancer, {frame.shape[0]} x {frame.shape[1]}, {(~mask).sum()} values hidden by soft self-masking; in standard deviations"
-    )
+    print(f"breast cancer, {frame.shape[0]} x {frame.shape[1]}, {(~mask).sum()} values hidden by self-masking; in standard deviations")
     print(table.round(3).to_string())
     print(*assumptions(mnar), sep="\n")
 

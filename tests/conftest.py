@@ -1,4 +1,6 @@
-"""One thread, one seed (PYRO_MNAR_TEST_SEED: every test must pass for any), and no test may leave global state changed."""
+"""One thread, one seed (PYRO_MNAR_TEST_SEED: every test must pass for any), and no test may leave global state
+changed.
+"""
 
 import os
 

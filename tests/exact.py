@@ -1,4 +1,6 @@
-"""Exact answers for linear-Gaussian models, in float64, and the z scores with which Monte Carlo results are held against them."""
+"""Exact answers for linear-Gaussian models, in float64, and the z scores with which Monte Carlo results are held
+against them.
+"""
 
 from __future__ import annotations
 
@@ -152,7 +154,8 @@ def self_masking(slope: Array | list[float], intercept: Array | list[float], lin
 
 
 class PosteriorEncoder(nn.Module):
-    """q(z | x_obs) = the exact Gaussian posterior of a :class:`LinearGaussian` without a mechanism, its covariance times ``inflate``.
+    """q(z | x_obs) = the exact Gaussian posterior of a :class:`LinearGaussian` without a mechanism, its covariance
+    times ``inflate``.
 
     With ``inflate`` above 1 the importance weights have light tails, so that z scores of their means are honest.
     """
@@ -166,7 +169,9 @@ class PosteriorEncoder(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> dist.Distribution:
         precise = mask.double() / self.noise**2
-        precision = torch.eye(self.weight.shape[1]).double() + torch.einsum("nd,dl,dm->nlm", precise, self.weight, self.weight)
+        precision = torch.eye(self.weight.shape[1]).double() + torch.einsum(
+            "nd,dl,dm->nlm", precise, self.weight, self.weight
+        )
         residual = torch.where(mask, x - self.bias, 0.0) * precise
         cov = torch.linalg.inv(precision)
         loc = (cov @ (residual @ self.weight).unsqueeze(-1)).squeeze(-1)
@@ -180,11 +185,15 @@ LAW = LinearGaussian(
     noise=np.array([0.5, 0.7, 0.6, 0.8]),
 )
 SLOPE, INTERCEPT = np.array([1.5, -2.0, np.nan, 0.7]), np.array([0.3, -0.2, 0.0, -0.5])
-ROWS = np.array([[0.5, -0.3, 1.1, 0.2], [1.4, 0.8, -0.2, -0.6], [-0.7, 0.1, 0.9, 1.3], [0.0, -1.2, 0.6, 0.4], [0.3, 0.3, -0.5, 0.9]])
+ROWS = np.array(
+    [[0.5, -0.3, 1.1, 0.2], [1.4, 0.8, -0.2, -0.6], [-0.7, 0.1, 0.9, 1.3], [0.0, -1.2, 0.6, 0.4], [0.3, 0.3, -0.5, 0.9]]
+)
 MASKS = np.array([[1, 1, 1, 1], [0, 1, 1, 1], [0, 0, 1, 1], [0, 0, 1, 0], [1, 0, 0, 1]], dtype=bool)
 
 
-def log_self_masking(mask: NDArray[np.bool_], slope: Array, intercept: Array, link: str = "probit") -> Callable[[Array], Array]:
+def log_self_masking(
+    mask: NDArray[np.bool_], slope: Array, intercept: Array, link: str = "probit"
+) -> Callable[[Array], Array]:
     """log p(s | x) of complete rows, for :meth:`LinearGaussian.grid`."""
     log_cdf = {"probit": special.log_ndtr, "logit": special.log_expit}[link]
     modelled = ~np.isnan(slope)

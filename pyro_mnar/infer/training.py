@@ -108,6 +108,10 @@ def fit(
     if not 0 <= held_out < 1:
         raise ValueError(f"held_out: got {held_out}, expected a share from 0 to below 1")
     n_out = round(held_out * len(x))
+    if len(x) == 0:
+        raise ValueError("x: got no rows, expected at least 1")
+    if n_out == len(x):
+        raise ValueError(f"held_out: got {held_out}, which leaves no row to train on, expected less")
     if patience is not None and n_out == 0:
         raise ValueError("patience: needs held-out rows, expected held_out > 0 and enough rows")
     with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):

@@ -79,7 +79,7 @@ def exact_logit(rows):
     ).double()
 
 
-# Exact answers --------------------------------------------------------------------------------------------------------------
+# Exact answers ------------------------------------------------------------------------------------
 
 
 def test_weights_are_unbiased_without_a_mechanism_and_constant_under_the_exact_posterior():
@@ -140,7 +140,9 @@ def test_bound_stays_below_the_exact_value_rises_with_particles_and_becomes_tigh
     }[form]()
     rows = [1, 2, 4]
     exact = (
-        torch.tensor([LAW.ignorable(ROWS[i], MASKS[i]).log_prob for i in rows]).double() if form == "ignorable" else exact_logit(rows)
+        torch.tensor([LAW.ignorable(ROWS[i], MASKS[i]).log_prob for i in rows]).double()
+        if form == "ignorable"
+        else exact_logit(rows)
     )
     model = MNAR(LAW.decoder(), GaussianGuess([0.3, -0.2], [1.1, 0.9]), mechanism)
     log_w = weights(model, 128_000, X[rows], MASK[rows])
@@ -195,7 +197,7 @@ def test_self_normalised_weights_impute_the_exact_posterior_mean():
     assert abs(float((estimate[0, 0] - closed[0]) / error[0, 0])) < Z_MAX
 
 
-# Identities -----------------------------------------------------------------------------------------------------------------
+# Identities ---------------------------------------------------------------------------------------
 
 MODELS = {
     "ignorable": lambda: MNAR(GaussianDecoder(2, 4, [8]), GaussianEncoder(4, 2, [8])),
@@ -223,7 +225,9 @@ def test_a_row_s_weights_do_not_depend_on_the_rows_beside_it(model):
         trace = bound.model_trace(given, 6, X[rows], MASK[rows])
         trace.compute_log_prob()
         return sum(
-            site["log_prob"] for name, site in trace.nodes.items() if site["type"] == "sample" and name not in ("rows", "particles")
+            site["log_prob"]
+            for name, site in trace.nodes.items()
+            if site["type"] == "sample" and name not in ("rows", "particles")
         )
 
     whole = log_joint([0, 1, 2, 3, 4])

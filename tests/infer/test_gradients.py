@@ -18,7 +18,9 @@ LOC, SCALE = [0.3, -0.2], [0.5, 0.8]
 
 
 class PerRowGuess(nn.Module):
-    """q(z) = N(loc_n, scale_n^2) with parameters for each row: many equal rows give many independent gradients in one pass."""
+    """q(z) = N(loc_n, scale_n^2) with parameters for each row: many equal rows give many independent gradients in one
+    pass.
+    """
 
     def __init__(self, n, scale=SCALE):
         super().__init__()
@@ -80,7 +82,9 @@ def test_one_particle_gradients_average_to_the_exact_gradient_of_the_evidence_lo
     residual = ((X[row] - w @ loc - b) ** 2 + w**2 @ scale**2) / (2 * (2 * log_noise).exp())
     expected = (-residual - log_noise - 0.5 * math.log(2 * math.pi))[m].sum()
     elbo = expected - 0.5 * (scale**2 + loc**2 - 1).sum() + log_scale.sum()
-    assert float(elbo.detach()) == pytest.approx(LAW.elbo(ROWS[row], MASKS[row], np.array(LOC), np.array(SCALE)), abs=1e-6)
+    assert float(elbo.detach()) == pytest.approx(
+        LAW.elbo(ROWS[row], MASKS[row], np.array(LOC), np.array(SCALE)), abs=1e-6
+    )
     exact = torch.autograd.grad(elbo, [loc, log_scale, b, log_noise])
     for draws, value in zip(gradients(row, 1, estimator), exact, strict=True):
         seen = draws.std(0) > 1e-12
@@ -149,7 +153,9 @@ def test_sticking_the_landing_has_no_noise_at_the_exact_posterior():
     for estimator in ("stl", "dreg"):
         model = MNAR(LAW.decoder(), Posterior())
         IWELBO(model, 4, estimator).loss(X[:1], MASK[:1]).backward()
-        assert float(model.encoder.loc.grad.abs().max()) < 1e-10 and float(model.encoder.factor.grad.abs().max()) < 1e-10
+        assert (
+            float(model.encoder.loc.grad.abs().max()) < 1e-10 and float(model.encoder.factor.grad.abs().max()) < 1e-10
+        )
 
 
 def test_signal_to_noise_of_the_guide_s_gradient_falls_with_particles_for_plain_and_not_for_doubly_reparameterised():
@@ -157,7 +163,8 @@ def test_signal_to_noise_of_the_guide_s_gradient_falls_with_particles_for_plain_
         draws = gradients(2, particles, estimator, n=4000 if particles > 50 else 40_000, scale=[1.2, 1.2])[1]
         return float((draws.mean(0).abs() / draws.std(0)).norm())
 
-    # Rainforth et al.: as 1 / sqrt(K) for the plain one, sqrt(K) for the doubly reparameterised (Tucker et al.): a factor 8 each.
+    # Rainforth et al.: as 1 / sqrt(K) for the plain one, sqrt(K) for the doubly reparameterised (Tucker et al.): a
+    # factor 8 each.
     assert ratio("dreg", 256) > 2 * ratio("dreg", 4)
     assert ratio("iwae", 256) < 0.6 * ratio("iwae", 4)
 

@@ -1,4 +1,6 @@
-"""Models that would make the bound no bound are refused by the name of their site; good ones work with plain Pyro too."""
+"""Models that would make the bound no bound are refused by the name of their site; good ones work with plain Pyro
+too.
+"""
 
 import pyro
 import pyro.distributions as dist
@@ -179,7 +181,9 @@ def test_prior_without_rsample_is_accepted_where_the_guide_draws_the_site():
     class MixturePrior(Pair):
         def model(self, x):
             with self.rows(x):
-                halves = dist.MixtureSameFamily(dist.Categorical(torch.ones(2)), dist.Normal(torch.tensor([-1.0, 1.0]), 0.5))
+                halves = dist.MixtureSameFamily(
+                    dist.Categorical(torch.ones(2)), dist.Normal(torch.tensor([-1.0, 1.0]), 0.5)
+                )
                 z = pyro.sample("z", halves)
                 pyro.sample("x", dist.Normal(z, 1.0), obs=x)
 
@@ -208,7 +212,7 @@ def test_masked_sites_count_only_where_the_mask_says():
     torch.testing.assert_close(values[0][:, ~seen], prior[:, ~seen])
 
 
-# The pair with plain Pyro ---------------------------------------------------------------------------------------------------
+# The pair with plain Pyro -------------------------------------------------------------------------
 
 
 def mnar(mechanism):

@@ -174,14 +174,16 @@ def test_direction_fixes_the_sign_of_the_slope_for_any_parameters(direction, sig
 
 
 def test_restrict_scores_only_the_columns_asked_for():
-    law = MaskDistribution(torch.full((D,), 0.5).log(), torch.full((D,), 0.5).log(), torch.tensor([True, True, True, False]))
+    law = MaskDistribution(
+        torch.full((D,), 0.5).log(), torch.full((D,), 0.5).log(), torch.tensor([True, True, True, False])
+    )
     mask = torch.tensor([True, False, True, False])
     restricted = law.restrict(torch.tensor([True, False, False, True]))
     assert restricted.log_prob(mask) == pytest.approx(math.log(0.5))
     assert bool(restricted.sample((50,))[:, 1:].all())
 
 
-# Decoders -------------------------------------------------------------------------------------------------------------------
+# Decoders -----------------------------------------------------------------------------------------
 
 DECODERS = {
     f"{cls.__name__} {name}": lambda cls=cls, kwargs=kwargs: cls(2, D, **kwargs)
@@ -240,13 +242,15 @@ def test_decoder_of_both_parts_starts_as_its_linear_part(cls):
 
 
 @pytest.mark.parametrize("cls", [GaussianDecoder, StudentTDecoder])
-@pytest.mark.parametrize("kwargs", [{"hidden": (), "linear": False}, {"hidden": (), "scale_net": True}], ids=["mean", "scale"])
+@pytest.mark.parametrize(
+    "kwargs", [{"hidden": (), "linear": False}, {"hidden": (), "scale_net": True}], ids=["mean", "scale"]
+)
 def test_decoder_without_the_layers_it_needs_is_refused(cls, kwargs):
     with pytest.raises(ValueError, match="hidden: got no layers"):
         cls(2, D, **kwargs)
 
 
-# Encoders -------------------------------------------------------------------------------------------------------------------
+# Encoders -----------------------------------------------------------------------------------------
 
 ENCODERS = {
     "gaussian": lambda: GaussianEncoder(D, 2, hidden=[8]),
@@ -276,7 +280,9 @@ def test_encoder_s_value_and_gradient_do_not_depend_on_the_filler(encoder, fille
     for fill in (0.0, filler):
         law = encoder(torch.where(mask, x, fill), mask)
         total = law.base_dist.loc.sum() + law.base_dist.scale.log().sum()
-        results.append((law.base_dist.loc, law.base_dist.scale, *torch.autograd.grad(total, list(encoder.parameters()))))
+        results.append(
+            (law.base_dist.loc, law.base_dist.scale, *torch.autograd.grad(total, list(encoder.parameters())))
+        )
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
@@ -298,7 +304,7 @@ def test_set_encoder_is_invariant_when_columns_are_permuted_with_their_embedding
     torch.testing.assert_close(encoder(x[:, order], mask[:, order]).base_dist.loc, before)
 
 
-# Refusals -------------------------------------------------------------------------------------------------------------------
+# Refusals -----------------------------------------------------------------------------------------
 
 REFUSALS = {
     "unknown direction": (lambda: SelfMasking(D, None, "up"), "direction: got 'up', expected one of high, low, free"),
@@ -338,6 +344,7 @@ def test_mechanisms_and_decoders_are_modules_whose_parameters_the_model_holds():
     mnar = MNAR(GaussianDecoder(2, D), GaussianEncoder(D, 2), MixedMasking(SelfMasking(D, [0]), LinearMasking(D, [2])))
     names = [name for name, _ in mnar.named_parameters()]
     assert all(
-        any(name.startswith(part) for name in names) for part in ("decoder.", "encoder.", "mechanism.parts.0", "mechanism.parts.1")
+        any(name.startswith(part) for name in names)
+        for part in ("decoder.", "encoder.", "mechanism.parts.0", "mechanism.parts.1")
     )
     assert all(isinstance(part, nn.Module) for part in mnar.mechanism.parts)
