@@ -68,7 +68,7 @@ class LinearGaussian:
         return Conditional(float(log_prob), mean, cond)
 
     def probit(self, x: Array, mask: NDArray[np.bool_], slope: Array, intercept: Array) -> float:
-        """log p(x_obs, s) under P(s_j = 0 | x) = Phi(a_j x_j + c_j), a slope of NaN meaning that column j is not modelled."""
+        """log p(x_obs, s) under P(s_j = 0 | x) = Phi(a_j x_j + c_j); a slope of NaN: column j is not modelled."""
         free = self.ignorable(x, mask)
         modelled = ~np.isnan(slope)
         seen = mask & modelled
@@ -104,7 +104,7 @@ class LinearGaussian:
     ) -> Conditional:
         """As :meth:`ignorable` under any mechanism, by the trapezoid rule over one or two missing cells.
 
-        ``log_mask`` takes complete rows (..., D) and returns log p(s | x), (...). Exponentially accurate where it is smooth.
+        ``log_mask`` takes complete rows (..., D) and returns log p(s | x), (...). Exponentially accurate where smooth.
         """
         free = self.ignorable(x, mask)
         n_missing = len(free.mean)
@@ -169,9 +169,7 @@ class PosteriorEncoder(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> dist.Distribution:
         precise = mask.double() / self.noise**2
-        precision = torch.eye(self.weight.shape[1]).double() + torch.einsum(
-            "nd,dl,dm->nlm", precise, self.weight, self.weight
-        )
+        precision = torch.eye(self.weight.shape[1]).double() + torch.einsum("nd,dl,dm->nlm", precise, self.weight, self.weight)
         residual = torch.where(mask, x - self.bias, 0.0) * precise
         cov = torch.linalg.inv(precision)
         loc = (cov @ (residual @ self.weight).unsqueeze(-1)).squeeze(-1)
@@ -185,15 +183,11 @@ LAW = LinearGaussian(
     noise=np.array([0.5, 0.7, 0.6, 0.8]),
 )
 SLOPE, INTERCEPT = np.array([1.5, -2.0, np.nan, 0.7]), np.array([0.3, -0.2, 0.0, -0.5])
-ROWS = np.array(
-    [[0.5, -0.3, 1.1, 0.2], [1.4, 0.8, -0.2, -0.6], [-0.7, 0.1, 0.9, 1.3], [0.0, -1.2, 0.6, 0.4], [0.3, 0.3, -0.5, 0.9]]
-)
+ROWS = np.array([[0.5, -0.3, 1.1, 0.2], [1.4, 0.8, -0.2, -0.6], [-0.7, 0.1, 0.9, 1.3], [0.0, -1.2, 0.6, 0.4], [0.3, 0.3, -0.5, 0.9]])
 MASKS = np.array([[1, 1, 1, 1], [0, 1, 1, 1], [0, 0, 1, 1], [0, 0, 1, 0], [1, 0, 0, 1]], dtype=bool)
 
 
-def log_self_masking(
-    mask: NDArray[np.bool_], slope: Array, intercept: Array, link: str = "probit"
-) -> Callable[[Array], Array]:
+def log_self_masking(mask: NDArray[np.bool_], slope: Array, intercept: Array, link: str = "probit") -> Callable[[Array], Array]:
     """log p(s | x) of complete rows, for :meth:`LinearGaussian.grid`."""
     log_cdf = {"probit": special.log_ndtr, "logit": special.log_expit}[link]
     modelled = ~np.isnan(slope)

@@ -83,10 +83,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _impute(options: argparse.Namespace) -> int:
+    import torch
+
     from pyro_mnar.results.draws import check_draws_path, write_draws
     from pyro_mnar.results.model_files import check_model_folder
     from pyro_mnar.tables import Schema, check_ending, check_writable, read_table, split, write_table
 
+    # The networks are small: a second thread gains little, and stalls when the machine's cores are shared.
+    torch.set_num_threads(1)
     # Whatever would fail at the end fails now, before any work.
     check_ending(options.output)
     check_writable(options.output)

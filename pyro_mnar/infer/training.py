@@ -193,6 +193,6 @@ class _Loop:
     def _held_out(self) -> float | None:
         if not len(self.test):
             return None
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[self.x.device] if self.x.is_cuda else []):
             torch.manual_seed(0)  # the same particles at every look, so that looks differ by the weights alone
             return float(torch.cat([self.bound(self.x[r], self.mask[r]) for r in self.test.split(512)]).mean())

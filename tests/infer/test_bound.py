@@ -140,9 +140,7 @@ def test_bound_stays_below_the_exact_value_rises_with_particles_and_becomes_tigh
     }[form]()
     rows = [1, 2, 4]
     exact = (
-        torch.tensor([LAW.ignorable(ROWS[i], MASKS[i]).log_prob for i in rows]).double()
-        if form == "ignorable"
-        else exact_logit(rows)
+        torch.tensor([LAW.ignorable(ROWS[i], MASKS[i]).log_prob for i in rows]).double() if form == "ignorable" else exact_logit(rows)
     )
     model = MNAR(LAW.decoder(), GaussianGuess([0.3, -0.2], [1.1, 0.9]), mechanism)
     log_w = weights(model, 128_000, X[rows], MASK[rows])
@@ -225,9 +223,7 @@ def test_a_row_s_weights_do_not_depend_on_the_rows_beside_it(model):
         trace = bound.model_trace(given, 6, X[rows], MASK[rows])
         trace.compute_log_prob()
         return sum(
-            site["log_prob"]
-            for name, site in trace.nodes.items()
-            if site["type"] == "sample" and name not in ("rows", "particles")
+            site["log_prob"] for name, site in trace.nodes.items() if site["type"] == "sample" and name not in ("rows", "particles")
         )
 
     whole = log_joint([0, 1, 2, 3, 4])

@@ -82,9 +82,7 @@ def test_one_particle_gradients_average_to_the_exact_gradient_of_the_evidence_lo
     residual = ((X[row] - w @ loc - b) ** 2 + w**2 @ scale**2) / (2 * (2 * log_noise).exp())
     expected = (-residual - log_noise - 0.5 * math.log(2 * math.pi))[m].sum()
     elbo = expected - 0.5 * (scale**2 + loc**2 - 1).sum() + log_scale.sum()
-    assert float(elbo.detach()) == pytest.approx(
-        LAW.elbo(ROWS[row], MASKS[row], np.array(LOC), np.array(SCALE)), abs=1e-6
-    )
+    assert float(elbo.detach()) == pytest.approx(LAW.elbo(ROWS[row], MASKS[row], np.array(LOC), np.array(SCALE)), abs=1e-6)
     exact = torch.autograd.grad(elbo, [loc, log_scale, b, log_noise])
     for draws, value in zip(gradients(row, 1, estimator), exact, strict=True):
         seen = draws.std(0) > 1e-12
@@ -153,9 +151,7 @@ def test_sticking_the_landing_has_no_noise_at_the_exact_posterior():
     for estimator in ("stl", "dreg"):
         model = MNAR(LAW.decoder(), Posterior())
         IWELBO(model, 4, estimator).loss(X[:1], MASK[:1]).backward()
-        assert (
-            float(model.encoder.loc.grad.abs().max()) < 1e-10 and float(model.encoder.factor.grad.abs().max()) < 1e-10
-        )
+        assert float(model.encoder.loc.grad.abs().max()) < 1e-10 and float(model.encoder.factor.grad.abs().max()) < 1e-10
 
 
 def test_signal_to_noise_of_the_guide_s_gradient_falls_with_particles_for_plain_and_not_for_doubly_reparameterised():

@@ -181,9 +181,7 @@ def test_prior_without_rsample_is_accepted_where_the_guide_draws_the_site():
     class MixturePrior(Pair):
         def model(self, x):
             with self.rows(x):
-                halves = dist.MixtureSameFamily(
-                    dist.Categorical(torch.ones(2)), dist.Normal(torch.tensor([-1.0, 1.0]), 0.5)
-                )
+                halves = dist.MixtureSameFamily(dist.Categorical(torch.ones(2)), dist.Normal(torch.tensor([-1.0, 1.0]), 0.5))
                 z = pyro.sample("z", halves)
                 pyro.sample("x", dist.Normal(z, 1.0), obs=x)
 

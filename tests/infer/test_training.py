@@ -38,9 +38,7 @@ OPTIONS = {"steps": 20, "every": 5, "batch_size": 16, "progress": False}
 
 def test_same_seed_gives_the_same_weights_and_another_seed_others(table):
     bounds = [fresh() for _ in range(3)]
-    histories = [
-        fit(bound, *table, seed=seed, held_out=0.2, **OPTIONS) for bound, seed in zip(bounds, (1, 1, 2), strict=True)
-    ]
+    histories = [fit(bound, *table, seed=seed, held_out=0.2, **OPTIONS) for bound, seed in zip(bounds, (1, 1, 2), strict=True)]
     assert same(state(bounds[0]), state(bounds[1])) and histories[0] == histories[1]
     assert not same(state(bounds[0]), state(bounds[2]))
 

@@ -174,9 +174,7 @@ def test_direction_fixes_the_sign_of_the_slope_for_any_parameters(direction, sig
 
 
 def test_restrict_scores_only_the_columns_asked_for():
-    law = MaskDistribution(
-        torch.full((D,), 0.5).log(), torch.full((D,), 0.5).log(), torch.tensor([True, True, True, False])
-    )
+    law = MaskDistribution(torch.full((D,), 0.5).log(), torch.full((D,), 0.5).log(), torch.tensor([True, True, True, False]))
     mask = torch.tensor([True, False, True, False])
     restricted = law.restrict(torch.tensor([True, False, False, True]))
     assert restricted.log_prob(mask) == pytest.approx(math.log(0.5))
@@ -242,9 +240,7 @@ def test_decoder_of_both_parts_starts_as_its_linear_part(cls):
 
 
 @pytest.mark.parametrize("cls", [GaussianDecoder, StudentTDecoder])
-@pytest.mark.parametrize(
-    "kwargs", [{"hidden": (), "linear": False}, {"hidden": (), "scale_net": True}], ids=["mean", "scale"]
-)
+@pytest.mark.parametrize("kwargs", [{"hidden": (), "linear": False}, {"hidden": (), "scale_net": True}], ids=["mean", "scale"])
 def test_decoder_without_the_layers_it_needs_is_refused(cls, kwargs):
     with pytest.raises(ValueError, match="hidden: got no layers"):
         cls(2, D, **kwargs)
@@ -280,9 +276,7 @@ def test_encoder_s_value_and_gradient_do_not_depend_on_the_filler(encoder, fille
     for fill in (0.0, filler):
         law = encoder(torch.where(mask, x, fill), mask)
         total = law.base_dist.loc.sum() + law.base_dist.scale.log().sum()
-        results.append(
-            (law.base_dist.loc, law.base_dist.scale, *torch.autograd.grad(total, list(encoder.parameters())))
-        )
+        results.append((law.base_dist.loc, law.base_dist.scale, *torch.autograd.grad(total, list(encoder.parameters()))))
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
@@ -344,7 +338,6 @@ def test_mechanisms_and_decoders_are_modules_whose_parameters_the_model_holds():
     mnar = MNAR(GaussianDecoder(2, D), GaussianEncoder(D, 2), MixedMasking(SelfMasking(D, [0]), LinearMasking(D, [2])))
     names = [name for name, _ in mnar.named_parameters()]
     assert all(
-        any(name.startswith(part) for name in names)
-        for part in ("decoder.", "encoder.", "mechanism.parts.0", "mechanism.parts.1")
+        any(name.startswith(part) for name in names) for part in ("decoder.", "encoder.", "mechanism.parts.0", "mechanism.parts.1")
     )
     assert all(isinstance(part, nn.Module) for part in mnar.mechanism.parts)

@@ -28,18 +28,14 @@ def test_probabilities_of_all_masks_add_to_the_density_of_the_row():
     both = LAW.probit(x, np.array([False, False, True, True]), slope, intercept)
     axis = np.linspace(-8, 8, 1601)
     one = sum(
-        np.exp(LAW.probit(np.array([v, 0, x[2], x[3]]), np.array([True, False, True, True]), slope, intercept))
-        for v in axis[::8]
+        np.exp(LAW.probit(np.array([v, 0, x[2], x[3]]), np.array([True, False, True, True]), slope, intercept)) for v in axis[::8]
     ) * (axis[8] - axis[0])
     other = sum(
-        np.exp(LAW.probit(np.array([0, v, x[2], x[3]]), np.array([False, True, True, True]), slope, intercept))
-        for v in axis[::8]
+        np.exp(LAW.probit(np.array([0, v, x[2], x[3]]), np.array([False, True, True, True]), slope, intercept)) for v in axis[::8]
     ) * (axis[8] - axis[0])
     free = LAW.ignorable(x, np.array([False, False, True, True]))
     grid = np.linspace(-8, 8, 321)
     rows = np.stack(np.meshgrid(grid, grid, indexing="ij"), -1).reshape(-1, 2)
-    seen = stats.multivariate_normal(free.mean, free.cov).pdf(rows) * stats.norm.cdf(
-        -(rows * slope[:2] + intercept[:2])
-    ).prod(-1)
+    seen = stats.multivariate_normal(free.mean, free.cov).pdf(rows) * stats.norm.cdf(-(rows * slope[:2] + intercept[:2])).prod(-1)
     none = np.exp(free.log_prob) * seen.sum() * (grid[1] - grid[0]) ** 2
     assert np.exp(both) + one + other + none == pytest.approx(np.exp(free.log_prob), rel=1e-6)

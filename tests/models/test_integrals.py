@@ -77,9 +77,9 @@ def test_probability_and_mean_agree_with_quadrature(law):
         assert log_missing(parts).exp().item() == pytest.approx(probability, abs=1e-8, rel=1e-7), where
         if probability > 1e-6:
             assert log_missing(parts).item() == pytest.approx(np.log(probability), abs=2e-8 / probability + 1e-7), where
-            assert mean_missing(parts).item() == pytest.approx(
-                first / probability, abs=loose + 1e-7 / probability, rel=5 * loose
-            ), where
+            assert mean_missing(parts).item() == pytest.approx(first / probability, abs=loose + 1e-7 / probability, rel=5 * loose), (
+                where
+            )
 
 
 @pytest.mark.parametrize("law", LAWS)
@@ -90,9 +90,7 @@ def test_deep_tail_beyond_a_threshold_is_right_in_the_logarithm(law):
         assert log_missing(parts).item() == pytest.approx(LAWS[law][1].logsf(place), rel=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("law", "link", "slope"), [(a, b, s) for a in LAWS for b in (LOGIT, PROBIT) for s in (0.5, 3, 50, -3)]
-)
+@pytest.mark.parametrize(("law", "link", "slope"), [(a, b, s) for a in LAWS for b in (LOGIT, PROBIT) for s in (0.5, 3, 50, -3)])
 def test_draws_have_the_law_of_the_missing_value(law, link, slope):
     n, place = 40_000, 0.8
     parts = components(law, link, slope, -slope * place)
@@ -130,9 +128,7 @@ def test_student_components_have_the_density_of_student_t():
         )
         x = torch.linspace(-8, 8, 65, dtype=torch.float64).unsqueeze(-1)
         density = (log_weight + Normal(mean, scale).log_prob(x)).logsumexp(-1)
-        np.testing.assert_allclose(
-            density.numpy(), stats.t(df).logpdf(x.squeeze(-1).numpy()), atol=1e-6, err_msg=str(df)
-        )
+        np.testing.assert_allclose(density.numpy(), stats.t(df).logpdf(x.squeeze(-1).numpy()), atol=1e-6, err_msg=str(df))
 
 
 @pytest.mark.parametrize(("dtype", "rel"), [(torch.float64, 1e-11), (torch.float32, 1e-5)], ids=["float64", "float32"])

@@ -34,9 +34,7 @@ def test_missing_and_observed_add_to_one_and_mirror_each_other(link):
     torch.testing.assert_close(link.log_missing(GRID), link.log_observed(-GRID), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize(
-    ("link", "reference"), [(LOGIT, special.log_expit), (PROBIT, special.log_ndtr)], ids=["logit", "probit"]
-)
+@pytest.mark.parametrize(("link", "reference"), [(LOGIT, special.log_expit), (PROBIT, special.log_ndtr)], ids=["logit", "probit"])
 def test_log_probabilities_are_right_far_in_the_tails(link, reference):
     score = torch.tensor([-1e4, -300.0, -40.0, -1.0, 0.0, 1.0, 8.0, 30.0], dtype=torch.float64)
     torch.testing.assert_close(link.log_missing(score), torch.tensor(reference(score.numpy())), rtol=1e-10, atol=0)

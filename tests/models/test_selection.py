@@ -28,9 +28,7 @@ def every_mask(n):
 @pytest.mark.parametrize("link", [LOGIT, PROBIT], ids=lambda link: link.name)
 def test_probability_adds_to_one_over_one_cell(law, link):
     base = LAWS[law].base_dist
-    cell = Independent(
-        type(base)(**{n: getattr(base, n)[:1] for n in ("df", "loc", "scale") if n in base.arg_constraints}), 1
-    )
+    cell = Independent(type(base)(**{n: getattr(base, n)[:1] for n in ("df", "loc", "scale") if n in base.arg_constraints}), 1)
     selection = SelectionDistribution(cell, self_masking([3.0], [-0.6], link))
     seen = integrate.quad(
         lambda v: selection.log_prob(torch.tensor([v]).double()).detach().exp().item(), -np.inf, np.inf, epsabs=1e-11
@@ -93,11 +91,7 @@ def test_cells_of_finite_support_agree_with_enumeration(cells, size):
 @torch.no_grad()
 def test_draws_of_cells_of_finite_support_have_the_right_rates(cells, size):
     mechanism = self_masking([1.3, NAN, -0.7], [-0.4, 0.0, 0.2], LOGIT)
-    draws = (
-        SelectionDistribution(Independent(cells, 1), mechanism)
-        .conditional(torch.zeros(3, dtype=torch.bool))
-        .sample((20_000,))
-    )
+    draws = SelectionDistribution(Independent(cells, 1), mechanism).conditional(torch.zeros(3, dtype=torch.bool)).sample((20_000,))
     values = torch.arange(size).double()
     weight = torch.stack([cells.log_prob(v.expand(3)).exp() * mechanism(v.expand(3)).log_missing.exp() for v in values])
     weight[:, 1] = torch.stack([cells.log_prob(v.expand(3)).exp()[1] for v in values])
@@ -116,10 +110,7 @@ def test_samples_punch_holes_at_the_rate_of_the_integral(law):
         only = torch.zeros(3).double().index_fill(0, torch.tensor([j]), NAN)
         parts = selection.log_prob(only), SelectionDistribution(LAWS[law], mechanism).log_prob(torch.zeros(3).double())
         # p(hole in j) = ratio of the row with the hole to the row without, times that cell's seen density.
-        seen = (
-            LAWS[law].base_dist.log_prob(torch.zeros(3).double())[j]
-            + mechanism(torch.zeros(3).double()).log_observed[j]
-        )
+        seen = LAWS[law].base_dist.log_prob(torch.zeros(3).double())[j] + mechanism(torch.zeros(3).double()).log_observed[j]
         assert abs(z_score(missing[:, j], (parts[0] - parts[1] + seen).exp())) < Z_MAX
 
 
@@ -183,9 +174,7 @@ def test_slope_zero_is_missing_completely_at_random(law, link):
         value = torch.where(mask, LAWS[law].sample(), torch.nan)
         masks = mechanism(torch.zeros(3).double()).log_prob(mask)
         ignorable = SelectionDistribution(LAWS[law]).log_prob(value)
-        torch.testing.assert_close(
-            SelectionDistribution(LAWS[law], mechanism).log_prob(value), ignorable + masks, rtol=1e-7, atol=1e-7
-        )
+        torch.testing.assert_close(SelectionDistribution(LAWS[law], mechanism).log_prob(value), ignorable + masks, rtol=1e-7, atol=1e-7)
         mean = SelectionDistribution(LAWS[law], mechanism).conditional(mask).mean
         torch.testing.assert_close(mean, LAWS[law].mean, rtol=1e-4, atol=1e-4)
 
@@ -199,18 +188,14 @@ def test_columns_that_another_mask_reads_are_left_to_their_own_site():
     value = torch.tensor([NAN, 0.3, NAN]).double()
     ignorable = SelectionDistribution(LAWS["normal"]).log_prob(value)
     torch.testing.assert_close(SelectionDistribution(LAWS["normal"], mixed).log_prob(value), ignorable)
-    torch.testing.assert_close(
-        SelectionDistribution(LAWS["normal"], mixed).conditional(value.isfinite()).mean, LAWS["normal"].mean
-    )
+    torch.testing.assert_close(SelectionDistribution(LAWS["normal"], mixed).conditional(value.isfinite()).mean, LAWS["normal"].mean)
 
 
 def test_a_self_masking_column_that_nobody_reads_is_still_integrated_out_in_a_mixture():
     class ReadsColumnOne(LinearMasking):
         def __init__(self):
             super().__init__(3, [2])
-            self.couplings = torch.zeros(3, 3, dtype=torch.bool).index_put(
-                (torch.tensor(2), torch.tensor(1)), torch.tensor(True)
-            )
+            self.couplings = torch.zeros(3, 3, dtype=torch.bool).index_put((torch.tensor(2), torch.tensor(1)), torch.tensor(True))
 
     alone = self_masking([2.0, -1.0, NAN], [0.1, 0.4, 0.0])
     mixed = MixedMasking(alone, ReadsColumnOne().double())
