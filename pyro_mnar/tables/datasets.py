@@ -54,11 +54,12 @@ def load(name: str, data_home: str | os.PathLike[str] | None = None) -> DataFram
 def _download(name: str, path: Path) -> None:
     """Fetch an archive and write its table as ``path``, with a header and the target as last column."""
     import pandas as pd
-    import pooch
 
     _, address, member = UCI[name]
     url = f"https://archive.ics.uci.edu/static/public/{address}"
     try:
+        import pooch  # the extra "data"
+
         path.parent.mkdir(parents=True, exist_ok=True)
         files = pooch.retrieve(url, None, path=path.parent, processor=pooch.Unzip(members=[member]), progressbar=False)
     except Exception as error:  # whatever the network library raises, the way out is the same
