@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyro_mnar.faces.declaration import MECHANISMS
 
@@ -138,7 +138,7 @@ def _impute(options: argparse.Namespace) -> int:
     return 0
 
 
-def _imputer(options: argparse.Namespace, table: object) -> tuple[MNARImputer, list]:
+def _imputer(options: argparse.Namespace, table: Any) -> tuple[MNARImputer, list]:
     from pyro_mnar.faces.imputer import MNARImputer
     from pyro_mnar.tables import Schema
 
@@ -147,12 +147,12 @@ def _imputer(options: argparse.Namespace, table: object) -> tuple[MNARImputer, l
             if getattr(options, name) is not None:
                 raise ValueError(f"--{name}: got one with --model, expected it only when fitting (the model has its own)")
         imputer = MNARImputer.load(options.model)
-        imputer.schema_.check(table)  # type: ignore[arg-type]
+        imputer.schema_.check(table)
         if options.seed is not None:
             imputer.random_state = options.seed
         return imputer, [column.name for column in imputer.schema_.columns]
     names = None if options.columns is None else [name.strip() for name in options.columns.split(",")]
-    columns = [column.name for column in Schema.of(table, names).columns]  # type: ignore[arg-type]
+    columns = [column.name for column in Schema.of(table, names).columns]
     if options.steps is not None and options.steps < 1:
         raise ValueError(f"--steps: got {options.steps}, expected at least 1")
     settings = {"steps": options.steps, "mechanism": options.mechanism, "random_state": options.seed}
@@ -171,14 +171,14 @@ def _direction(words: list[str] | None) -> str | dict[str, str]:
     return words[0]
 
 
-def _ignorable(imputer: MNARImputer, part: object) -> np.ndarray | None:
+def _ignorable(imputer: MNARImputer, part: Any) -> np.ndarray | None:
     """Return the table completed by the same model without a mechanism; None where there was none."""
     if imputer.declaration_["mechanism"] == "none":
         return None
     from pyro_mnar.faces.imputer import MNARImputer
 
     plain = MNARImputer("none", steps=imputer.steps, random_state=imputer.random_state)
-    return plain.fit(part).impute(part).completed.numpy()  # type: ignore[arg-type]
+    return plain.fit(part).impute(part).completed.numpy()
 
 
 def _say(imputer: MNARImputer, result: object, mask: np.ndarray, plain: np.ndarray | None, output: Path) -> None:
