@@ -6,6 +6,7 @@ import pytest
 
 from pyro_mnar.faces.command_line import main
 from pyro_mnar.results.draws import read_draws
+from pyro_mnar.tables import read_table
 
 QUICK = ["--steps", "30"]
 
@@ -26,7 +27,7 @@ def table(tmp_path):
 def test_a_csv_is_completed_and_explained(table, tmp_path, capsys):
     output = tmp_path / "c.csv"
     assert main(["impute", str(table), "--output", str(output), "--direction", "high", *QUICK]) == 0
-    before, after = pd.read_csv(table), pd.read_csv(output)
+    before, after = read_table(table), read_table(output)
     seen = before.notna().to_numpy()
     assert list(after.columns) == ["a", "b", "c"] and after.notna().all().all() and (after.dtypes == before.dtypes).all()
     assert after.to_numpy()[seen].tobytes() == before.to_numpy()[seen].tobytes()
@@ -56,9 +57,9 @@ def test_a_saved_model_imputes_new_rows_and_the_same_rows_alike(table, tmp_path)
     assert (tmp_path / "c1.csv").read_bytes() == (tmp_path / "c2.csv").read_bytes()
     data = read_draws(draws)
     assert dict(data.sizes) == {"draw": 4, "row": 60, "column": 3}
-    seen = pd.read_csv(table).notna().to_numpy()
+    seen = read_table(table).notna().to_numpy()
     assert (data.mask.to_numpy() == seen).all()
-    assert (data.x.to_numpy()[:, seen] == pd.read_csv(table).to_numpy()[seen]).all()
+    assert (data.x.to_numpy()[:, seen] == read_table(table).to_numpy()[seen]).all()
     assert data.x.to_numpy()[:, ~seen].std(0).min() > 0
 
 
