@@ -246,7 +246,7 @@ class MNARImputer:
             mnar = declare(**imputer.declaration_)
             mnar.load_state_dict(tensors)
             imputer._set_fitted(mnar, Schema.from_json(description["schema"]), named=description["named"])
-        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise ValueError(f"{os.fspath(folder)}: not a usable model, expected one that MNARImputer.save wrote ({reason})") from None
         return imputer

@@ -1,4 +1,7 @@
-"""Tables: reading, schema, the mask, scaling, amputation and data sets."""
+"""Everything that knows of files, names, units and NaN, so that later layers see only numbers and a mask.
+
+Reading and writing tables, their schema, the mask (True = observed), scaling, amputation and data sets. This layer imports no other.
+"""
 
 from pyro_mnar.tables.amputation import amputate
 from pyro_mnar.tables.datasets import load

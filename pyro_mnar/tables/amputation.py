@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pyro_mnar.tables.schema import Schema
+from pyro_mnar.tables.split import split
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+    from pandas import DataFrame
 
 KINDS = ("hard", "self", "mar", "mcar")
 
 
 def amputate(
-    x: ArrayLike,
+    x: ArrayLike | DataFrame,
     kind: str,
     *,
     columns: Sequence[int] | None = None,
@@ -32,7 +37,7 @@ def amputate(
     - ``mcar``: P(missing) = ``rate``.
 
     Args:
-        x: complete numbers.
+        x: complete numbers, array or DataFrame.
         kind: one of the above.
         columns: positions; the first half by default, all of them for ``mcar``.
         rate: expected share of missing values, .3 by default (not for ``hard``).
@@ -47,9 +52,10 @@ def amputate(
         >>> amputate([[0.0, 1.0], [2.0, 1.0], [4.0, 1.0]], "hard").tolist()
         [[True, True], [True, True], [False, True]]
     """
-    values = np.asarray(x, dtype=np.float64)
-    if values.ndim != 2 or not np.isfinite(values).all():
-        raise ValueError("x: expected a complete table of two dimensions, with finite values")
+    values, complete = split(x, Schema.of(x), allow_empty=True)
+    if not complete.all():
+        i, j = np.argwhere(~complete)[0]
+        raise ValueError(f"x: got a hole in row {i} of column {j} (both by position), expected a complete table")
     if kind not in KINDS:
         raise ValueError(f"kind: got {kind!r}, expected one of {', '.join(KINDS)}")
     if slope is not None and kind in ("hard", "mcar"):
@@ -60,10 +66,15 @@ def amputate(
         raise ValueError(f"direction: got {direction!r}, expected high or low")
     if rate is not None and not 0 < rate < 1:
         raise ValueError(f"rate: got {rate}, expected a share between 0 and 1")
+    if slope is not None and not np.isfinite(slope):
+        raise ValueError(f"slope: got {slope}, expected a finite number")
     n, d = values.shape
-    chosen = list(range(d if kind == "mcar" else d // 2)) if columns is None else [int(j) for j in columns]
-    if not chosen or not all(0 <= j < d for j in chosen):
-        raise ValueError(f"columns: got {chosen}, expected positions from 0 to {d - 1}")
+    try:
+        chosen = list(range(d if kind == "mcar" else d // 2)) if columns is None else [index(j) for j in columns]
+    except TypeError:
+        raise ValueError(f"columns: got {columns!r}, expected positions from 0 to {d - 1}") from None
+    if not chosen or not all(0 <= j < d for j in chosen) or len(set(chosen)) < len(chosen):
+        raise ValueError(f"columns: got {chosen}, expected distinct positions from 0 to {d - 1}, at least 1")
     sign = -1.0 if direction == "low" else 1.0
     rng = np.random.default_rng(seed)
     mask = np.ones((n, d), bool)
@@ -73,7 +84,8 @@ def amputate(
     for j in chosen:
         if kind == "hard":
             score = sign * values[:, j]
-            mask[:, j] = score <= (score.mean() if rate is None else np.quantile(score, 1 - rate))
+            # Rounding can put the mean of a constant column below it, where it never is.
+            mask[:, j] = score <= (max(score.mean(), score.min()) if rate is None else np.quantile(score, 1 - rate))
             continue
         if kind == "mcar":
             probability = np.full(n, rate or 0.3)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
+
+from pyro_mnar.tables.files import read_table, write_table
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -18,6 +21,12 @@ UCI = {
     "white": ("winequality-white.csv", "186/wine+quality.zip", "winequality-white.csv"),
     "yeast": ("yeast.csv", "110/yeast.zip", "yeast.data"),
 }
+#: Names of the columns, target last, for archives that have none or unwieldy ones.
+HEADERS = {
+    "banknote": "variance skewness curtosis entropy class",
+    "concrete": "cement blast_furnace_slag fly_ash water superplasticizer coarse_aggregate fine_aggregate age compressive_strength",
+    "yeast": "mcg gvh alm mit erl pox vac nuc class",
+}
 
 
 def load(name: str, data_home: str | os.PathLike[str] | None = None) -> DataFrame:
@@ -26,10 +35,11 @@ def load(name: str, data_home: str | os.PathLike[str] | None = None) -> DataFram
     Args:
         name: ``breast``, ``diabetes``, ``wine`` (bundled with scikit-learn), ``banknote``, ``concrete``, ``red``, ``white``,
             ``yeast`` (UCI Machine Learning Repository, CC BY 4.0).
-        data_home: folder that holds, or gets, ``uci/NAME.csv``; needed for the UCI tables.
+        data_home: folder that holds, or gets, ``uci/NAME.csv``; needed for the UCI tables. Nothing is kept elsewhere.
 
     Raises:
-        ValueError: for an unknown name, no ``data_home``, or a table that is neither there nor can be downloaded.
+        ValueError: for an unknown name, no ``data_home``, a file that is no table, or one that is neither there nor can be
+            downloaded.
 
     Example:
         >>> load("breast").shape
@@ -43,31 +53,38 @@ def load(name: str, data_home: str | os.PathLike[str] | None = None) -> DataFram
         raise ValueError(f"name: got {name!r}, expected one of {', '.join([*BUNDLED, *UCI])}")
     if data_home is None:
         raise ValueError(f"data_home: got none, expected a folder that holds or gets the table {name!r}")
-    import pandas as pd
-
     path = Path(data_home, "uci", UCI[name][0])
     if not path.is_file():
         _download(name, path)
-    return pd.read_csv(path).iloc[:, :-1]
+    return read_table(path).iloc[:, :-1]
 
 
 def _download(name: str, path: Path) -> None:
     """Fetch an archive and write its table as ``path``, with a header and the target as last column."""
-    import pandas as pd
-
     _, address, member = UCI[name]
     url = f"https://archive.ics.uci.edu/static/public/{address}"
     try:
         import pooch  # the extra "data"
 
         path.parent.mkdir(parents=True, exist_ok=True)
-        files = pooch.retrieve(url, None, path=path.parent, processor=pooch.Unzip(members=[member]), progressbar=False)
-    except Exception as error:  # whatever the network library raises, the way out is the same
-        raise ValueError(f"{path}: absent, and {url} could not be read ({type(error).__name__}); put the file there") from None
-    if member.endswith(".xls"):
-        frame = pd.read_excel(files[0])
-    elif name == "yeast":
-        frame = pd.read_csv(files[0], sep=r"\s+", header=None).iloc[:, 1:]
-    else:
-        frame = pd.read_csv(files[0], sep=";" if "wine" in member else ",", header="infer" if "wine" in member else None)
-    frame.to_csv(path, index=False)
+        # A folder of its own: a damaged archive left behind would be taken for the real one the next time.
+        with TemporaryDirectory(dir=path.parent) as folder:
+            files = pooch.retrieve(url, None, path=folder, processor=pooch.Unzip(members=[member]), progressbar=False)
+            frame = _parse(name, files[0])
+    except Exception as error:  # whatever the network, archive or spreadsheet library raises, the way out is the same
+        why = type(error).__name__
+        raise ValueError(f"{path}: no such file, and {url} could not be read ({why}); put a CSV there, target last") from None
+    write_table(frame, path)
+
+
+def _parse(name: str, file: str) -> DataFrame:
+    import pandas as pd
+
+    if name in ("red", "white"):
+        return pd.read_csv(file, sep=";")
+    names = HEADERS[name].split()
+    if name == "concrete":
+        return pd.read_excel(file).set_axis(names, axis=1)
+    # The first entry of a line of yeast names the protein.
+    frame = pd.read_csv(file, sep=r"\s+" if name == "yeast" else ",", header=None)
+    return frame.iloc[:, -len(names) :].set_axis(names, axis=1)

@@ -55,23 +55,30 @@ class Schema:
             columns: the names to use, all by default; the rest of the table is left alone.
 
         Raises:
-            ValueError: for duplicate or unknown column names, no columns, or a column that is not numeric (naming its first
-                value that is not).
+            ValueError: for duplicate or unknown column names, no columns, names chosen from an array (it has none), or a column
+                that is not numeric (naming its first value that is not).
+            TypeError: for ``columns`` given as one text.
         """
+        if isinstance(columns, str):
+            raise TypeError(f"columns: got the text {columns!r}, expected a list of names")
         if not is_frame(table):
-            shape = np.shape(table)
-            if len(shape) != 2:
-                raise ValueError(f"table: got {len(shape)} dimensions, expected 2 (rows and columns)")
-            dtype = str(np.asarray(table).dtype)
-            return cls(tuple(Column(j, "continuous", dtype) for j in range(shape[1])))
+            array = as_array(table)
+            if columns is not None:
+                raise ValueError(f"columns: got {list(columns)!r} for an array, expected none (only a DataFrame has names)")
+            if not array.shape[1]:
+                raise ValueError("table: got no columns, expected at least 1")
+            return cls(tuple(Column(j, "continuous", str(array.dtype)) for j in range(array.shape[1])))
         frame: Any = table
         names = list(frame.columns)
-        twice = [name for name in names if names.count(name) > 1]
+        twice = _repeated(names)
         if twice:
             raise ValueError(f"table: column {twice[0]!r} stands more than once, expected distinct names")
         chosen = names if columns is None else list(columns)
+        if _repeated(chosen):
+            raise ValueError(f"columns: got {_repeated(chosen)[0]!r} more than once, expected distinct names")
+        known = set(names)
         for name in chosen:
-            if name not in names:
+            if name not in known:
                 raise ValueError(f"columns: got unknown {name!r}, expected some of {', '.join(map(str, names))}")
             _check_numeric(frame[name])
         if not chosen:
@@ -81,8 +88,8 @@ class Schema:
     def check(self, table: ArrayLike | DataFrame) -> None:
         """Raise a ValueError when a table has not the schema's columns (for data frames order and further columns do not matter)."""
         if not is_frame(table):
-            shape = np.shape(table)
-            if len(shape) != 2 or shape[1] != len(self.columns):
+            shape = as_array(table).shape
+            if shape[1] != len(self.columns):
                 raise ValueError(f"table: got shape {shape}, expected {len(self.columns)} columns as in training")
             return
         present = list(table.columns)  # type: ignore[union-attr]
@@ -91,6 +98,10 @@ class Schema:
             extra = [str(name) for name in present if name not in {column.name for column in self.columns}]
             unknown = f"; the model does not know {', '.join(extra)}" if extra else ""
             raise ValueError(f"table: lacks the model's column(s) {', '.join(missing)}{unknown}")
+        # Two columns of one name would leave open which of them is meant.
+        twice = [name for name in _repeated(present) if name in {column.name for column in self.columns}]
+        if twice:
+            raise ValueError(f"table: column {twice[0]!r} stands more than once, expected distinct names")
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return the columns as plain data."""
@@ -98,7 +109,21 @@ class Schema:
 
     @classmethod
     def from_json(cls, plain: list[dict[str, Any]]) -> Self:
-        """Return the schema that :meth:`to_json` wrote."""
+        """Return the schema that :meth:`to_json` wrote.
+
+        Raises:
+            ValueError: for anything else.
+        """
+        if not isinstance(plain, list) or not plain:
+            raise ValueError(f"schema: got {plain!r:.60}, expected a list of at least one column")
+        for column in plain:
+            if not isinstance(column, dict) or set(column) != {"name", "kind", "dtype"}:
+                raise ValueError(f"schema: got column {column!r:.60}, expected name, kind and dtype")
+            if not isinstance(column["name"], (str, int)) or not isinstance(column["dtype"], str):
+                raise ValueError(f"schema: got column {column!r:.60}, expected a text or whole number as name and a text as dtype")
+        twice = _repeated([column["name"] for column in plain])
+        if twice:
+            raise ValueError(f"schema: column {twice[0]!r} stands more than once, expected distinct names")
         return cls(tuple(Column(**column) for column in plain))
 
 
@@ -112,8 +137,38 @@ def is_frame(table: Any) -> bool:
     return hasattr(table, "columns") and hasattr(table, "iloc")
 
 
+def as_array(table: Any) -> np.ndarray:
+    """Return a table that is no DataFrame as an array of two dimensions.
+
+    Raises:
+        ValueError: for another number of dimensions, rows of different lengths, or a masked array (its mask would be lost).
+
+    Example:
+        >>> as_array([[1.0, 2.0]]).shape
+        (1, 2)
+    """
+    if isinstance(table, np.ma.MaskedArray):
+        raise ValueError("table: got a masked array, expected an array with NaN in the holes")
+    try:
+        array = np.asarray(table)
+    except ValueError:
+        raise ValueError("table: got rows of different lengths, expected as many values in each") from None
+    if array.ndim != 2:
+        raise ValueError(f"table: got {array.ndim} dimensions, expected 2 (rows and columns)")
+    # Beside a text, NumPy makes numbers text; objects show which value it was.
+    return array if array.dtype.kind in "biufc" or isinstance(table, np.ndarray) else np.asarray(table, dtype=object)
+
+
+def _repeated(names: list[Any]) -> list[Any]:
+    seen: set[Any] = set()
+    return [name for name in names if name in seen or seen.add(name)]  # type: ignore[func-returns-value]
+
+
 def _plain(name: Any) -> str | int:
-    return int(name) if isinstance(name, (int, np.integer)) else str(name)
+    # A name of another type would not be found again after a round trip through JSON.
+    if not isinstance(name, (str, int, np.integer)):
+        raise ValueError(f"table: got column name {name!r}, expected a text or a whole number")
+    return str(name) if isinstance(name, str) else int(name)
 
 
 def _check_numeric(series: Any) -> None:
@@ -126,5 +181,5 @@ def _check_numeric(series: Any) -> None:
             raise ValueError(
                 f"column {series.name!r}: got {value!r} in row {label}, expected numbers (leave the column out, or make it numeric)"
             )
-    if series.notna().any():
-        raise ValueError(f"column {series.name!r}: got dtype {series.dtype}, expected a numeric dtype")
+    for label, value in series.dropna().head(1).items():
+        raise ValueError(f"column {series.name!r}: got dtype {series.dtype} ({value!r} in row {label}), expected a numeric dtype")

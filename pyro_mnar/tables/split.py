@@ -6,49 +6,49 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyro_mnar.tables.schema import Schema, is_frame
+from pyro_mnar.tables.schema import Schema, as_array, is_frame
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import ArrayLike
     from pandas import DataFrame
 
 
-def split(table: ArrayLike | DataFrame, schema: Schema, *, allow_empty: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def split(table: ArrayLike | DataFrame, schema: Schema | None = None, *, allow_empty: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Return the values (N, D) float64, 0 in the holes, and the mask (N, D) bool, True = observed.
 
     Args:
         table: array or DataFrame; NaN, None and pandas' NA are holes.
-        schema: the columns to read, in its order.
+        schema: the columns to read, in its order; the table's own by default.
         allow_empty: whether a column may have no observed value.
 
     Raises:
-        ValueError: for no rows, a value that is no number, an infinite one, or a column with no observed value; names column and row.
+        ValueError: for columns that differ from the schema's, no rows, a value that is no number, an infinite one, or a column
+            with no observed value; names column and row.
 
     Example:
-        >>> values, mask = split([[1.0, float("nan")], [2.0, 3.0]], Schema.of([[0.0, 0.0]]))
+        >>> values, mask = split([[1.0, float("nan")], [2.0, 3.0]])
         >>> values.tolist(), mask.tolist()
         ([[1.0, 0.0], [2.0, 3.0]], [[True, False], [True, True]])
     """
+    schema = Schema.of(table) if schema is None else schema
     names = [column.name for column in schema.columns]
     if is_frame(table):
         frame: Any = table
-        columns = [frame[name] for name in names]
-        raw = np.column_stack([_floats(c.to_numpy(dtype=object, na_value=np.nan), c.name, c.index) for c in columns])
-        labels = list(frame.index)
+        schema.check(frame)
+        raw = np.column_stack([_floats_of_series(frame[name]) for name in names])
+        labels = frame.index
     else:
-        array = np.asarray(table)
-        if array.ndim != 2:
-            raise ValueError(f"table: got {array.ndim} dimensions, expected 2 (rows and columns)")
-        labels = list(range(len(array)))
-        raw = (
-            (
-                np.column_stack([_floats(array[:, j], j, labels) for j in range(array.shape[1])])
-                if array.dtype == object
-                else array.astype(np.float64)
-            )
-            if array.size
-            else np.zeros(array.shape)
-        )
+        array = as_array(table)
+        schema.check(array)
+        labels = range(len(array))
+        if array.dtype.kind in "biuf":
+            raw = array.astype(np.float64)
+        elif array.dtype.kind in "mM":  # as objects, nanoseconds would be whole numbers
+            raise ValueError(f"table: got an array of dtype {array.dtype}, expected numbers")
+        else:
+            raw = np.column_stack([_floats(array[:, j].astype(object), name, labels) for j, name in enumerate(names)])
     if not len(raw):
         raise ValueError("table: got no rows, expected at least 1")
     mask = ~np.isnan(raw)
@@ -61,27 +61,40 @@ def split(table: ArrayLike | DataFrame, schema: Schema, *, allow_empty: bool = F
     return np.where(mask, raw, 0.0), mask
 
 
-def join(table: ArrayLike | DataFrame, completed: np.ndarray, mask: np.ndarray, schema: Schema) -> Any:
+def join(table: ArrayLike | DataFrame, completed: np.ndarray, mask: np.ndarray, schema: Schema | None = None) -> Any:
     """Return a copy of ``table`` with ``completed`` values in the holes; everything else bit for bit.
 
-    Whole-number columns with holes (pandas' nullable integers) get rounded values.
+    Types stay: an array keeps its dtype (lists become float64 arrays), a DataFrame its columns, their order and dtypes, and its
+    index. Whole-number columns with holes (pandas' nullable integers) get rounded values, held within what the dtype can store.
+    Only a column of no numeric dtype that is missing altogether becomes float64.
 
     Args:
         table: as given to :func:`split`.
         completed: (N, D) float64.
         mask: (N, D) bool, True = observed.
-        schema: the columns of ``completed``.
+        schema: the columns of ``completed``; the table's own by default.
+
+    Raises:
+        ValueError: for shapes that do not fit the table, or NaN for a whole-number column.
 
     Example:
-        >>> join([[1.0, float("nan")]], np.array([[9.0, 2.5]]), np.array([[True, False]]), Schema.of([[0.0, 0.0]])).tolist()
+        >>> join([[1.0, float("nan")]], np.array([[9.0, 2.5]]), np.array([[True, False]])).tolist()
         [[1.0, 2.5]]
     """
+    schema = Schema.of(table) if schema is None else schema
+    rows = len(table) if is_frame(table) else len(as_array(table))  # type: ignore[arg-type]
+    for name, given in (("completed", completed), ("mask", mask)):
+        if given.shape != (rows, len(schema.columns)):
+            raise ValueError(f"{name}: got shape {given.shape}, expected {(rows, len(schema.columns))}")
     if not is_frame(table):
-        array = np.array(table)
-        array = array if array.dtype.kind == "f" else array.astype(np.float64)
+        array = as_array(table).copy()
+        if not isinstance(table, np.ndarray):
+            array = split(table, schema, allow_empty=True)[0]
+        elif array.dtype.kind in "biu" and not mask.all():
+            array = array.astype(np.float64)
         array[~mask] = completed[~mask].astype(array.dtype)
         return array
-    from pandas.api.types import is_integer_dtype
+    from pandas.api.types import is_integer_dtype, is_numeric_dtype
 
     frame: Any = table.copy()  # type: ignore[union-attr]
     for j, column in enumerate(schema.columns):
@@ -91,19 +104,46 @@ def join(table: ArrayLike | DataFrame, completed: np.ndarray, mask: np.ndarray, 
         series = frame[column.name].copy()
         values = completed[holes, j]
         if is_integer_dtype(series.dtype):
-            values = np.rint(values).astype(np.int64)
-        if series.dtype == object:
-            series = series.astype(np.float64)
+            values = _whole(values, getattr(series.dtype, "numpy_dtype", series.dtype), column.name)
+        elif not is_numeric_dtype(series.dtype) and holes.all():
+            series = series.astype(object).where(~holes, np.nan).astype(np.float64)
         series.iloc[np.flatnonzero(holes)] = values.astype(series.dtype) if isinstance(series.dtype, np.dtype) else values
         frame[column.name] = series
     return frame
 
 
-def _floats(values: np.ndarray, name: Any, labels: Any) -> np.ndarray:
-    try:
-        return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-    except (TypeError, ValueError):
-        for label, value in zip(labels, values, strict=True):
-            if value is not None and not isinstance(value, (int, float, np.number)):
-                raise ValueError(f"column {name!r}: got {value!r} in row {label}, expected a number") from None
-        raise
+def _whole(values: np.ndarray, dtype: np.dtype, name: Any) -> np.ndarray:
+    """Round to whole numbers of ``dtype``; what lies outside its range would wrap around."""
+    if np.isnan(values).any():
+        raise ValueError(f"completed: got NaN for column {name!r}, expected numbers")
+    info = np.iinfo(dtype)
+    values = np.rint(values)
+    above, below = values >= float(info.max), values <= float(info.min)
+    whole = np.where(above | below, 0.0, values).astype(dtype)
+    whole[above], whole[below] = info.max, info.min
+    return whole
+
+
+def _floats_of_series(series: Any) -> np.ndarray:
+    from pandas.api.types import is_bool_dtype, is_complex_dtype, is_numeric_dtype
+
+    if is_numeric_dtype(series.dtype) and not is_bool_dtype(series.dtype) and not is_complex_dtype(series.dtype):
+        return series.to_numpy(dtype=np.float64, na_value=np.nan)
+    # Never through NumPy's own conversion, which would take '1.5' and True for numbers.
+    return _floats(series.to_numpy(dtype=object, na_value=np.nan), series.name, series.index)
+
+
+def _floats(values: np.ndarray, name: Any, labels: Iterable[Any]) -> np.ndarray:
+    floats = np.empty(len(values))
+    for i, (label, value) in enumerate(zip(labels, values, strict=True)):
+        # pandas' NA and NaT by the names of their types, since pandas need not be there for arrays.
+        if value is None or type(value).__name__ in ("NAType", "NaTType"):
+            floats[i] = np.nan
+        elif isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool):
+            try:
+                floats[i] = value
+            except OverflowError:
+                raise ValueError(f"column {name!r}: got a number too large for float64 in row {label}") from None
+        else:
+            raise ValueError(f"column {name!r}: got {value!r} in row {label}, expected a number")
+    return floats

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pyro_mnar.tables import amputate, load
@@ -72,3 +73,54 @@ def test_load_refuses(tmp_path):
         load("odd")
     with pytest.raises(ValueError, match="data_home: got none"):
         load("red")
+
+
+@pytest.mark.parametrize(
+    ("x", "options", "said"),
+    [
+        (X, {"kind": "odd"}, "kind: got 'odd', expected one of hard, self, mar, mcar"),
+        (X, {"kind": "hard", "direction": "up"}, "direction: got 'up', expected high or low"),
+        (X, {"kind": "mcar", "slope": 2.0}, "slope: got 2.0 with kind 'mcar'"),
+        (X, {"kind": "self", "slope": float("nan")}, "slope: got nan"),
+        (X, {"kind": "mcar", "columns": [0, 0]}, "columns: got .0, 0., expected distinct"),
+        (X, {"kind": "mcar", "columns": [1.7]}, "columns: got .1.7., expected positions"),
+        (X, {"kind": "mcar", "columns": ["a"]}, "columns: got"),
+        (X[:, :1], {"kind": "hard"}, "columns: got .., expected distinct positions"),
+        ([[1.0, float("nan")]], {"kind": "hard"}, "x: got a hole in row 0 of column 1"),
+        ([[1.0, float("inf")]], {"kind": "hard"}, "infinite value"),
+        ([1.0], {"kind": "hard"}, "dimensions"),
+        ([[1.0, 2.0]], {"kind": "mcar", "rate": 0.999999}, "no value would be left"),
+    ],
+)
+def test_amputate_says_what_is_wrong(x, options, said):
+    with pytest.raises(ValueError, match=said) as caught:
+        amputate(x, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_frames_and_arrays_give_the_same_mask():
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    for kind in ("hard", "self", "mar", "mcar"):
+        assert (amputate(frame, kind) == amputate(X, kind)).all()
+    whole = pd.DataFrame({"a": pd.array([1, 2, 3], "Int64"), "b": [1, 2, 3]})
+    assert amputate(whole, "hard").tolist() == [[True, True], [True, True], [False, True]]
+
+
+@pytest.mark.parametrize("n", range(1, 30))
+@pytest.mark.parametrize("direction", ["high", "low"])
+def test_the_hard_rule_hides_nothing_of_a_constant_column(n, direction):
+    assert amputate(np.full((n, 2), 0.1), "hard", direction=direction).all()
+
+
+@pytest.mark.parametrize("kind", ["self", "mar"])
+@pytest.mark.parametrize("slope", [0.0, 1.0, 1e4])
+@pytest.mark.parametrize("rate", [0.05, 0.6])
+def test_the_rate_holds_at_any_slope(kind, slope, rate):
+    hidden = (~amputate(X, kind, slope=slope, rate=rate)[:, :2]).mean(0)
+    assert (np.abs(hidden - rate) / np.sqrt(rate * (1 - rate) / len(X)) < 4).all()
+
+
+def test_seeds_differ_and_numpys_global_generator_is_left_alone():
+    before = np.random.get_state()[1].tobytes()
+    assert (amputate(X, "mcar", seed=1) != amputate(X, "mcar", seed=2)).any()
+    assert np.random.get_state()[1].tobytes() == before
