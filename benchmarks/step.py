@@ -70,7 +70,7 @@ def main() -> None:
         mnar = declared()
         plain = hand_written(mnar)
         losses = {"plain": plain, "iwae": IWELBO(mnar, PARTICLES, "iwae").loss, "dreg": IWELBO(mnar, PARTICLES, "dreg").loss}
-        optimiser = torch.optim.Adam(mnar.parameters(), 1e-4)
+        optimiser = torch.optim.AdamW(mnar.parameters(), 1e-4)
         times: dict[str, list[float]] = {name: [] for name in losses}
         for _ in range(options.repeats + 3):
             for name, loss in losses.items():

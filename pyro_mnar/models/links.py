@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -53,16 +54,37 @@ class Link:
         return self.log_cdf(-score)
 
 
+def hazard(score: Tensor) -> Tensor:
+    """Return phi(score) / Phi(score), of the shape of ``score``: from erfcx, so exact in the left tail too.
+
+    Beyond 12, where it is below 1e-31, it is held at its value there, since erfcx overflows in single precision.
+    """
+    return math.sqrt(2 / math.pi) / torch.special.erfcx(score.clamp(max=12) * -math.sqrt(0.5))
+
+
+class _LogNdtr(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(score: Tensor) -> Tensor:
+        return torch.special.log_ndtr(score)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return grad * hazard(*ctx.saved_tensors)
+
+
 def log_ndtr(score: Tensor) -> Tensor:
     """Return log Phi(score), of the shape of ``score``, with a gradient that holds in single precision.
 
     ``torch.special.log_ndtr`` has the same values, but its gradient is a difference of two large logarithms: in float32 wrong by
     a twentieth at -1000 and zero or NaN beyond -1e5, where a steep mechanism does go.
     """
-    low = score < -1
-    tail = torch.where(low, score, -1.0)
-    below = torch.log(0.5 * torch.special.erfcx(-tail * math.sqrt(0.5))) - 0.5 * tail.square()
-    return torch.where(low, below, torch.special.log_ndtr(torch.where(low, 0.0, score)))
+    return _LogNdtr.apply(score)
 
 
 def _log_step(score: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import Bernoulli, Categorical, Distribution, Independent, Normal, StudentT, constraints
 
-from pyro_mnar.models import integrals
+from pyro_mnar.models import integrals, laws
 from pyro_mnar.models.masks import Mechanism
 from pyro_mnar.models.mixed_masking import MixedMasking
 from pyro_mnar.models.self_masking import SelfMasking
@@ -46,11 +46,24 @@ class _Part(NamedTuple):
     place: Tensor | slice  # the same columns, as a slice where they are neighbours: a view, where an index would copy
     own: Tensor | slice  # their places among the mechanism's own columns
 
+    def line(self) -> tuple[Tensor, Tensor]:
+        """Return slope and intercept of the columns' scores, (J,) each."""
+        slope, intercept = self.mechanism.line()
+        return slope[self.own], intercept[self.own]
+
 
 def collapsible(mechanism: Mechanism | None) -> list[_Part]:
     """Return the parts of ``mechanism`` whose columns' values no other mask reads."""
     if mechanism is None:
         return []
+    # Kept with the mechanism, since a step asks several times; moved to another device, its buffers are other tensors.
+    known = vars(mechanism).get("_collapsible")
+    if known is None or known[0] is not mechanism.couplings:
+        known = vars(mechanism)["_collapsible"] = (mechanism.couplings, _collapsible(mechanism))
+    return known[1]
+
+
+def _collapsible(mechanism: Mechanism) -> list[_Part]:
     read = mechanism.couplings.any(0)
     parts = []
     for piece in mechanism.parts if isinstance(mechanism, MixedMasking) else [mechanism]:
@@ -86,7 +99,8 @@ def _pick(cells: Distribution, columns: Tensor | slice) -> Distribution:
         value = getattr(cells, name)
         chosen = {name: value[..., columns, :] if isinstance(cells, Categorical) else value[..., columns]}
     elif isinstance(cells, (Normal, StudentT)):
-        chosen = {n: getattr(cells, n)[..., columns] for n in ("df", "loc", "scale") if n in cells.arg_constraints}
+        law = laws.Normal if isinstance(cells, Normal) else laws.StudentT
+        return law(**{name: value[..., columns] for name, value in laws.parameters(cells).items()})
     else:
         raise _not_integrable(cells)
     return type(cells)(**chosen, validate_args=False)
@@ -128,6 +142,8 @@ class SelectionDistribution(TorchDistribution):
         super().__init__(decoder.batch_shape, decoder.event_shape, validate_args=False)
 
     def expand(self, batch_shape: Sequence[int], _instance: object = None) -> SelectionDistribution:
+        if tuple(batch_shape) == self.batch_shape:
+            return self
         return SelectionDistribution(self.decoder.expand(torch.Size(batch_shape)), self.mechanism)
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -137,10 +153,10 @@ class SelectionDistribution(TorchDistribution):
         cells = torch.where(mask, self.decoder.base_dist.log_prob(x), 0.0)
         total = cells.sum(-1)
         for part in self._parts:
-            slope, intercept = self._slopes(part)
-            score = slope * x[..., part.place] + intercept
-            observed = part.mechanism.link.log_observed(score)
-            total = total + torch.where(mask[..., part.place], observed, self._log_missing(part)).sum(-1)
+            slope, intercept = part.line()
+            observed = part.mechanism.link.log_observed(slope * x[..., part.place] + intercept)
+            missing = self._log_missing(part, slope, intercept)
+            total = total + torch.where(mask[..., part.place], observed, missing).sum(-1)
         return total
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
@@ -155,19 +171,15 @@ class SelectionDistribution(TorchDistribution):
         """Return the law of the row given z and its mask (..., D); only its missing cells are meant to be read."""
         return MissingCells(self, mask)
 
-    def _slopes(self, part: _Part) -> tuple[Tensor, Tensor]:
-        return part.mechanism.slope[part.own], part.mechanism.intercept[part.own]
-
-    def _log_missing(self, part: _Part) -> Tensor:
+    def _log_missing(self, part: _Part, slope: Tensor, intercept: Tensor) -> Tensor:
         cells = _pick(self.decoder.base_dist, part.place)
         if cells.has_enumerate_support:
-            return self._finite(part, cells)[1].logsumexp(0)
-        return integrals.log_missing(integrals.missing_components(cells, *self._slopes(part), part.mechanism.link))
+            return self._finite(part, cells, slope, intercept)[1].logsumexp(0)
+        return integrals.log_missing(integrals.missing_components(cells, slope, intercept, part.mechanism.link))
 
-    def _finite(self, part: _Part, cells: Distribution) -> tuple[Tensor, Tensor]:
+    def _finite(self, part: _Part, cells: Distribution, slope: Tensor, intercept: Tensor) -> tuple[Tensor, Tensor]:
         """Return the support (V, ..., J) and log p(v) P(s = 0 | v) of cells of finite support."""
         values = cells.enumerate_support()
-        slope, intercept = self._slopes(part)
         return values, cells.log_prob(values) + part.mechanism.link.log_missing(slope * values + intercept)
 
 
@@ -195,11 +207,10 @@ class MissingCells:
         for part in self.selection._parts:
             cells = _pick(base, part.place)
             if cells.has_enumerate_support:
-                values, log_joint = self.selection._finite(part, cells)
+                values, log_joint = self.selection._finite(part, cells, *part.line())
                 mean = (log_joint.softmax(0) * values).sum(0)
             else:
-                slopes = self.selection._slopes(part)
-                mean = integrals.mean_missing(integrals.missing_components(cells, *slopes, part.mechanism.link))
+                mean = integrals.mean_missing(integrals.missing_components(cells, *part.line(), part.mechanism.link))
             result = result.index_copy(-1, part.columns, mean.expand(*result.shape[:-1], -1))
         return torch.where(self.mask, base.mean, result)
 
@@ -219,11 +230,10 @@ class MissingCells:
             cells = _pick(base, part.place)
             own = uniforms[..., part.place, :]
             if cells.has_enumerate_support:
-                values, log_joint = self.selection._finite(part, cells)
+                values, log_joint = self.selection._finite(part, cells, *part.line())
                 draw = _pick_value(values, log_joint, own[..., 0])
             else:
-                slopes = self.selection._slopes(part)
-                draw = integrals.draw_missing(integrals.missing_components(cells, *slopes, part.mechanism.link), own)
+                draw = integrals.draw_missing(integrals.missing_components(cells, *part.line(), part.mechanism.link), own)
             result = torch.where(
                 _columns(part.columns, result) & ~self.mask, result.index_copy(-1, part.columns, draw.to(result)), result
             )

@@ -71,13 +71,19 @@ class SelfMasking(nn.Module):
         """a, (J,) over the modelled columns, in units of score per unit of x."""
         if self.link is THRESHOLD:
             return self.sign
-        return torch.where(self.sign == 0, self.raw_slope, self.sign * softplus(self.raw_slope))
+        directed = self.sign * softplus(self.raw_slope)
+        return torch.where(self.sign == 0, self.raw_slope, directed) if "free" in self.directions else directed
 
     @property
     def intercept(self) -> Tensor:
         """c, (J,) over the modelled columns, in units of score."""
-        shift = -self.slope * self.anchor
-        return shift if self.link is THRESHOLD else shift + self.offset
+        return self.line()[1]
+
+    def line(self) -> tuple[Tensor, Tensor]:
+        """Return (a, c)."""
+        slope = self.slope
+        shift = -slope * self.anchor
+        return slope, shift if self.link is THRESHOLD else shift + self.offset
 
     @torch.no_grad()
     def initialise(self, x: Tensor, mask: Tensor) -> Tensor:
