@@ -16,8 +16,9 @@ Three estimators of the gradient, all of the same bound:
   squared, the score term is dropped; unbiased, and the signal-to-noise does not fall with K.
 
 Both change only what reaches the guide; the model's parameters, the path through values drawn from the model itself included, keep
-the plain normalised weights. They are made of one backward pass: a hook rescales the gradient that arrives at each draw, and
-adding w_k log q(stop(z_k)) to the loss cancels the score.
+the plain normalised weights. They are made of one backward pass: a hook rescales the gradient that arrives at each draw, and the
+score does not arise, since log q is taken of the guide's law with its parameters stopped. Of a law that cannot be copied so, adding
+w_k log q(stop(z_k)) to the loss cancels it.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import pyro
 import torch
 from pyro import poutine
+from pyro.poutine.broadcast_messenger import BroadcastMessenger
+from pyro.poutine.indep_messenger import IndepMessenger
+from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 
-from pyro_mnar.infer.structure import check_independent, check_sites, is_from_model, row_log_prob
+from pyro_mnar.infer.structure import check_independent, check_sites, is_from_model, row_log_prob, stopped
 
 ESTIMATORS = ("iwae", "stl", "dreg")
 
@@ -68,8 +71,7 @@ class IWELBO(nn.Module):
 
     def traces(self, *args: Any, **kwargs: Any) -> tuple[poutine.Trace, poutine.Trace]:
         """Return the traces of the model and the guide with K particles at ``dim=-2``."""
-        particles = pyro.plate("particles", self.particles, dim=-2)
-        with particles:
+        with _Particles("particles", self.particles, dim=-2):
             guide = poutine.trace(self.module.guide).get_trace(*args, **kwargs)
         # The model reads its draws through views, so that a hook on a view scales what the model sends back and nothing else.
         views = {name: site["value"].view_as(site["value"]) for name, site in drawn(guide)}
@@ -87,11 +89,8 @@ class IWELBO(nn.Module):
 
     def model_trace(self, values: dict[str, Tensor], particles: int, *args: Any, **kwargs: Any) -> poutine.Trace:
         """Return the model's trace at given ``values`` of its latent sites, each (particles, N, ...)."""
-        given = poutine.Trace()
-        for name, value in values.items():
-            given.add_node(name, type="sample", name=name, value=value, is_observed=False, infer={})
-        with pyro.plate("particles", particles, dim=-2):
-            return poutine.trace(poutine.replay(self.module.model, trace=given)).get_trace(*args, **kwargs)
+        with _Particles("particles", particles, dim=-2), _At(values):
+            return poutine.trace(self.module.model).get_trace(*args, **kwargs)
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """Return the bound of each row, (N,), in nats."""
@@ -115,26 +114,51 @@ class IWELBO(nn.Module):
         for view in views:
             if view.requires_grad and self.estimator == "dreg":
                 view.register_hook(lambda grad: grad * weights.reshape(*weights.shape, *[1] * (grad.dim() - 2)))
-        # Its value is zero; its gradient takes the guide's score out of the bound's.
-        cancel = (weights * (score - score.detach())).sum(0)
-        return -(bound + cancel).mean()
+        if score is not None:
+            # Its value is zero; its gradient takes the guide's score out of the bound's.
+            bound = bound + (weights * (score - score.detach())).sum(0)
+        return -bound.mean()
 
-    def _terms(self, model: poutine.Trace, guide: poutine.Trace) -> tuple[Tensor, Tensor]:
-        """Return log w (K, N) and, at stopped draws, log q (K, N)."""
+    def _terms(self, model: poutine.Trace, guide: poutine.Trace) -> tuple[Tensor, Tensor | None]:
+        """Return log w (K, N) and, where its score has yet to be taken out, log q at stopped draws (K, N)."""
         n_rows = check_sites(model, guide)
         shape = (self.particles, n_rows)
         log_w: Tensor | float = 0.0
-        score: Tensor | float = 0.0
-        names = {name for name, _ in drawn(guide)}
+        score: Tensor | None = None
+        own = drawn(guide)
+        names = {name for name, _ in own}
         for name, site in model.nodes.items():
             if site["type"] == "sample" and not _is_plate(site) and (site["is_observed"] or name in names):
                 log_w = log_w + row_log_prob(site, site["value"])
-        for name, site in drawn(guide):
-            log_w = log_w - row_log_prob(site, model.nodes[name]["value"])
-            if self.estimator != "iwae" and torch.is_grad_enabled():
-                score = score + row_log_prob(site, site["value"].detach())
+        for name, site in own:
+            scored = self.estimator != "iwae" and torch.is_grad_enabled()
+            law = stopped(site["fn"]) if scored else site["fn"]
+            log_w = log_w - row_log_prob(site if law is None else site | {"fn": law}, model.nodes[name]["value"])
+            if law is None:
+                at_stopped = row_log_prob(site, site["value"].detach())
+                score = at_stopped if score is None else score + at_stopped
         assert isinstance(log_w, Tensor)
-        return log_w.expand(shape), log_w.new_zeros(shape) + score
+        return log_w.expand(shape), score
+
+
+class _Particles(IndepMessenger):
+    """The plate of particles; ``pyro.plate`` would also draw a subsample of them, a site of its own, at every step."""
+
+    def _process_message(self, msg: dict[str, Any]) -> None:
+        super()._process_message(msg)
+        BroadcastMessenger._pyro_sample(msg)
+
+
+class _At(Messenger):
+    """Puts ``values`` at the latent sites of their names."""
+
+    def __init__(self, values: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.values = values
+
+    def _pyro_sample(self, msg: dict[str, Any]) -> None:
+        if msg["name"] in self.values and not msg["is_observed"]:
+            msg["value"], msg["done"], msg["infer"] = self.values[msg["name"]], True, {}
 
 
 def drawn(guide: poutine.Trace) -> list[tuple[str, dict[str, Any]]]:

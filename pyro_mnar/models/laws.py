@@ -14,6 +14,7 @@ from typing import Any
 
 import pyro.distributions as dist
 import torch
+from pyro.distributions.util import broadcast_shape
 from torch import Tensor
 from torch.distributions import Chi2, Distribution
 
@@ -34,7 +35,7 @@ class _AsGiven:
 
     def _keep(self, **given: Tensor) -> None:
         self.given = given
-        shape = torch.broadcast_shapes(*(value.shape for value in given.values()))
+        shape = torch.Size(broadcast_shape(*(value.shape for value in given.values())))
         Distribution.__init__(self, shape, validate_args=False)  # type: ignore[arg-type]  # a mixin of distributions
 
     loc = property(lambda self: self.given["loc"].expand(self._batch_shape))
@@ -46,7 +47,7 @@ class _AsGiven:
         return new
 
     def _full(self, log_prob: Tensor) -> Tensor:
-        return log_prob.expand(torch.broadcast_shapes(log_prob.shape, self._batch_shape))
+        return log_prob.expand(broadcast_shape(log_prob.shape, self._batch_shape))
 
 
 class Normal(_AsGiven, dist.Normal):
