@@ -47,7 +47,9 @@ class _AsGiven:
         return new
 
     def _full(self, log_prob: Tensor) -> Tensor:
-        return log_prob.expand(broadcast_shape(log_prob.shape, self._batch_shape))
+        # A value has the batch's shape as a rule; then there is nothing to do.
+        shape = self._batch_shape
+        return log_prob if log_prob.shape == shape else log_prob.expand(broadcast_shape(log_prob.shape, shape))
 
 
 class Normal(_AsGiven, dist.Normal):

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Categorical, Distribution, Independent, Normal, StudentT, constraints
 
 from pyro_mnar.models import integrals, laws
+from pyro_mnar.models.links import PROBIT, log_ndtr
 from pyro_mnar.models.masks import Mechanism
 from pyro_mnar.models.mixed_masking import MixedMasking
 from pyro_mnar.models.self_masking import SelfMasking
@@ -49,7 +50,7 @@ class _Part(NamedTuple):
     def line(self) -> tuple[Tensor, Tensor]:
         """Return slope and intercept of the columns' scores, (J,) each."""
         slope, intercept = self.mechanism.line()
-        return slope[self.own], intercept[self.own]
+        return (slope, intercept) if len(slope) == len(self.columns) else (slope[self.own], intercept[self.own])
 
 
 def collapsible(mechanism: Mechanism | None) -> list[_Part]:
@@ -153,10 +154,7 @@ class SelectionDistribution(TorchDistribution):
         cells = torch.where(mask, self.decoder.base_dist.log_prob(x), 0.0)
         total = cells.sum(-1)
         for part in self._parts:
-            slope, intercept = part.line()
-            observed = part.mechanism.link.log_observed(slope * x[..., part.place] + intercept)
-            missing = self._log_missing(part, slope, intercept)
-            total = total + torch.where(mask[..., part.place], observed, missing).sum(-1)
+            total = total + self._log_mask(part, x[..., part.place], mask[..., part.place]).sum(-1)
         return total
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
@@ -171,11 +169,18 @@ class SelectionDistribution(TorchDistribution):
         """Return the law of the row given z and its mask (..., D); only its missing cells are meant to be read."""
         return MissingCells(self, mask)
 
-    def _log_missing(self, part: _Part, slope: Tensor, intercept: Tensor) -> Tensor:
+    def _log_mask(self, part: _Part, x: Tensor, mask: Tensor) -> Tensor:
+        """Return log P(s_j = 1 | x_j) of observed and log INT p(x_j | z) P(s_j = 0 | x_j) dx_j of missing cells, (..., J)."""
+        slope, intercept = part.line()
+        link, score = part.mechanism.link, slope * x + intercept
         cells = _pick(self.decoder.base_dist, part.place)
+        if isinstance(cells, laws.Normal) and link == PROBIT:  # both are log Phi of something: one call
+            return log_ndtr(torch.where(mask, -score, integrals.marginal_score(cells, slope, intercept)))
         if cells.has_enumerate_support:
-            return self._finite(part, cells, slope, intercept)[1].logsumexp(0)
-        return integrals.log_missing(integrals.missing_components(cells, slope, intercept, part.mechanism.link))
+            missing = self._finite(part, cells, slope, intercept)[1].logsumexp(0)
+        else:
+            missing = integrals.log_missing(integrals.missing_components(cells, slope, intercept, link))
+        return torch.where(mask, link.log_observed(score), missing)
 
     def _finite(self, part: _Part, cells: Distribution, slope: Tensor, intercept: Tensor) -> tuple[Tensor, Tensor]:
         """Return the support (V, ..., J) and log p(v) P(s = 0 | v) of cells of finite support."""
