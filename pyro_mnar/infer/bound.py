@@ -99,7 +99,7 @@ class IWELBO(nn.Module):
     def loss(self, *args: Any, **kwargs: Any) -> Tensor:
         """Return the negative mean bound, a scalar whose backward pass is the chosen estimator's."""
         model, guide = self.traces(*args, **kwargs)
-        log_w, score = self._terms(model, guide)
+        log_w, score = self._terms(model, guide, without_score=self.estimator != "iwae")
         bound = log_w.logsumexp(0) - math.log(self.particles)
         if self.estimator == "iwae":
             return -bound.mean()
@@ -119,26 +119,24 @@ class IWELBO(nn.Module):
             bound = bound + (weights * (score - score.detach())).sum(0)
         return -bound.mean()
 
-    def _terms(self, model: poutine.Trace, guide: poutine.Trace) -> tuple[Tensor, Tensor | None]:
-        """Return log w (K, N) and, where its score has yet to be taken out, log q at stopped draws (K, N)."""
+    def _terms(self, model: poutine.Trace, guide: poutine.Trace, without_score: bool = False) -> tuple[Tensor, Tensor | None]:
+        """Return log w (K, N) and, of laws whose score is asked out but cannot be, log q at stopped draws (K, N)."""
         n_rows = check_sites(model, guide)
-        shape = (self.particles, n_rows)
-        log_w: Tensor | float = 0.0
-        score: Tensor | None = None
         own = drawn(guide)
         names = {name for name, _ in own}
-        for name, site in model.nodes.items():
-            if site["type"] == "sample" and not _is_plate(site) and (site["is_observed"] or name in names):
-                log_w = log_w + row_log_prob(site, site["value"])
+        terms = [
+            row_log_prob(site, site["value"])
+            for name, site in model.nodes.items()
+            if site["type"] == "sample" and not _is_plate(site) and (site["is_observed"] or name in names)
+        ]
+        log_w = sum(terms[1:], terms[0])
+        scores = []
         for name, site in own:
-            scored = self.estimator != "iwae" and torch.is_grad_enabled()
-            law = stopped(site["fn"]) if scored else site["fn"]
+            law = stopped(site["fn"]) if without_score else site["fn"]
             log_w = log_w - row_log_prob(site if law is None else site | {"fn": law}, model.nodes[name]["value"])
             if law is None:
-                at_stopped = row_log_prob(site, site["value"].detach())
-                score = at_stopped if score is None else score + at_stopped
-        assert isinstance(log_w, Tensor)
-        return log_w.expand(shape), score
+                scores.append(row_log_prob(site, site["value"].detach()))
+        return log_w.expand(self.particles, n_rows), sum(scores[1:], scores[0]) if scores else None
 
 
 class _Particles(IndepMessenger):

@@ -92,11 +92,10 @@ def normal_components(cells: Distribution) -> tuple[Tensor, Tensor, Tensor]:
     return log_weight, mean, scale * torch.exp(-0.5 * log_lambda)
 
 
-def marginal_score(cells: laws.Normal, slope: Tensor, intercept: Tensor) -> Tensor:
-    """Return k, (..., J), of normal ``cells`` under a probit of width 1: P(s = 0) = Phi(k)."""
-    given = laws.parameters(cells)
-    rate = (1 + (slope * given["scale"]).square()).rsqrt()
-    return torch.addcmul(intercept * rate, slope * rate, given["loc"])
+def marginal_score(mean: Tensor, scale: Tensor, slope: Tensor, intercept: Tensor) -> Tensor:
+    """Return k, (..., J), of normal cells under a probit of width 1: P(s = 0) = Phi(k)."""
+    rate = (1 + (slope * scale).square()).rsqrt()
+    return torch.addcmul(intercept * rate, slope * rate, mean)
 
 
 def missing_components(cells: Distribution, slope: Tensor, intercept: Tensor, link: Link) -> Missing:

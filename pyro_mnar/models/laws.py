@@ -64,10 +64,29 @@ class Normal(_AsGiven, dist.Normal):
     def __init__(self, loc: Tensor, scale: Tensor) -> None:
         self._keep(loc=loc, scale=scale)
 
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        loc, shape = self.given["loc"], (*sample_shape, *self._batch_shape)
+        return torch.addcmul(loc, self.given["scale"], torch.randn(shape, dtype=loc.dtype, device=loc.device))
+
     def log_prob(self, value: Tensor) -> Tensor:
         rate = self.given["scale"].reciprocal()
         deviation = (value - self.given["loc"]) * rate
         return self._full(torch.addcmul(rate.log() - _HALF_LOG_2PI, deviation, deviation, value=-0.5))
+
+
+class StandardNormal(Normal):
+    """N(0, 1) in each of ``len(zeros)`` dimensions; ``zeros``, (L,), says dtype and device.
+
+    Example:
+        >>> round(float(StandardNormal(torch.zeros(1)).log_prob(torch.zeros(5, 1))[0]), 4)
+        -0.9189
+    """
+
+    def __init__(self, zeros: Tensor) -> None:
+        super().__init__(zeros, torch.ones_like(zeros))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return self._full(torch.addcmul(self.given["loc"] - _HALF_LOG_2PI, value, value, value=-0.5))
 
 
 class StudentT(_AsGiven, dist.StudentT):

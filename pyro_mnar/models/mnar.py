@@ -68,7 +68,7 @@ class MNAR(nn.Module):
     def model(self, x: Tensor, mask: Tensor) -> None:
         """Declare p(z, x, s) of rows ``x`` (N, D), float, with their ``mask`` (N, D), True = observed."""
         with pyro.plate("rows", x.shape[-2], dim=-1):
-            z = pyro.sample("z", laws.Normal(self.zeros, torch.ones_like(self.zeros)).to_event(1))
+            z = pyro.sample("z", laws.StandardNormal(self.zeros).to_event(1))
             rows = self.decoder(z)
             pyro.sample("x", SelectionDistribution(rows, self.mechanism), obs=torch.where(mask, x, torch.nan))
             if self.mechanism is not None and self.coupled is not None:

@@ -14,6 +14,7 @@ A column whose value another column's mask reads is *coupled*: its own mask is l
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ from torch.distributions import Bernoulli, Categorical, Distribution, Independen
 
 from pyro_mnar.models import integrals, laws
 from pyro_mnar.models.links import PROBIT, log_ndtr
-from pyro_mnar.models.masks import Mechanism
+from pyro_mnar.models.masks import Mechanism, neighbours
 from pyro_mnar.models.mixed_masking import MixedMasking
 from pyro_mnar.models.self_masking import SelfMasking
 
@@ -57,14 +58,8 @@ def collapsible(mechanism: Mechanism | None) -> list[_Part]:
     """Return the parts of ``mechanism`` whose columns' values no other mask reads."""
     if mechanism is None:
         return []
-    # Kept with the mechanism, since a step asks several times; moved to another device, its buffers are other tensors.
-    known = vars(mechanism).get("_collapsible")
-    if known is None or known[0] is not mechanism.couplings:
-        known = vars(mechanism)["_collapsible"] = (mechanism.couplings, _collapsible(mechanism))
-    return known[1]
-
-
-def _collapsible(mechanism: Mechanism) -> list[_Part]:
+    if type(mechanism) is SelfMasking:  # no mask but its own reads a column: nothing to look for, at every step
+        return [_Part(mechanism, mechanism.columns, mechanism.place, slice(None))]
     read = mechanism.couplings.any(0)
     parts = []
     for piece in mechanism.parts if isinstance(mechanism, MixedMasking) else [mechanism]:
@@ -72,14 +67,8 @@ def _collapsible(mechanism: Mechanism) -> list[_Part]:
             own = (~read[piece.columns]).nonzero().squeeze(-1)
             if len(own):
                 columns = piece.columns[own]
-                parts.append(_Part(piece, columns, _place(columns), _place(own)))
+                parts.append(_Part(piece, columns, neighbours(columns) or columns, neighbours(own) or own))
     return parts
-
-
-def _place(columns: Tensor) -> Tensor | slice:
-    first, last = int(columns[0]), int(columns[-1])
-    neighbours = columns.tolist() == list(range(first, last + 1))
-    return slice(first, last + 1) if neighbours else columns
 
 
 def coupled_columns(mechanism: Mechanism | None) -> Tensor | None:
@@ -145,7 +134,10 @@ class SelectionDistribution(TorchDistribution):
     def expand(self, batch_shape: Sequence[int], _instance: object = None) -> SelectionDistribution:
         if tuple(batch_shape) == self.batch_shape:
             return self
-        return SelectionDistribution(self.decoder.expand(torch.Size(batch_shape)), self.mechanism)
+        new = copy.copy(self)  # with the parts as they were found
+        new.decoder = self.decoder.expand(torch.Size(batch_shape))
+        new._batch_shape = new.decoder.batch_shape
+        return new
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return log p(x_obs, s | z), (...), of rows ``value`` (..., D) with NaN in the holes."""
@@ -173,9 +165,11 @@ class SelectionDistribution(TorchDistribution):
         """Return log P(s_j = 1 | x_j) of observed and log INT p(x_j | z) P(s_j = 0 | x_j) dx_j of missing cells, (..., J)."""
         slope, intercept = part.line()
         link, score = part.mechanism.link, slope * x + intercept
-        cells = _pick(self.decoder.base_dist, part.place)
-        if isinstance(cells, laws.Normal) and link == PROBIT:  # both are log Phi of something: one call
-            return log_ndtr(torch.where(mask, -score, integrals.marginal_score(cells, slope, intercept)))
+        base = self.decoder.base_dist
+        if isinstance(base, laws.Normal) and link == PROBIT:  # both are log Phi of something: one call
+            mean, scale = (base.given[name][..., part.place] for name in ("loc", "scale"))
+            return log_ndtr(torch.where(mask, -score, integrals.marginal_score(mean, scale, slope, intercept)))
+        cells = _pick(base, part.place)
         if cells.has_enumerate_support:
             missing = self._finite(part, cells, slope, intercept)[1].logsumexp(0)
         else:
