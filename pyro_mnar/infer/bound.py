@@ -28,11 +28,9 @@ from typing import Any
 
 import torch
 from pyro import poutine
-from pyro.poutine.broadcast_messenger import BroadcastMessenger
-from pyro.poutine.indep_messenger import IndepMessenger
-from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 
+from pyro_mnar.infer.particles import Particles
 from pyro_mnar.infer.structure import check_independent, check_sites, is_from_model, row_log_prob, stopped
 
 ESTIMATORS = ("iwae", "stl", "dreg")
@@ -71,8 +69,9 @@ class IWELBO(nn.Module):
 
     def traces(self, *args: Any, **kwargs: Any) -> tuple[poutine.Trace, poutine.Trace]:
         """Return the traces of the model and the guide with K particles at ``dim=-2``."""
-        with _Particles("particles", self.particles, dim=-2):
-            guide = poutine.trace(self.module.guide).get_trace(*args, **kwargs)
+        with Particles(self.particles) as seen:
+            self.module.guide(*args, **kwargs)
+        guide = seen.trace
         # The model reads its draws through views, so that a hook on a view scales what the model sends back and nothing else.
         views = {name: site["value"].view_as(site["value"]) for name, site in drawn(guide)}
         given = {n: s["value"] for n, s in guide.nodes.items() if s["type"] == "sample" and not _is_plate(s)}
@@ -89,8 +88,9 @@ class IWELBO(nn.Module):
 
     def model_trace(self, values: dict[str, Tensor], particles: int, *args: Any, **kwargs: Any) -> poutine.Trace:
         """Return the model's trace at given ``values`` of its latent sites, each (particles, N, ...)."""
-        with _Particles("particles", particles, dim=-2), _At(values):
-            return poutine.trace(self.module.model).get_trace(*args, **kwargs)
+        with Particles(particles, values) as seen:
+            self.module.model(*args, **kwargs)
+        return seen.trace
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """Return the bound of each row, (N,), in nats."""
@@ -137,26 +137,6 @@ class IWELBO(nn.Module):
             if law is None:
                 scores.append(row_log_prob(site, site["value"].detach()))
         return log_w.expand(self.particles, n_rows), sum(scores[1:], scores[0]) if scores else None
-
-
-class _Particles(IndepMessenger):
-    """The plate of particles; ``pyro.plate`` would also draw a subsample of them, a site of its own, at every step."""
-
-    def _process_message(self, msg: dict[str, Any]) -> None:
-        super()._process_message(msg)
-        BroadcastMessenger._pyro_sample(msg)
-
-
-class _At(Messenger):
-    """Puts ``values`` at the latent sites of their names."""
-
-    def __init__(self, values: dict[str, Tensor]) -> None:
-        super().__init__()
-        self.values = values
-
-    def _pyro_sample(self, msg: dict[str, Any]) -> None:
-        if msg["name"] in self.values and not msg["is_observed"]:
-            msg["value"], msg["done"], msg["infer"] = self.values[msg["name"]], True, {}
 
 
 def drawn(guide: poutine.Trace) -> list[tuple[str, dict[str, Any]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -137,11 +138,13 @@ class _Loop:
     progress: bool
 
     def run(self, groups: list[dict], batch_size: int) -> History:
-        optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.99))
+        # Fused: one kernel for all parameters, a quarter of the time of one update each.
+        optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.99), fused=True)
+        parameters = [p for group in groups for p in group["params"]]
         warm = max(1, self.steps // 20)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimiser,
-            lambda i: min(1.0, (i + 1) / warm) * 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * i / self.steps)))),
+            lambda i: min(1.0, (i + 1) / warm) * 0.5 * (1 + math.cos(math.pi * i / self.steps)),
         )
         history, best, best_bound, losses = History(), None, -torch.inf, []
         batches = self._batches(batch_size)
@@ -157,7 +160,7 @@ class _Loop:
                         "table (columns should be scaled)"
                     )
                 loss.backward()
-                nn.utils.clip_grad_norm_([p for g in groups for p in g["params"]], 100.0)
+                nn.utils.clip_grad_norm_(parameters, 100.0)
                 optimiser.step()
                 schedule.step()
                 losses.append(loss.detach())
