@@ -14,7 +14,7 @@ from torch import Tensor
 class Particles(IndepMessenger):
     """A plate ``particles`` at ``dim=-2`` that records the sample sites inside it, as ``pyro.plate`` and ``poutine.trace`` would.
 
-    One handler in place of two, and no site of the plate.s own (a subsample that nobody takes): a tenth of a small batch.s step.
+    One handler in place of two, and no site of the plate's own (a subsample that nobody takes): a tenth of a small batch's step.
 
     Args:
         size: K.
