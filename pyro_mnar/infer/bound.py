@@ -26,12 +26,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import torch
 from pyro import poutine
 from torch import Tensor, nn
 
 from pyro_mnar.infer.particles import Particles
-from pyro_mnar.infer.structure import check_independent, check_sites, is_from_model, row_log_prob, stopped
+from pyro_mnar.infer.structure import check_independent, check_sites, is_from_model, is_random, row_log_prob, stopped
 
 ESTIMATORS = ("iwae", "stl", "dreg")
 
@@ -52,12 +51,15 @@ class IWELBO(nn.Module):
         ValueError: for K < 1 or an unknown estimator, and when called on a model that breaks the conventions.
 
     Example:
+        >>> import torch
         >>> from pyro_mnar.models import MNAR, GaussianDecoder, GaussianEncoder
         >>> bound = IWELBO(MNAR(GaussianDecoder(2, 5), GaussianEncoder(5, 2)), particles=10)
         >>> x, mask = torch.zeros(7, 5), torch.ones(7, 5, dtype=torch.bool)
         >>> bound(x, mask).shape, bound.log_weights(x, mask).shape, bound.loss(x, mask).shape
         (torch.Size([7]), torch.Size([10, 7]), torch.Size([]))
     """
+
+    module: Any  # an nn.Module; its model and guide are called
 
     def __init__(self, module: nn.Module, particles: int = 20, estimator: str = "dreg") -> None:
         super().__init__()
@@ -74,7 +76,7 @@ class IWELBO(nn.Module):
         guide = seen.trace
         # The model reads its draws through views, so that a hook on a view scales what the model sends back and nothing else.
         views = {name: site["value"].view_as(site["value"]) for name, site in drawn(guide)}
-        given = {n: s["value"] for n, s in guide.nodes.items() if s["type"] == "sample" and not _is_plate(s)}
+        given = {name: site["value"] for name, site in guide.nodes.items() if is_random(site)}
         return self.model_trace(given | views, self.particles, *args, **kwargs), guide
 
     def log_weights(self, *args: Any, **kwargs: Any) -> Tensor:
@@ -105,11 +107,7 @@ class IWELBO(nn.Module):
             return -bound.mean()
         weights = log_w.detach().softmax(0)
         views = [model.nodes[name]["value"] for name, _ in drawn(guide)]
-        latent = {
-            name: site["value"]
-            for name, site in guide.nodes.items()
-            if site["type"] == "sample" and not site["is_observed"] and not _is_plate(site)
-        }
+        latent = {name: site["value"] for name, site in guide.nodes.items() if is_random(site) and not site["is_observed"]}
         check_independent(list(latent.values()), list(latent))
         for view in views:
             if view.requires_grad and self.estimator == "dreg":
@@ -127,7 +125,7 @@ class IWELBO(nn.Module):
         terms = [
             row_log_prob(site, site["value"])
             for name, site in model.nodes.items()
-            if site["type"] == "sample" and not _is_plate(site) and (site["is_observed"] or name in names)
+            if is_random(site) and (site["is_observed"] or name in names)
         ]
         log_w = sum(terms[1:], terms[0])
         scores = []
@@ -142,11 +140,5 @@ class IWELBO(nn.Module):
 def drawn(guide: poutine.Trace) -> list[tuple[str, dict[str, Any]]]:
     """Return the guide's own latent sites, those that count in the weight."""
     return [
-        (name, site)
-        for name, site in guide.nodes.items()
-        if site["type"] == "sample" and not site["is_observed"] and not _is_plate(site) and not is_from_model(site)
+        (name, site) for name, site in guide.nodes.items() if is_random(site) and not site["is_observed"] and not is_from_model(site)
     ]
-
-
-def _is_plate(site: dict[str, Any]) -> bool:
-    return type(site["fn"]).__name__ == "_Subsample"

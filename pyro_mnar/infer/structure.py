@@ -11,6 +11,11 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 
+def is_random(site: dict[str, Any]) -> bool:
+    """Return whether a site has a law that counts: it is no plate's own and no ``pyro.deterministic`` value."""
+    return site["type"] == "sample" and type(site["fn"]).__name__ != "_Subsample" and not site["infer"].get("_deterministic")
+
+
 def is_from_model(site: dict[str, Any]) -> bool:
     """Return whether a guide's site is drawn from the model's own law, so that it adds nothing to the weight."""
     return bool(site["infer"].get("prior", False))
@@ -26,7 +31,7 @@ def check_sites(model: poutine.Trace, guide: poutine.Trace) -> int:
     rows: dict[str, int] = {}
     for where, trace in (("guide", guide), ("model", model)):
         for name, site in trace.nodes.items():
-            if site["type"] != "sample" or type(site["fn"]).__name__ == "_Subsample":
+            if not is_random(site):
                 continue
             frames = [frame for frame in site["cond_indep_stack"] if frame.vectorized and frame.name != "particles"]
             if [frame.dim for frame in frames] != [-1] or len(frames) != len(site["cond_indep_stack"]) - 1:

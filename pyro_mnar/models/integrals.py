@@ -132,7 +132,7 @@ def log_missing(parts: Missing) -> Tensor:
 
 def mean_missing(parts: Missing) -> Tensor:
     """Return E[x given s = 0], (...)."""
-    return (parts.log_share.softmax(-1) * (parts.mean + parts.gain * hazard(parts.k))).sum(-1)
+    return (parts.log_share.softmax(-1) * (parts.mean + parts.gain * hazard(parts.k, log_ndtr(parts.k)))).sum(-1)
 
 
 def draw_missing(parts: Missing, uniforms: Tensor) -> Tensor:

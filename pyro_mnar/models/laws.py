@@ -47,9 +47,9 @@ class _AsGiven:
         return new
 
     def _full(self, log_prob: Tensor) -> Tensor:
-        # A value has the batch's shape as a rule; then there is nothing to do.
+        # A value has the batch's shape as a rule, perhaps with more in front; then there is nothing to do.
         shape = self._batch_shape
-        return log_prob if log_prob.shape == shape else log_prob.expand(broadcast_shape(log_prob.shape, shape))
+        return log_prob if log_prob.shape[-len(shape) :] == shape else log_prob.expand(broadcast_shape(log_prob.shape, shape))
 
 
 class Normal(_AsGiven, dist.Normal):

@@ -24,6 +24,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+_DENSITY_AT_ZERO = 1 / math.sqrt(2 * math.pi)
+
 
 @dataclass(frozen=True)
 class Link:
@@ -54,20 +56,26 @@ class Link:
         return self.log_cdf(-score)
 
 
-def hazard(score: Tensor) -> Tensor:
-    """Return phi(score) / Phi(score), of the shape of ``score``: from erfcx, so exact in the left tail too.
+def hazard(score: Tensor, log_cdf: Tensor) -> Tensor:
+    """Return phi(score) / Phi(score), of the shape of ``score``, given log Phi(score).
 
-    Beyond 12, where it is below 1e-31, it is held at its value there, since erfcx overflows in single precision.
+    On the left, where the two logarithms are large and leave few digits of their difference, from the fifth convergent of Laplace's
+    continued fraction, t + 1 / (t + 2 / (t + 3 / (t + 4 / t))) with t = -score, in partial fractions: relative errors are below 5e-6
+    in single and 1e-12 in double precision. (By erfcx there would be none, at a twentieth of a training step.)
     """
-    return math.sqrt(2 / math.pi) / torch.special.erfcx(score.clamp(max=12) * -math.sqrt(0.5))
+    cut = 7.0 if score.dtype == torch.float32 else 40.0
+    t = (-score).clamp(min=cut)
+    tail = t + (6 / 7) / (t + 1 / t) + (1 / 7) / (t + 8 / t)
+    return torch.where(score < -cut, tail, torch.exp(-torch.addcmul(log_cdf, score, score, value=0.5)) * _DENSITY_AT_ZERO)
 
 
 class _LogNdtr(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, score: Tensor) -> Tensor:
         # With a setup_context of its own (as torch.func wants) torch would inspect the signature at every call: a third of its time.
-        ctx.save_for_backward(score)
-        return torch.special.log_ndtr(score)
+        log_cdf = torch.special.log_ndtr(score)
+        ctx.save_for_backward(score, log_cdf)
+        return log_cdf
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:

@@ -48,7 +48,7 @@ def test_slope_of_the_log_probit_holds_in_the_tails_and_in_single_precision(dtyp
     # phi / Phi; far on the left, where both underflow, -u + 1 / -u up to a relative 1 / u^4.
     near = special.erfcx(-at.clip(-100, 12) / 2**0.5)
     expected = (2 / math.pi) ** 0.5 / near * (at > -100) + (-at - 1 / at.clip(-math.inf, -1)) * (at <= -100)
-    torch.testing.assert_close(score.grad, torch.tensor(expected).to(dtype), rtol=1e-5 if dtype == torch.float32 else 1e-10, atol=0)
+    torch.testing.assert_close(score.grad, torch.tensor(expected).to(dtype), rtol=1e-5 if dtype == torch.float32 else 1e-11, atol=0)
     far = torch.tensor([20.0, 1e6, math.inf], dtype=dtype).requires_grad_()
     log_ndtr(far).sum().backward()
     assert bool((far.grad.abs() < 1e-30).all())
