@@ -46,6 +46,14 @@ class _AsGiven:
         new._batch_shape = torch.Size(batch_shape)
         return new
 
+    def at(self, chosen: Tensor) -> Any:
+        """Return the laws of some cells, (..., M), where ``chosen``, bool of the last dimensions, is True M times."""
+
+        def take(value: Tensor) -> Tensor:
+            return value.expand(*value.shape[: max(0, value.dim() - chosen.dim())], *chosen.shape)[..., chosen]
+
+        return type(self)(**{name: take(value) for name, value in self.given.items()})
+
     def _full(self, log_prob: Tensor) -> Tensor:
         # A value has the batch's shape as a rule, perhaps with more in front; then there is nothing to do.
         shape = self._batch_shape

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from pyro.distributions import TorchDistribution
@@ -169,12 +169,14 @@ class SelectionDistribution(TorchDistribution):
         if isinstance(base, laws.Normal) and link == PROBIT:  # both are log Phi of something: one call
             mean, scale = (base.given[name][..., part.place] for name in ("loc", "scale"))
             return log_ndtr(torch.where(mask, -score, integrals.marginal_score(mean, scale, slope, intercept)))
-        cells = _pick(base, part.place)
+        cells: Any = _pick(base, part.place)
         if cells.has_enumerate_support:
-            missing = self._finite(part, cells, slope, intercept)[1].logsumexp(0)
-        else:
-            missing = integrals.log_missing(integrals.missing_components(cells, slope, intercept, link))
-        return torch.where(mask, link.log_observed(score), missing)
+            return torch.where(mask, link.log_observed(score), self._finite(part, cells, slope, intercept)[1].logsumexp(0))
+        # Of missing cells alone, since each may have hundreds of components.
+        hidden = (~mask).expand(torch.broadcast_shapes(mask.shape, cells.batch_shape[-mask.dim() :]))
+        slope, intercept = (coefficient.expand(hidden.shape)[hidden] for coefficient in (slope, intercept))
+        missing = integrals.log_missing(integrals.missing_components(cells.at(hidden), slope, intercept, link))
+        return link.log_observed(score).expand(*missing.shape[:-1], *hidden.shape).masked_scatter(hidden, missing)
 
     def _finite(self, part: _Part, cells: Distribution, slope: Tensor, intercept: Tensor) -> tuple[Tensor, Tensor]:
         """Return the support (V, ..., J) and log p(v) P(s = 0 | v) of cells of finite support."""
