@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.streams import seeded
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,7 @@ def fit(
         raise ValueError(f"held_out: got {held_out}, which leaves no row to train on, expected less")
     if patience is not None and n_out == 0:
         raise ValueError("patience: needs held-out rows, expected held_out > 0 and enough rows")
-    with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
-        torch.manual_seed(seed)
+    with seeded(seed, x.device):
         order = torch.randperm(len(x), device=x.device)
         train, test = order[n_out:], order[:n_out]
         return _Loop(bound, x, mask, train, test, steps, patience, every, callback, progress).run(
@@ -196,6 +196,5 @@ class _Loop:
     def _held_out(self) -> float | None:
         if not len(self.test):
             return None
-        with torch.random.fork_rng(devices=[self.x.device] if self.x.is_cuda else []):
-            torch.manual_seed(0)  # the same particles at every look, so that looks differ by the weights alone
+        with seeded(0, self.x.device):  # the same particles at every look, so that looks differ by the weights alone
             return float(torch.cat([self.bound(self.x[r], self.mask[r]) for r in self.test.split(512)]).mean())
