@@ -6,7 +6,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 PYTHON = python3
 BIN = .venv/bin
 
-.PHONY: install demo test lint bench-accuracy bench-step clean
+.PHONY: install demo test lint bench-accuracy bench-speed clean
 
 install: .venv/installed
 
@@ -29,8 +29,8 @@ test: lint
 bench-accuracy: install
 	$(BIN)/python benchmarks/accuracy.py
 
-bench-step: install
-	$(BIN)/python benchmarks/step.py
+bench-speed: install
+	for what in step scaling import; do $(BIN)/python benchmarks/speed.py $$what || exit 1; done
 
 clean:
 	rm -rf .venv .venv-3.12 demo-output *.egg-info

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from pyro_mnar.faces.declaration import MECHANISMS, declare, directions_of
 from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.training import Evaluation, History, fit
 from pyro_mnar.results.imputation import Imputation, impute
 from pyro_mnar.results.model_files import load_model, save_model
@@ -121,8 +122,7 @@ class MNARImputer:
             "hidden": list(self.hidden),
         }
         x, seen = self._scaled(values, mask), torch.from_numpy(mask)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.random_state)
+        with seeded(self.random_state):
             mnar = declare(**self.declaration_)
             mnar.initialise(x, seen)
         self.history_ = fit(
@@ -192,8 +192,7 @@ class MNARImputer:
         values, mask = self._read(X)
         x, seen = self._scaled(values, mask), torch.from_numpy(mask)
         bound = IWELBO(self.mnar_, particles)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.random_state)
+        with seeded(self.random_state):
             rows = torch.cat([bound(a, b) for a, b in zip(x.split(64), seen.split(64), strict=True)])
         return float((rows.double() + torch.from_numpy(self.scaling_.log_jacobian(mask))).mean())
 

@@ -16,8 +16,9 @@ Three estimators of the gradient, all of the same bound:
   squared, the score term is dropped; unbiased, and the signal-to-noise does not fall with K.
 
 Both change only what reaches the guide; the model's parameters, the path through values drawn from the model itself included, keep
-the plain normalised weights. They are made of one backward pass: a hook rescales the gradient that arrives at each draw, and
-adding w_k log q(stop(z_k)) to the loss cancels the score.
+the plain normalised weights. They are made of one backward pass: a hook rescales the gradient that arrives at each draw, and the
+score does not arise, since log q is taken of the guide's law with its parameters stopped. Of a law that cannot be copied so, adding
+w_k log q(stop(z_k)) to the loss cancels it.
 """
 
 from __future__ import annotations
@@ -25,12 +26,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import pyro
-import torch
 from pyro import poutine
 from torch import Tensor, nn
 
-from pyro_mnar.infer.structure import check_independent, check_sites, is_from_model, row_log_prob
+from pyro_mnar.infer.particles import Particles
+from pyro_mnar.infer.structure import check_independent, check_sites, is_from_model, is_random, row_log_prob, stopped
 
 ESTIMATORS = ("iwae", "stl", "dreg")
 
@@ -51,12 +51,15 @@ class IWELBO(nn.Module):
         ValueError: for K < 1 or an unknown estimator, and when called on a model that breaks the conventions.
 
     Example:
+        >>> import torch
         >>> from pyro_mnar.models import MNAR, GaussianDecoder, GaussianEncoder
         >>> bound = IWELBO(MNAR(GaussianDecoder(2, 5), GaussianEncoder(5, 2)), particles=10)
         >>> x, mask = torch.zeros(7, 5), torch.ones(7, 5, dtype=torch.bool)
         >>> bound(x, mask).shape, bound.log_weights(x, mask).shape, bound.loss(x, mask).shape
         (torch.Size([7]), torch.Size([10, 7]), torch.Size([]))
     """
+
+    module: Any  # an nn.Module; its model and guide are called
 
     def __init__(self, module: nn.Module, particles: int = 20, estimator: str = "dreg") -> None:
         super().__init__()
@@ -68,12 +71,12 @@ class IWELBO(nn.Module):
 
     def traces(self, *args: Any, **kwargs: Any) -> tuple[poutine.Trace, poutine.Trace]:
         """Return the traces of the model and the guide with K particles at ``dim=-2``."""
-        particles = pyro.plate("particles", self.particles, dim=-2)
-        with particles:
-            guide = poutine.trace(self.module.guide).get_trace(*args, **kwargs)
+        with Particles(self.particles) as seen:
+            self.module.guide(*args, **kwargs)
+        guide = seen.trace
         # The model reads its draws through views, so that a hook on a view scales what the model sends back and nothing else.
         views = {name: site["value"].view_as(site["value"]) for name, site in drawn(guide)}
-        given = {n: s["value"] for n, s in guide.nodes.items() if s["type"] == "sample" and not _is_plate(s)}
+        given = {name: site["value"] for name, site in guide.nodes.items() if is_random(site)}
         return self.model_trace(given | views, self.particles, *args, **kwargs), guide
 
     def log_weights(self, *args: Any, **kwargs: Any) -> Tensor:
@@ -87,11 +90,9 @@ class IWELBO(nn.Module):
 
     def model_trace(self, values: dict[str, Tensor], particles: int, *args: Any, **kwargs: Any) -> poutine.Trace:
         """Return the model's trace at given ``values`` of its latent sites, each (particles, N, ...)."""
-        given = poutine.Trace()
-        for name, value in values.items():
-            given.add_node(name, type="sample", name=name, value=value, is_observed=False, infer={})
-        with pyro.plate("particles", particles, dim=-2):
-            return poutine.trace(poutine.replay(self.module.model, trace=given)).get_trace(*args, **kwargs)
+        with Particles(particles, values) as seen:
+            self.module.model(*args, **kwargs)
+        return seen.trace
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """Return the bound of each row, (N,), in nats."""
@@ -100,51 +101,44 @@ class IWELBO(nn.Module):
     def loss(self, *args: Any, **kwargs: Any) -> Tensor:
         """Return the negative mean bound, a scalar whose backward pass is the chosen estimator's."""
         model, guide = self.traces(*args, **kwargs)
-        log_w, score = self._terms(model, guide)
+        log_w, score = self._terms(model, guide, without_score=self.estimator != "iwae")
         bound = log_w.logsumexp(0) - math.log(self.particles)
         if self.estimator == "iwae":
             return -bound.mean()
         weights = log_w.detach().softmax(0)
         views = [model.nodes[name]["value"] for name, _ in drawn(guide)]
-        latent = {
-            name: site["value"]
-            for name, site in guide.nodes.items()
-            if site["type"] == "sample" and not site["is_observed"] and not _is_plate(site)
-        }
+        latent = {name: site["value"] for name, site in guide.nodes.items() if is_random(site) and not site["is_observed"]}
         check_independent(list(latent.values()), list(latent))
         for view in views:
             if view.requires_grad and self.estimator == "dreg":
                 view.register_hook(lambda grad: grad * weights.reshape(*weights.shape, *[1] * (grad.dim() - 2)))
-        # Its value is zero; its gradient takes the guide's score out of the bound's.
-        cancel = (weights * (score - score.detach())).sum(0)
-        return -(bound + cancel).mean()
+        if score is not None:
+            # Its value is zero; its gradient takes the guide's score out of the bound's.
+            bound = bound + (weights * (score - score.detach())).sum(0)
+        return -bound.mean()
 
-    def _terms(self, model: poutine.Trace, guide: poutine.Trace) -> tuple[Tensor, Tensor]:
-        """Return log w (K, N) and, at stopped draws, log q (K, N)."""
+    def _terms(self, model: poutine.Trace, guide: poutine.Trace, without_score: bool = False) -> tuple[Tensor, Tensor | None]:
+        """Return log w (K, N) and, of laws whose score is asked out but cannot be, log q at stopped draws (K, N)."""
         n_rows = check_sites(model, guide)
-        shape = (self.particles, n_rows)
-        log_w: Tensor | float = 0.0
-        score: Tensor | float = 0.0
-        names = {name for name, _ in drawn(guide)}
-        for name, site in model.nodes.items():
-            if site["type"] == "sample" and not _is_plate(site) and (site["is_observed"] or name in names):
-                log_w = log_w + row_log_prob(site, site["value"])
-        for name, site in drawn(guide):
-            log_w = log_w - row_log_prob(site, model.nodes[name]["value"])
-            if self.estimator != "iwae" and torch.is_grad_enabled():
-                score = score + row_log_prob(site, site["value"].detach())
-        assert isinstance(log_w, Tensor)
-        return log_w.expand(shape), log_w.new_zeros(shape) + score
+        own = drawn(guide)
+        names = {name for name, _ in own}
+        terms = [
+            row_log_prob(site, site["value"])
+            for name, site in model.nodes.items()
+            if is_random(site) and (site["is_observed"] or name in names)
+        ]
+        log_w = sum(terms[1:], terms[0])
+        scores = []
+        for name, site in own:
+            law = stopped(site["fn"]) if without_score else site["fn"]
+            log_w = log_w - row_log_prob(site if law is None else site | {"fn": law}, model.nodes[name]["value"])
+            if law is None:
+                scores.append(row_log_prob(site, site["value"].detach()))
+        return log_w.expand(self.particles, n_rows), sum(scores[1:], scores[0]) if scores else None
 
 
 def drawn(guide: poutine.Trace) -> list[tuple[str, dict[str, Any]]]:
     """Return the guide's own latent sites, those that count in the weight."""
     return [
-        (name, site)
-        for name, site in guide.nodes.items()
-        if site["type"] == "sample" and not site["is_observed"] and not _is_plate(site) and not is_from_model(site)
+        (name, site) for name, site in guide.nodes.items() if is_random(site) and not site["is_observed"] and not is_from_model(site)
     ]
-
-
-def _is_plate(site: dict[str, Any]) -> bool:
-    return type(site["fn"]).__name__ == "_Subsample"

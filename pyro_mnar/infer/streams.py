@@ -7,13 +7,37 @@ streams are NumPy's Philox, one for each (seed, label, site); the first draws ar
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal, TransformedDistribution
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
+    """Torch's generators of the processor and of ``device`` start at ``seed`` within, and afterwards are as they were.
+
+    ``torch.manual_seed`` would reseed every accelerator there is, and none of them would be put back.
+
+    Example:
+        >>> with seeded(3):
+        ...     first = torch.rand(())
+        >>> with seeded(3):
+        ...     bool(torch.rand(()) == first)
+        True
+    """
+    device = torch.device(device)
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.default_generator.manual_seed(seed)
+        if devices:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield
 
 
 class NoInverseError(TypeError):

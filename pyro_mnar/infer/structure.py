@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
 from pyro import poutine
 from torch import Tensor
+from torch.distributions import Distribution
+
+
+def is_random(site: dict[str, Any]) -> bool:
+    """Return whether a site has a law that counts: it is no plate's own and no ``pyro.deterministic`` value."""
+    return site["type"] == "sample" and type(site["fn"]).__name__ != "_Subsample" and not site["infer"].get("_deterministic")
 
 
 def is_from_model(site: dict[str, Any]) -> bool:
@@ -24,7 +31,7 @@ def check_sites(model: poutine.Trace, guide: poutine.Trace) -> int:
     rows: dict[str, int] = {}
     for where, trace in (("guide", guide), ("model", model)):
         for name, site in trace.nodes.items():
-            if site["type"] != "sample" or type(site["fn"]).__name__ == "_Subsample":
+            if not is_random(site):
                 continue
             frames = [frame for frame in site["cond_indep_stack"] if frame.vectorized and frame.name != "particles"]
             if [frame.dim for frame in frames] != [-1] or len(frames) != len(site["cond_indep_stack"]) - 1:
@@ -79,6 +86,27 @@ def row_log_prob(site: dict[str, Any], value: Tensor) -> Tensor:
     if mask is None or mask is True:
         return log_prob
     return torch.zeros_like(log_prob) if mask is False else torch.where(mask, log_prob, 0.0)
+
+
+def stopped(law: Distribution) -> Distribution | None:
+    """Return ``law`` with its parameters cut off the graph, or None where what it holds is not all tensors and plain values."""
+    held = {name: _stopped(value) for name, value in vars(law).items()}
+    if any(value is NotImplemented for value in held.values()):
+        return None
+    copied = copy.copy(law)
+    vars(copied).update(held)
+    return copied
+
+
+def _stopped(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.detach()
+    if isinstance(value, Distribution):
+        return stopped(value) or NotImplemented
+    if type(value) is dict:
+        held = {name: _stopped(item) for name, item in value.items()}
+        return NotImplemented if any(item is NotImplemented for item in held.values()) else held
+    return value if value is None or isinstance(value, (bool, int, float, str, torch.Size)) else NotImplemented
 
 
 def _is_one(scale: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.streams import seeded
 
 
 @dataclass(frozen=True)
@@ -114,8 +116,7 @@ def fit(
         raise ValueError(f"held_out: got {held_out}, which leaves no row to train on, expected less")
     if patience is not None and n_out == 0:
         raise ValueError("patience: needs held-out rows, expected held_out > 0 and enough rows")
-    with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
-        torch.manual_seed(seed)
+    with seeded(seed, x.device):
         order = torch.randperm(len(x), device=x.device)
         train, test = order[n_out:], order[:n_out]
         return _Loop(bound, x, mask, train, test, steps, patience, every, callback, progress).run(
@@ -137,11 +138,13 @@ class _Loop:
     progress: bool
 
     def run(self, groups: list[dict], batch_size: int) -> History:
-        optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.99))
+        # Fused: one kernel for all parameters, a quarter of the time of one update each.
+        optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.99), fused=True)
+        parameters = [p for group in groups for p in group["params"]]
         warm = max(1, self.steps // 20)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimiser,
-            lambda i: min(1.0, (i + 1) / warm) * 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * i / self.steps)))),
+            lambda i: min(1.0, (i + 1) / warm) * 0.5 * (1 + math.cos(math.pi * i / self.steps)),
         )
         history, best, best_bound, losses = History(), None, -torch.inf, []
         batches = self._batches(batch_size)
@@ -157,7 +160,7 @@ class _Loop:
                         "table (columns should be scaled)"
                     )
                 loss.backward()
-                nn.utils.clip_grad_norm_([p for g in groups for p in g["params"]], 100.0)
+                nn.utils.clip_grad_norm_(parameters, 100.0)
                 optimiser.step()
                 schedule.step()
                 losses.append(loss.detach())
@@ -193,6 +196,5 @@ class _Loop:
     def _held_out(self) -> float | None:
         if not len(self.test):
             return None
-        with torch.random.fork_rng(devices=[self.x.device] if self.x.is_cuda else []):
-            torch.manual_seed(0)  # the same particles at every look, so that looks differ by the weights alone
+        with seeded(0, self.x.device):  # the same particles at every look, so that looks differ by the weights alone
             return float(torch.cat([self.bound(self.x[r], self.mask[r]) for r in self.test.split(512)]).mean())

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from pyro_mnar.models import laws
+
 # In scaled units (each column's observed standard deviation is about 1): below it a likelihood of rounded data has no maximum.
 MIN_SCALE = 0.05
 
@@ -97,7 +99,7 @@ class GaussianDecoder(nn.Module):
 
     def forward(self, z: Tensor) -> dist.Distribution:
         """Return p(x | z) for latents ``z`` (..., L)."""
-        return dist.Normal(self.mean(z), self.scale(z), validate_args=False).to_event(1)
+        return laws.Normal(self.mean(z), self.scale(z)).to_event(1)
 
 
 class StudentTDecoder(GaussianDecoder):
@@ -130,4 +132,4 @@ class StudentTDecoder(GaussianDecoder):
 
     def forward(self, z: Tensor) -> dist.Distribution:
         """Return p(x | z) for latents ``z`` (..., L)."""
-        return dist.StudentT(self.df, self.mean(z), self.scale(z), validate_args=False).to_event(1)
+        return laws.StudentT(self.df, self.mean(z), self.scale(z)).to_event(1)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from pyro_mnar.models import laws
 from pyro_mnar.models.decoders import mlp
 
 _MIN_SCALE = 1e-3
@@ -19,7 +20,7 @@ _MIN_SCALE = 1e-3
 
 def _gaussian(parameters: Tensor) -> dist.Distribution:
     loc, raw = parameters.chunk(2, -1)
-    return dist.Normal(loc, softplus(raw) + _MIN_SCALE, validate_args=False).to_event(1)
+    return laws.Normal(loc, softplus(raw) + _MIN_SCALE).to_event(1)
 
 
 class GaussianEncoder(nn.Module):

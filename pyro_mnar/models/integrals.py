@@ -25,7 +25,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Normal, StudentT
 
-from pyro_mnar.models.links import Link, log_ndtr
+from pyro_mnar.models import laws
+from pyro_mnar.models.links import Link, hazard, log_ndtr
 
 _LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 # Standardised log lambda: a fall of exp(-|g|) on the left; on the right doubly exponential for few degrees of freedom, a normal's
@@ -49,14 +50,6 @@ class Missing(NamedTuple):
 def log_phi(k: Tensor) -> Tensor:
     """Return the standard normal log density."""
     return -0.5 * k.square() - _LOG_SQRT_2PI
-
-
-def _hazard(k: Tensor) -> Tensor:
-    """Return phi(k) / Phi(k); on the left from erfcx, since two large logarithms would leave few digits of their difference."""
-    low = k < -1
-    tail, rest = torch.where(low, k, -1.0), torch.where(low, 0.0, k)
-    below = math.sqrt(2 / math.pi) / torch.special.erfcx(-tail * math.sqrt(0.5))
-    return torch.where(low, below, torch.exp(log_phi(rest) - log_ndtr(rest)))
 
 
 def ndtri_exp(log_p: Tensor) -> Tensor:
@@ -87,15 +80,22 @@ def normal_components(cells: Distribution) -> tuple[Tensor, Tensor, Tensor]:
     Raises:
         TypeError: for any other distribution.
     """
+    if not isinstance(cells, (Normal, StudentT)):
+        raise TypeError(f"decoder cells: got {type(cells).__name__}, expected Normal, StudentT or a law with finite support")
+    given = {name: value.unsqueeze(-1) for name, value in laws.parameters(cells).items()}
+    mean, scale = given["loc"], given["scale"]
     if isinstance(cells, Normal):
-        return cells.loc.new_zeros(1), cells.loc.unsqueeze(-1), cells.scale.unsqueeze(-1)
-    if isinstance(cells, StudentT):
-        half = 0.5 * cells.df.unsqueeze(-1)
-        grid = torch.tensor(_GRID, dtype=cells.loc.dtype, device=cells.loc.device)
-        log_lambda = torch.digamma(half) - half.log() + torch.polygamma(1, half).sqrt() * grid
-        log_weight = (half * (log_lambda - log_lambda.exp())).log_softmax(-1)
-        return log_weight, cells.loc.unsqueeze(-1), cells.scale.unsqueeze(-1) * torch.exp(-0.5 * log_lambda)
-    raise TypeError(f"decoder cells: got {type(cells).__name__}, expected Normal, StudentT or a law with finite support")
+        return mean.new_zeros(1), mean, scale
+    half = 0.5 * given["df"]
+    log_lambda = torch.digamma(half) - half.log() + torch.polygamma(1, half).sqrt() * mean.new_tensor(_GRID)
+    log_weight = (half * (log_lambda - log_lambda.exp())).log_softmax(-1)
+    return log_weight, mean, scale * torch.exp(-0.5 * log_lambda)
+
+
+def marginal_score(mean: Tensor, scale: Tensor, slope: Tensor, intercept: Tensor) -> Tensor:
+    """Return k, (..., J), of normal cells under a probit of width 1: P(s = 0) = Phi(k)."""
+    rate = (1 + (slope * scale).square()).rsqrt()
+    return torch.addcmul(intercept * rate, slope * rate, mean)
 
 
 def missing_components(cells: Distribution, slope: Tensor, intercept: Tensor, link: Link) -> Missing:
@@ -115,12 +115,13 @@ def missing_components(cells: Distribution, slope: Tensor, intercept: Tensor, li
     width = mean.new_tensor(link.widths)
     v = torch.sqrt(width.square() + (slope * scale).square())
     k = (slope * mean + intercept) / v
-    log_share = log_weight + mean.new_tensor(link.weights).log() + log_ndtr(k)
+    log_share = log_ndtr(k)
+    if k.shape[-1] > 1 or log_weight.shape[-1] > 1:
+        log_share = log_share + (log_weight + mean.new_tensor(link.weights).log())
     gain, spread = slope * scale.square() / v, width * scale / v
     if len(link.widths) > 1:
-        log_share, k, mean, gain, spread = (
-            t.expand(torch.broadcast_shapes(t.shape, v.shape)).flatten(-2) for t in (log_share, k, mean, gain, spread)
-        )
+        shape = k.shape
+        log_share, k, mean, gain, spread = (t.expand(shape).flatten(-2) for t in (log_share, k, mean, gain, spread))
     return Missing(log_share, k, mean, gain, spread)
 
 
@@ -131,7 +132,7 @@ def log_missing(parts: Missing) -> Tensor:
 
 def mean_missing(parts: Missing) -> Tensor:
     """Return E[x given s = 0], (...)."""
-    return (parts.log_share.softmax(-1) * (parts.mean + parts.gain * _hazard(parts.k))).sum(-1)
+    return (parts.log_share.softmax(-1) * (parts.mean + parts.gain * hazard(parts.k, log_ndtr(parts.k)))).sum(-1)
 
 
 def draw_missing(parts: Missing, uniforms: Tensor) -> Tensor:

@@ -19,9 +19,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+
+_DENSITY_AT_ZERO = 1 / math.sqrt(2 * math.pi)
 
 
 @dataclass(frozen=True)
@@ -53,16 +56,39 @@ class Link:
         return self.log_cdf(-score)
 
 
+def hazard(score: Tensor, log_cdf: Tensor) -> Tensor:
+    """Return phi(score) / Phi(score), of the shape of ``score``, given log Phi(score).
+
+    On the left, where the two logarithms are large and leave few digits of their difference, from the fifth convergent of Laplace's
+    continued fraction, t + 1 / (t + 2 / (t + 3 / (t + 4 / t))) with t = -score, in partial fractions: relative errors are below 5e-6
+    in single and 1e-12 in double precision. (By erfcx there would be none, at a twentieth of a training step.)
+    """
+    cut = 7.0 if score.dtype == torch.float32 else 40.0
+    t = (-score).clamp(min=cut)
+    tail = t + (6 / 7) / (t + 1 / t) + (1 / 7) / (t + 8 / t)
+    return torch.where(score < -cut, tail, torch.exp(-torch.addcmul(log_cdf, score, score, value=0.5)) * _DENSITY_AT_ZERO)
+
+
+class _LogNdtr(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, score: Tensor) -> Tensor:
+        # With a setup_context of its own (as torch.func wants) torch would inspect the signature at every call: a third of its time.
+        log_cdf = torch.special.log_ndtr(score)
+        ctx.save_for_backward(score, log_cdf)
+        return log_cdf
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return grad * hazard(*ctx.saved_tensors)
+
+
 def log_ndtr(score: Tensor) -> Tensor:
     """Return log Phi(score), of the shape of ``score``, with a gradient that holds in single precision.
 
     ``torch.special.log_ndtr`` has the same values, but its gradient is a difference of two large logarithms: in float32 wrong by
     a twentieth at -1000 and zero or NaN beyond -1e5, where a steep mechanism does go.
     """
-    low = score < -1
-    tail = torch.where(low, score, -1.0)
-    below = torch.log(0.5 * torch.special.erfcx(-tail * math.sqrt(0.5))) - 0.5 * tail.square()
-    return torch.where(low, below, torch.special.log_ndtr(torch.where(low, 0.0, score)))
+    return _LogNdtr.apply(score)
 
 
 def _log_step(score: Tensor) -> Tensor:

@@ -87,3 +87,9 @@ def column_indices(columns: Sequence[int] | None, n_columns: int) -> Tensor:
 def indicator(columns: Tensor, n_columns: int) -> Tensor:
     """Return (D,) bool, True at ``columns``."""
     return torch.zeros(n_columns, dtype=torch.bool, device=columns.device).index_fill(0, columns, True)
+
+
+def neighbours(columns: Tensor) -> slice | None:
+    """Return ``columns`` (J,) as a slice, a view where an index would copy; None where they do not follow one another."""
+    first, last = int(columns[0]), int(columns[-1])
+    return slice(first, last + 1) if columns.tolist() == list(range(first, last + 1)) else None

@@ -19,10 +19,10 @@ Dropping an argument drops an assumption: without a mechanism the model is MIWAE
 from __future__ import annotations
 
 import pyro
-import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
+from pyro_mnar.models import laws
 from pyro_mnar.models.decoders import GaussianDecoder
 from pyro_mnar.models.masks import Mechanism
 from pyro_mnar.models.selection import SelectionDistribution, coupled_columns
@@ -68,7 +68,7 @@ class MNAR(nn.Module):
     def model(self, x: Tensor, mask: Tensor) -> None:
         """Declare p(z, x, s) of rows ``x`` (N, D), float, with their ``mask`` (N, D), True = observed."""
         with pyro.plate("rows", x.shape[-2], dim=-1):
-            z = pyro.sample("z", dist.Normal(self.zeros, 1.0, validate_args=False).to_event(1))
+            z = pyro.sample("z", laws.StandardNormal(self.zeros).to_event(1))
             rows = self.decoder(z)
             pyro.sample("x", SelectionDistribution(rows, self.mechanism), obs=torch.where(mask, x, torch.nan))
             if self.mechanism is not None and self.coupled is not None:

@@ -14,16 +14,18 @@ A column whose value another column's mask reads is *coupled*: its own mask is l
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import Bernoulli, Categorical, Distribution, Independent, Normal, StudentT, constraints
 
-from pyro_mnar.models import integrals
-from pyro_mnar.models.masks import Mechanism
+from pyro_mnar.models import integrals, laws
+from pyro_mnar.models.links import PROBIT, log_ndtr
+from pyro_mnar.models.masks import Mechanism, neighbours
 from pyro_mnar.models.mixed_masking import MixedMasking
 from pyro_mnar.models.self_masking import SelfMasking
 
@@ -46,11 +48,18 @@ class _Part(NamedTuple):
     place: Tensor | slice  # the same columns, as a slice where they are neighbours: a view, where an index would copy
     own: Tensor | slice  # their places among the mechanism's own columns
 
+    def line(self) -> tuple[Tensor, Tensor]:
+        """Return slope and intercept of the columns' scores, (J,) each."""
+        slope, intercept = self.mechanism.line()
+        return (slope, intercept) if len(slope) == len(self.columns) else (slope[self.own], intercept[self.own])
+
 
 def collapsible(mechanism: Mechanism | None) -> list[_Part]:
     """Return the parts of ``mechanism`` whose columns' values no other mask reads."""
     if mechanism is None:
         return []
+    if type(mechanism) is SelfMasking:  # no mask but its own reads a column: nothing to look for, at every step
+        return [_Part(mechanism, mechanism.columns, mechanism.place, slice(None))]
     read = mechanism.couplings.any(0)
     parts = []
     for piece in mechanism.parts if isinstance(mechanism, MixedMasking) else [mechanism]:
@@ -58,14 +67,8 @@ def collapsible(mechanism: Mechanism | None) -> list[_Part]:
             own = (~read[piece.columns]).nonzero().squeeze(-1)
             if len(own):
                 columns = piece.columns[own]
-                parts.append(_Part(piece, columns, _place(columns), _place(own)))
+                parts.append(_Part(piece, columns, neighbours(columns) or columns, neighbours(own) or own))
     return parts
-
-
-def _place(columns: Tensor) -> Tensor | slice:
-    first, last = int(columns[0]), int(columns[-1])
-    neighbours = columns.tolist() == list(range(first, last + 1))
-    return slice(first, last + 1) if neighbours else columns
 
 
 def coupled_columns(mechanism: Mechanism | None) -> Tensor | None:
@@ -86,7 +89,8 @@ def _pick(cells: Distribution, columns: Tensor | slice) -> Distribution:
         value = getattr(cells, name)
         chosen = {name: value[..., columns, :] if isinstance(cells, Categorical) else value[..., columns]}
     elif isinstance(cells, (Normal, StudentT)):
-        chosen = {n: getattr(cells, n)[..., columns] for n in ("df", "loc", "scale") if n in cells.arg_constraints}
+        law = laws.Normal if isinstance(cells, Normal) else laws.StudentT
+        return law(**{name: value[..., columns] for name, value in laws.parameters(cells).items()})
     else:
         raise _not_integrable(cells)
     return type(cells)(**chosen, validate_args=False)
@@ -128,19 +132,21 @@ class SelectionDistribution(TorchDistribution):
         super().__init__(decoder.batch_shape, decoder.event_shape, validate_args=False)
 
     def expand(self, batch_shape: Sequence[int], _instance: object = None) -> SelectionDistribution:
-        return SelectionDistribution(self.decoder.expand(torch.Size(batch_shape)), self.mechanism)
+        if tuple(batch_shape) == self.batch_shape:
+            return self
+        new = copy.copy(self)  # with the parts as they were found
+        new.decoder = self.decoder.expand(torch.Size(batch_shape))
+        new._batch_shape = new.decoder.batch_shape
+        return new
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return log p(x_obs, s | z), (...), of rows ``value`` (..., D) with NaN in the holes."""
-        mask = ~value.isnan()
+        mask = value == value  # not NaN, in one operation
         x = torch.where(mask, value, 0.0)
         cells = torch.where(mask, self.decoder.base_dist.log_prob(x), 0.0)
         total = cells.sum(-1)
         for part in self._parts:
-            slope, intercept = self._slopes(part)
-            score = slope * x[..., part.place] + intercept
-            observed = part.mechanism.link.log_observed(score)
-            total = total + torch.where(mask[..., part.place], observed, self._log_missing(part)).sum(-1)
+            total = total + self._log_mask(part, x[..., part.place], mask[..., part.place]).sum(-1)
         return total
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
@@ -155,19 +161,26 @@ class SelectionDistribution(TorchDistribution):
         """Return the law of the row given z and its mask (..., D); only its missing cells are meant to be read."""
         return MissingCells(self, mask)
 
-    def _slopes(self, part: _Part) -> tuple[Tensor, Tensor]:
-        return part.mechanism.slope[part.own], part.mechanism.intercept[part.own]
-
-    def _log_missing(self, part: _Part) -> Tensor:
-        cells = _pick(self.decoder.base_dist, part.place)
+    def _log_mask(self, part: _Part, x: Tensor, mask: Tensor) -> Tensor:
+        """Return log P(s_j = 1 | x_j) of observed and log INT p(x_j | z) P(s_j = 0 | x_j) dx_j of missing cells, (..., J)."""
+        slope, intercept = part.line()
+        link, score = part.mechanism.link, slope * x + intercept
+        base = self.decoder.base_dist
+        if isinstance(base, laws.Normal) and link == PROBIT:  # both are log Phi of something: one call
+            mean, scale = (base.given[name][..., part.place] for name in ("loc", "scale"))
+            return log_ndtr(torch.where(mask, -score, integrals.marginal_score(mean, scale, slope, intercept)))
+        cells: Any = _pick(base, part.place)
         if cells.has_enumerate_support:
-            return self._finite(part, cells)[1].logsumexp(0)
-        return integrals.log_missing(integrals.missing_components(cells, *self._slopes(part), part.mechanism.link))
+            return torch.where(mask, link.log_observed(score), self._finite(part, cells, slope, intercept)[1].logsumexp(0))
+        # Of missing cells alone, since each may have hundreds of components.
+        hidden = (~mask).expand(torch.broadcast_shapes(mask.shape, cells.batch_shape[-mask.dim() :]))
+        slope, intercept = (coefficient.expand(hidden.shape)[hidden] for coefficient in (slope, intercept))
+        missing = integrals.log_missing(integrals.missing_components(cells.at(hidden), slope, intercept, link))
+        return link.log_observed(score).expand(*missing.shape[:-1], *hidden.shape).masked_scatter(hidden, missing)
 
-    def _finite(self, part: _Part, cells: Distribution) -> tuple[Tensor, Tensor]:
+    def _finite(self, part: _Part, cells: Distribution, slope: Tensor, intercept: Tensor) -> tuple[Tensor, Tensor]:
         """Return the support (V, ..., J) and log p(v) P(s = 0 | v) of cells of finite support."""
         values = cells.enumerate_support()
-        slope, intercept = self._slopes(part)
         return values, cells.log_prob(values) + part.mechanism.link.log_missing(slope * values + intercept)
 
 
@@ -195,11 +208,10 @@ class MissingCells:
         for part in self.selection._parts:
             cells = _pick(base, part.place)
             if cells.has_enumerate_support:
-                values, log_joint = self.selection._finite(part, cells)
+                values, log_joint = self.selection._finite(part, cells, *part.line())
                 mean = (log_joint.softmax(0) * values).sum(0)
             else:
-                slopes = self.selection._slopes(part)
-                mean = integrals.mean_missing(integrals.missing_components(cells, *slopes, part.mechanism.link))
+                mean = integrals.mean_missing(integrals.missing_components(cells, *part.line(), part.mechanism.link))
             result = result.index_copy(-1, part.columns, mean.expand(*result.shape[:-1], -1))
         return torch.where(self.mask, base.mean, result)
 
@@ -219,11 +231,10 @@ class MissingCells:
             cells = _pick(base, part.place)
             own = uniforms[..., part.place, :]
             if cells.has_enumerate_support:
-                values, log_joint = self.selection._finite(part, cells)
+                values, log_joint = self.selection._finite(part, cells, *part.line())
                 draw = _pick_value(values, log_joint, own[..., 0])
             else:
-                slopes = self.selection._slopes(part)
-                draw = integrals.draw_missing(integrals.missing_components(cells, *slopes, part.mechanism.link), own)
+                draw = integrals.draw_missing(integrals.missing_components(cells, *part.line(), part.mechanism.link), own)
             result = torch.where(
                 _columns(part.columns, result) & ~self.mask, result.index_copy(-1, part.columns, draw.to(result)), result
             )

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from pyro_mnar.models.links import LOGIT, THRESHOLD, Link
-from pyro_mnar.models.masks import MaskDistribution, column_indices, indicator
+from pyro_mnar.models.masks import MaskDistribution, column_indices, indicator, neighbours
 
 DIRECTIONS = ("high", "low", "free")
 
@@ -57,6 +57,7 @@ class SelfMasking(nn.Module):
         if link is THRESHOLD and "free" in words:
             raise ValueError("direction: got 'free' with a threshold link, expected high or low in every column")
         self.link, self.directions, self.n_columns = link, tuple(words), n_columns
+        self._neighbours = neighbours(indices)
         self.register_buffer("columns", indices, persistent=False)
         self.register_buffer("couplings", torch.zeros(n_columns, n_columns, dtype=torch.bool), persistent=False)
         self.register_buffer("sign", torch.tensor([{"high": 1.0, "low": -1.0, "free": 0.0}[w] for w in words]), False)
@@ -67,17 +68,28 @@ class SelfMasking(nn.Module):
             self.offset = nn.Parameter(torch.zeros(len(words)))
 
     @property
+    def place(self) -> Tensor | slice:
+        """The modelled columns as an index of them."""
+        return self._neighbours or self.columns
+
+    @property
     def slope(self) -> Tensor:
         """a, (J,) over the modelled columns, in units of score per unit of x."""
         if self.link is THRESHOLD:
             return self.sign
-        return torch.where(self.sign == 0, self.raw_slope, self.sign * softplus(self.raw_slope))
+        directed = self.sign * softplus(self.raw_slope)
+        return torch.where(self.sign == 0, self.raw_slope, directed) if "free" in self.directions else directed
 
     @property
     def intercept(self) -> Tensor:
         """c, (J,) over the modelled columns, in units of score."""
-        shift = -self.slope * self.anchor
-        return shift if self.link is THRESHOLD else shift + self.offset
+        return self.line()[1]
+
+    def line(self) -> tuple[Tensor, Tensor]:
+        """Return (a, c)."""
+        slope = self.slope
+        shift = -slope * self.anchor
+        return slope, shift if self.link is THRESHOLD else shift + self.offset
 
     @torch.no_grad()
     def initialise(self, x: Tensor, mask: Tensor) -> Tensor:

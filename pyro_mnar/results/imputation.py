@@ -16,6 +16,7 @@ for bit whatever the table it comes in, its place, or how the work is split.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +26,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from pyro_mnar.infer.bound import IWELBO
-from pyro_mnar.infer.streams import NoInverseError, RowStreams
+from pyro_mnar.infer.streams import NoInverseError, RowStreams, seeded
 from pyro_mnar.infer.weights import LEAST_DRAWS, effective_sample_size, pareto_threshold, smooth
 from pyro_mnar.models.selection import SelectionDistribution, collapsible
 
@@ -139,13 +140,8 @@ def _chunk(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return mean (N, D), draws (M, N, D), effective sample size (N,) and Pareto k (N,) of a few rows."""
     streams = RowStreams(seed, labels)
-    with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
-        if inverse:
-            with streams:
-                model, guide = bound.traces(x, mask)
-        else:
-            torch.manual_seed(int(streams._generator(labels[0], "").integers(2**63)))
-            model, guide = bound.traces(x, mask)
+    with seeded(int(streams._generator(labels[0], "").integers(2**63)), x.device), streams if inverse else nullcontext():
+        model, guide = bound.traces(x, mask)
     log_w, k = smooth(bound.weights_of(model, guide))
     weights = log_w.exp()
     mean = (weights.unsqueeze(-1) * _cells(model, mask, None)).sum(0)

@@ -224,3 +224,40 @@ def test_scores_of_masks_learn_the_mechanism_with_the_plain_gradient():
         results.append(mechanism.score.weight.grad.clone())
     torch.testing.assert_close(*results)
     assert float(results[0].abs().max()) > 0
+
+
+@pytest.mark.parametrize("estimator", ["stl", "dreg"])
+def test_the_bound_itself_has_its_own_gradient_whatever_the_estimator_of_the_loss(estimator):
+    results = []
+    for each in ("iwae", estimator):
+        model = MNAR(PerRowDecoder(5), PerRowGuess(5), mechanisms()["collapsed"])
+        torch.manual_seed(7)
+        IWELBO(model, 4, each)(X, MASK).sum().backward()
+        results.append([p.grad for p in model.parameters()])
+    torch.testing.assert_close(*results)
+
+
+class KeepsAList(dist.Normal):
+    """A law whose attributes are not all tensors: its score has to be cancelled, where that of others does not arise."""
+
+    def __init__(self, loc, scale):
+        super().__init__(loc, scale, validate_args=False)
+        self.kept = [loc, scale]
+
+    def expand(self, batch_shape, _instance=None):
+        return KeepsAList(self.loc.expand(batch_shape), self.scale.expand(batch_shape))
+
+    def log_prob(self, value):
+        return dist.Normal(*self.kept).log_prob(value)
+
+
+@pytest.mark.parametrize("estimator", ["stl", "dreg"])
+def test_a_score_that_is_cancelled_leaves_the_gradient_of_one_that_does_not_arise(estimator):
+    results = []
+    for law in (dist.Normal, KeepsAList):
+        model = MNAR(PerRowDecoder(5), PerRowGuess(5), mechanisms()["collapsed"])
+        model.encoder.forward = lambda x, mask, q=model.encoder, law=law: law(q.loc, q.log_scale.exp()).to_event(1)
+        torch.manual_seed(8)
+        IWELBO(model, 4, estimator).loss(X, MASK).backward()
+        results.append([p.grad for p in model.parameters()])
+    torch.testing.assert_close(*results)

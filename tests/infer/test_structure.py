@@ -190,6 +190,34 @@ def test_prior_without_rsample_is_accepted_where_the_guide_draws_the_site():
     assert bool(module.shift.grad.isfinite()) and module.shift.grad != 0
 
 
+def test_deterministic_values_are_accepted_anywhere_and_count_nothing():
+    class Named(Pair):
+        def model(self, x):
+            pyro.deterministic("largest", x.max())
+            with self.rows(x):
+                z = pyro.sample("z", dist.Normal(0.0, 1.0))
+                pyro.deterministic("twice", 2 * z)
+                pyro.sample("x", dist.Normal(z, 1.0), obs=x)
+
+    values = []
+    for module in (Named(), Pair()):
+        torch.manual_seed(7)
+        values.append(IWELBO(module, 3).log_weights(ROWS).detach())
+    torch.testing.assert_close(*values, rtol=0, atol=0)
+
+
+def test_an_error_inside_the_model_lists_the_shapes_seen():
+    class Misshapen(Pair):
+        def model(self, x):
+            with self.rows(x):
+                z = pyro.sample("z", dist.Normal(0.0, 1.0))
+                pyro.sample("x", dist.Normal(z[..., :2], 1.0), obs=x)
+
+    with pytest.raises(ValueError, match="Shape mismatch inside plate") as error:
+        IWELBO(Misshapen(), 3).loss(ROWS)
+    assert "Trace Shapes:" in error.value.__notes__[0] and "z dist" in error.value.__notes__[0]
+
+
 def test_masked_sites_count_only_where_the_mask_says():
     class Masked(Pair):
         def model(self, x):

@@ -9,6 +9,7 @@ from torch import nn
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.training import fit, parameter_groups
 from pyro_mnar.models import MNAR, GaussianDecoder, GaussianEncoder, SelfMasking
+from pyro_mnar.results.imputation import impute
 
 
 @pytest.fixture
@@ -51,6 +52,13 @@ def test_global_generator_is_where_it_was_and_does_not_matter(table):
         fit(bound, *table, held_out=0.2, **OPTIONS)
         assert torch.equal(torch.get_rng_state(), before)
     assert same(state(bounds[0]), state(bounds[1]))
+
+
+def test_no_accelerator_is_reseeded_by_training_on_the_processor(table, monkeypatch):
+    monkeypatch.setattr(torch, "manual_seed", lambda seed: pytest.fail("torch.manual_seed reseeds every device"))
+    bound = IWELBO(MNAR(GaussianDecoder(1, 3, [8]), GaussianEncoder(3, 1, [8])), 5)
+    fit(bound, *table, held_out=0.2, **OPTIONS)
+    impute(bound.module, *table, particles=100)
 
 
 def test_filler_of_the_holes_does_not_matter(table):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import special
 
-from pyro_mnar.models.links import LINKS, LOGIT, PROBIT, THRESHOLD
+from pyro_mnar.models.links import LINKS, LOGIT, PROBIT, THRESHOLD, log_ndtr
 
 GRID = torch.linspace(-40, 40, 160_001, dtype=torch.float64)
 
@@ -38,6 +38,21 @@ def test_missing_and_observed_add_to_one_and_mirror_each_other(link):
 def test_log_probabilities_are_right_far_in_the_tails(link, reference):
     score = torch.tensor([-1e4, -300.0, -40.0, -1.0, 0.0, 1.0, 8.0, 30.0], dtype=torch.float64)
     torch.testing.assert_close(link.log_missing(score), torch.tensor(reference(score.numpy())), rtol=1e-10, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["single", "double"])
+def test_slope_of_the_log_probit_holds_in_the_tails_and_in_single_precision(dtype):
+    score = torch.tensor([-1e6, -1e3, -40.0, -1.0, 0.0, 1.0, 6.0], dtype=dtype).requires_grad_()
+    log_ndtr(score).sum().backward()
+    at = score.detach().double().numpy()
+    # phi / Phi; far on the left, where both underflow, -u + 1 / -u up to a relative 1 / u^4.
+    near = special.erfcx(-at.clip(-100, 12) / 2**0.5)
+    expected = (2 / math.pi) ** 0.5 / near * (at > -100) + (-at - 1 / at.clip(-math.inf, -1)) * (at <= -100)
+    torch.testing.assert_close(score.grad, torch.tensor(expected).to(dtype), rtol=1e-5 if dtype == torch.float32 else 1e-11, atol=0)
+    far = torch.tensor([20.0, 1e6, math.inf], dtype=dtype).requires_grad_()
+    log_ndtr(far).sum().backward()
+    assert bool((far.grad.abs() < 1e-30).all())
+    assert torch.autograd.gradgradcheck(log_ndtr, torch.linspace(-8, 8, 9, dtype=torch.float64).requires_grad_())
 
 
 def test_threshold_is_one_on_both_sides_of_its_own_place():

@@ -9,7 +9,7 @@ from exact import Z_MAX, self_masking, z_score
 from scipy import integrate
 from torch.distributions import Bernoulli, Categorical, Independent, Normal, Poisson, StudentT
 
-from pyro_mnar.models import LOGIT, PROBIT, THRESHOLD, LinearMasking, MixedMasking, SelectionDistribution, SelfMasking
+from pyro_mnar.models import LOGIT, PROBIT, THRESHOLD, LinearMasking, MixedMasking, SelectionDistribution, SelfMasking, laws
 from pyro_mnar.models.selection import collapsible, coupled_columns
 
 NAN = float("nan")
@@ -246,3 +246,22 @@ def test_cells_that_cannot_be_integrated_are_refused_only_under_a_mechanism():
     assert bool(SelectionDistribution(counts).log_prob(value).isfinite())
     with pytest.raises(TypeError, match="Poisson"):
         SelectionDistribution(counts, self_masking([1.0, NAN, NAN], [0.0, 0.0, 0.0])).log_prob(value)
+
+
+BROADCASTS = [((3,), (7, 3)), ((7, 3), (5, 7, 3)), ((4, 1, 3), (7, 3)), ((4, 7, 3), (3,)), ((7, 3), (5, 1, 3))]
+
+
+@pytest.mark.parametrize("link", [LOGIT, PROBIT, THRESHOLD], ids=lambda link: link.name)
+@pytest.mark.parametrize(("ours", "torch_own"), [(laws.Normal, Normal), (laws.StudentT, StudentT)], ids=["normal", "student"])
+@pytest.mark.parametrize(("rows", "given"), BROADCASTS)
+def test_rows_and_laws_broadcast_and_torch_s_laws_give_the_same(link, ours, torch_own, rows, given):
+    mechanism = SelfMasking(3, [0, 2], "high", link).double()
+    value = torch.where(torch.rand(rows) < 0.5, -torch.rand(rows).double(), NAN)
+    parameters = [torch.tensor([2.5, 5.0, 30.0]).double()] * (torch_own is StudentT) + [torch.randn(given).double(), SCALE]
+    shape = torch.broadcast_shapes(rows, given)
+    found = SelectionDistribution(Independent(ours(*parameters), 1), mechanism).log_prob(value)
+    one_by_one = [
+        SelectionDistribution(Independent(torch_own(*own), 1), mechanism).log_prob(row)
+        for row, *own in zip(*(t.expand(shape).reshape(-1, 3) for t in (value, *parameters)), strict=True)
+    ]
+    torch.testing.assert_close(found, torch.stack(one_by_one).reshape(shape[:-1]), rtol=1e-9, atol=1e-12)

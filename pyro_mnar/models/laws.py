@@ -1,0 +1,117 @@
+"""Normal and Student-t laws of cells that keep their parameters as given.
+
+Torch's own broadcast each parameter to the batch shape, so the logarithm of a scale that is one number a column is taken once for
+every particle, row and column, and so is everything else that is computed from it. Here a parameter keeps its shape until it meets
+a value. What a reader sees (``loc``, ``scale``, ``batch_shape``, ...) is as in torch.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pyro.distributions as dist
+import torch
+from pyro.distributions.util import broadcast_shape
+from torch import Tensor
+from torch.distributions import Chi2, Distribution
+
+_HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+
+
+def parameters(law: Distribution) -> dict[str, Tensor]:
+    """Return the parameters of a normal or Student-t law, unbroadcast where it keeps them so, one column each at the end."""
+    given = getattr(law, "given", None)
+    return given if given is not None else {name: getattr(law, name) for name in ("df", "loc", "scale") if name in law.arg_constraints}
+
+
+class _AsGiven:
+    """Keeps ``given``, parameters that broadcast to the batch shape and agree in the last dimension."""
+
+    given: dict[str, Tensor]
+    _batch_shape: torch.Size
+
+    def _keep(self, **given: Tensor) -> None:
+        self.given = given
+        shape = torch.Size(broadcast_shape(*(value.shape for value in given.values())))
+        Distribution.__init__(self, shape, validate_args=False)  # type: ignore[arg-type]  # a mixin of distributions
+
+    loc = property(lambda self: self.given["loc"].expand(self._batch_shape))
+    scale = property(lambda self: self.given["scale"].expand(self._batch_shape))
+
+    def expand(self, batch_shape: Sequence[int], _instance: object = None) -> Any:
+        new = copy.copy(self)
+        new._batch_shape = torch.Size(batch_shape)
+        return new
+
+    def at(self, chosen: Tensor) -> Any:
+        """Return the laws of some cells, (..., M), where ``chosen``, bool of the last dimensions, is True M times."""
+
+        def take(value: Tensor) -> Tensor:
+            return value.expand(*value.shape[: max(0, value.dim() - chosen.dim())], *chosen.shape)[..., chosen]
+
+        return type(self)(**{name: take(value) for name, value in self.given.items()})
+
+    def _full(self, log_prob: Tensor) -> Tensor:
+        # A value has the batch's shape as a rule, perhaps with more in front; then there is nothing to do.
+        shape = self._batch_shape
+        return log_prob if log_prob.shape[-len(shape) :] == shape else log_prob.expand(broadcast_shape(log_prob.shape, shape))
+
+
+class Normal(_AsGiven, dist.Normal):
+    """N(loc, scale^2).
+
+    Example:
+        >>> law = Normal(torch.zeros(7, 3), torch.ones(3)).expand([5, 7, 3])
+        >>> law.log_prob(torch.zeros(3)).shape, law.scale.shape, parameters(law)["scale"].shape
+        (torch.Size([5, 7, 3]), torch.Size([5, 7, 3]), torch.Size([3]))
+    """
+
+    def __init__(self, loc: Tensor, scale: Tensor) -> None:
+        self._keep(loc=loc, scale=scale)
+
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        loc, shape = self.given["loc"], (*sample_shape, *self._batch_shape)
+        return torch.addcmul(loc, self.given["scale"], torch.randn(shape, dtype=loc.dtype, device=loc.device))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        rate = self.given["scale"].reciprocal()
+        deviation = (value - self.given["loc"]) * rate
+        return self._full(torch.addcmul(rate.log() - _HALF_LOG_2PI, deviation, deviation, value=-0.5))
+
+
+class StandardNormal(Normal):
+    """N(0, 1) in each of ``len(zeros)`` dimensions; ``zeros``, (L,), says dtype and device.
+
+    Example:
+        >>> round(float(StandardNormal(torch.zeros(1)).log_prob(torch.zeros(5, 1))[0]), 4)
+        -0.9189
+    """
+
+    def __init__(self, zeros: Tensor) -> None:
+        super().__init__(zeros, torch.ones_like(zeros))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return self._full(torch.addcmul(self.given["loc"] - _HALF_LOG_2PI, value, value, value=-0.5))
+
+
+class StudentT(_AsGiven, dist.StudentT):
+    """A Student-t law with ``df`` degrees of freedom.
+
+    Example:
+        >>> StudentT(torch.full((3,), 5.0), torch.zeros(7, 3), torch.ones(3)).sample().shape
+        torch.Size([7, 3])
+    """
+
+    def __init__(self, df: Tensor, loc: Tensor, scale: Tensor) -> None:
+        self._keep(df=df, loc=loc, scale=scale)
+
+    df = property(lambda self: self.given["df"].expand(self._batch_shape))
+    _chi2 = property(lambda self: Chi2(self.df, validate_args=False))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        df, loc, scale = self.given["df"], self.given["loc"], self.given["scale"]
+        constant = torch.lgamma(0.5 * (df + 1)) - torch.lgamma(0.5 * df) - 0.5 * (df * math.pi).log() - scale.log()
+        return self._full(constant - 0.5 * (df + 1) * torch.log1p(((value - loc) / scale).square() / df))
