@@ -6,13 +6,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 PYTHON = python3
 BIN = .venv/bin
 
-.PHONY: install demo test lint bench-accuracy bench-step clean
+.PHONY: install demo test lint bench bench-report bench-step clean
 
 install: .venv/installed
 
 .venv/installed: setup.cfg setup.py
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --editable '.[test]'
+	$(BIN)/pip install --quiet --editable '.[test,bench]'
 	touch $@
 
 demo: install
@@ -26,8 +26,13 @@ lint: install
 test: lint
 	$(BIN)/python -m pytest -q
 
-bench-accuracy: install
-	$(BIN)/python benchmarks/accuracy.py
+# All of it takes hours and goes on where it stopped; `make bench TABLES=banknote METHODS="ours mice"` for some.
+bench: install
+	$(BIN)/python -m benchmarks.imputation $(if $(TABLES),--tables $(TABLES)) $(if $(MASKS),--masks $(MASKS)) $(if $(METHODS),--methods $(METHODS))
+	$(MAKE) bench-report
+
+bench-report: install
+	$(BIN)/python -m benchmarks.imputation report
 
 bench-step: install
 	$(BIN)/python benchmarks/step.py

@@ -46,7 +46,7 @@ def knn(values: np.ndarray, seed: int, draws: int = 200, direction: str | None =
 def mice(
     values: np.ndarray, seed: int, draws: int = 200, direction: str | None = None, rounds: int = 10, chains: int = 10
 ) -> Completed:
-    """Chained Bayesian ridge regressions; draws by ``sample_posterior`` from ``chains`` fits, each gone through draws / chains times."""
+    """Chained Bayesian ridge regressions; draws by ``sample_posterior``, an equal share from each of ``chains`` fits."""
     completed = _chained(values, max_iter=rounds, random_state=seed)[0]
     drawn = []
     for chain in range(chains):

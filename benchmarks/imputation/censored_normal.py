@@ -8,11 +8,12 @@ from scipy.stats import invwishart
 
 
 def censored_normal(
-    values: np.ndarray, seed: int, draws: int = 200, direction: str | None = None, burn_in: int = 200, kept: int = 400
+    values: np.ndarray, seed: int, draws: int = 200, direction: str | None = None, burn_in: int = 4000, kept: int = 4000
 ) -> tuple[np.ndarray, np.ndarray]:
     """Impute with a normal of unknown mean and full covariance; return the mean of ``kept`` sweeps and ``draws`` of them.
 
-    The prior is flat in the mean and inverse Wishart with D + 2 degrees of freedom and scale .01 I, in observed standard deviations.
+    The prior is flat in the mean and inverse Wishart with D + 2 degrees of freedom and scale .1 I, in observed standard deviations;
+    thousands of sweeps, since thirty columns mix slowly.
     Each sweep draws mean and covariance given the completed table, then the missing cells of one column after the other from their
     normal law given the rest of the row, truncated to beyond the column's outermost observed value where ``direction`` is ``high`` or
     ``low``.
@@ -53,7 +54,7 @@ def _parameters(z: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np
     """Draw the mean (D,) and the precision (D, D) given the completed table (N, D)."""
     n, d = z.shape
     average = z.mean(0)
-    scatter = (z - average).T @ (z - average) + 0.01 * np.eye(d)
+    scatter = (z - average).T @ (z - average) + 0.1 * np.eye(d)
     covariance = np.atleast_2d(invwishart.rvs(df=n + d + 1, scale=scatter, random_state=rng))
     return rng.multivariate_normal(average, covariance / n, method="cholesky"), np.linalg.inv(covariance)
 
@@ -61,3 +62,8 @@ def _parameters(z: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np
 def _normal_above(bound: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Draw standard normals above ``bound``, by inversion in log space, which holds far out in the tail."""
     return -ndtri_exp(np.log1p(-rng.random(bound.shape)) + log_ndtr(-bound))
+
+
+def normal(values: np.ndarray, seed: int, draws: int = 200, direction: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Impute with the same sampler, nothing censored: ignorable missingness."""
+    return censored_normal(values, seed, draws, None)

@@ -8,6 +8,8 @@ scale for all columns.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -102,7 +104,7 @@ class Published:
 def _network(inputs: int, outputs: int, generator: torch.Generator, hidden: tuple[int, ...] = (128, 128)) -> nn.Sequential:
     """Dense tanh layers, initialised as in Keras (the published code): Glorot uniform weights, zero biases."""
     sizes, layers = [inputs, *hidden, outputs], []
-    for i, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for i, (a, b) in enumerate(pairwise(sizes)):
         layer = nn.Linear(a, b)
         nn.init.xavier_uniform_(layer.weight, generator=generator)
         nn.init.zeros_(layer.bias)

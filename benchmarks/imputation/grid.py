@@ -1,0 +1,120 @@
+"""Run the grid: one JSON file for each cell, skipped when present; a failure is a file too."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import multiprocessing
+import platform
+import subprocess
+import time
+import traceback
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks.imputation.masks import MASKS, masked
+from benchmarks.imputation.methods import METHODS, settings
+from benchmarks.imputation.scoring import score
+from pyro_mnar.tables import load, write_whole
+
+
+class Cell(NamedTuple):
+    """One run; ``steps`` shortens a published recipe."""
+
+    table: str
+    mask: str
+    method: str
+    seed: int
+    steps: int | None = None
+
+    def path(self, output: Path) -> Path:
+        """Return where its result is kept."""
+        return output / self.table / self.mask / self.method / f"{self.seed}.json"
+
+
+def cells(
+    tables: Sequence[str], masks: Sequence[str], methods: Sequence[str], seeds: int | None = None, published_steps: int | None = None
+) -> list[Cell]:
+    """Return the grid; ``seeds`` caps each method's own number."""
+    grid = []
+    for table in tables:
+        for mask in masks:
+            for name in methods:
+                method = METHODS[name]
+                steps = published_steps if method.long and mask != "hard" else None
+                if (method.known and MASKS[mask].direction is None) or (method.long and mask != "hard" and steps is None):
+                    continue
+                count = method.seeds if seeds is None else min(seeds, method.seeds)
+                grid += [Cell(table, mask, name, seed, steps) for seed in range(count)]
+    return grid
+
+
+def run(grid: Iterable[Cell], output: Path, data_home: str, jobs: int = 2, retry: bool = False) -> int:
+    """Run the cells that have no file (with ``retry``, nor a failed one) and return how many were run.
+
+    Each runs in a process of its own, forked from a server that has the imports: one that crashes takes no other along.
+    """
+    waiting = [cell for cell in grid if not (path := cell.path(output)).exists() or (retry and "error" in json.loads(path.read_text()))]
+    if not waiting:
+        return 0
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["benchmarks.imputation.methods"])
+    stamp = _stamp()
+
+    def supervise(cell: Cell) -> None:
+        cell.path(output).unlink(missing_ok=True)
+        process = context.Process(target=_run_cell, args=(cell, output, data_home, stamp), daemon=True)
+        process.start()
+        process.join()
+        if not cell.path(output).exists():
+            _write(cell, output, stamp, {"error": f"the process ended with exit code {process.exitcode} and left no result"})
+
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            for _ in tqdm(pool.map(supervise, waiting), total=len(waiting), unit="cell"):
+                pass
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return len(waiting)
+
+
+def _run_cell(cell: Cell, output: Path, data_home: str, stamp: dict[str, str]) -> None:
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    torch.set_num_threads(1)
+    try:
+        truth, mask = masked(load(cell.table, data_home), cell.mask, cell.seed)
+        method = METHODS[cell.method].function
+        shorter = {} if cell.steps is None else {"steps": cell.steps}
+        with threadpool_limits(1):
+            start = time.perf_counter()
+            direction = MASKS[cell.mask].direction
+            completed, draws = method(np.where(mask, truth, np.nan), seed=cell.seed, draws=200, direction=direction, **shorter)
+            seconds = time.perf_counter() - start
+        result: dict[str, Any] = {"scores": score(completed, draws, truth, mask) | {"seconds": seconds}}
+    except Exception as error:  # whatever a method raises is its result
+        result = {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
+    _write(cell, output, stamp, result)
+
+
+def _write(cell: Cell, output: Path, stamp: dict[str, str], result: dict[str, Any]) -> None:
+    path = cell.path(output)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    used = settings(cell.method) | ({} if cell.steps is None else {"steps": cell.steps})
+    content = json.dumps({**cell._asdict(), "settings": used, "versions": stamp, **result}, indent=1)
+    write_whole(path, lambda temporary: temporary.write_text(content))
+
+
+def _stamp() -> dict[str, str]:
+    """Return the versions that decide a result; the commit is that of this file's checkout."""
+    described = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=Path(__file__).parent, capture_output=True, text=True)
+    packages = ("numpy", "scipy", "scikit-learn", "torch", "pyro-ppl")
+    versions = {name: importlib.metadata.version(name) for name in packages}
+    return {"commit": described.stdout.strip() or "unknown", "python": platform.python_version(), **versions}
