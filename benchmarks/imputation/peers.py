@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 HOME = Path("benchmarks/results/peers-venv")
-REQUIREMENTS = ("notmiwae-pytorch==0.1.3", "hyperimpute==0.1.17", "pandas==2.2.3")
+#: The first needs TensorBoard and matplotlib without saying so.
+REQUIREMENTS = ("notmiwae-pytorch==0.1.3", "hyperimpute==0.1.17", "pandas==2.2.3", "tensorboard", "matplotlib")
 SCRIPT = Path(__file__).with_name("peer_script.py")
 
 
