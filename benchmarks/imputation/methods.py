@@ -73,6 +73,8 @@ def settings(name: str) -> dict[str, Any]:
     defaults = _defaults(function)
     if name.startswith("ours"):
         defaults |= _defaults(MNARImputer)
+    if function.__module__ == peers.__name__:
+        defaults["requirements"] = " ".join(peers.REQUIREMENTS)
     return {key: value for key, value in defaults.items() if key not in ("draws", "direction", "random_state", "progress", "mechanism")}
 
 

@@ -9,6 +9,8 @@ import numpy as np
 
 def notmiwae_pytorch(values, seed, draws, direction, epochs):
     """The README's quick start with known signs and the paper's latent dimension; no holdout, so no early stopping."""
+    # hyperimpute brings TensorFlow, which TensorBoard would load beside torch: the two LLVMs end the process.
+    sys.modules["tensorflow"] = None
     import torch
     from notmiwae_pytorch import NotMIWAE, Trainer
     from notmiwae_pytorch.utils import impute, set_seed

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-HOME = Path("benchmarks/results/peers-venv")
+HOME = Path(__file__).parents[1] / "results" / "peers-venv"
 #: The first needs TensorBoard and matplotlib without saying so.
 REQUIREMENTS = ("notmiwae-pytorch==0.1.3", "hyperimpute==0.1.17", "pandas==2.2.3", "tensorboard", "matplotlib")
 SCRIPT = Path(__file__).with_name("peer_script.py")
 
 
 def install(home: Path = HOME) -> Path:
-    """Return the interpreter of the environment, made when it is absent."""
+    """Return the interpreter of the environment, made when it is absent (some 9 GB, minutes) and brought up to REQUIREMENTS."""
     import fcntl
 
     python, done = home / "bin" / "python", home / "installed"
@@ -25,11 +25,12 @@ def install(home: Path = HOME) -> Path:
     with (home / "lock").open("w") as lock:
         # Two processes of the pool may come at the same time.
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not done.exists():
+        wanted = "\n".join(REQUIREMENTS)
+        if not done.exists() or done.read_text() != wanted:
             _call([sys.executable, "-m", "venv", str(home)])
             _call([str(python), "-m", "pip", "install", "--quiet", *REQUIREMENTS])
-            done.touch()
-    return python.absolute()
+            done.write_text(wanted)
+    return python
 
 
 def notmiwae_pytorch(

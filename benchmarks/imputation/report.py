@@ -35,9 +35,11 @@ All figures are over missing cells, in units of the column's standard deviation,
 seed). Less is better but for coverage, which should be the level. Columns are standardised with their full data before values go
 missing, which gives `zero` the true mean. The CRPS of a method without draws is its absolute error, its energy score the distance.
 "Bias of means" is the mean absolute distance of completed from true column means. Seconds are of one thread, for fit, completed table
-and 200 draws. `censored-normal`, `constant`, `ours` and the not-MIWAEs are told the direction, and are left out where there is none;
-`normal` is the same sampler uncensored. `censored-normal` takes missing values to lie beyond all observed ones, which only `hard` makes
-true.
+and 200 draws; those of packages in an environment of their own contain the start of its interpreter.
+
+`censored-normal`, `constant`, `ours` and the not-MIWAEs are told the direction, and are left out where there is none; `normal` is the
+sampler of `censored-normal` with nothing censored. `censored-normal` takes missing values to lie beyond all observed ones, which only
+the mask `hard` makes true.
 """
 
 
