@@ -65,7 +65,8 @@ def missforest(
 
 
 def _chained(values: np.ndarray, repeats: int = 1, **settings: object) -> list[np.ndarray]:
-    imputer = IterativeImputer(**settings)
+    # A complete column needs no regression, which is fitted otherwise and never used.
+    imputer = IterativeImputer(skip_complete=True, **settings)
     with warnings.catch_warnings():
         # A fixed number of rounds is the recipe; scikit-learn warns when its tolerance was not reached by then.
         warnings.simplefilter("ignore", ConvergenceWarning)

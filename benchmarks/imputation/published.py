@@ -1,9 +1,10 @@
 """MIWAE (arXiv 1812.02633) and not-MIWAE (arXiv 2006.12871) as published, in plain torch: nothing of pyro_mnar.
 
-The paper's UCI recipe: encoder and decoder with two hidden layers of 128 tanh units, latent dimension D - 1, Gaussian decoder, K = 20,
-batches of 16 rows in table order, Adam at 1e-3, 100 000 steps, missing cells zero in the encoder's input. not-MIWAE samples them from
-the decoder and reads every column's mask from the column itself, with known sign. Its PPCA form has a linear decoder with one noise
-scale for all columns.
+The recipe of the paper's UCI table, from the authors' code (github.com/nbip/notMIWAE, task01.py): encoder and decoder with two hidden
+layers of 128 tanh units, latent dimension D - 1, Gaussian decoder, K = 20, batches of 16 rows, the table shuffled after every pass,
+Adam at 1e-3, 100 000 steps, missing cells zero in the encoder's input. not-MIWAE samples them from the decoder and reads every column's
+mask from the column itself, with known sign. Its PPCA form, which that code lacks, has a linear decoder and one noise scale for all
+columns.
 """
 
 from __future__ import annotations
@@ -30,21 +31,31 @@ class Published:
         self.generator = torch.Generator().manual_seed(seed)
         self.mask = torch.from_numpy(~np.isnan(values)).float()
         self.x = torch.from_numpy(np.nan_to_num(values)).float()
-        self.direction, self.linear, self.position = direction, linear, 0
-        d = self.x.shape[1]
+        self.values = values
+        self.direction, self.linear = direction, linear
+        n, d = self.x.shape
+        self.order, self.position = torch.randperm(n, generator=self.generator), 0
         self.latent = max(d - 1, 1)
         outputs = d if linear else 2 * d
         self.encoder = _network(d, 2 * self.latent, self.generator)
         self.decoder = _network(self.latent, outputs, self.generator, hidden=() if linear else (128, 128))
-        shape = (3, d)  # raw noise scale of the PPCA form (its first entry), raw slope and offset of the mechanism
-        self.raw = nn.Parameter(nn.init.xavier_uniform_(torch.empty(shape), generator=self.generator))
+        # The encoder's means and log variances are two layers there, so each has a Glorot scale of its own.
+        for half in self.encoder[-1].weight.detach().chunk(2):
+            nn.init.xavier_uniform_(half, generator=self.generator)
+        # Raw noise scale of the PPCA form (its first entry), raw slope and offset of the mechanism: TensorFlow's default for one row.
+        reach = (6 / (1 + d)) ** 0.5
+        self.raw = nn.Parameter(torch.empty(3, d).uniform_(-reach, reach, generator=self.generator))
         self.parameters = [*self.encoder.parameters(), *self.decoder.parameters(), self.raw]
         self.optimiser = torch.optim.Adam(self.parameters, lr=1e-3)
 
     def step(self, batch: int = 16, particles: int = 20) -> float:
         """Take one training step on the next rows and return its loss."""
-        rows = slice(self.position, self.position + batch)
-        self.position = 0 if self.position + batch >= len(self.x) else self.position + batch
+        n = len(self.x)
+        rows = self.order[self.position : self.position + batch]
+        self.position += batch
+        if self.position >= n - batch:
+            # As there: what is left over, at most one batch, waits for another pass.
+            self.order, self.position = torch.randperm(n, generator=self.generator), 0
         log_w, _, _ = self._weigh(self.x[rows], self.mask[rows], particles)
         loss = -(log_w.logsumexp(0) - np.log(particles)).mean()
         self.optimiser.zero_grad()
@@ -71,8 +82,9 @@ class Published:
             completed[rows] = (weight.unsqueeze(-1) * location).sum(0)
             chosen = torch.multinomial(weight.T, draws, replacement=True, generator=self.generator).T
             drawn[:, rows] = sampled.gather(0, chosen.unsqueeze(-1).expand(-1, -1, d))
-        completed, drawn = (torch.where(self.mask > 0, self.x, part) for part in (completed, drawn))
-        return completed.double().numpy(), drawn.double().numpy()
+        holes = np.isnan(self.values)
+        completed, drawn = (np.where(holes, part.double().numpy(), self.values) for part in (completed, drawn))
+        return completed, drawn
 
     def _weigh(self, x: Tensor, mask: Tensor, particles: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return log importance weights (K, B), decoder means and rows whose missing cells are sampled (K, B, D)."""
