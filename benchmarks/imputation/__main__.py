@@ -1,10 +1,11 @@
 """Run the imputation benchmark, or report what has been run.
 
     python -m benchmarks.imputation [--tables banknote red] [--masks hard mar] [--methods ours mice] [--seeds 1] [--jobs 2]
+    python -m benchmarks.imputation --tables banknote --quick
     python -m benchmarks.imputation report
 
 Each cell of tables x masks x methods x seeds is one file OUTPUT/TABLE/MASK/METHOD/SEED.json, skipped when present, so that a run that
-was cut off goes on. ``report`` writes OUTPUT/report.md and OUTPUT/report.png from the files that are there.
+was cut off goes on. ``report`` writes OUTPUT/report.md and OUTPUT/report.png from the files that are there, a run does so at its end.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks.imputation.grid import cells, run
+from benchmarks.imputation import peers
+from benchmarks.imputation.grid import cells, failed, run
 from benchmarks.imputation.masks import MASKS
 from benchmarks.imputation.methods import METHODS
 from benchmarks.imputation.report import report
@@ -31,9 +33,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--tables", nargs="+", choices=TABLES, help="by default those present in the data home")
     parser.add_argument("--masks", nargs="+", choices=MASKS, default=list(MASKS))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--seeds", type=int, help="at most so many of each method's seeds")
-    parser.add_argument("--jobs", type=int, default=2, help="processes, of one thread each (default 2)")
-    parser.add_argument("--published-steps", type=int, help="run the published recipes on the other masks too, for so many steps")
+    parser.add_argument("--seeds", type=_positive, help="at most so many of each method's seeds")
+    parser.add_argument("--jobs", type=_positive, default=2, help="processes, of one thread each (default 2)")
+    parser.add_argument("--published-steps", type=_positive, help="run the published recipes for so many steps only, and on all masks")
+    parser.add_argument("--quick", action="store_true", help="one seed, published recipes for 2000 steps, no packages to install")
     parser.add_argument("--retry", action="store_true", help="run failed cells again")
     parser.add_argument("--data-home", default="../shared/data", help="folder that holds uci/*.csv")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/imputation"))
@@ -41,6 +44,9 @@ def main(arguments: list[str] | None = None) -> None:
     if options.action == "report":
         print(*report(options.output), sep="\n")
         return
+    if options.quick:
+        options.seeds, options.published_steps = 1, 2000
+        options.methods = [name for name in options.methods if METHODS[name].function.__module__ != peers.__name__]
     present = [name for name in TABLES if name in BUNDLED or Path(options.data_home, "uci", UCI[name][0]).is_file()]
     tables = options.tables or present
     try:
@@ -51,7 +57,14 @@ def main(arguments: list[str] | None = None) -> None:
         ran = run(grid, options.output, options.data_home, options.jobs, options.retry)
     except ValueError as error:
         parser.error(str(error))
-    print(f"{ran} cells run, {len(grid) - ran} were there")
+    print(f"{ran} cells run, {len(grid) - ran} were there; {sum(failed(cell, options.output) for cell in grid)} hold a failure")
+    print(*report(options.output), sep="\n")
+
+
+def _positive(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"got {text}, expected at least 1")
+    return number
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import contextlib
 import importlib.metadata
 import json
 import multiprocessing
+import os
 import platform
 import subprocess
 import time
@@ -24,9 +25,12 @@ from benchmarks.imputation.methods import METHODS, settings
 from benchmarks.imputation.scoring import score
 from pyro_mnar.tables import load, write_whole
 
+#: Exit status of a process that Ctrl-C ended: its cell has not failed but waits.
+INTERRUPTED = 130
+
 
 class Cell(NamedTuple):
-    """One run; ``steps`` shortens a published recipe."""
+    """One run; ``steps`` shortens a published recipe, and is part of the file's name: short and full runs stand side by side."""
 
     table: str
     mask: str
@@ -36,19 +40,23 @@ class Cell(NamedTuple):
 
     def path(self, output: Path) -> Path:
         """Return where its result is kept."""
-        return output / self.table / self.mask / self.method / f"{self.seed}.json"
+        name = f"{self.seed}.json" if self.steps is None else f"{self.seed}-{self.steps}.json"
+        return output / self.table / self.mask / self.method / name
 
 
 def cells(
     tables: Sequence[str], masks: Sequence[str], methods: Sequence[str], seeds: int | None = None, published_steps: int | None = None
 ) -> list[Cell]:
-    """Return the grid; ``seeds`` caps each method's own number."""
+    """Return the grid; ``seeds`` caps each method's own number, ``published_steps`` shortens the published recipes.
+
+    At full length those run on the mask ``hard`` alone, shortened on all.
+    """
     grid = []
     for table in tables:
         for mask in masks:
             for name in methods:
                 method = METHODS[name]
-                steps = published_steps if method.long and mask != "hard" else None
+                steps = published_steps if method.long else None
                 if (method.known and MASKS[mask].direction is None) or (method.long and mask != "hard" and steps is None):
                     continue
                 count = method.seeds if seeds is None else min(seeds, method.seeds)
@@ -57,19 +65,19 @@ def cells(
 
 
 def run(grid: Iterable[Cell], output: Path, data_home: str, jobs: int = 2, retry: bool = False) -> int:
-    """Run the cells that have no file (with ``retry``, nor a failed one) and return how many were run.
+    """Run the cells that have no file (with ``retry``, also those that failed) and return how many were waiting.
 
     Each runs in a process of its own, forked from a server that has the imports: one that crashes takes no other along.
     """
-    waiting = [cell for cell in grid if not (path := cell.path(output)).exists() or (retry and "error" in json.loads(path.read_text()))]
+    waiting = [cell for cell in grid if not cell.path(output).exists() or (retry and failed(cell, output))]
     if not waiting:
         return 0
     if any(METHODS[cell.method].function.__module__ == peers.__name__ for cell in waiting):
-        # Here, so that no cell's seconds contain it; where it fails, each cell tries again and records why.
-        with contextlib.suppress(Exception):
+        # Here, so that no cell's seconds contain it; where it fails it has noted why, and its cells say so.
+        with contextlib.suppress(RuntimeError, OSError):
             peers.install()
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["benchmarks.imputation.methods"])
+    context.set_forkserver_preload([__name__])
     stamp = _stamp()
 
     def supervise(cell: Cell) -> None:
@@ -77,7 +85,7 @@ def run(grid: Iterable[Cell], output: Path, data_home: str, jobs: int = 2, retry
         process = context.Process(target=_run_cell, args=(cell, output, data_home, stamp), daemon=True)
         process.start()
         process.join()
-        if not cell.path(output).exists():
+        if not cell.path(output).exists() and process.exitcode != INTERRUPTED:
             _write(cell, output, stamp, {"error": f"the process ended with exit code {process.exitcode} and left no result"})
 
     with ThreadPoolExecutor(jobs) as pool:
@@ -88,6 +96,11 @@ def run(grid: Iterable[Cell], output: Path, data_home: str, jobs: int = 2, retry
             pool.shutdown(cancel_futures=True)
             raise
     return len(waiting)
+
+
+def failed(cell: Cell, output: Path) -> bool:
+    """Return whether the file of a cell that has been run holds a failure."""
+    return "error" in json.loads(cell.path(output).read_text())
 
 
 def _run_cell(cell: Cell, output: Path, data_home: str, stamp: dict[str, str]) -> None:
@@ -105,6 +118,8 @@ def _run_cell(cell: Cell, output: Path, data_home: str, stamp: dict[str, str]) -
             completed, draws = method(np.where(mask, truth, np.nan), seed=cell.seed, draws=200, direction=direction, **shorter)
             seconds = time.perf_counter() - start
         result: dict[str, Any] = {"scores": score(completed, draws, truth, mask) | {"seconds": seconds}}
+    except KeyboardInterrupt:
+        os._exit(INTERRUPTED)
     except Exception as error:  # whatever a method raises is its result
         result = {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
     _write(cell, output, stamp, result)
@@ -114,7 +129,8 @@ def _write(cell: Cell, output: Path, stamp: dict[str, str], result: dict[str, An
     path = cell.path(output)
     path.parent.mkdir(parents=True, exist_ok=True)
     used = settings(cell.method) | ({} if cell.steps is None else {"steps": cell.steps})
-    content = json.dumps({**cell._asdict(), "settings": used, "versions": stamp, **result}, indent=1)
+    versions = stamp | (peers.versions() if METHODS[cell.method].function.__module__ == peers.__name__ else {})
+    content = json.dumps({**cell._asdict(), "settings": used, "versions": versions, **result}, indent=1)
     write_whole(path, lambda temporary: temporary.write_text(content))
 
 

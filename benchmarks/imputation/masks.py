@@ -34,4 +34,5 @@ def masked(frame: DataFrame, name: str, seed: int) -> tuple[np.ndarray, np.ndarr
     """Return a table (N, D) standardised with its full data, and its mask (N, D), True = observed: the same for every method."""
     x = frame.to_numpy(float)
     x = (x - x.mean(0)) / x.std(0)
-    return x, amputate(x, seed=seed, **MASKS[name].arguments)
+    # Methods get ``seed`` itself: a mask from the same stream would share its random numbers with their draws.
+    return x, amputate(x, seed=1000 + seed, **MASKS[name].arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import subprocess
 import sys
@@ -16,21 +17,33 @@ REQUIREMENTS = ("notmiwae-pytorch==0.1.3", "hyperimpute==0.1.17", "pandas==2.2.3
 SCRIPT = Path(__file__).with_name("peer_script.py")
 
 
-def install(home: Path = HOME) -> Path:
-    """Return the interpreter of the environment, made when it is absent (some 9 GB, minutes) and brought up to REQUIREMENTS."""
-    import fcntl
+def install() -> None:
+    """Make the environment when it is absent (some 9 GB, minutes) and bring it up to REQUIREMENTS.
 
-    python, done = home / "bin" / "python", home / "installed"
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "lock").open("w") as lock:
-        # Two processes of the pool may come at the same time.
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        wanted = "\n".join(REQUIREMENTS)
-        if not done.exists() or done.read_text() != wanted:
-            _call([sys.executable, "-m", "venv", str(home)])
-            _call([str(python), "-m", "pip", "install", "--quiet", *REQUIREMENTS])
-            done.write_text(wanted)
-    return python
+    Raises:
+        RuntimeError: when a command fails; what it said is also kept for :func:`_run` to give as each method's failure.
+    """
+    done, why = HOME / "installed", HOME / "failure"
+    wanted = "\n".join(REQUIREMENTS)
+    if done.exists() and done.read_text() == wanted:
+        return
+    HOME.mkdir(parents=True, exist_ok=True)
+    try:
+        _call([sys.executable, "-m", "venv", str(HOME)])
+        _call([str(HOME / "bin" / "python"), "-m", "pip", "install", "--quiet", *REQUIREMENTS])
+    except (RuntimeError, OSError) as error:
+        done.unlink(missing_ok=True)
+        why.write_text(str(error))
+        raise
+    done.write_text(wanted)
+    why.unlink(missing_ok=True)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that the environment holds of the packages that decide a result; empty where there is none."""
+    names = {"numpy", "scikit-learn", "torch", "pandas", "notmiwae-pytorch", "hyperimpute"}
+    found = importlib.metadata.distributions(path=[str(path) for path in HOME.glob("lib/python*/site-packages")])
+    return {package.name: package.version for package in found if package.name in names}
 
 
 def notmiwae_pytorch(
@@ -54,7 +67,10 @@ def hyperimpute_miwae(
 
 def _run(name: str, values: np.ndarray, seed: int, draws: int, direction: str, epochs: int) -> tuple[np.ndarray, np.ndarray | None]:
     """Hand a table to the script in the other environment and read its answer; both travel as .npz."""
-    python = install()
+    if not (HOME / "installed").exists():
+        why = HOME / "failure"
+        raise RuntimeError(f"no environment in {HOME}: {why.read_text() if why.exists() else 'it was not made'}")
+    python = HOME / "bin" / "python"
     with tempfile.TemporaryDirectory() as folder:
         question, answer = Path(folder, "question.npz"), Path(folder, "answer.npz")
         np.savez(question, name=name, values=values, seed=seed, draws=draws, direction=direction, epochs=epochs)

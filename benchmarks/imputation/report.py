@@ -70,13 +70,15 @@ def report(output: Path) -> list[Path]:
 
 def read(output: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the runs that succeeded, a row each with scores as columns, and those that failed."""
-    contents = [json.loads(path.read_text()) for path in sorted(output.glob("*/*/*/*.json"))]
+    contents = [json.loads(path.read_text()) for path in sorted(output.glob("*/*/*/[0-9]*.json"))]
     if not contents:
         raise ValueError(f"output: got {output}, expected a folder with results")
     keys = ("table", "mask", "method", "seed")
     runs, failures = [], []
     for content in contents:
         row = {key: content[key] for key in keys}
+        if content["steps"] is not None:
+            row["method"] += f", {content['steps']} steps"
         if "error" in content:
             # The first line says what, the last of a subprocess's error says why.
             lines = content["error"].strip().splitlines()
@@ -86,7 +88,9 @@ def read(output: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
             runs.append(row | provenance | content["scores"])
     frame = pd.DataFrame(runs)
     if len(frame):
-        frame["method"] = pd.Categorical(frame["method"], [name for name in METHODS if (frame["method"] == name).any()])
+        order = {name: place for place, name in enumerate(METHODS)}
+        labels = sorted(set(frame["method"]), key=lambda label: (order[label.split(",")[0]], label))
+        frame["method"] = pd.Categorical(frame["method"], labels)
     return frame, pd.DataFrame(failures)
 
 
@@ -94,7 +98,7 @@ def _by_table(runs: pd.DataFrame, score: str) -> pd.DataFrame:
     """Return methods x tables; the least mean in bold, or for a coverage the nearest to its level."""
     runs = runs.dropna(subset=score)
     groups = runs.groupby(["method", "table"], observed=True)[score]
-    text, mean = _formatted(groups).unstack(), groups.mean().unstack()
+    text, mean = _formatted(groups.mean(), groups.sem()).unstack(), groups.mean().unstack()
     aim = float(score.removeprefix("coverage_")) / 100 if score.startswith("coverage_") else 0.0
     best = (mean - aim).abs().idxmin()
     for table, method in best.items():
@@ -103,16 +107,20 @@ def _by_table(runs: pd.DataFrame, score: str) -> pd.DataFrame:
 
 
 def _overall(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return methods x scores: seeds of the mean over tables, of the tables that have the seed."""
+    """Return methods x scores: means over tables, with the standard error that those of the tables give."""
     scores = [name for name in OVERALL if name in runs]
-    means = runs.groupby(["method", "seed"], observed=True)[scores].mean()
-    text = pd.DataFrame({OVERALL[name]: _formatted(means[name].groupby("method", observed=True)) for name in scores})
+    by_table = runs.groupby(["method", "table"], observed=True)[scores]
+    mean = by_table.mean().groupby("method", observed=True).mean()
+    # A table with one seed has no error, and then the mean has none.
+    error = (
+        by_table.sem().groupby("method", observed=True).agg(lambda errors: np.sqrt(np.square(errors).sum(skipna=False)) / len(errors))
+    )
+    text = pd.DataFrame({OVERALL[name]: _formatted(mean[name], error[name]) for name in scores})
     text.insert(0, "tables", runs.groupby("method", observed=True)["table"].nunique())
-    return text.fillna("")
+    return text
 
 
-def _formatted(groups) -> pd.Series:
-    mean, error = groups.mean(), groups.sem()
+def _formatted(mean: pd.Series, error: pd.Series) -> pd.Series:
     shown = ["" if np.isnan(m) else f"{m:.3f}" if np.isnan(e) else f"{m:.3f} ± {e:.3f}" for m, e in zip(mean, error, strict=True)]
     return pd.Series(shown, mean.index)
 
