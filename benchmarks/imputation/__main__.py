@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--seeds", type=_positive, help="at most so many of each method's seeds")
     parser.add_argument("--jobs", type=_positive, default=2, help="processes, of one thread each (default 2)")
-    parser.add_argument("--published-steps", type=_positive, help="run the published recipes for so many steps only, and on all masks")
+    parser.add_argument("--published-steps", type=_positive, help="shorten the published recipes to so many steps (mask hard, as ever)")
     parser.add_argument("--quick", action="store_true", help="one seed, published recipes for 2000 steps, no packages to install")
     parser.add_argument("--retry", action="store_true", help="run failed cells again")
     parser.add_argument("--data-home", default="../shared/data", help="folder that holds uci/*.csv")
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(*report(options.output), sep="\n")
         return
     if options.quick:
-        options.seeds, options.published_steps = 1, 2000
+        options.seeds, options.published_steps = 1, options.published_steps or 2000
         options.methods = [name for name in options.methods if METHODS[name].function.__module__ != peers.__name__]
     present = [name for name in TABLES if name in BUNDLED or Path(options.data_home, "uci", UCI[name][0]).is_file()]
     tables = options.tables or present
@@ -57,6 +57,8 @@ def main(arguments: list[str] | None = None) -> None:
         ran = run(grid, options.output, options.data_home, options.jobs, options.retry)
     except ValueError as error:
         parser.error(str(error))
+    except KeyboardInterrupt:
+        parser.exit(130, "interrupted; the same command goes on\n")
     print(f"{ran} cells run, {len(grid) - ran} were there; {sum(failed(cell, options.output) for cell in grid)} hold a failure")
     print(*report(options.output), sep="\n")
 

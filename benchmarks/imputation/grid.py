@@ -47,18 +47,15 @@ class Cell(NamedTuple):
 def cells(
     tables: Sequence[str], masks: Sequence[str], methods: Sequence[str], seeds: int | None = None, published_steps: int | None = None
 ) -> list[Cell]:
-    """Return the grid; ``seeds`` caps each method's own number, ``published_steps`` shortens the published recipes.
-
-    At full length those run on the mask ``hard`` alone, shortened on all.
-    """
+    """Return the grid; ``seeds`` caps each method's own number, ``published_steps`` shortens the published recipes."""
     grid = []
     for table in tables:
         for mask in masks:
             for name in methods:
                 method = METHODS[name]
-                steps = published_steps if method.long else None
-                if (method.known and MASKS[mask].direction is None) or (method.long and mask != "hard" and steps is None):
+                if (method.known and MASKS[mask].direction is None) or (method.long and mask != "hard"):
                     continue
+                steps = published_steps if method.long else None
                 count = method.seeds if seeds is None else min(seeds, method.seeds)
                 grid += [Cell(table, mask, name, seed, steps) for seed in range(count)]
     return grid

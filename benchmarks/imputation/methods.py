@@ -36,8 +36,7 @@ def _ours(values: np.ndarray, seed: int, draws: int, **settings: Any) -> baselin
 class Method(NamedTuple):
     """A method and where it runs.
 
-    ``known`` methods need a direction and are left out where values go missing at random; ``long`` ones run their full recipe on the
-    mask ``hard`` alone, and elsewhere only when asked for with a number of steps.
+    ``known`` methods need a direction and are left out where values go missing at random; ``long`` ones run on the mask ``hard`` alone.
     """
 
     function: Callable[..., baselines.Completed]
