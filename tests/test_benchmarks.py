@@ -68,9 +68,34 @@ def test_the_grid_is_the_one_asked_for():
     short = cells(["red"], ["hard", "mar"], ["miwae", "not-miwae"], published_steps=9)
     names = [(cell.mask, cell.method, cell.path(Path()).name) for cell in short]
     assert names == [("hard", "miwae", "0-9.json"), ("hard", "not-miwae", "0-9.json")]
-    for wrong in (["--seeds", "0"], ["--jobs", "-1"], ["--masks", "odd"]):
-        with pytest.raises(SystemExit):
+
+
+def test_the_command_refuses_what_it_cannot_do(tmp_path, data_home, capsys):
+    nothing = [
+        "--tables",
+        "banknote",
+        "--masks",
+        "mar",
+        "--methods",
+        "ours",
+        "--data-home",
+        data_home,
+        "--output",
+        str(tmp_path / "none"),
+    ]
+    absent = ["--tables", "yeast", "--data-home", str(tmp_path / "file" / "in" / "no" / "folder")]
+    (tmp_path / "file").touch()
+    for wrong in (
+        ["--seeds", "0"],
+        ["--jobs", "-1"],
+        ["--masks", "odd"],
+        nothing,
+        absent,
+        ["report", "--output", str(tmp_path / "none")],
+    ):
+        with pytest.raises(SystemExit, match="2"):
             main(wrong)
+        assert "error: " in capsys.readouterr().err
 
 
 def test_an_environment_that_cannot_be_made_is_each_methods_failure(tmp_path, data_home, monkeypatch):

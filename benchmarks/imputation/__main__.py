@@ -11,6 +11,7 @@ was cut off goes on. ``report`` writes OUTPUT/report.md and OUTPUT/report.png fr
 from __future__ import annotations
 
 import argparse
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.imputation import peers
@@ -41,26 +42,33 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data-home", default="../shared/data", help="folder that holds uci/*.csv")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/imputation"))
     options = parser.parse_args(arguments)
-    if options.action == "report":
-        print(*report(options.output), sep="\n")
-        return
-    if options.quick:
-        options.seeds, options.published_steps = 1, options.published_steps or 2000
-        options.methods = [name for name in options.methods if METHODS[name].function.__module__ != peers.__name__]
-    present = [name for name in TABLES if name in BUNDLED or Path(options.data_home, "uci", UCI[name][0]).is_file()]
-    tables = options.tables or present
+    if find_spec("tabulate") is None:
+        # Said now, not hours later.
+        parser.error("tabulate: got no such package, expected it for the report (pip install 'pyro-mnar[bench]')")
     try:
-        # Before anything runs: an absent table is fetched where there is a network, and refused otherwise.
-        for name in tables:
-            load(name, options.data_home)
-        grid = cells(tables, options.masks, options.methods, options.seeds, options.published_steps)
-        ran = run(grid, options.output, options.data_home, options.jobs, options.retry)
+        if options.action == "run":
+            print(_run(options))
+        print(*report(options.output), sep="\n")
     except ValueError as error:
         parser.error(str(error))
     except KeyboardInterrupt:
         parser.exit(130, "interrupted; the same command goes on\n")
-    print(f"{ran} cells run, {len(grid) - ran} were there; {sum(failed(cell, options.output) for cell in grid)} hold a failure")
-    print(*report(options.output), sep="\n")
+
+
+def _run(options: argparse.Namespace) -> str:
+    methods, seeds, steps = options.methods, options.seeds, options.published_steps
+    if options.quick:
+        seeds, steps = 1, steps or 2000
+        methods = [name for name in methods if METHODS[name].function.__module__ != peers.__name__]
+    present = [name for name in TABLES if name in BUNDLED or Path(options.data_home, "uci", UCI[name][0]).is_file()]
+    tables = options.tables or present
+    # Before anything runs: an absent table is fetched where there is a network, and refused otherwise.
+    for name in tables:
+        load(name, options.data_home)
+    grid = cells(tables, options.masks, methods, seeds, steps)
+    ran = run(grid, options.output, options.data_home, options.jobs, options.retry)
+    failures = sum(failed(cell, options.output) for cell in grid)
+    return f"{ran} cells run, {len(grid) - ran} were there; {failures} hold a failure"
 
 
 def _positive(text: str) -> int:

@@ -27,6 +27,7 @@ def install() -> None:
     wanted = "\n".join(REQUIREMENTS)
     if done.exists() and done.read_text() == wanted:
         return
+    print(f"installing {', '.join(REQUIREMENTS)} into {HOME}: minutes, 9 GB", file=sys.stderr)
     HOME.mkdir(parents=True, exist_ok=True)
     try:
         _call([sys.executable, "-m", "venv", str(HOME)])

@@ -69,7 +69,7 @@ class Published:
             self.step()
 
     @torch.no_grad()
-    def impute(self, draws: int = 200, samples: int = 10_000, cells: int = 1_000_000) -> tuple[np.ndarray, np.ndarray]:
+    def impute(self, draws: int = 200, samples: int = 10_000, cells: int = 100_000) -> tuple[np.ndarray, np.ndarray]:
         """Return the completed table (N, D), the weighted decoder means as in the published code, and draws resampled by the weights.
 
         ``samples`` is the number of importance samples of a row, ``cells`` a bound on samples times rows times 2 D in memory.
