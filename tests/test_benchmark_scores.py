@@ -3,7 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
+from benchmarks.imputation.figure import draw
 from benchmarks.imputation.report import _by_table, _overall
 from benchmarks.imputation.scoring import score
 
@@ -30,6 +32,21 @@ def test_scores_of_a_small_table_are_the_ones_computed_by_hand():
     draws[:, 1, 1] = [1, 1, 3]  # 90 % interval 1 .. 2.8, by 1.2 too low
     worse = score(completed, draws, truth, mask)
     assert worse["coverage_95"] == 0.5 and worse["interval_90"] == pytest.approx((1.8 + 1.8 + 20 * 1.2) / 2)
+
+
+def test_the_figure_shows_every_value_on_every_mask(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path: figures.append(figure))
+    values = [("hard", "mean", 0.5), ("hard", "ours", 0.3), ("mar", "mean", 4.0), ("mcar", "mean", 9.0)]
+    rows = [("red", mask, method, seed, rmse + 0.01 * seed) for mask, method, rmse in values for seed in (0, 1)]
+    runs = pd.DataFrame(rows, columns=["table", "mask", "method", "seed", "rmse"])
+    draw(runs.assign(method=runs["method"].astype("category")), tmp_path / "figure.png")
+    panels = [panel for panel in figures[0].axes if panel.get_visible()]
+    assert [panel.get_title() for panel in panels] == ["hard", "mar", "mcar"]
+    for panel, shown in zip(panels, ({0.505, 0.305}, {4.005}, {9.005}), strict=True):
+        drawn = np.asarray(panel.lines[0].get_xdata(), float)
+        assert set(drawn[np.isfinite(drawn)].round(6)) == shown
+        assert panel.get_xlim()[0] < min(shown) and panel.get_xlim()[1] > max(shown)
 
 
 def test_the_reports_means_and_errors():

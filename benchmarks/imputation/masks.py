@@ -20,11 +20,11 @@ class Mask(NamedTuple):
 #: ``hard`` is the not-MIWAE paper's; all but ``mcar``, which has every column, amputate the first floor(D/2) columns.
 MASKS = {
     "hard": Mask({"kind": "hard"}, "high"),
+    "coupled": Mask({"kind": "coupled", "slope": 3.0, "rate": 0.3}, "high"),
     "soft-high": Mask({"kind": "self", "slope": 2.0, "rate": 0.3, "direction": "high"}, "high"),
     "soft-low": Mask({"kind": "self", "slope": 2.0, "rate": 0.3, "direction": "low"}, "low"),
     "steep-high": Mask({"kind": "self", "slope": 6.0, "rate": 0.3, "direction": "high"}, "high"),
     "steep-low": Mask({"kind": "self", "slope": 6.0, "rate": 0.3, "direction": "low"}, "low"),
-    "coupled": Mask({"kind": "coupled", "slope": 3.0, "rate": 0.3}, "high"),
     "mar": Mask({"kind": "mar", "slope": 3.0, "rate": 0.3}, None),
     "mcar": Mask({"kind": "mcar", "rate": 0.3}, None),
 }

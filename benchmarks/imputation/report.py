@@ -32,14 +32,16 @@ OVERALL = {
 INTRODUCTION = """# Imputation benchmark
 
 All figures are over missing cells, in units of the column's standard deviation, as mean ± standard error over seeds (none with one
-seed). Less is better but for coverage, which should be the level. Columns are standardised with their full data before values go
-missing, which gives `zero` the true mean. The CRPS of a method without draws is its absolute error, its energy score the distance.
-"Bias of means" is the mean absolute distance of completed from true column means. Seconds are of one thread, for fit, completed table
-and 200 draws; those of packages in an environment of their own contain the start of its interpreter.
+seed); the mask `hard` is not drawn, so that there seeds differ by initialisation only. Less is better but for coverage, which
+should be the level. Columns are standardised with their full data before values go missing, which gives `zero` the true mean. The
+CRPS of a method without draws is its absolute error, its energy score the distance. "Bias of means" is the mean absolute distance
+of completed from true column means. Seconds are of one thread, for fit, completed table and 200 draws; those of packages in an
+environment of their own contain the start of its interpreter.
 
-`censored-normal`, `constant`, `ours` and the not-MIWAEs are told the direction, and are left out where there is none; `normal` is the
+`censored-normal`, `constant`, `ours` and the not-MIWAEs are told the direction, and are left out where there is none; `ours-free` is
+not told it, `ours-none` has no mechanism. `mean` draws observed values of the column, `mice` from its regressions; `normal` is the
 sampler of `censored-normal` with nothing censored. `censored-normal` takes missing values to lie beyond all observed ones, which only
-the mask `hard` makes true.
+the mask `hard` makes true. The published recipes run on that mask alone.
 """
 
 
