@@ -71,6 +71,7 @@ def test_the_grid_is_the_one_asked_for():
 
 
 def test_the_command_refuses_what_it_cannot_do(tmp_path, data_home, capsys):
+    pytest.importorskip("tabulate")
     nothing = [
         "--tables",
         "banknote",
