@@ -12,7 +12,7 @@ import subprocess
 import time
 import traceback
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -87,8 +87,8 @@ def run(grid: Iterable[Cell], output: Path, data_home: str, jobs: int = 2, retry
 
     with ThreadPoolExecutor(jobs) as pool:
         try:
-            for _ in tqdm(pool.map(supervise, waiting), total=len(waiting), unit="cell"):
-                pass
+            for done in tqdm(as_completed([pool.submit(supervise, cell) for cell in waiting]), total=len(waiting), unit="cell"):
+                done.result()
         except KeyboardInterrupt:
             pool.shutdown(cancel_futures=True)
             raise
