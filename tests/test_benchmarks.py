@@ -1,6 +1,7 @@
 """The imputation benchmark on a tiny table: the grid runs, goes on, keeps failures and reports."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -108,6 +109,11 @@ def test_an_environment_that_cannot_be_made_is_each_methods_failure(tmp_path, da
     grid._run_cell(cell, tmp_path, data_home, {})
     content = json.loads(cell.path(tmp_path).read_text())
     assert content["error"].startswith("RuntimeError: no environment in") and "no-such-file" in content["error"]
+    monkeypatch.setattr(peers, "HOURS", 1e-9)
+    with pytest.raises(subprocess.TimeoutExpired):
+        peers.install()
+    grid._run_cell(cell, tmp_path, data_home, {})
+    assert "timed out" in json.loads(cell.path(tmp_path).read_text())["error"]
 
 
 def test_what_is_interrupted_is_neither_done_nor_failed(tmp_path, data_home, monkeypatch):

@@ -71,7 +71,7 @@ def run(grid: Iterable[Cell], output: Path, data_home: str, jobs: int = 2, retry
         return 0
     if any(METHODS[cell.method].function.__module__ == peers.__name__ for cell in waiting):
         # Here, so that no cell's seconds contain it; where it fails it has noted why, and its cells say so.
-        with contextlib.suppress(RuntimeError, OSError):
+        with contextlib.suppress(RuntimeError, OSError, subprocess.TimeoutExpired):
             peers.install()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])

@@ -14,6 +14,8 @@ import numpy as np
 HOME = Path(__file__).parents[1] / "results" / "peers-venv"
 #: The first needs TensorBoard and matplotlib without saying so.
 REQUIREMENTS = ("notmiwae-pytorch==0.1.3", "hyperimpute==0.1.17", "pandas==2.2.3", "tensorboard", "matplotlib")
+#: The longest that an imputation, or the installation, may take.
+HOURS = 1
 SCRIPT = Path(__file__).with_name("peer_script.py")
 
 
@@ -22,6 +24,7 @@ def install() -> None:
 
     Raises:
         RuntimeError: when a command fails; what it said is also kept for :func:`_run` to give as each method's failure.
+        subprocess.TimeoutExpired: when one takes longer than HOURS, kept likewise.
     """
     done, why = HOME / "installed", HOME / "failure"
     wanted = "\n".join(REQUIREMENTS)
@@ -32,7 +35,7 @@ def install() -> None:
     try:
         _call([sys.executable, "-m", "venv", str(HOME)])
         _call([str(HOME / "bin" / "python"), "-m", "pip", "install", "--quiet", *REQUIREMENTS])
-    except (RuntimeError, OSError) as error:
+    except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
         done.unlink(missing_ok=True)
         why.write_text(str(error))
         raise
@@ -83,6 +86,7 @@ def _run(name: str, values: np.ndarray, seed: int, draws: int, direction: str, e
 
 def _call(command: list[str], folder: str | None = None) -> None:
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    # One imputer that never ends must not hold up the grid.
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=HOURS * 3600)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command[:3])} ...: exit status {done.returncode}\n{done.stderr[-3000:]}")
