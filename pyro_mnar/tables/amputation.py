@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from pandas import DataFrame
 
-KINDS = ("hard", "self", "mar", "mcar")
+KINDS = ("hard", "self", "coupled", "mar", "mcar")
 
 
 def amputate(
@@ -33,6 +33,8 @@ def amputate(
     - ``hard``: in each of ``columns`` every value above the column's mean goes missing, the rule of the not-MIWAE paper (Ipsen,
       Mattei and Frellsen, arXiv 2006.12871); with ``rate``, the share of largest values instead.
     - ``self``: P(missing) = 1 / (1 + exp(-(slope x' - c))) with x' the standardised value and c such that the mean is ``rate``.
+    - ``coupled``: the same, with x' the standardised value plus that of a column that is not amputated (these are taken in turn), over
+      the square root of 2.
     - ``mar``: the same, with x' the standardised mean of the columns that are not amputated.
     - ``mcar``: P(missing) = ``rate``.
 
@@ -41,7 +43,7 @@ def amputate(
         kind: one of the above.
         columns: positions; the first half by default, all of them for ``mcar``.
         rate: expected share of missing values, .3 by default (not for ``hard``).
-        slope: log-odds per standard deviation, 3 by default; ``self`` and ``mar`` only.
+        slope: log-odds per standard deviation, 3 by default; not for ``hard`` and ``mcar``.
         direction: ``high`` (the default: large values go missing) or ``low``; not for ``mcar``.
         seed: of the draws; ``hard`` draws nothing.
 
@@ -59,7 +61,7 @@ def amputate(
     if kind not in KINDS:
         raise ValueError(f"kind: got {kind!r}, expected one of {', '.join(KINDS)}")
     if slope is not None and kind in ("hard", "mcar"):
-        raise ValueError(f"slope: got {slope} with kind {kind!r}, expected one only with self and mar")
+        raise ValueError(f"slope: got {slope} with kind {kind!r}, expected one only with self, coupled and mar")
     if direction is not None and kind == "mcar":
         raise ValueError(f"direction: got {direction!r} with kind 'mcar', expected none")
     if direction not in (None, "high", "low"):
@@ -79,9 +81,9 @@ def amputate(
     rng = np.random.default_rng(seed)
     mask = np.ones((n, d), bool)
     rest = [j for j in range(d) if j not in chosen]
-    if kind == "mar" and not rest:
-        raise ValueError("columns: got all of them, expected at least one that stays complete for kind 'mar'")
-    for j in chosen:
+    if kind in ("coupled", "mar") and not rest:
+        raise ValueError(f"columns: got all of them, expected at least one that stays complete for kind {kind!r}")
+    for place, j in enumerate(chosen):
         if kind == "hard":
             score = sign * values[:, j]
             # Rounding can put the mean of a constant column below it, where it never is.
@@ -90,7 +92,13 @@ def amputate(
         if kind == "mcar":
             probability = np.full(n, rate or 0.3)
         else:
-            driver = _standardise(values[:, j] if kind == "self" else _standardise(values[:, rest]).mean(1))
+            own = _standardise(values[:, j])
+            if kind == "self":
+                driver = own
+            elif kind == "coupled":
+                driver = (own + _standardise(values[:, rest[place % len(rest)]])) / np.sqrt(2)
+            else:
+                driver = _standardise(_standardise(values[:, rest]).mean(1))
             probability = _logistic_at_rate(sign * (3.0 if slope is None else slope) * driver, rate or 0.3)
         mask[:, j] = rng.random(n) >= probability
     if not mask.any(0).all():

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from pyro_mnar.tables import amputate, load
 
@@ -20,7 +21,7 @@ def test_the_hard_rule_hides_what_is_above_the_mean():
     assert X[~low[:, 0], 0].max() < X[low[:, 0], 0].min() and abs((~low[:, 0]).mean() - 0.1) < 1e-3
 
 
-@pytest.mark.parametrize("kind", ["self", "mar", "mcar"])
+@pytest.mark.parametrize("kind", ["self", "coupled", "mar", "mcar"])
 @pytest.mark.parametrize("seed", range(5))
 def test_soft_rates_are_those_asked_for(kind, seed):
     mask = amputate(X, kind, rate=0.3, columns=[0], seed=seed)
@@ -39,6 +40,20 @@ def test_self_masking_reads_the_value_and_mar_the_others():
     assert abs(X[missing, 0].mean() - X[~missing, 0].mean()) < 4 * 2 / np.sqrt(missing.sum())
 
 
+@pytest.mark.parametrize("direction", ["high", "low"])
+def test_a_coupled_mask_reads_the_value_and_one_other_column_and_no_more(direction):
+    sign = 1 if direction == "high" else -1
+    hidden = ~amputate(X, "coupled", slope=2, direction=direction)
+    for j, partner, other in ((0, 2, 3), (1, 3, 2)):
+        shift = sign * (X[hidden[:, j]].mean(0) - X[~hidden[:, j]].mean(0))
+        assert shift[j] > 0.5 and shift[partner] > 0.5 and abs(shift[other]) < 4 * 2 / np.sqrt(hidden[:, j].sum())
+    # Logistic in the sum of the two: regressing the mask on all columns finds the slopes, 2 / sqrt(2) each.
+    logits = LogisticRegression(C=1e6).fit((X - X.mean(0)) / X.std(0), hidden[:, 0]).coef_[0]
+    np.testing.assert_allclose(logits, np.array([1, 0, 1, 0]) * sign * np.sqrt(2), atol=0.25)
+    third = ~amputate(X, "coupled", columns=[0, 1, 2], direction=direction)  # one complete column serves them all
+    assert all(sign * X[third[:, j], 3].mean() > 0.3 for j in range(3))
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -48,6 +63,7 @@ def test_self_masking_reads_the_value_and_mar_the_others():
         {"kind": "self", "direction": "up"},
         {"kind": "self", "rate": 1.5},
         {"kind": "mar", "columns": range(4)},
+        {"kind": "coupled", "columns": range(4)},
         {"kind": "self", "columns": [9]},
     ],
 )
@@ -78,7 +94,7 @@ def test_load_refuses(tmp_path):
 @pytest.mark.parametrize(
     ("x", "options", "said"),
     [
-        (X, {"kind": "odd"}, "kind: got 'odd', expected one of hard, self, mar, mcar"),
+        (X, {"kind": "odd"}, "kind: got 'odd', expected one of hard, self, coupled, mar, mcar"),
         (X, {"kind": "hard", "direction": "up"}, "direction: got 'up', expected high or low"),
         (X, {"kind": "mcar", "slope": 2.0}, "slope: got 2.0 with kind 'mcar'"),
         (X, {"kind": "self", "slope": float("nan")}, "slope: got nan"),
@@ -100,7 +116,7 @@ def test_amputate_says_what_is_wrong(x, options, said):
 
 def test_frames_and_arrays_give_the_same_mask():
     frame = pd.DataFrame(X, columns=list("abcd"))
-    for kind in ("hard", "self", "mar", "mcar"):
+    for kind in ("hard", "self", "coupled", "mar", "mcar"):
         assert (amputate(frame, kind) == amputate(X, kind)).all()
     whole = pd.DataFrame({"a": pd.array([1, 2, 3], "Int64"), "b": [1, 2, 3]})
     assert amputate(whole, "hard").tolist() == [[True, True], [True, True], [False, True]]
@@ -112,7 +128,7 @@ def test_the_hard_rule_hides_nothing_of_a_constant_column(n, direction):
     assert amputate(np.full((n, 2), 0.1), "hard", direction=direction).all()
 
 
-@pytest.mark.parametrize("kind", ["self", "mar"])
+@pytest.mark.parametrize("kind", ["self", "coupled", "mar"])
 @pytest.mark.parametrize("slope", [0.0, 1.0, 1e4])
 @pytest.mark.parametrize("rate", [0.05, 0.6])
 def test_the_rate_holds_at_any_slope(kind, slope, rate):

@@ -1,0 +1,150 @@
+"""The imputation benchmark on a tiny table: the grid runs, goes on, keeps failures and reports."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sklearn.datasets import load_wine
+
+from benchmarks.imputation import grid, peers
+from benchmarks.imputation.__main__ import main
+from benchmarks.imputation.grid import Cell, cells, run
+from benchmarks.imputation.masks import MASKS, masked
+from benchmarks.imputation.methods import METHODS, Method
+from benchmarks.imputation.report import read
+from pyro_mnar.tables import write_table
+
+
+@pytest.fixture
+def data_home(tmp_path):
+    """A folder where the table ``banknote`` is 60 rows of wine, and ``concrete`` has a column without any spread."""
+    wine = load_wine(as_frame=True).data.iloc[::3, :5]
+    (tmp_path / "data" / "uci").mkdir(parents=True)
+    write_table(wine, tmp_path / "data" / "uci" / "banknote.csv")
+    write_table(wine.assign(alcohol=1.0), tmp_path / "data" / "uci" / "concrete.csv")
+    return str(tmp_path / "data")
+
+
+def test_the_grid_runs_goes_on_and_keeps_failures(tmp_path, data_home):
+    output = tmp_path / "out"
+    some = cells(["banknote"], ["hard", "mar"], ["mean", "constant", "knn"], seeds=2)
+    assert len(some) == 4 + 2 + 4  # no constant where values go missing at random
+    some += cells(["concrete"], ["hard"], ["knn"], seeds=1)
+    assert run(some, output, data_home) == len(some)
+    times = {path: path.stat().st_mtime_ns for path in output.rglob("*.json")}
+    assert len(times) == len(some)
+    assert run(some, output, data_home) == 0
+    assert {path: path.stat().st_mtime_ns for path in output.rglob("*.json")} == times
+    (Cell("banknote", "hard", "knn", 0).path(output).parent / ".0a1b.json").write_text("{")  # a run that was killed while it wrote
+    runs, failures = read(output)
+    assert len(runs) == 10 and failures[["table", "method"]].to_numpy().tolist() == [["concrete", "knn"]]
+    assert "ValueError" in failures["error"][0]
+    content = json.loads(Cell("banknote", "hard", "knn", 0).path(output).read_text())
+    assert content["settings"] == {"neighbours": 5} and "numpy" in content["versions"] and content["scores"]["rmse"] > 0
+
+
+def test_the_command_runs_and_reports(tmp_path, data_home, capsys):
+    pytest.importorskip("tabulate")
+    asked = ["--tables", "banknote", "concrete", "--masks", "hard", "mar", "--methods", "mean", "constant", "miwae", "hyperimpute"]
+    main([*asked, "--quick", "--published-steps", "20", "--data-home", data_home, "--output", str(tmp_path)])
+    said = capsys.readouterr().out.splitlines()
+    # Two tables x (mean on two masks, constant and miwae on one), and no package installed.
+    assert said == ["8 cells run, 0 were there; 4 hold a failure", str(tmp_path / "report.md"), str(tmp_path / "report.png")]
+    text = (tmp_path / "report.md").read_text()
+    assert "## Mask `hard`" in text and "| concrete | hard" in text and "| miwae, 20 steps " in text and "nan" not in text
+    assert (tmp_path / "report.png").stat().st_size > 10_000
+    main(["report", "--output", str(tmp_path)])
+    assert (tmp_path / "report.md").read_text() == text
+
+
+def test_the_grid_is_the_one_asked_for():
+    whole = cells(["red", "white"], list(MASKS), list(METHODS))
+    assert len({cell.path(Path()) for cell in whole}) == len(whole)
+    assert {cell.mask for cell in whole if cell.method in ("miwae", "not-miwae", "not-miwae-ppca")} == {"hard"}
+    assert {cell.mask for cell in whole if cell.method == "ours"} == set(MASKS) - {"mar", "mcar"}
+    assert {cell.mask for cell in whole if cell.method in ("ours-none", "ours-free")} == set(MASKS)
+    assert {cell.seed for cell in whole if cell.method.startswith("ours")} == set(range(5))
+    short = cells(["red"], ["hard", "mar"], ["miwae", "not-miwae"], published_steps=9)
+    names = [(cell.mask, cell.method, cell.path(Path()).name) for cell in short]
+    assert names == [("hard", "miwae", "0-9.json"), ("hard", "not-miwae", "0-9.json")]
+
+
+def test_the_command_refuses_what_it_cannot_do(tmp_path, data_home, capsys):
+    pytest.importorskip("tabulate")
+    nothing = [
+        "--tables",
+        "banknote",
+        "--masks",
+        "mar",
+        "--methods",
+        "ours",
+        "--data-home",
+        data_home,
+        "--output",
+        str(tmp_path / "none"),
+    ]
+    absent = ["--tables", "yeast", "--data-home", str(tmp_path / "file" / "in" / "no" / "folder")]
+    (tmp_path / "file").touch()
+    for wrong in (
+        ["--seeds", "0"],
+        ["--jobs", "-1"],
+        ["--masks", "odd"],
+        nothing,
+        absent,
+        ["report", "--output", str(tmp_path / "none")],
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            main(wrong)
+        assert "error: " in capsys.readouterr().err
+
+
+def test_an_environment_that_cannot_be_made_is_each_methods_failure(tmp_path, data_home, monkeypatch):
+    monkeypatch.setattr(peers, "HOME", tmp_path / "venv")
+    monkeypatch.setattr(peers, "REQUIREMENTS", ("-r", "no-such-file"))
+    with pytest.raises(RuntimeError, match="no-such-file"):
+        peers.install()
+    cell = Cell("banknote", "hard", "hyperimpute", 0)
+    grid._run_cell(cell, tmp_path, data_home, {})
+    content = json.loads(cell.path(tmp_path).read_text())
+    assert content["error"].startswith("RuntimeError: no environment in") and "no-such-file" in content["error"]
+    monkeypatch.setattr(peers, "HOURS", 1e-9)
+    with pytest.raises(subprocess.TimeoutExpired):
+        peers.install()
+    grid._run_cell(cell, tmp_path, data_home, {})
+    assert "timed out" in json.loads(cell.path(tmp_path).read_text())["error"]
+
+
+def test_what_is_interrupted_is_neither_done_nor_failed(tmp_path, data_home, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(METHODS, "mean", Method(interrupted))
+    monkeypatch.setattr(grid.os, "_exit", sys.exit)
+    with pytest.raises(SystemExit, match=str(grid.INTERRUPTED)):
+        grid._run_cell(Cell("banknote", "hard", "mean", 0), tmp_path, data_home, {})
+    assert not list(tmp_path.rglob("0.json"))
+
+
+def test_a_process_that_dies_leaves_a_failure_behind(tmp_path, data_home, monkeypatch):
+    monkeypatch.setattr(grid, "_run_cell", exit)  # takes one argument, so the process ends without a result
+    cell = Cell("banknote", "hard", "mean", 0)
+    assert run([cell], tmp_path, data_home, jobs=1) == 1
+    assert "exit code 1" in json.loads(cell.path(tmp_path).read_text())["error"]
+    monkeypatch.undo()
+    assert run([cell], tmp_path, data_home, jobs=1) == 0 and run([cell], tmp_path, data_home, jobs=1, retry=True) == 1
+    assert "scores" in json.loads(cell.path(tmp_path).read_text())
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_masks_are_as_named_and_decided_by_the_seed(name):
+    frame = load_wine(as_frame=True).data
+    x, mask = masked(frame, name, 3)
+    assert (mask == masked(frame, name, 3)[1]).all()
+    first, hidden = slice(None) if name == "mcar" else slice(0, 6), ~mask
+    assert hidden[:, first].any(0).all() and (name == "mcar" or mask[:, 6:].all())
+    if name != "hard":
+        assert hidden[:, first].mean() == pytest.approx(0.3, abs=0.06)
+    sign = {"high": 1, "low": -1, None: 0}[MASKS[name].direction]
+    assert sign * x[hidden].mean() > 0.2 or not sign
