@@ -98,7 +98,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     write_table(mnar.transform(holed), output / "completed.csv")
     write_draws(output / "draws.nc", sampled[:20], mask, list(frame.index), list(frame.columns))
     mnar.save(output / "model")
-    plot_training(mnar.history_).savefig(output / "training.png", dpi=150)
+    plot_training(mnar.histories_).savefig(output / "training.png", dpi=150)
     plot_distributions(truth, mask, sampled, list(frame.columns), truth).savefig(output / "distributions.png", dpi=150)
     curves = mnar.missingness()
     observed = [holed[name].dropna().to_numpy() for name, _, _ in curves]

@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     impute.add_argument("--save", metavar="FOLDER", help="keep the fitted model here")
     impute.add_argument("--draws", type=int, metavar="M", help="draws of each missing value (with --draws-output)")
     impute.add_argument("--draws-output", metavar="FILE", help="where the draws go, as netCDF (.nc); 20 of them without --draws")
-    impute.add_argument("--steps", type=int, metavar="N", help="training updates (default: 2000)")
+    impute.add_argument("--steps", type=int, metavar="N", help="training updates of each model (default: 1000)")
     impute.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same result (default: 0)")
     return parser
 
@@ -193,5 +193,5 @@ def _say(imputer: MNARImputer, result: object, mask: np.ndarray, plain: np.ndarr
     poor = int(result.unreliable.sum())
     if poor:
         print(f"Importance weights of {poor} of {len(mask)} rows are unreliable (Pareto k above threshold): trust them less.")
-    if imputer.history_.stopped == "interrupted":
-        print("Training was interrupted: the model is the best so far.")
+    if imputer.histories_[-1].stopped == "interrupted":
+        print(f"Training was interrupted: {len(imputer.histories_)} of {imputer.members} models, the last as far as it came.")

@@ -5,8 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pyro_mnar.models import MNAR, PROBIT, GaussianDecoder, GaussianEncoder, LinearMasking, Mechanism, NeuralMasking, SelfMasking
-from pyro_mnar.models.self_masking import DIRECTIONS
+import numpy as np
+import torch
+
+from pyro_mnar.models import (
+    MNAR,
+    PROBIT,
+    ConjugateEncoder,
+    GaussianDecoder,
+    LinearMasking,
+    Mechanism,
+    NeuralMasking,
+    Prior,
+    SelfMasking,
+    SkewWarp,
+)
+from pyro_mnar.models.self_masking import DIRECTIONS, censored_normal
 
 #: The words for mechanisms, with what each assumes.
 MECHANISMS = {
@@ -24,8 +38,9 @@ def declare(
     n_columns: int,
     latent_dim: int,
     hidden: Sequence[int],
-) -> MNAR:
-    """Return an untrained model; the arguments are plain enough for a model file.
+    members: int,
+) -> list[MNAR]:
+    """Return an ensemble of untrained models, each an :class:`MNAR`; the arguments are plain enough for a model file.
 
     Args:
         mechanism: a word of ``MECHANISMS``.
@@ -34,25 +49,30 @@ def declare(
         n_columns: D.
         latent_dim: L.
         hidden: hidden layers of decoder and encoder.
+        members: of the ensemble; they differ in their starts and in the anchors of their priors.
 
     Raises:
         ValueError: for an unknown word.
 
     Example:
-        >>> declare("none", [], [], 5, 2, [16]).mechanism is None
+        >>> declare("none", [], [], 5, 2, [16], members=1)[0].mechanism is None
         True
     """
     if mechanism not in MECHANISMS:
         raise ValueError(f"mechanism: got {mechanism!r}, expected one of {', '.join(MECHANISMS)}")
-    law: Mechanism | None = None
-    if mechanism == "self-masking":
-        # Probit rather than logit: the data cannot tell them apart and the integral has one component, not eight.
-        law = SelfMasking(n_columns, columns, directions, PROBIT)
-    elif mechanism == "linear":
-        law = LinearMasking(n_columns, columns)
-    elif mechanism == "neural":
-        law = NeuralMasking(n_columns, columns)
-    return MNAR(GaussianDecoder(latent_dim, n_columns, hidden), GaussianEncoder(n_columns, latent_dim, hidden), law)
+    models: list[MNAR] = []
+    for prior in Prior.members(members, n_columns, len(columns) if mechanism == "self-masking" else 0):
+        law: Mechanism | None = None
+        if mechanism == "self-masking":
+            # Probit rather than logit: the data cannot tell them apart and the integral has one component, not eight.
+            law = SelfMasking(n_columns, columns, directions, PROBIT)
+        elif mechanism == "linear":
+            law = LinearMasking(n_columns, columns)
+        elif mechanism == "neural":
+            law = NeuralMasking(n_columns, columns)
+        decoder = GaussianDecoder(latent_dim, n_columns, hidden)
+        models.append(MNAR(decoder, ConjugateEncoder(decoder, hidden), law, SkewWarp(n_columns), prior))
+    return models
 
 
 def directions_of(direction: str | Mapping[Any, str], names: Sequence[Any], mechanism: str) -> list[str]:
@@ -74,3 +94,22 @@ def directions_of(direction: str | Mapping[Any, str], names: Sequence[Any], mech
         if word != "free" and mechanism != "self-masking":
             raise ValueError(f"direction: got {word!r} with mechanism {mechanism!r}, expected one only with self-masking")
     return [given.get(name, "free") for name in names]
+
+
+def supposed_moments(columns: Sequence[int], directions: Sequence[str], mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return how far the mean and the scale of complete columns, (D,) each, are from the observed ones', in scales, were all normal.
+
+    Only a known direction says anything: elsewhere the two are 0 and 1.
+
+    Example:
+        >>> shift, stretch = supposed_moments([1], ["high"], np.array([[True, True], [True, False]]))
+        >>> shift.round(2).tolist(), stretch.round(2).tolist()
+        ([0.0, 1.32], [1.0, 1.66])
+    """
+    shift, stretch = np.zeros(mask.shape[1]), np.ones(mask.shape[1])
+    signs = {"high": 1.0, "low": -1.0}
+    for j, word in zip(columns, directions, strict=True):
+        if word in signs:
+            mean, scale, _ = censored_normal(torch.tensor(1 - mask[:, j].mean()))
+            shift[j], stretch[j] = signs[word] * float(mean), float(scale)
+    return shift, stretch

@@ -2,36 +2,52 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from pyro_mnar.faces.declaration import MECHANISMS, declare, directions_of
+from pyro_mnar.faces.declaration import MECHANISMS, declare, directions_of, supposed_moments
+from pyro_mnar.faces.saving import describe, restore
 from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.ensembles import fit_ensemble
 from pyro_mnar.infer.streams import seeded
-from pyro_mnar.infer.training import Evaluation, History, fit
-from pyro_mnar.results.imputation import Imputation, impute
+from pyro_mnar.models import MNAR
+from pyro_mnar.results.imputation import Imputation
 from pyro_mnar.results.model_files import load_model, save_model
+from pyro_mnar.results.pooling import impute_ensemble
 from pyro_mnar.tables import Scaling, Schema, is_frame, join, split
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from pandas import DataFrame
 
-_SETTINGS = ("mechanism", "direction", "ignorable", "latent_dim", "hidden", "particles", "steps", "batch_size", "random_state")
+_SETTINGS = (
+    "mechanism",
+    "direction",
+    "ignorable",
+    "latent_dim",
+    "hidden",
+    "members",
+    "particles",
+    "steps",
+    "batch_size",
+    "random_state",
+)
 
 
 class MNARImputer:
     """Impute a table of numbers whose values are missing because of what they are.
 
-    Columns are scaled by their observed values; the model is a Gaussian decoder with a linear and a network mean, a Gaussian encoder,
-    and the mechanism asked for (not-MIWAE, arXiv 2006.12871, with self-masked values integrated out). The constructor only stores.
+    An ensemble of models, each a Gaussian decoder with a linear and a network mean, skewed margins, a conjugate encoder and the
+    mechanism asked for (not-MIWAE, arXiv 2006.12871, with self-masked values integrated out), fitted to bootstrapped rows. Intervals
+    hold what the members disagree on: what the data do not say. The constructor only stores.
 
     Args:
         mechanism: ``self-masking`` (a value goes missing because of itself), ``linear`` or ``neural`` (because of the whole row), or
@@ -41,15 +57,16 @@ class MNARImputer:
         ignorable: columns whose missingness is taken as ignorable whatever the mechanism.
         latent_dim: L; by default one less than the number of columns, at most 10.
         hidden: hidden layers of decoder and encoder.
+        members: of the ensemble; with one there are no intervals worth the name.
         particles: K of the training bound.
-        steps: training updates.
+        steps: training updates of each member.
         batch_size: rows an update.
         random_state: seed of training and draws.
         progress: bars on standard error, on a terminal only.
 
     Attributes:
-        mnar_: the fitted :class:`~pyro_mnar.models.MNAR`, on scaled columns.
-        history_: what training saw.
+        members_: the fitted :class:`~pyro_mnar.models.MNAR` models, on scaled columns.
+        histories_: what training saw of each.
         schema_: the columns; ``n_features_in_`` and, for data frames, ``feature_names_in_`` as in scikit-learn.
 
     Example:
@@ -68,9 +85,10 @@ class MNARImputer:
         ignorable: Sequence[Any] = (),
         latent_dim: int | None = None,
         hidden: Sequence[int] = (128,),
-        particles: int = 20,
-        steps: int = 2000,
-        batch_size: int = 128,
+        members: int = 8,
+        particles: int = 5,
+        steps: int = 1000,
+        batch_size: int = 96,
         random_state: int = 0,
         progress: bool = True,
     ) -> None:
@@ -79,6 +97,7 @@ class MNARImputer:
         self.ignorable = ignorable
         self.latent_dim = latent_dim
         self.hidden = hidden
+        self.members = members
         self.particles = particles
         self.steps = steps
         self.batch_size = batch_size
@@ -105,6 +124,8 @@ class MNARImputer:
         holes = [j for j in range(len(names)) if not mask[:, j].all()]
         if self.mechanism not in MECHANISMS:
             raise ValueError(f"mechanism: got {self.mechanism!r}, expected one of {', '.join(MECHANISMS)}")
+        if self.members < 1:
+            raise ValueError(f"members: got {self.members}, expected at least 1")
         unknown = [name for name in self.ignorable if name not in names]
         if unknown:
             raise ValueError(f"ignorable: got unknown column {unknown[0]!r}, expected some of {', '.join(map(str, names))}")
@@ -120,31 +141,38 @@ class MNARImputer:
             "n_columns": len(names),
             "latent_dim": self.latent_dim or max(1, min(len(names) - 1, 10)),
             "hidden": list(self.hidden),
+            "members": self.members,
         }
+        self.scaling_ = self.scaling_.moved(*supposed_moments(modelled, self.declaration_["directions"], mask))
         x, seen = self._scaled(values, mask), torch.from_numpy(mask)
         with seeded(self.random_state):
-            mnar = declare(**self.declaration_)
-            mnar.initialise(x, seen)
-        self.history_ = fit(
-            IWELBO(mnar, self.particles),
+            members = declare(**self.declaration_)
+        for member in members:
+            member.initialise(x, seen)
+        self.histories_ = fit_ensemble(
+            members,
             x,
             seen,
+            particles=self.particles,
             steps=self.steps,
             batch_size=self.batch_size,
             seed=self.random_state,
             callback=callback,
             progress=self.progress,
         )
-        self._set_fitted(mnar, schema, named=is_frame(X))
+        # After an interruption there are fewer.
+        members = members[: len(self.histories_)]
+        self.declaration_["members"] = len(members)
+        self._set_fitted(members, schema, named=is_frame(X))
         return self
 
-    def impute(self, X: ArrayLike | DataFrame, draws: int = 0, particles: int = 500) -> Imputation:
+    def impute(self, X: ArrayLike | DataFrame, draws: int = 0, particles: int = 200) -> Imputation:
         """Return the :class:`~pyro_mnar.results.imputation.Imputation` of a table, in the table's units and float64.
 
         Args:
             X: (N, D), columns as in training; a column may be missing altogether.
             draws: imputations of each missing cell.
-            particles: S for each row.
+            particles: S for each row and member.
 
         Raises:
             ValueError: before ``fit``, or for columns that differ from training.
@@ -152,8 +180,8 @@ class MNARImputer:
         values, mask = self._read(X)
         frame: Any = X
         labels = list(frame.index) if is_frame(X) else None
-        result = impute(
-            self.mnar_,
+        result = impute_ensemble(
+            self.members_,
             self._scaled(values, mask),
             torch.from_numpy(mask),
             draws=draws,
@@ -183,47 +211,39 @@ class MNARImputer:
         return [join(X, draw.numpy(), mask, self.schema_) for draw in self.impute(X, draws=n_draws).draws]
 
     @torch.no_grad()
-    def score(self, X: ArrayLike | DataFrame, y: None = None, particles: int = 500) -> float:
-        """Return the mean bound per row in nats at K = ``particles``, as a density in the table's units.
+    def score(self, X: ArrayLike | DataFrame, y: None = None, particles: int = 200) -> float:
+        """Return the mean bound per row in nats at K = ``particles`` a member, as a density in the table's units.
 
-        Of log p(x_obs, s) with a mechanism and of log p(x_obs) without: the two score different data and do not compare.
+        Of log p(x_obs, s) with a mechanism and of log p(x_obs) without: the two score different data and do not compare. The
+        ensemble's density is the mean of its members'.
         """
         del y
         values, mask = self._read(X)
         x, seen = self._scaled(values, mask), torch.from_numpy(mask)
-        bound = IWELBO(self.mnar_, particles)
-        with seeded(self.random_state):
-            rows = torch.cat([bound(a, b) for a, b in zip(x.split(64), seen.split(64), strict=True)])
-        return float((rows.double() + torch.from_numpy(self.scaling_.log_jacobian(mask))).mean())
+        rows = []
+        for member in self.members_:
+            bound = IWELBO(member, particles)
+            with seeded(self.random_state):
+                rows.append(torch.cat([bound(a, b) for a, b in zip(x.split(64), seen.split(64), strict=True)]).double())
+        pooled = torch.stack(rows).logsumexp(0) - math.log(len(rows))
+        return float((pooled + torch.from_numpy(self.scaling_.log_jacobian(mask))).mean())
 
+    @torch.no_grad()
     def missingness(self, points: int = 100) -> list[tuple[Any, np.ndarray, np.ndarray]]:
-        """Return, for each self-masked column, its name, a grid of values in the table's units and P(missing | value) on it."""
-        mechanism = self._fitted().mechanism
-        if mechanism is None or self.declaration_["mechanism"] != "self-masking":
+        """Return, for each self-masked column, its name, values (P,) in the table's units and P(missing | value), (members, P)."""
+        self._fitted()
+        if self.declaration_["mechanism"] != "self-masking":
             return []
-        curves = []
-        for j in self.declaration_["columns"]:
-            # Four observed standard deviations to the side that goes missing shows the whole rise.
-            grid = torch.linspace(-4, 4, points)
-            x = torch.zeros(points, self.n_features_in_)
-            x[:, j] = grid
-            with torch.no_grad():
-                probability = mechanism(x).log_missing[:, j].exp()
-            values = grid.numpy() * self.scaling_.scale[j] + self.scaling_.centre[j]
-            curves.append((self.schema_.columns[j].name, values, probability.numpy()))
-        return curves
+        # Four standard deviations to the side that goes missing shows the whole rise.
+        grid = torch.linspace(-4, 4, points).unsqueeze(-1).expand(-1, self.n_features_in_)
+        chances = torch.stack([member.missing_rate(grid) for member in self.members_])
+        values = self._unscaled(grid).numpy()
+        return [(self.schema_.columns[j].name, values[:, j], chances[..., j].numpy()) for j in self.declaration_["columns"]]
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the fitted model to ``folder``: weights as safetensors, everything else as JSON; nothing in it is ever executed."""
-        description = {
-            "declaration": self.declaration_,
-            "schema": self.schema_.to_json(),
-            "scaling": self.scaling_.to_json(),
-            "settings": {name: _plain(getattr(self, name)) for name in _SETTINGS},
-            "history": asdict(self.history_),
-            "named": hasattr(self, "feature_names_in_"),
-        }
-        save_model(folder, dict(self._fitted().state_dict()), description)
+        self._fitted()
+        save_model(folder, *describe(self, _SETTINGS))
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:
@@ -234,31 +254,24 @@ class MNARImputer:
         """
         tensors, description = load_model(folder)
         try:
-            settings = dict(description["settings"])
-            if isinstance(settings["direction"], list):
-                settings["direction"] = dict(settings["direction"])
-            imputer = cls(**{name: settings[name] for name in _SETTINGS})
-            imputer.declaration_ = description["declaration"]
-            imputer.scaling_ = Scaling.from_json(description["scaling"])
-            looks = [Evaluation(**look) for look in description["history"].pop("evaluations")]
-            imputer.history_ = History(looks, **description["history"])
-            mnar = declare(**imputer.declaration_)
-            mnar.load_state_dict(tensors)
-            imputer._set_fitted(mnar, Schema.from_json(description["schema"]), named=description["named"])
+            given, fitted, members, schema = restore(tensors, description, _SETTINGS)
+            imputer = cls(**given)
+            vars(imputer).update(fitted)
+            imputer._set_fitted(members, schema, named=description["named"])
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise ValueError(f"{os.fspath(folder)}: not a usable model, expected one that MNARImputer.save wrote ({reason})") from None
         return imputer
 
-    def _set_fitted(self, mnar: nn.Module, schema: Schema, *, named: bool) -> None:
-        self.mnar_, self.schema_, self.n_features_in_ = mnar.eval(), schema, len(schema.columns)
+    def _set_fitted(self, members: list[MNAR], schema: Schema, *, named: bool) -> None:
+        self.members_, self.schema_, self.n_features_in_ = [m.eval() for m in members], schema, len(schema.columns)
         if named:
             self.feature_names_in_ = np.array([column.name for column in schema.columns], dtype=object)
 
     def _fitted(self) -> Any:
-        if not hasattr(self, "mnar_"):
+        if not hasattr(self, "members_"):
             raise ValueError("MNARImputer: not fitted yet, expected a call of fit first")
-        return self.mnar_
+        return self.members_
 
     def _read(self, X: ArrayLike | DataFrame) -> tuple[np.ndarray, np.ndarray]:
         self._fitted()
@@ -270,10 +283,3 @@ class MNARImputer:
 
     def _unscaled(self, x: Tensor) -> Tensor:
         return torch.from_numpy(self.scaling_.invert(x.double().numpy()))
-
-
-def _plain(value: Any) -> Any:
-    """Return a setting as JSON holds it; a mapping as pairs, since its keys may be positions."""
-    if isinstance(value, Mapping):
-        return [list(pair) for pair in value.items()]
-    return list(value) if isinstance(value, (tuple, list)) else value

@@ -16,6 +16,8 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal, TransformedDistribution
 
+from pyro_mnar.models.laws import PrecisionNormal
+
 
 @contextmanager
 def seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
@@ -107,6 +109,8 @@ class RowStreams(Messenger):
             return x
         draws = int(np.prod(shape[: batch_dims - 1]))
         event = shape[batch_dims:]
+        if isinstance(fn, PrecisionNormal):
+            return fn.from_normals(self.normal(site, draws, event, fn.loc).reshape(shape))
         if isinstance(fn, Normal):
             noise = self.normal(site, draws, event, fn.loc)
             return fn.loc + fn.scale * noise.reshape(shape)

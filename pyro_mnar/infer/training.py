@@ -40,18 +40,19 @@ class History:
 def parameter_groups(module: nn.Module, lr: float, mechanism_lr: float, weight_decay: float) -> list[dict]:
     """Split a module's parameters: weight matrices (decayed), other parameters, and the mechanism's, faster and not decayed.
 
-    The mechanism is the attribute ``mechanism`` where there is one. Its few parameters sit behind flat likelihoods and want a
-    learning rate some tens of times the networks'.
+    The mechanism is the attribute ``mechanism``, and with it goes ``warp``, where there are such. Their few parameters sit behind
+    flat likelihoods and want a learning rate several times the networks'.
     """
-    mechanism = getattr(module, "mechanism", None)
-    own = {id(p) for p in mechanism.parameters()} if isinstance(mechanism, nn.Module) else set()
+    fast = [part for name in ("mechanism", "warp") if isinstance(part := getattr(module, name, None), nn.Module)]
+    slopes = [p for part in fast for p in part.parameters()]
+    own = {id(p) for p in slopes}
     rest = [p for p in module.parameters() if id(p) not in own]
     groups = [
         {"params": [p for p in rest if p.dim() > 1], "lr": lr, "weight_decay": weight_decay},
         {"params": [p for p in rest if p.dim() <= 1], "lr": lr, "weight_decay": 0.0},
     ]
-    if own and isinstance(mechanism, nn.Module):
-        groups.append({"params": list(mechanism.parameters()), "lr": mechanism_lr, "weight_decay": 0.0})
+    if slopes:
+        groups.append({"params": slopes, "lr": mechanism_lr, "weight_decay": 0.0})
     return groups
 
 
@@ -72,7 +73,10 @@ def fit(
     seed: int = 0,
     progress: bool = True,
 ) -> History:
-    """Maximise ``bound`` over its module's parameters, in place.
+    """Maximise ``bound``, and the prior where there is one, over its module's parameters, in place.
+
+    A module's ``log_prior(n_rows)``, a scalar, is that of its parameters for so many rows; a row's share of it is added to the mean
+    bound. What is reported is the bound alone.
 
     AdamW with a learning rate that rises over the first 5 % of the steps and falls to zero as a cosine. Global random state is as
     before on return; the same seed gives the same weights.
@@ -146,6 +150,7 @@ class _Loop:
             optimiser,
             lambda i: min(1.0, (i + 1) / warm) * 0.5 * (1 + math.cos(math.pi * i / self.steps)),
         )
+        log_prior = getattr(self.bound.module, "log_prior", None)
         history, best, best_bound, losses = History(), None, -torch.inf, []
         batches = self._batches(batch_size)
         bar = tqdm(range(1, self.steps + 1), "training", disable=None if self.progress else True, leave=False)
@@ -153,13 +158,15 @@ class _Loop:
             for step in bar:
                 rows = next(batches)
                 optimiser.zero_grad()
-                loss = self.bound.loss(self.x[rows], self.mask[rows])
+                loss = objective = self.bound.loss(self.x[rows], self.mask[rows])
+                if log_prior is not None:
+                    objective = loss - log_prior(len(self.train)) / len(self.train)
                 if not bool(loss.isfinite()):
                     raise FloatingPointError(
                         f"the loss is {loss.item()} at step {step}: lower lr or mechanism_lr, or look for extreme values in the "
                         "table (columns should be scaled)"
                     )
-                loss.backward()
+                objective.backward()
                 nn.utils.clip_grad_norm_(parameters, 100.0)
                 optimiser.step()
                 schedule.step()

@@ -1,5 +1,6 @@
 """Decoders, encoders, mechanisms, the selection distribution, and the model that they make."""
 
+from pyro_mnar.models.conjugate import ConjugateEncoder
 from pyro_mnar.models.coupled_masking import FixedMasking, LinearMasking, NeuralMasking
 from pyro_mnar.models.decoders import GaussianDecoder, StudentTDecoder
 from pyro_mnar.models.encoders import GaussianEncoder, SetEncoder
@@ -7,14 +8,17 @@ from pyro_mnar.models.links import LOGIT, PROBIT, THRESHOLD, Link
 from pyro_mnar.models.masks import MaskDistribution, Mechanism
 from pyro_mnar.models.mixed_masking import MixedMasking
 from pyro_mnar.models.mnar import MNAR
+from pyro_mnar.models.priors import Prior
 from pyro_mnar.models.selection import MissingCells, SelectionDistribution
 from pyro_mnar.models.self_masking import SelfMasking
+from pyro_mnar.models.warps import SkewWarp
 
 __all__ = [
     "LOGIT",
     "MNAR",
     "PROBIT",
     "THRESHOLD",
+    "ConjugateEncoder",
     "FixedMasking",
     "GaussianDecoder",
     "GaussianEncoder",
@@ -25,8 +29,10 @@ __all__ = [
     "MissingCells",
     "MixedMasking",
     "NeuralMasking",
+    "Prior",
     "SelectionDistribution",
     "SelfMasking",
     "SetEncoder",
+    "SkewWarp",
     "StudentTDecoder",
 ]

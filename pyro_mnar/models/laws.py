@@ -1,4 +1,4 @@
-"""Normal and Student-t laws of cells that keep their parameters as given.
+"""Normal and Student-t laws that keep their parameters as given, and a normal by its precision.
 
 Torch's own broadcast each parameter to the batch shape, so the logarithm of a scale that is one number a column is taken once for
 every particle, row and column, and so is everything else that is computed from it. Here a parameter keeps its shape until it meets
@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyro.distributions as dist
 import torch
 from pyro.distributions.util import broadcast_shape
 from torch import Tensor
-from torch.distributions import Chi2, Distribution
+from torch.distributions import Chi2, Distribution, constraints
 
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
@@ -115,3 +115,53 @@ class StudentT(_AsGiven, dist.StudentT):
         df, loc, scale = self.given["df"], self.given["loc"], self.given["scale"]
         constant = torch.lgamma(0.5 * (df + 1)) - torch.lgamma(0.5 * df) - 0.5 * (df * math.pi).log() - scale.log()
         return self._full(constant - 0.5 * (df + 1) * torch.log1p(((value - loc) / scale).square() / df))
+
+
+class PrecisionNormal(dist.TorchDistribution):
+    """N(loc, (C C')^-1) in L dimensions, from the Cholesky factor C of its precision; what a conjugate update returns.
+
+    Args:
+        loc: (..., L).
+        factor: C, (..., L, L), lower triangular with a positive diagonal.
+
+    Example:
+        >>> law = PrecisionNormal.of(torch.ones(7, 2), 4 * torch.eye(2).expand(7, 2, 2))
+        >>> law.loc[0].tolist(), law.sample().shape
+        ([0.25, 0.25], torch.Size([7, 2]))
+    """
+
+    arg_constraints: dict[str, constraints.Constraint] = {}
+    support = constraints.real_vector
+    has_rsample = True
+
+    def __init__(self, loc: Tensor, factor: Tensor) -> None:
+        self.loc, self.factor = loc, factor
+        super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
+
+    @classmethod
+    def of(cls, moment: Tensor, precision: Tensor) -> PrecisionNormal:
+        """Return the law of natural parameters precision times loc, (..., L), and ``precision`` (..., L, L)."""
+        factor = torch.linalg.cholesky(precision)
+        return cls(torch.cholesky_solve(moment.unsqueeze(-1), factor).squeeze(-1), factor)
+
+    def expand(self, batch_shape: Sequence[int], _instance: object = None) -> PrecisionNormal:
+        # The factor stays as it is: what is computed with it broadcasts.
+        return PrecisionNormal(self.loc.expand(*batch_shape, -1), self.factor)
+
+    def from_normals(self, noise: Tensor) -> Tensor:
+        """Return the draws that standard normals ``noise`` (..., L) stand for."""
+        return self.loc + self._each(lambda columns: torch.linalg.solve_triangular(self.factor.mT, columns, upper=True), noise)
+
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        return self.from_normals(torch.randn((*sample_shape, *self.loc.shape), dtype=self.loc.dtype, device=self.loc.device))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        whitened = self._each(lambda columns: self.factor.mT @ columns, value - self.loc)
+        log_det = torch.diagonal(self.factor, dim1=-2, dim2=-1).log().sum(-1)
+        return log_det - 0.5 * whitened.square().sum(-1) - _HALF_LOG_2PI * self.loc.shape[-1]
+
+    def _each(self, function: Callable[[Tensor], Tensor], vectors: Tensor) -> Tensor:
+        """Apply a function of columns (..., L, K) to ``vectors``: particles share a factor, so they are its columns."""
+        n_lead = vectors.dim() - self.factor.dim() + 1
+        columns = vectors.flatten(0, n_lead - 1) if n_lead else vectors.unsqueeze(0)
+        return function(columns.movedim(0, -1)).movedim(-1, 0).reshape(vectors.shape)

@@ -45,7 +45,7 @@ class MixedMasking(nn.Module):
         return [cast(Mechanism, part) for part in self.parts]
 
     def initialise(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Start every mechanism from the data (N, D); return the column means (D,) that they suppose."""
+        """Start every mechanism from the data (N, D); return how far they suppose the column means, (D,), from those seen."""
         return torch.stack([part.initialise(x, mask) for part in self.mechanisms()]).sum(0)
 
     def forward(self, x: Tensor) -> MaskDistribution:

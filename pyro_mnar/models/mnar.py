@@ -2,8 +2,9 @@
 
     for each row n (the plate "rows"):
         z_n        ~ N(0, I)                              latent
-        x_n        ~ decoder(z_n)                         the complete row
-        s_n        ~ mechanism(x_n)                       which cells are observed
+        y_n        ~ decoder(z_n)                         the complete row
+        s_n        ~ mechanism(y_n)                       which cells are observed
+        x_n        = y_n, or warp^-1(y_n)                 in the table's margins
     seen:            x_n where s_n is True, and s_n
 
 In Pyro the row and its holes are one observed site ``x``, the :class:`~pyro_mnar.models.selection.SelectionDistribution`, in which
@@ -23,9 +24,15 @@ import torch
 from torch import Tensor, nn
 
 from pyro_mnar.models import laws
+from pyro_mnar.models.collapsing import coupled_columns
 from pyro_mnar.models.decoders import GaussianDecoder
+from pyro_mnar.models.links import THRESHOLD
 from pyro_mnar.models.masks import Mechanism
-from pyro_mnar.models.selection import SelectionDistribution, coupled_columns
+from pyro_mnar.models.mixed_masking import MixedMasking
+from pyro_mnar.models.priors import Prior
+from pyro_mnar.models.selection import SelectionDistribution
+from pyro_mnar.models.self_masking import SelfMasking, observed_moments
+from pyro_mnar.models.warps import SkewWarp
 
 
 class MNAR(nn.Module):
@@ -34,10 +41,12 @@ class MNAR(nn.Module):
     Args:
         decoder: p(x given z); see :mod:`pyro_mnar.models.decoders`. Says ``latent_dim`` and ``n_columns``.
         encoder: q(z given x_obs, s); see :mod:`pyro_mnar.models.encoders`.
-        mechanism: p(s given x), or None for ignorable missingness.
+        mechanism: p(s given x), or None for ignorable missingness. With a warp it reads the warped values.
+        warp: of the columns' margins, or None.
+        prior: of the parameters, or None for flat ones; training adds :meth:`log_prior` to the bound.
 
     Raises:
-        ValueError: when the mechanism's width is not the decoder's.
+        ValueError: when the mechanism's width is not the decoder's, or a threshold, which stays where it is, meets a warp.
 
     Example:
         >>> from pyro_mnar.models import GaussianDecoder, GaussianEncoder, SelfMasking
@@ -50,36 +59,71 @@ class MNAR(nn.Module):
     zeros: Tensor
     coupled: Tensor | None
 
-    def __init__(self, decoder: GaussianDecoder, encoder: nn.Module, mechanism: Mechanism | None = None) -> None:
+    def __init__(
+        self,
+        decoder: GaussianDecoder,
+        encoder: nn.Module,
+        mechanism: Mechanism | None = None,
+        warp: SkewWarp | None = None,
+        prior: Prior | None = None,
+    ) -> None:
         super().__init__()
         if mechanism is not None and len(mechanism.couplings) != decoder.n_columns:
             raise ValueError(f"mechanism: made for {len(mechanism.couplings)} columns, expected {decoder.n_columns}")
+        parts = mechanism.parts if isinstance(mechanism, MixedMasking) else [mechanism]
+        if warp is not None and any(isinstance(part, SelfMasking) and part.link is THRESHOLD for part in parts):
+            raise ValueError("mechanism: got a threshold together with a warp, expected another link or no warp")
         self.decoder, self.encoder = decoder, encoder
-        self.mechanism = mechanism
+        self.mechanism, self.warp, self.prior = mechanism, warp, prior
         coupled = coupled_columns(mechanism)
         self.register_buffer("coupled", coupled, persistent=False)
         self.register_buffer("zeros", torch.zeros(int(decoder.latent_dim)), persistent=False)
 
+    @torch.no_grad()
     def initialise(self, x: Tensor, mask: Tensor) -> None:
-        """Set starting values of the mechanism, and the means it supposes, from rows (N, D) on scaled columns."""
-        if self.mechanism is not None:
-            self.decoder.centre(self.mechanism.initialise(x, mask))
+        """Set starting values of warp and mechanism, and the means they suppose, from rows (N, D) on scaled columns."""
+        if self.prior is not None:
+            self.prior.start(self.warp, self.mechanism)
+        y = self._warped(x, mask)
+        shift = 0.0 if self.mechanism is None else self.mechanism.initialise(y, mask)
+        self.decoder.centre(observed_moments(y, mask)[0] + shift)
+
+    def log_prior(self, n_rows: int) -> Tensor:
+        """Return log p of the parameters, up to a constant, for a table of ``n_rows``."""
+        if self.prior is None:
+            return self.zeros.sum()
+        return self.prior.log_prob(n_rows, self.decoder, self.warp, self.mechanism)
 
     def model(self, x: Tensor, mask: Tensor) -> None:
         """Declare p(z, x, s) of rows ``x`` (N, D), float, with their ``mask`` (N, D), True = observed."""
         with pyro.plate("rows", x.shape[-2], dim=-1):
             z = pyro.sample("z", laws.StandardNormal(self.zeros).to_event(1))
             rows = self.decoder(z)
-            pyro.sample("x", SelectionDistribution(rows, self.mechanism), obs=torch.where(mask, x, torch.nan))
+            pyro.sample("x", SelectionDistribution(rows, self.mechanism, self.warp), obs=torch.where(mask, x, torch.nan))
             if self.mechanism is not None and self.coupled is not None:
                 noise = pyro.sample("noise", self.decoder.noise())
-                x_mis = rows.base_dist.loc + rows.base_dist.scale * noise
-                complete = pyro.deterministic("complete", torch.where(mask, x, x_mis), event_dim=1)
-                pyro.sample("mask", self.mechanism(complete).restrict(self.coupled), obs=mask)
+                y_mis = rows.base_dist.loc + rows.base_dist.scale * noise
+                y = torch.where(mask, self._warped(x, mask), y_mis)
+                x_mis = y_mis if self.warp is None else self.warp.inverse(y_mis)
+                pyro.deterministic("complete", torch.where(mask, x, x_mis), event_dim=1)
+                pyro.sample("mask", self.mechanism(y).restrict(self.coupled), obs=mask)
 
     def guide(self, x: Tensor, mask: Tensor) -> None:
         """Declare q(z | x_obs, s), over the same rows."""
         with pyro.plate("rows", x.shape[-2], dim=-1):
-            pyro.sample("z", self.encoder(x, mask))
+            pyro.sample("z", self.encoder(self._warped(x, mask).detach(), mask))
             if self.coupled is not None:
                 pyro.sample("noise", self.decoder.noise(), infer={"prior": True})
+
+    def missing_rate(self, x: Tensor) -> Tensor:
+        """Return P(s_j = 0 | x), (..., D), of complete rows ``x`` (..., D).
+
+        Raises:
+            ValueError: without a mechanism.
+        """
+        if self.mechanism is None:
+            raise ValueError("mechanism: got none, expected one (ignorable missingness has no rate)")
+        return self.mechanism(self._warped(x, torch.ones_like(x, dtype=torch.bool))).log_missing.exp()
+
+    def _warped(self, x: Tensor, mask: Tensor) -> Tensor:
+        return x if self.warp is None else self.warp(torch.where(mask, x, 0.0))[0]

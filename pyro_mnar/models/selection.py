@@ -9,14 +9,14 @@ By the Rao-Blackwell theorem a bound made with it is, in expectation, never belo
 not-MIWAE does, arXiv 2006.12871), at the same parameters, guide and number of particles. The integral is closed for normal and
 Student-t cells (:mod:`pyro_mnar.models.integrals`) and a sum for cells of finite support.
 
-A column whose value another column's mask reads is *coupled*: its own mask is left to a separate site, scored on sampled values.
+Which columns these are: :mod:`pyro_mnar.models.collapsing`.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from pyro.distributions import TorchDistribution
@@ -24,10 +24,13 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Categorical, Distribution, Independent, Normal, StudentT, constraints
 
 from pyro_mnar.models import integrals, laws
+from pyro_mnar.models.collapsing import Part, collapsible
 from pyro_mnar.models.links import PROBIT, log_ndtr
-from pyro_mnar.models.masks import Mechanism, neighbours
-from pyro_mnar.models.mixed_masking import MixedMasking
-from pyro_mnar.models.self_masking import SelfMasking
+from pyro_mnar.models.masks import Mechanism
+from pyro_mnar.models.warps import SkewWarp
+
+# Points at which a warp is averaged over a cell's law, counted over particles.
+_POINTS = 256
 
 
 class _Holes(constraints.Constraint):
@@ -38,48 +41,6 @@ class _Holes(constraints.Constraint):
 
     def check(self, value: Tensor) -> Tensor:
         return torch.ones(value.shape[:-1], dtype=torch.bool, device=value.device)
-
-
-class _Part(NamedTuple):
-    """Columns of one self-masking mechanism that can be integrated out."""
-
-    mechanism: SelfMasking
-    columns: Tensor
-    place: Tensor | slice  # the same columns, as a slice where they are neighbours: a view, where an index would copy
-    own: Tensor | slice  # their places among the mechanism's own columns
-
-    def line(self) -> tuple[Tensor, Tensor]:
-        """Return slope and intercept of the columns' scores, (J,) each."""
-        slope, intercept = self.mechanism.line()
-        return (slope, intercept) if len(slope) == len(self.columns) else (slope[self.own], intercept[self.own])
-
-
-def collapsible(mechanism: Mechanism | None) -> list[_Part]:
-    """Return the parts of ``mechanism`` whose columns' values no other mask reads."""
-    if mechanism is None:
-        return []
-    if type(mechanism) is SelfMasking:  # no mask but its own reads a column: nothing to look for, at every step
-        return [_Part(mechanism, mechanism.columns, mechanism.place, slice(None))]
-    read = mechanism.couplings.any(0)
-    parts = []
-    for piece in mechanism.parts if isinstance(mechanism, MixedMasking) else [mechanism]:
-        if isinstance(piece, SelfMasking):
-            own = (~read[piece.columns]).nonzero().squeeze(-1)
-            if len(own):
-                columns = piece.columns[own]
-                parts.append(_Part(piece, columns, neighbours(columns) or columns, neighbours(own) or own))
-    return parts
-
-
-def coupled_columns(mechanism: Mechanism | None) -> Tensor | None:
-    """Return (D,) bool, True where a modelled column's mask must be scored on sampled values; None where there is none."""
-    if mechanism is None:
-        return None
-    coupled = torch.zeros(len(mechanism.couplings), dtype=torch.bool, device=mechanism.couplings.device)
-    coupled[mechanism.columns] = True
-    for part in collapsible(mechanism):
-        coupled[part.columns] = False
-    return coupled if bool(coupled.any()) else None
 
 
 def _pick(cells: Distribution, columns: Tensor | slice) -> Distribution:
@@ -107,12 +68,14 @@ class SelectionDistribution(TorchDistribution):
         decoder: law of complete rows given z, ``Independent(cells, 1)``, event shape (D,); cells ``Normal``, ``StudentT``, or
             of finite support (``Bernoulli``, ``Categorical``).
         mechanism: p(s given x), or None for ignorable missingness. Coupled columns (see the module) are not scored here.
+        warp: None, or the margins: then ``decoder`` and ``mechanism`` are laws of warped values, and this one of unwarped ones.
 
     Raises:
         ValueError: when the event shape of ``decoder`` is not one dimension.
         TypeError: for cells that cannot be integrated, when their columns have a mechanism.
 
     Example:
+        >>> from pyro_mnar.models import SelfMasking
         >>> decoder = Independent(Normal(torch.zeros(3), torch.ones(3)), 1)
         >>> law = SelectionDistribution(decoder, SelfMasking(3, direction="high"))
         >>> row = law.sample()
@@ -124,10 +87,12 @@ class SelectionDistribution(TorchDistribution):
     support = _Holes()
     has_rsample = False
 
-    def __init__(self, decoder: Distribution, mechanism: Mechanism | None = None) -> None:
+    def __init__(self, decoder: Distribution, mechanism: Mechanism | None = None, warp: SkewWarp | None = None) -> None:
         if not isinstance(decoder, Independent) or len(decoder.event_shape) != 1:
             raise ValueError(f"decoder: got event shape {tuple(decoder.event_shape)}, expected cells independent in one dimension")
-        self.decoder, self.mechanism = decoder, mechanism
+        if warp is not None and decoder.base_dist.has_enumerate_support:
+            raise TypeError(f"warp: got one for {type(decoder.base_dist).__name__} cells, expected cells of real values")
+        self.decoder, self.mechanism, self.warp = decoder, mechanism, warp
         self._parts = collapsible(mechanism)
         super().__init__(decoder.batch_shape, decoder.event_shape, validate_args=False)
 
@@ -143,8 +108,12 @@ class SelectionDistribution(TorchDistribution):
         """Return log p(x_obs, s | z), (...), of rows ``value`` (..., D) with NaN in the holes."""
         mask = value == value  # not NaN, in one operation
         x = torch.where(mask, value, 0.0)
-        cells = torch.where(mask, self.decoder.base_dist.log_prob(x), 0.0)
-        total = cells.sum(-1)
+        cells = self.decoder.base_dist.log_prob
+        if self.warp is None:
+            total = torch.where(mask, cells(x), 0.0).sum(-1)
+        else:
+            x, log_slope = self.warp(x)
+            total = torch.where(mask, cells(x) + log_slope, 0.0).sum(-1)
         for part in self._parts:
             total = total + self._log_mask(part, x[..., part.place], mask[..., part.place]).sum(-1)
         return total
@@ -152,16 +121,17 @@ class SelectionDistribution(TorchDistribution):
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Draw complete rows, then their masks, and punch the holes."""
         with torch.no_grad():
-            x = self.decoder.sample(torch.Size(sample_shape))
+            y = self.decoder.sample(torch.Size(sample_shape))
+            x = y if self.warp is None else self.warp.inverse(y)
             if self.mechanism is None:
                 return x
-            return torch.where(self.mechanism(x).sample(), x, torch.nan)
+            return torch.where(self.mechanism(y).sample(), x, torch.nan)
 
     def conditional(self, mask: Tensor) -> MissingCells:
         """Return the law of the row given z and its mask (..., D); only its missing cells are meant to be read."""
         return MissingCells(self, mask)
 
-    def _log_mask(self, part: _Part, x: Tensor, mask: Tensor) -> Tensor:
+    def _log_mask(self, part: Part, x: Tensor, mask: Tensor) -> Tensor:
         """Return log P(s_j = 1 | x_j) of observed and log INT p(x_j | z) P(s_j = 0 | x_j) dx_j of missing cells, (..., J)."""
         slope, intercept = part.line()
         link, score = part.mechanism.link, slope * x + intercept
@@ -178,7 +148,7 @@ class SelectionDistribution(TorchDistribution):
         missing = integrals.log_missing(integrals.missing_components(cells.at(hidden), slope, intercept, link))
         return link.log_observed(score).expand(*missing.shape[:-1], *hidden.shape).masked_scatter(hidden, missing)
 
-    def _finite(self, part: _Part, cells: Distribution, slope: Tensor, intercept: Tensor) -> tuple[Tensor, Tensor]:
+    def _finite(self, part: Part, cells: Distribution, slope: Tensor, intercept: Tensor) -> tuple[Tensor, Tensor]:
         """Return the support (V, ..., J) and log p(v) P(s = 0 | v) of cells of finite support."""
         values = cells.enumerate_support()
         return values, cells.log_prob(values) + part.mechanism.link.log_missing(slope * values + intercept)
@@ -191,6 +161,7 @@ class MissingCells:
     and event together, (..., D).
 
     Example:
+        >>> from pyro_mnar.models import SelfMasking
         >>> decoder = Independent(Normal(torch.zeros(1), torch.ones(1)), 1)
         >>> cut = SelectionDistribution(decoder, SelfMasking(1, direction="high")).conditional(torch.tensor([False]))
         >>> bool(cut.mean > 0)
@@ -202,7 +173,27 @@ class MissingCells:
 
     @property
     def mean(self) -> Tensor:
-        """E[x | z, s], (..., D): given s_j = 0 in the missing cells, the decoder's mean elsewhere."""
+        """E[x | z, s], (..., D): given s_j = 0 in the missing cells, the decoder's law elsewhere.
+
+        Exact without a warp. With one, the warp's curve is averaged over points spread evenly over the cell's law, its tangent
+        exactly, and each index of a first dimension (the particles) has points of its own: their weighted mean is far closer still.
+        """
+        warp, y = self.selection.warp, self._mean()
+        if warp is None:
+            return y
+        n_own = y.shape[0] if y.dim() > 1 else 1
+        rounds = -(-_POINTS // n_own)
+        # Additive recurrence on the plastic number: evenly spread in three dimensions for any count.
+        steps = torch.tensor([0.8191725134, 0.6710436067, 0.5497004779], dtype=torch.float64)
+        points = ((torch.arange(n_own * rounds).unsqueeze(-1) + 0.5) * steps).frac().clamp(1e-6, 1 - 1e-6).to(y)
+        total = torch.zeros_like(y)
+        for part in points.split(n_own):
+            spread = part.reshape(n_own, *[1] * (y.dim() - 1), 3) if y.dim() > 1 else part
+            draw = self._draws(spread.expand(*y.shape, 3))
+            total = total + warp.inverse(draw) - warp.slope(y) * (draw - y)
+        return total / rounds
+
+    def _mean(self) -> Tensor:
         base = self.selection.decoder.base_dist
         result = base.mean
         for part in self.selection._parts:
@@ -225,6 +216,11 @@ class MissingCells:
     @torch.no_grad()
     def from_uniforms(self, uniforms: Tensor) -> Tensor:
         """Return the draws that independent ``uniforms`` (..., D, 3) in the open unit interval stand for."""
+        y = self._draws(uniforms)
+        return y if self.selection.warp is None else self.selection.warp.inverse(y)
+
+    @torch.no_grad()
+    def _draws(self, uniforms: Tensor) -> Tensor:
         base = self.selection.decoder.base_dist
         result = _draw(base, uniforms)
         for part in self.selection._parts:

@@ -93,24 +93,29 @@ class SelfMasking(nn.Module):
 
     @torch.no_grad()
     def initialise(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Set starting values from data (N, D) with its mask and return the column means (D,) that they suppose.
+        """Set starting values from data (N, D) with its mask and return how far they suppose the column means, (D,), from those seen.
 
         A threshold is set for good, at the outermost observed value.
 
-        With a known direction the start supposes a normal column cut at its upper (lower) end, whose observed part has mean 0
-        and variance 1: the threshold that explains the missing rate. A free direction starts at slope 0 and the missing rate.
+        With a known direction the start supposes a normal column cut at its upper (lower) end, with the observed part's mean and
+        variance: the threshold that explains the missing rate. A free direction starts likewise from the direction that the other
+        columns point to, and at slope 0 and the missing rate where they do not point (see :func:`apparent_direction`).
         """
         rate = 1 - mask[:, self.columns].to(x).mean(0)
+        loc, scale = observed_moments(x, mask)
+        sign = torch.where(self.sign == 0, apparent_direction(x, mask)[self.columns], self.sign)
+        loc, scale = loc[self.columns], sign * scale[self.columns]
         mean, _, threshold = censored_normal(rate)
-        means = torch.zeros(self.n_columns, dtype=x.dtype, device=x.device).index_copy(0, self.columns, self.sign * mean)
+        shift = torch.zeros(self.n_columns, dtype=x.dtype, device=x.device).index_copy(0, self.columns, scale * mean)
         if self.link is THRESHOLD:
             outer = (self.sign * x[:, self.columns]).masked_fill(~mask[:, self.columns], -torch.inf).amax(0)
             self.anchor.copy_(self.sign * outer)
-            return means
-        self.anchor.copy_(self.sign * threshold)
+            return shift
+        self.anchor.copy_(loc + scale * threshold)
         start = torch.logit(rate.clamp(0.01, 0.99)) if self.link is LOGIT else torch.special.ndtri(rate.clamp(0.01, 0.99))
-        self.offset.copy_(torch.where(self.sign == 0, start, 0.0))
-        return means
+        self.offset.copy_(torch.where(sign == 0, start, 0.0))
+        self.raw_slope.copy_(torch.where(self.sign == 0, 2.0 * sign, self.raw_slope))
+        return shift
 
     def forward(self, x: Tensor) -> MaskDistribution:
         """Return the law of the masks of complete rows ``x`` (..., D)."""
@@ -125,6 +130,13 @@ class SelfMasking(nn.Module):
         return self.slope * (values - self.anchor) + self.offset
 
 
+def observed_moments(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation (D,) of each column's observed values; 0 where there are none."""
+    count = mask.sum(0).clamp_min(1)
+    loc = torch.where(mask, x, 0.0).sum(0) / count
+    return loc, (torch.where(mask, x - loc, 0.0).square().sum(0) / count).sqrt()
+
+
 def censored_normal(rate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return (mean, standard deviation, threshold) of a normal whose part below the threshold has mean 0 and variance 1.
 
@@ -134,3 +146,38 @@ def censored_normal(rate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     hazard = torch.exp(-0.5 * kappa.square() - torch.special.log_ndtr(kappa)) * 0.3989422804
     scale = (1 - kappa * hazard - hazard.square()).rsqrt()
     return scale * hazard, scale, scale * (hazard + kappa)
+
+
+def apparent_direction(x: Tensor, mask: Tensor) -> Tensor:
+    """Return for each column, (D,), 1 where its missing values are predicted to be larger than its observed ones, -1 where smaller.
+
+    And 0 where the difference is within one standard error: this is a start, not a test. Predictions are a ridge regression's on the other columns and their
+    masks. If a column masks itself, other columns are related to its mask only by way of its values, so this is its direction. The
+    likelihood itself is flat to second order at slope 0, whichever way the truth lies, and a search that starts there may go either
+    way.
+
+    Args:
+        x: (N, D) columns of about unit scale; the holes may hold anything.
+        mask: (N, D) True = observed.
+
+    Example:
+        >>> x = torch.arange(-20.0, 21.0).unsqueeze(-1).expand(-1, 2) / 10
+        >>> apparent_direction(x, torch.stack([x[:, 0] < 0.5, x[:, 1] < 9], -1))
+        tensor([1., 0.])
+    """
+    loc, _ = observed_moments(x, mask)
+    features = torch.cat([torch.where(mask, x - loc, 0.0), (~mask).to(x)], -1).double()
+    result = x.new_zeros(x.shape[-1])
+    for j in (~mask).any(0).nonzero().flatten().tolist():
+        seen = mask[:, j]
+        if int(seen.sum()) < 3 or int((~seen).sum()) < 3:
+            continue
+        own = torch.arange(features.shape[-1], device=x.device) % x.shape[-1] != j
+        others = features[:, own]
+        centred = others[seen] - others[seen].mean(0)
+        gram = centred.T @ centred + torch.eye(centred.shape[-1]).to(centred)
+        predicted = others @ torch.linalg.solve(gram, centred.T @ features[seen, j])
+        error = (predicted[seen].var() / seen.sum() + predicted[~seen].var() / (~seen).sum()).sqrt()
+        difference = predicted[~seen].mean() - predicted[seen].mean()
+        result[j] = torch.where(difference.abs() > error, difference.sign(), 0.0)
+    return result

@@ -28,7 +28,8 @@ from tqdm.auto import tqdm
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.streams import NoInverseError, RowStreams, seeded
 from pyro_mnar.infer.weights import LEAST_DRAWS, effective_sample_size, pareto_threshold, smooth
-from pyro_mnar.models.selection import SelectionDistribution, collapsible
+from pyro_mnar.models.collapsing import collapsible
+from pyro_mnar.models.selection import SelectionDistribution
 
 _CHUNK = 64
 

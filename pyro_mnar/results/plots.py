@@ -28,27 +28,36 @@ def _panels(count: int) -> tuple[Figure, list[Any]]:
     return figure, axes[:count]
 
 
-def plot_training(history: History) -> Figure:
-    """Plot the training bound, and the held-out one where there is one, against the step.
+def plot_training(histories: Sequence[History]) -> Figure:
+    """Plot the training bound of each member of an ensemble, and the held-out one where there is one, against the step.
+
+    Raises:
+        ValueError: when there is no history.
 
     Example:
         >>> from pyro_mnar.infer.training import Evaluation
-        >>> len(plot_training(History([Evaluation(100, -3.0, None)], 100)).axes)
+        >>> len(plot_training([History([Evaluation(100, -3.0, None)], 100)]).axes)
         1
     """
     from matplotlib.figure import Figure
 
+    if not histories:
+        raise ValueError("histories: got none, expected at least one")
+
     figure = Figure(figsize=(_WIDTH, 2.8), layout="constrained")
     axis = figure.subplots()
-    steps = [look.step for look in history.evaluations]
-    axis.plot(steps, [look.train for look in history.evaluations], color=_OBSERVED, label="training rows")
-    held_out = [(look.step, look.held_out) for look in history.evaluations if look.held_out is not None]
-    if held_out:
-        axis.plot(*zip(*held_out, strict=True), color=_IMPUTED, label="held-out rows")
-        axis.axvline(history.best_step, color=_TRUE, linestyle=":", label="weights kept")
+    later: list[float] = []
+    for i, history in enumerate(histories):
+        steps = [look.step for look in history.evaluations]
+        bounds = [look.train for look in history.evaluations]
+        axis.plot(steps, bounds, color=_OBSERVED, linewidth=1, label=None if i else "training rows")
+        held_out = [(look.step, look.held_out) for look in history.evaluations if look.held_out is not None]
+        if held_out:
+            axis.plot(*zip(*held_out, strict=True), color=_IMPUTED, linewidth=1, label=None if i else "held-out rows")
+            axis.axvline(history.best_step, color=_TRUE, linestyle=":", label=None if i else "weights kept")
+        # The first looks are far below the rest and would flatten what matters.
+        later += bounds[len(steps) // 10 :]
     axis.set(xlabel="training step", ylabel="bound (nats per row)")
-    # The first looks are far below the rest and would flatten what matters.
-    later = [look.train for look in history.evaluations[len(steps) // 10 :]]
     if len(later) > 1 and max(later) > min(later):
         axis.set_ylim(min(later) - 0.05 * (max(later) - min(later)), max(later) + 0.1 * (max(later) - min(later)))
     axis.legend(frameon=False)
@@ -125,7 +134,7 @@ def plot_missingness(
     """Plot P(missing | value) as learned, column by column.
 
     Args:
-        curves: (name, grid of values, probabilities) of each self-masked column.
+        curves: (name, values (P,), probabilities (P,) or one line for each member (M, P)) of each self-masked column.
         observed: the observed values of each, marked on the axis: beyond them a curve is assumption, not data.
         truth: the true probabilities on the same grids, where known.
         max_columns: panels at most.
@@ -143,7 +152,9 @@ def plot_missingness(
     shown = list(curves)[:max_columns]
     figure, axes = _panels(len(shown))
     for i, (axis, (name, grid, probability)) in enumerate(zip(axes, shown, strict=True)):
-        axis.plot(grid, probability, color=_IMPUTED, label="learned")
+        lines = np.atleast_2d(probability)
+        for k, line in enumerate(lines):
+            axis.plot(grid, line, color=_IMPUTED, linewidth=1, alpha=1 if len(lines) == 1 else 0.6, label=None if k else "learned")
         true = None if truth is None else truth[i]
         if true is not None:
             axis.plot(grid, true, color=_TRUE, linestyle="--", label="true")

@@ -59,6 +59,10 @@ class Scaling:
         scale = spread * unit
         return cls(centre * unit, np.where(alike | (scale < np.finfo(np.float64).tiny), 1.0, scale))
 
+    def moved(self, shift: np.ndarray, stretch: np.ndarray) -> Scaling:
+        """Return the scaling with its centre ``shift`` (D,) of this one's scales further up, and its scale times ``stretch`` (D,)."""
+        return Scaling(self.centre + shift * self.scale, self.scale * stretch)
+
     def apply(self, values: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """Return scaled values (N, D), exactly 0 in the holes."""
         # By halves, which are exact, here and below: the difference of two huge values of opposite sign overflows.

@@ -10,7 +10,7 @@ from scipy import integrate
 from torch.distributions import Bernoulli, Categorical, Independent, Normal, Poisson, StudentT
 
 from pyro_mnar.models import LOGIT, PROBIT, THRESHOLD, LinearMasking, MixedMasking, SelectionDistribution, SelfMasking, laws
-from pyro_mnar.models.selection import collapsible, coupled_columns
+from pyro_mnar.models.collapsing import collapsible, coupled_columns
 
 NAN = float("nan")
 LOC, SCALE = torch.tensor([0.4, -0.3, 0.1]).double(), torch.tensor([0.8, 0.5, 1.2]).double()

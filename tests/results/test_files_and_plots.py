@@ -75,7 +75,7 @@ def test_coverage_of_a_calibrated_ensemble_is_nominal():
 
 def test_figures_show_what_they_are_given():
     history = History([Evaluation(100 * i, -10.0 / i, -11.0 / i) for i in range(1, 9)], 300)
-    lines = plot_training(history).axes[0].lines
+    lines = plot_training([history]).axes[0].lines
     assert lines[0].get_ydata()[-1] == -10 / 8 and lines[1].get_ydata()[0] == -11 and lines[2].get_xdata()[0] == 300
     rng = np.random.default_rng(0)
     values, mask = rng.normal(size=(200, 8)), rng.random((200, 8)) > 0.4

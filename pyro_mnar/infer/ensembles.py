@@ -1,0 +1,87 @@
+"""Fit an ensemble: every member on a table of its own, drawn from the rows with replacement.
+
+Differences between members stand for what is not known of the parameters: their tables carry the sampling error (the bootstrap;
+Efron 1979, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7), the anchors of their priors what no table of
+this size could say (:mod:`pyro_mnar.models.priors`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.streams import seeded
+from pyro_mnar.infer.training import Evaluation, History, fit
+
+
+def member_seed(seed: int, member: int) -> int:
+    """Return the seed of a member, so that no two members share their randomness."""
+    return int(np.random.SeedSequence(seed, spawn_key=(member,)).generate_state(1)[0])
+
+
+def fit_ensemble(
+    members: Sequence[nn.Module],
+    x: Tensor,
+    mask: Tensor,
+    *,
+    particles: int = 5,
+    steps: int = 1000,
+    batch_size: int = 96,
+    lr: float = 1e-2,
+    mechanism_lr: float = 5e-2,
+    seed: int = 0,
+    callback: Callable[[Evaluation], None] | None = None,
+    progress: bool = True,
+) -> list[History]:
+    """Fit each member in place, and return what training saw of each; a single member is fitted to the table itself.
+
+    Args:
+        members: modules as :func:`~pyro_mnar.infer.training.fit` wants them.
+        x: (N, D) float, finite; the holes may hold any number.
+        mask: (N, D) bool, True = observed.
+        particles: K of the training bound.
+        steps, batch_size, lr, mechanism_lr, callback: as in ``fit``.
+        seed: of everything random.
+        progress: a bar over members and one over steps, on a terminal only.
+
+    An interruption ends the member that is being fitted, and the members after it are not fitted: there are then fewer histories.
+
+    Raises:
+        ValueError, FloatingPointError: as ``fit`` does.
+
+    Example:
+        >>> from pyro_mnar.models import MNAR, GaussianDecoder, GaussianEncoder
+        >>> members = [MNAR(GaussianDecoder(1, 2), GaussianEncoder(2, 1)) for _ in range(2)]
+        >>> len(fit_ensemble(members, torch.randn(50, 2), torch.ones(50, 2, dtype=torch.bool), steps=5))
+        2
+    """
+    histories: list[History] = []
+    for i, member in enumerate(tqdm(members, "members", disable=None if progress and len(members) > 1 else True, leave=False)):
+        own = member_seed(seed, i)
+        rows = torch.arange(len(x), device=x.device)
+        if len(members) > 1:
+            with seeded(own, x.device):
+                rows = torch.randint(len(x), (len(x),), device=x.device)
+        histories.append(
+            fit(
+                IWELBO(member, particles),
+                x[rows],
+                mask[rows],
+                steps=steps,
+                batch_size=batch_size,
+                lr=lr,
+                mechanism_lr=mechanism_lr,
+                weight_decay=0.0,
+                callback=callback,
+                seed=own,
+                progress=progress,
+            )
+        )
+        if histories[-1].stopped == "interrupted":
+            break
+    return histories

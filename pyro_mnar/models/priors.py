@@ -1,0 +1,109 @@
+r"""Priors on a model's parameters, and the anchors that make an ensemble of its members' posterior.
+
+Weights of the decoder, on columns scaled to about 1: N(0, 1) for the linear part, N(0, 1 / fan-in) for the network, so that a priori
+neither part outgrows the column. As a penalty on the mean bound of N rows, log p(weights) counts 1 / N.
+
+What the data cannot say is how a column goes on where it was never seen: its skewness and the slope of its mechanism. In a parametric
+model they *are* identified, by the shape of the seen part, and with many rows ever more sharply, however wrong the model; intervals
+then shrink around a bias. So
+
+- these two have a prior that never counts less than as one row in ``n_0`` (the posterior is that of data that are trusted as far as
+  n_0 rows would be: "coarsened", Miller and Dunson 2019, "Robust Bayesian inference via coarsening", arXiv 1506.06101);
+- each member of an ensemble has a draw from that prior as its *anchor*, the centre of its penalty. In a linear-Gaussian model the
+  minimisers are then draws from the posterior (randomised maximum a posteriori; Pearce et al. 2020, "Uncertainty in neural networks:
+  approximately Bayesian ensembling", arXiv 1810.05546); where the data are silent they keep the prior's spread.
+
+The prior of skewness is centred above 0: quantities bounded below are skewed to the right, and most of what is measured is such. Its
+numbers were chosen on tables other than those of the published benchmark; see docs/accuracy.md.
+"""
+
+from __future__ import annotations
+
+from typing import Self, TypeGuard
+
+import torch
+from torch import Tensor, nn
+
+from pyro_mnar.models.decoders import GaussianDecoder
+from pyro_mnar.models.links import THRESHOLD
+from pyro_mnar.models.masks import Mechanism
+from pyro_mnar.models.self_masking import SelfMasking
+from pyro_mnar.models.warps import SkewWarp
+
+#: Skewness of a column: mean and standard deviation.
+SKEW = (0.25, 0.3)
+#: Logarithm of a self-masking slope of known direction, per scaled unit: mean and standard deviation.
+LOG_SLOPE = (0.9, 0.8)
+#: Standard deviation of a slope of free direction, about 0.
+FREE_SLOPE = 5.0
+#: n_0, rows.
+TRUSTED = 100.0
+
+
+class Prior(nn.Module):
+    """log p of the parameters of one member; made by :meth:`members`.
+
+    Args:
+        skew: (D,) anchors of the columns' skewness.
+        log_slope: (J,) anchors of the logarithms of slopes of known direction; of a free direction unused.
+
+    Example:
+        >>> prior = Prior.members(8, 5, 2)[0]
+        >>> prior.skew.shape, prior.log_slope.shape
+        (torch.Size([5]), torch.Size([2]))
+    """
+
+    skew: Tensor
+    log_slope: Tensor
+
+    def __init__(self, skew: Tensor, log_slope: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("skew", skew)
+        self.register_buffer("log_slope", log_slope)
+
+    @classmethod
+    def members(cls, size: int, n_columns: int, n_modelled: int) -> list[Self]:
+        """Return the priors of an ensemble of ``size`` members; of one, the prior itself.
+
+        The anchors of a parameter are the midpoints of ``size`` equal shares of its prior, stretched to the prior's standard
+        deviation, in random order for each parameter: so few draws would else have a mean and a spread of their own.
+        """
+        standard = torch.special.ndtri((torch.arange(size) + 0.5) / size)
+        standard = standard / standard.square().mean().sqrt() if size > 1 else standard
+
+        def anchors(law: tuple[float, float], width: int) -> Tensor:
+            return law[0] + law[1] * torch.stack([standard[torch.randperm(size)] for _ in range(width)], -1)
+
+        slopes = anchors(LOG_SLOPE, n_modelled) if n_modelled else torch.zeros(size, 0)
+        return [cls(skew, slope) for skew, slope in zip(anchors(SKEW, n_columns), slopes, strict=True)]
+
+    @torch.no_grad()
+    def start(self, warp: SkewWarp | None, mechanism: Mechanism | None) -> None:
+        """Put the anchored parameters at their anchors."""
+        if warp is not None:
+            warp.skew.copy_(self.skew)
+        if _has_slopes(mechanism):
+            raw = self.log_slope.exp().expm1().log()  # softplus of it is the slope
+            mechanism.raw_slope.copy_(torch.where(mechanism.sign == 0, mechanism.raw_slope, raw))
+
+    def log_prob(self, n_rows: int, decoder: GaussianDecoder, warp: SkewWarp | None, mechanism: Mechanism | None) -> Tensor:
+        """Return log p, up to a constant, of the parameters of a model of ``n_rows`` rows."""
+        total = torch.zeros_like(self.skew).sum()
+        if decoder.linear is not None:
+            total = total - 0.5 * decoder.linear.weight.square().sum()
+        for layer in decoder.net or ():
+            if isinstance(layer, nn.Linear):
+                total = total - 0.5 * layer.in_features * layer.weight.square().sum()
+        unseen = torch.zeros_like(total)
+        if warp is not None:
+            unseen = unseen - 0.5 * ((warp.skew - self.skew) / SKEW[1]).square().sum()
+        if _has_slopes(mechanism):
+            slope = mechanism.slope
+            free = mechanism.sign == 0
+            known = (torch.where(free, 1.0, slope.abs()).log() - self.log_slope) / LOG_SLOPE[1]
+            unseen = unseen - 0.5 * torch.where(free, slope / FREE_SLOPE, known).square().sum()
+        return total + (1 + n_rows / TRUSTED) * unseen
+
+
+def _has_slopes(mechanism: Mechanism | None) -> TypeGuard[SelfMasking]:
+    return isinstance(mechanism, SelfMasking) and mechanism.link is not THRESHOLD

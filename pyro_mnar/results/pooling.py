@@ -1,0 +1,70 @@
+"""Imputations of an ensemble: every member imputes, and what they say is pooled with equal weights.
+
+The pooled posterior is the mixture of the members': its mean is the mean of theirs, its draws are theirs in turn. Where members
+agree it is as narrow as each; where the data leave them free to differ it is wider than any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from pyro_mnar.infer.ensembles import member_seed
+from pyro_mnar.results.imputation import Imputation, impute
+
+
+def impute_ensemble(
+    members: Sequence[nn.Module],
+    x: Tensor,
+    mask: Tensor,
+    *,
+    draws: int = 0,
+    particles: int = 200,
+    seed: int = 0,
+    labels: Sequence[Hashable] | None = None,
+    progress: bool = True,
+) -> Imputation:
+    """Return the pooled imputation of ``members``; arguments and errors as those of :func:`~pyro_mnar.results.imputation.impute`.
+
+    ``draws`` are of the mixture, in whole: M draws of an ensemble of eight are M / 8 of each member, in the members' order, and where
+    that leaves a remainder the first members have one more. ``particles`` are of each member; ``ess`` and
+    ``pareto_k`` are the members' means.
+
+    Raises:
+        ValueError: also for no members.
+
+    Example:
+        >>> from pyro_mnar.models import MNAR, GaussianDecoder, GaussianEncoder
+        >>> members = [MNAR(GaussianDecoder(1, 2), GaussianEncoder(2, 1)) for _ in range(2)]
+        >>> impute_ensemble(members, torch.zeros(3, 2), torch.tensor([[True, False]] * 3), draws=5).draws.shape
+        torch.Size([5, 3, 2])
+    """
+    if not len(members):
+        raise ValueError("members: got none, expected at least one")
+    shares = [draws // len(members) + (i < draws % len(members)) for i in range(len(members))]
+    parts = [
+        impute(
+            member,
+            x,
+            mask,
+            draws=share,
+            particles=particles,
+            seed=member_seed(seed, i),
+            labels=labels,
+            progress=progress and len(members) == 1,
+        )
+        for i, (member, share) in enumerate(
+            tqdm(zip(members, shares, strict=True), "imputing", len(members), disable=None if progress else True, leave=False)
+        )
+    ]
+    completed = torch.stack([part.completed for part in parts]).mean(0)
+    return Imputation(
+        torch.where(mask, x, completed),
+        torch.cat([part.draws for part in parts]),
+        torch.stack([part.ess for part in parts]).mean(0),
+        torch.stack([part.pareto_k for part in parts]).mean(0),
+        particles,
+    )
