@@ -7,8 +7,10 @@ Were the mean W z + b and nothing missing but at random, the posterior of z give
 A network cannot learn that for every pattern of holes from a few thousand rows, and need not. Here each cell, seen or not, sends a
 normal message about w_j' z, with a value and a precision; the network says how they differ from those of an observed cell under a
 linear decoder (the nonlinear part of the mean moves a value; that a cell is missing is a value with a precision of its own), and
-adds a diagonal message about z itself. It starts at the closed form. Recognition by conjugate messages: Johnson, Duvenaud, Wiltschko,
-Datta and Adams 2016, "Composing graphical models with neural networks", arXiv 1603.06277.
+adds a diagonal message about z itself. For a row without holes it starts at the closed form.
+
+Recognition by conjugate messages: Johnson, Duvenaud, Wiltschko, Datta and Adams 2016, "Composing graphical models with neural networks
+for structured representations and fast inference", arXiv 1603.06277.
 """
 
 from __future__ import annotations

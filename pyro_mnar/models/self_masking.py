@@ -151,10 +151,10 @@ def censored_normal(rate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def apparent_direction(x: Tensor, mask: Tensor) -> Tensor:
     """Return for each column, (D,), 1 where its missing values are predicted to be larger than its observed ones, -1 where smaller.
 
-    And 0 where the difference is within one standard error: this is a start, not a test. Predictions are a ridge regression's on the other columns and their
-    masks. If a column masks itself, other columns are related to its mask only by way of its values, so this is its direction. The
-    likelihood itself is flat to second order at slope 0, whichever way the truth lies, and a search that starts there may go either
-    way.
+    And 0 where the difference is within one standard error: this is a start, not a test. Predictions are a ridge regression's on the
+    other columns and their masks. If a column masks itself, other columns are related to its mask only by way of its values, so this
+    is its direction. The likelihood itself is flat to second order at slope 0, whichever way the truth lies, and a search that starts
+    there may go either way.
 
     Args:
         x: (N, D) columns of about unit scale; the holes may hold anything.
