@@ -13,6 +13,7 @@ from pyro_mnar.models import (
     MNAR,
     PROBIT,
     THRESHOLD,
+    ConjugateEncoder,
     FixedMasking,
     GaussianDecoder,
     GaussianEncoder,
@@ -22,6 +23,7 @@ from pyro_mnar.models import (
     NeuralMasking,
     SelfMasking,
     SetEncoder,
+    SkewWarp,
     StudentTDecoder,
 )
 from pyro_mnar.models.masks import indicator
@@ -116,18 +118,21 @@ def test_mechanism_survives_initialise_with_whatever_filler_in_the_holes():
     mask = torch.rand(500, D) < torch.tensor([0.9, 0.5, 0.7, 0.6])
     for name, make in MECHANISMS.items():
         laws = []
-        for filler in (0.0, 1e6):
+        for filler in (0.0, 1e6, torch.nan):
             torch.manual_seed(3)
             made = make().double()
             made.initialise(torch.where(mask, x, filler), mask)
             laws.append(made(x).log_prob(mask))
             assert not bool(laws[-1].isnan().any()), name
-        assert torch.equal(*laws), name
+        assert torch.equal(laws[0], laws[1]) and torch.equal(laws[0], laws[2]), name
 
 
 @pytest.mark.parametrize("name", ["self logit free", "self probit free", "linear", "linear some columns"])
 def test_initialise_of_a_free_mechanism_gives_each_column_s_missing_rate(name):
-    x, mask = torch.randn(500, D).double(), torch.rand(500, D) < torch.tensor([0.9, 0.5, 0.7, 0.6])
+    # Every row with every mask in turn: no column's values point to another's holes, not even by chance.
+    counts = [torch.arange(n) > 0 for n in (10, 2, 3, 4)]
+    patterns = torch.cartesian_prod(*counts)
+    x, mask = torch.randn(5, D).double().repeat_interleave(len(patterns), 0), patterns.repeat(5, 1)
     made = MECHANISMS[name]().double()
     made.initialise(x, mask)
     rates = made(torch.randn(9, D).double()).log_missing.exp()[:, made.columns]
@@ -251,12 +256,17 @@ def test_decoder_without_the_layers_it_needs_is_refused(cls, kwargs):
 ENCODERS = {
     "gaussian": lambda: GaussianEncoder(D, 2, hidden=[8]),
     "set": lambda: SetEncoder(D, 2, embedding_dim=4, hidden=[8]),
+    "conjugate": lambda: ConjugateEncoder(GaussianDecoder(2, D, hidden=[8]).double(), hidden=[8]),
 }
 
 
 @pytest.fixture(params=ENCODERS.values(), ids=ENCODERS.keys())
 def encoder(request):
-    return request.param().double()
+    made = request.param().double()
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return made
 
 
 def test_encoder_is_reparameterised_and_reads_each_row_alone(encoder):
@@ -265,18 +275,19 @@ def test_encoder_is_reparameterised_and_reads_each_row_alone(encoder):
     law = encoder(x, mask)
     assert law.batch_shape == (3, 7) and law.event_shape == (2,) and law.has_rsample
     assert law.rsample().requires_grad
-    torch.testing.assert_close(law.base_dist.loc[1, 4], encoder(x[1, 4:5], mask[1, 4:5]).base_dist.loc[0])
+    # Densities at many points say which law it is, whatever its parameters.
+    z = 2 * torch.randn(50, 1, 1, 2).double()
+    torch.testing.assert_close(law.log_prob(z)[:, 1, 4], encoder(x[1, 4:5], mask[1, 4:5]).log_prob(z[:, 0])[:, 0])
 
 
 @pytest.mark.parametrize("filler", [7.0, torch.nan, torch.inf])
 def test_encoder_s_value_and_gradient_do_not_depend_on_the_filler(encoder, filler):
     x, mask = torch.randn(7, D).double(), torch.rand(7, D) < 0.6
     mask[0] = False
-    results = []
+    z, results = 2 * torch.randn(50, 7, 2).double(), []
     for fill in (0.0, filler):
-        law = encoder(torch.where(mask, x, fill), mask)
-        total = law.base_dist.loc.sum() + law.base_dist.scale.log().sum()
-        results.append((law.base_dist.loc, law.base_dist.scale, *torch.autograd.grad(total, list(encoder.parameters()))))
+        log_prob = encoder(torch.where(mask, x, fill), mask).log_prob(z)
+        results.append((log_prob, *torch.autograd.grad(log_prob.sum(), list(encoder.parameters()))))
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
@@ -284,7 +295,8 @@ def test_encoder_tells_a_hole_from_an_observed_zero(encoder):
     zeros = torch.zeros(1, D).double()
     seen, hidden = torch.ones(1, D, dtype=torch.bool), torch.ones(1, D, dtype=torch.bool)
     hidden[0, 1] = False
-    assert not torch.allclose(encoder(zeros, seen).base_dist.loc, encoder(zeros, hidden).base_dist.loc)
+    z = torch.randn(50, 1, 2).double()
+    assert not torch.allclose(encoder(zeros, seen).log_prob(z), encoder(zeros, hidden).log_prob(z))
 
 
 def test_set_encoder_is_invariant_when_columns_are_permuted_with_their_embeddings():
@@ -324,6 +336,27 @@ REFUSALS = {
     "mechanism of another width": (
         lambda: MNAR(GaussianDecoder(2, D), GaussianEncoder(D, 2), SelfMasking(3)),
         "mechanism: made for 3 columns, expected 4",
+    ),
+    "threshold under a warp": (
+        lambda: MNAR(GaussianDecoder(2, D), GaussianEncoder(D, 2), SelfMasking(D, None, "high", THRESHOLD), SkewWarp(D)),
+        "mechanism: got a threshold together with a warp",
+    ),
+    "threshold in a mixture under a warp": (
+        lambda: MNAR(
+            GaussianDecoder(2, D),
+            GaussianEncoder(D, 2),
+            MixedMasking(LinearMasking(D, [1]), SelfMasking(D, [0], "low", THRESHOLD)),
+            SkewWarp(D),
+        ),
+        "mechanism: got a threshold together with a warp",
+    ),
+    "conjugate encoder of a decoder without linear part": (
+        lambda: ConjugateEncoder(GaussianDecoder(2, D, hidden=[8], linear=False)),
+        "decoder: its mean has no linear part",
+    ),
+    "missing rate without a mechanism": (
+        lambda: MNAR(GaussianDecoder(2, D), GaussianEncoder(D, 2)).missing_rate(torch.zeros(1, D)),
+        "mechanism: got none, expected one",
     ),
 }
 
