@@ -1,0 +1,111 @@
+"""The prior of a member's parameters against its densities written out, and its anchors."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from pyro_mnar.models import PROBIT, THRESHOLD, GaussianDecoder, LinearMasking, Prior, SelfMasking, SkewWarp
+from pyro_mnar.models.priors import FREE_SLOPE, LOG_SLOPE, SKEW, TRUSTED
+
+D = 4
+
+
+@pytest.mark.parametrize("size", [2, 3, 8])
+def test_anchors_have_the_prior_s_own_mean_and_standard_deviation(size):
+    members = Prior.members(size, 30, 20)
+    assert len(members) == size
+    for name, law, width in (("skew", SKEW, 30), ("log_slope", LOG_SLOPE, 20)):
+        anchors = torch.stack([getattr(prior, name) for prior in members])
+        assert anchors.shape == (size, width)
+        np.testing.assert_allclose(anchors.mean(0), law[0], atol=1e-5)
+        np.testing.assert_allclose(anchors.std(0, correction=0), law[1], rtol=1e-5)
+        # Midpoints of equal shares, each once, in an order of each column's own.
+        shares = stats.norm.ppf((np.arange(size) + 0.5) / size)
+        np.testing.assert_allclose(anchors.sort(0).values, np.tile(law[0] + law[1] * shares[:, None] / shares.std(), width), rtol=1e-5)
+        assert len({tuple(column.argsort().tolist()) for column in anchors.T}) > 1
+
+
+def test_a_single_member_s_anchors_are_the_prior_s_means_and_columns_may_have_no_slope():
+    (prior,) = Prior.members(1, 3, 2)
+    assert torch.equal(prior.skew, torch.full((3,), SKEW[0])) and torch.equal(prior.log_slope, torch.full((2,), LOG_SLOPE[0]))
+    assert [prior.log_slope.shape for prior in Prior.members(2, 3, 0)] == [(0,), (0,)]
+
+
+def parts(hidden=(3, 5), linear=True):
+    decoder = GaussianDecoder(2, D, hidden, linear).double()
+    warp, mechanism = SkewWarp(D).double(), SelfMasking(D, [0, 2, 3], ["high", "free", "low"], PROBIT).double()
+    for module in (decoder, warp, mechanism):
+        for parameter in module.parameters():
+            parameter.data.normal_()
+    return decoder, warp, mechanism
+
+
+def prior():
+    return Prior.members(3, D, 3)[1].double()
+
+
+def normal(x, loc, scale):
+    """Sum of normal log densities less their value at the centre: the prior is known up to a constant."""
+    x, loc = (torch.as_tensor(part).detach().numpy() for part in (x, loc))
+    return (stats.norm.logpdf(x, loc, scale) - stats.norm.logpdf(0, 0, scale)).sum()
+
+
+def weights(decoder):
+    total = 0.0 if decoder.linear is None else normal(decoder.linear.weight, 0.0, 1.0)
+    layers = [layer for layer in decoder.net or () if hasattr(layer, "weight")]
+    return total + sum(normal(layer.weight, 0.0, layer.weight.shape[1] ** -0.5) for layer in layers)
+
+
+@pytest.mark.parametrize(("hidden", "linear"), [((3, 5), True), ((3,), False), ((), True)])
+@pytest.mark.parametrize("n_rows", [10, 1000])
+def test_log_probability_is_the_sum_of_normal_densities_with_unseen_ones_counting_one_row_in_so_many(hidden, linear, n_rows):
+    decoder, warp, mechanism = parts(hidden, linear)
+    own = prior()
+    high, free, low = mechanism.slope.detach().unbind()
+    assert high > 0 > low
+    unseen = normal(warp.skew, own.skew, SKEW[1]) + normal(free, 0.0, FREE_SLOPE)
+    unseen += normal(torch.stack([high, -low]).log(), own.log_slope[[0, 2]], LOG_SLOPE[1])
+    assert own.log_prob(n_rows, decoder, warp, mechanism).item() == pytest.approx(
+        weights(decoder) + (1 + n_rows / TRUSTED) * unseen, rel=1e-10
+    )
+
+
+def test_parts_that_a_model_lacks_and_mechanisms_without_slopes_of_their_own_count_nothing():
+    decoder, warp, _ = parts()
+    own, alone = prior(), pytest.approx(weights(decoder))
+    for mechanism in (None, LinearMasking(D), SelfMasking(D, None, "high", THRESHOLD)):
+        assert own.log_prob(500, decoder, None, mechanism).item() == alone
+    assert own.log_prob(500, decoder, warp, None).item() < weights(decoder)
+
+
+def test_gradients_are_finite_differences_whatever_the_directions():
+    decoder, warp, mechanism = parts()
+    own = prior()
+
+    def log_prob(skew, raw_slope):
+        warp.skew.data, mechanism.raw_slope.data = skew.data, raw_slope.data
+        return own.log_prob(300, decoder, warp, mechanism)
+
+    at = [p.detach().clone() for p in (warp.skew, mechanism.raw_slope)]
+    found = torch.autograd.grad(log_prob(*at), [warp.skew, mechanism.raw_slope])
+    for which, grad in enumerate(found):
+        for i in range(len(grad)):
+            up, down = ([p.clone() for p in at] for _ in range(2))
+            up[which][i] += 1e-6
+            down[which][i] -= 1e-6
+            difference = (log_prob(*up) - log_prob(*down)).item() / 2e-6
+            assert grad[i].item() == pytest.approx(difference, rel=1e-5, abs=1e-5)
+
+
+def test_start_puts_slopes_and_skewness_at_the_anchors_and_leaves_free_slopes_alone():
+    decoder, warp, mechanism = parts()
+    own, free = prior(), mechanism.raw_slope[1].item()
+    own.start(warp, mechanism)
+    assert torch.equal(warp.skew, own.skew) and mechanism.raw_slope[1].item() == free
+    torch.testing.assert_close(mechanism.slope[[0, 2]], torch.tensor([1.0, -1.0]).double() * own.log_slope[[0, 2]].exp())
+    # Then nothing but the weights and the free slope counts.
+    rest = weights(decoder) + (1 + 50 / TRUSTED) * normal(free, 0.0, FREE_SLOPE)
+    assert own.log_prob(50, decoder, warp, mechanism).item() == pytest.approx(rest)
+    own.start(None, None)
+    own.start(None, LinearMasking(D))
