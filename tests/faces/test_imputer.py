@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import special
 
 from pyro_mnar import MNARImputer
 from pyro_mnar.infer.bound import IWELBO
@@ -113,6 +114,84 @@ def test_training_is_repeatable_and_leaves_global_randomness_alone():
     assert MNARImputer(steps=15, hidden=(8,), random_state=1, progress=False).fit_transform(x).tobytes() != first.tobytes()
 
 
+def small(**settings):
+    return MNARImputer(**({"steps": 15, "hidden": (8,), "members": 3, "progress": False} | settings))
+
+
+def test_members_start_apart_and_one_alone_is_at_the_prior_s_centre():
+    x, _ = holed()
+    ensemble, one = small().fit(x), small(members=1).fit(x)
+    assert len(ensemble.members_) == len(ensemble.histories_) == 3 and len(one.members_) == len(one.histories_) == 1
+    anchors = torch.stack([member.prior.skew for member in ensemble.members_])
+    torch.testing.assert_close(anchors.mean(0), one.members_[0].prior.skew)
+    assert bool((anchors.std(0) > 0.2).all())
+    assert len({history.evaluations[-1].train for history in ensemble.histories_}) == 3
+    holes = np.isnan(x)
+    result, alone = ensemble.impute(x, draws=7), one.impute(x, draws=7)
+    assert result.draws.shape == alone.draws.shape == (7, *x.shape)
+    # Seven draws of three members are 3, 2 and 2 of theirs, in the table's units, with its own observed cells.
+    for imputed in (result, alone):
+        assert imputed.completed.numpy()[~holes].tobytes() == x[~holes].tobytes()
+        assert all(draw.numpy()[~holes].tobytes() == x[~holes].tobytes() for draw in imputed.draws)
+    assert len({draw.numpy()[holes].tobytes() for draw in result.draws}) == 7
+
+
+@pytest.mark.parametrize(("kind", "direction"), [("frame", {"c": "low", "a": "high"}), ("array", {2: "low", 0: "high"})])
+def test_a_saved_ensemble_with_directions_for_some_columns_is_the_same_ensemble(tmp_path, kind, direction):
+    x, _ = holed()
+    x[x[:, 2] < -0.5, 2] = np.nan
+    x[::7, 1] = np.nan
+    table = pd.DataFrame(x, columns=list("abcd")) if kind == "frame" else x
+    imputer = small(direction=direction).fit(table)
+    assert imputer.members_[0].mechanism.directions == ("high", "free", "low")
+    imputer.save(tmp_path / "m")
+    loaded = MNARImputer.load(tmp_path / "m")
+    assert loaded.direction == direction and loaded.members == len(loaded.members_) == 3
+    assert loaded.histories_ == imputer.histories_
+    for ours, theirs in zip(imputer.members_, loaded.members_, strict=True):
+        state = theirs.state_dict()
+        assert all(torch.equal(value, state[name]) for name, value in ours.state_dict().items())
+        assert theirs.encoder._decoder[0] is theirs.decoder
+    np.testing.assert_array_equal(loaded.impute(table, draws=4).draws, imputer.impute(table, draws=4).draws)
+    assert [name for name, _, _ in loaded.missingness(5)] == [name for name, _, _ in imputer.missingness(5)]
+
+
+def test_missingness_is_each_member_s_chance_at_values_in_the_table_s_units():
+    x, _ = holed()
+    x = 100 + 7 * x
+    x[::5, 3] = np.nan
+    imputer = small(direction={0: "high"}).fit(x)
+    curves = imputer.missingness(50)
+    assert [(name, values.shape, chances.shape) for name, values, chances in curves] == [(0, (50,), (3, 50)), (3, (50,), (3, 50))]
+    for j, values, chances in curves:
+        # Row by row through the table's own scaling, from each member's line and skewness.
+        scaled = (values - imputer.scaling_.centre[j]) / imputer.scaling_.scale[j]
+        np.testing.assert_allclose(scaled, np.linspace(-4, 4, 50), atol=1e-5)
+        for member, chance in zip(imputer.members_, chances, strict=True):
+            at = member.mechanism.columns.tolist().index(j)
+            slope, intercept = (part[at].item() for part in member.mechanism.line())
+            y = np.sinh(np.arcsinh(scaled) - member.warp.skew[j].item())
+            np.testing.assert_allclose(chance, special.ndtr(slope * y + intercept), atol=1e-4)
+    assert (np.diff(curves[0][2]) >= 0).all()  # large values go missing
+    assert small(mechanism="linear", members=1).fit(x).missingness() == []
+
+
+def test_an_interrupted_ensemble_is_that_of_the_members_fitted_and_can_be_saved(tmp_path):
+    x, _ = holed()
+    looks = []
+
+    def callback(evaluation):
+        looks.append(evaluation)
+        if len(looks) == 2:
+            raise KeyboardInterrupt
+
+    imputer = small().fit(x, callback=callback)
+    assert len(imputer.members_) == 2 and [h.stopped for h in imputer.histories_] == ["steps", "interrupted"]
+    imputer.save(tmp_path / "m")
+    loaded = MNARImputer.load(tmp_path / "m")
+    assert len(loaded.members_) == 2 and loaded.transform(x).tobytes() == imputer.transform(x).tobytes()
+
+
 def test_nothing_missing_trains_without_a_mechanism_and_says_so():
     with pytest.warns(UserWarning, match="nothing is missing"):
         imputer = MNARImputer(steps=5, hidden=(8,), progress=False).fit(holed()[1])
@@ -139,6 +218,7 @@ def test_ignorable_columns_have_no_mechanism():
         ({"direction": "up"}, "direction: got 'up'"),
         ({"direction": {9: "high"}}, "unknown column 9"),
         ({"ignorable": ["z"]}, "ignorable: got unknown column 'z'"),
+        ({"members": 0}, "members: got 0, expected at least 1"),
     ],
 )
 def test_fit_refuses(settings, said):

@@ -185,6 +185,45 @@ def test_groups_hold_each_parameter_once_with_the_mechanism_faster_and_only_matr
         assert group["weight_decay"] == (0.3 if all(p.dim() > 1 for p in group["params"]) else 0.0)
 
 
+class OneMean(nn.Module):
+    """x_n ~ N(mu, 1) with prior mu ~ N(0, 1 / (a + b N)): of equal rows, 1, the posterior's mode is N / (N + a + b N)."""
+
+    def __init__(self, a, b):
+        super().__init__()
+        self.a, self.b, self.asked = a, b, set()
+        self.mu = nn.Parameter(torch.zeros(()).double())
+
+    def log_prior(self, n_rows):
+        self.asked.add(n_rows)
+        return -0.5 * (self.a + self.b * n_rows) * self.mu.square()
+
+    def model(self, x, mask):
+        with pyro.plate("rows", len(x), dim=-1):
+            pyro.sample("x", dist.Normal(self.mu, 1.0), obs=x[:, 0])
+
+    def guide(self, x, mask):
+        pass
+
+
+@pytest.mark.parametrize(("a", "b"), [(0.0, 0.0), (20.0, 0.0), (0.0, 0.5), (10.0, 1.0)])
+@pytest.mark.parametrize(("held_out", "batch_size"), [(0.0, 60), (0.0, 7), (0.5, 10)])
+def test_a_row_s_share_of_the_prior_is_added_to_its_bound_and_the_bound_alone_is_reported(a, b, held_out, batch_size):
+    module, mask = OneMean(a, b), torch.ones(60, 1, dtype=torch.bool)
+    x = torch.ones(60, 1).double()
+    options = {"steps": 500, "every": 1, "lr": 3e-2, "weight_decay": 0.0, "progress": False}
+    history = fit(IWELBO(module, 2), x, mask, held_out=held_out, batch_size=batch_size, **options)
+    n = 60 * (1 - held_out)
+    assert module.asked == {n}
+    mode = n / (n + a + b * n)
+    last = history.evaluations[-1]
+    # With held-out rows the best weights are kept, which are those of the highest bound, not of the posterior.
+    if not held_out:
+        assert module.mu.item() == pytest.approx(mode, abs=1e-3)
+    assert last.train == pytest.approx(float(dist.Normal(mode, 1.0).log_prob(torch.tensor(1.0))), abs=2e-3)
+    if held_out:
+        assert last.held_out == pytest.approx(last.train, abs=2e-3)
+
+
 def test_batches_larger_than_the_table_use_all_of_it(table):
     history = fit(fresh(), *table, **(OPTIONS | {"batch_size": 10_000}))
     assert len(history.evaluations) == 4

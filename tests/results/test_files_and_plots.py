@@ -89,3 +89,22 @@ def test_figures_show_what_they_are_given():
     assert (axis.lines[0].get_ydata() == grid**2).all() and axis.get_xlabel() == "value"
     with pytest.raises(ValueError, match="got none"):
         plot_missingness([], [])
+
+
+def test_figures_of_an_ensemble_show_each_member_and_name_each_kind_once():
+    looks = [[Evaluation(100 * i, -10.0 * k / i, -11.0 * k / i if k > 1 else None) for i in range(1, 9)] for k in (2, 3, 1)]
+    axis = plot_training([History(own, 300) for own in looks]).axes[0]
+    # A line for each member's training rows, two more where rows were held out.
+    assert [line.get_ydata()[-1] for line in axis.lines[::3]] == [-20 / 8, -30 / 8, -10 / 8] and len(axis.lines) == 7
+    assert [t.get_text() for t in axis.get_legend().get_texts()] == ["training rows", "held-out rows", "weights kept"]
+    # Every member's later looks are in view.
+    assert axis.get_ylim()[0] < -30 / 8 and axis.get_ylim()[1] > -10 / 8
+    plot_training([History(), History(looks[0], 300)])  # a member that was interrupted before its first look
+    with pytest.raises(ValueError, match="histories: got none"):
+        plot_training([])
+    grid = np.linspace(0, 1, 9)
+    curves = [("a", grid, np.stack([grid**k for k in (1, 2, 3)])), ("b", grid, grid[None])]
+    first, second = plot_missingness(curves, [grid, grid], [None, grid]).axes[:2]
+    assert all((line.get_ydata() == grid**k).all() for line, k in zip(first.lines, (1, 2, 3), strict=False))
+    assert (len(first.lines), len(second.lines)) == (4, 3)
+    assert [t.get_text() for t in first.get_legend().get_texts()] == ["learned", "observed"]
