@@ -42,6 +42,10 @@ def seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
         yield
 
 
+# Beyond, a sequence of some hundred points is no more even than independent draws.
+_SOBOL_DIMENSIONS = 64
+
+
 class NoInverseError(TypeError):
     """A site's distribution cannot be drawn from given uniforms or normals."""
 
@@ -72,9 +76,20 @@ class RowStreams(Messenger):
         return np.random.Generator(np.random.Philox(key=np.frombuffer(key, dtype=np.uint64)))
 
     def normal(self, site: str, draws: int, event: Sequence[int], like: Tensor) -> Tensor:
-        """Return standard normals (draws, N, *event) of the type of ``like``."""
-        rows = [self._generator(label, site).standard_normal((draws, *event), np.float32) for label in self.labels]
-        return torch.from_numpy(np.stack(rows, 1)).to(like)
+        """Return standard normals (draws, N, *event) of the type of ``like``; up to 64 dimensions a row's draws are evenly spread.
+
+        They are then one Sobol sequence for all rows, shifted around the unit cube by each row's own uniforms (Cranley and Patterson
+        1976, "Randomization of number theoretic methods for multiple integration", SIAM J. Numer. Anal. 13): each draw is exactly
+        normal, rows are independent, and means over draws have several times less error than over independent ones.
+        """
+        size = int(np.prod(event))
+        if not 0 < size <= _SOBOL_DIMENSIONS:
+            rows = [self._generator(label, site).standard_normal((draws, *event), np.float32) for label in self.labels]
+            return torch.from_numpy(np.stack(rows, 1)).to(like)
+        points = torch.quasirandom.SobolEngine(size).draw(draws, dtype=torch.float64).unsqueeze(1)
+        shifts = torch.from_numpy(np.stack([self._generator(label, site).random(size) for label in self.labels]))
+        spread = torch.special.ndtri((points + shifts).frac().clamp(1e-12, 1 - 1e-12))
+        return spread.reshape(draws, len(self.labels), *event).to(like)
 
     def uniform(self, site: str, draws: int, event: Sequence[int], like: Tensor) -> Tensor:
         """Return uniforms (draws, N, *event) in the open unit interval, of the type of ``like``."""

@@ -135,12 +135,24 @@ def mean_missing(parts: Missing) -> Tensor:
     return (parts.log_share.softmax(-1) * (parts.mean + parts.gain * hazard(parts.k, log_ndtr(parts.k)))).sum(-1)
 
 
+def draw_free(log_weight: Tensor, mean: Tensor, scale: Tensor, uniforms: Tensor) -> Tensor:
+    """Return exact draws, (...), of a scale mixture of normals of given components (..., C), as :func:`draw_missing` does."""
+    which, _, noise = uniforms.unbind(-1)
+    index = _component(log_weight.exp().expand(*which.shape, log_weight.shape[-1]), which)
+    mean, scale = (part.expand(*which.shape, log_weight.shape[-1]).gather(-1, index).squeeze(-1) for part in (mean, scale))
+    return mean + scale * torch.special.ndtri(noise)
+
+
+def _component(share: Tensor, which: Tensor) -> Tensor:
+    index = torch.searchsorted(share.cumsum(-1).contiguous(), which.unsqueeze(-1).contiguous())
+    return index.clamp(max=share.shape[-1] - 1)
+
+
 def draw_missing(parts: Missing, uniforms: Tensor) -> Tensor:
     """Return exact draws of x given s = 0, (...), from ``uniforms`` (..., 3) in (0, 1): component, cut normal, noise."""
     which, cut, noise = uniforms.unbind(-1)
     share = parts.log_share.softmax(-1).expand(*which.shape, -1)
-    index = torch.searchsorted(share.cumsum(-1).contiguous(), which.unsqueeze(-1).contiguous())
-    index = index.clamp(max=share.shape[-1] - 1)
+    index = _component(share, which)
     k, mean, gain, spread = (t.expand(share.shape).gather(-1, index).squeeze(-1) for t in parts[1:])
     h = -ndtri_exp(cut.log() + torch.special.log_ndtr(k))
     return mean + gain * h + spread * torch.special.ndtri(noise)

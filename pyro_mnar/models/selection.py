@@ -30,7 +30,7 @@ from pyro_mnar.models.masks import Mechanism
 from pyro_mnar.models.warps import SkewWarp
 
 # Points at which a warp is averaged over a cell's law, counted over particles.
-_POINTS = 256
+_POINTS = 128
 
 
 class _Holes(constraints.Constraint):
@@ -255,9 +255,5 @@ def _draw(cells: Distribution, uniforms: Tensor) -> Tensor:
         values = cells.enumerate_support()
         return _pick_value(values, cells.log_prob(values), uniforms[..., 0])
     if isinstance(cells, (Normal, StudentT)):
-        log_weight, mean, scale = integrals.normal_components(cells)
-        zero = torch.zeros_like(scale)
-        # Slope 0: P(s = 0) is one half whatever x, so nothing is learned from the mask; cut has no part in the draw.
-        free = integrals.Missing(log_weight.expand_as(scale), zero, mean, zero, scale)
-        return integrals.draw_missing(free, uniforms)
+        return integrals.draw_free(*integrals.normal_components(cells), uniforms)
     raise _not_integrable(cells)
