@@ -70,6 +70,8 @@ class RowStreams(Messenger):
     def __init__(self, seed: int, labels: Sequence[Hashable]) -> None:
         super().__init__()
         self.seed, self.labels = seed, labels
+        self._first: dict[str, int] = {}
+        self._next = 0
 
     def _generator(self, label: Hashable, site: str) -> np.random.Generator:
         key = hashlib.blake2b(repr((self.seed, str(label), site)).encode(), digest_size=16).digest()
@@ -80,13 +82,16 @@ class RowStreams(Messenger):
 
         They are then one Sobol sequence for all rows, shifted around the unit cube by each row's own uniforms (Cranley and Patterson
         1976, "Randomization of number theoretic methods for multiple integration", SIAM J. Numer. Anal. 13): each draw is exactly
-        normal, rows are independent, and means over draws have several times less error than over independent ones.
+        normal, rows are independent, and means over draws have several times less error than over independent ones. Sites share the
+        dimensions out, in the order of their first draws: two sites on the same ones would each be a shift of the other.
         """
         size = int(np.prod(event))
-        if not 0 < size <= _SOBOL_DIMENSIONS:
+        first = self._first.setdefault(site, self._next)
+        self._next = max(self._next, first + size) if first + size <= _SOBOL_DIMENSIONS else self._next
+        if not 0 < size <= _SOBOL_DIMENSIONS - first:
             rows = [self._generator(label, site).standard_normal((draws, *event), np.float32) for label in self.labels]
             return torch.from_numpy(np.stack(rows, 1)).to(like)
-        points = torch.quasirandom.SobolEngine(size).draw(draws, dtype=torch.float64).unsqueeze(1)
+        points = torch.quasirandom.SobolEngine(first + size).draw(draws, dtype=torch.float64)[:, None, first:]
         shifts = torch.from_numpy(np.stack([self._generator(label, site).random(size) for label in self.labels]))
         spread = torch.special.ndtri((points + shifts).frac().clamp(1e-12, 1 - 1e-12))
         return spread.reshape(draws, len(self.labels), *event).to(like)

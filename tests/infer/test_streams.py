@@ -1,8 +1,10 @@
 """Streams of randomness: a row's draws are its own."""
 
 import pyro
+import pyro.distributions as dist
 import pytest
 import torch
+from exact import Z_MAX
 
 from pyro_mnar.infer.particles import Particles
 from pyro_mnar.infer.streams import RowStreams
@@ -35,6 +37,36 @@ def test_a_normal_by_its_precision_is_drawn_from_each_row_s_own_stream():
     assert not torch.isclose(draws[0], draws[1]).any()
 
 
+def test_sites_of_many_dimensions_leave_those_after_them_evenly_spread_and_independent():
+    streams, like, n = RowStreams(0, ["a"]), torch.zeros(()).double(), 1024
+    first, wide, second = (streams.normal(name, n, event, like)[:, 0] for name, event in (("z", (2,)), ("w", (70,)), ("n", (2, 2))))
+    assert wide.shape == (n, 70) and second.shape == (n, 2, 2)
+    both = torch.cat([first, second.flatten(1)], -1)
+    assert float(both.mean(0).abs().max()) < 0.5 / n**0.5
+    assert float((both.T @ both / n - torch.eye(6)).abs().max()) < Z_MAX / n**0.5
+    assert float((both.T @ wide / n).abs().max()) < Z_MAX / n**0.5 and float((wide.mean(0)).abs().max()) < Z_MAX / n**0.5
+    # Again, and fewer: the same draws.
+    assert torch.equal(streams.normal("n", 10, (2, 2), like)[:, 0], second[:10])
+
+
 def test_labels_of_another_number_than_the_rows_are_refused():
     with pytest.raises(ValueError, match="site 'z': got batch shape"):
         drawn([0, 1], ["a"])
+
+
+def test_sites_of_a_row_are_independent_of_one_another_and_evenly_spread_each():
+    def model():
+        with pyro.plate("rows", 40, dim=-1):
+            a = pyro.sample("a", dist.Normal(torch.zeros(2).double(), 1.0).to_event(1))
+            b = pyro.sample("b", dist.Normal(torch.zeros(40, 3).double(), 1.0).to_event(1))
+        return torch.cat([a, b], -1)
+
+    particles = 1024
+    with RowStreams(0, range(40)), Particles(particles):
+        draws = model()
+    standard = draws.transpose(0, 1)
+    # The mean of evenly spread draws is far closer than that of independent ones, 1 / 32.
+    assert float(standard.mean(1).square().mean().sqrt()) < 0.25 / particles**0.5
+    for row in standard:
+        moments = row.T @ row / particles
+        assert float((moments - torch.eye(5)).abs().max()) < Z_MAX / particles**0.5

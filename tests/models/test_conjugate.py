@@ -32,6 +32,26 @@ def test_it_starts_at_the_exact_posterior_of_complete_rows(hidden):
     found, exact = as_torch(ConjugateEncoder(decoder, hidden=[8]).double()(x, mask)), PosteriorEncoder(LAW, 1.0)(x, mask)
     torch.testing.assert_close(found.mean, exact.mean)
     torch.testing.assert_close(found.covariance_matrix, exact.covariance_matrix)
+    # With nothing seen it starts about the prior's mean, not narrower than with everything.
+    empty = as_torch(ConjugateEncoder(decoder, hidden=[8]).double()(x, ~mask))
+    assert torch.equal(empty.mean, torch.zeros(50, 2).double())
+    assert bool((torch.linalg.eigvalsh(empty.covariance_matrix - exact.covariance_matrix) > 0).all())
+
+
+@torch.no_grad()
+def test_a_decoder_that_sends_no_messages_leaves_the_law_to_the_network_of_values_and_mask():
+    decoder = GaussianDecoder(2, 4, [8])
+    decoder.linear.weight.zero_()
+    encoder = ConjugateEncoder(decoder, hidden=[8])
+    x, mask = torch.zeros(3, 4), torch.tensor([[True] * 4, [True] * 4, [True] * 3 + [False]])
+    x[1, 0] = 1.0
+    start = encoder(x, mask)
+    assert torch.equal(start.loc, torch.zeros(3, 2))
+    torch.testing.assert_close(start.factor, torch.eye(2).expand(3, 2, 2))
+    for parameter in encoder.parameters():
+        parameter.add_(torch.randn_like(parameter))
+    plain, value, hole = zip(*(part.unbind() for part in (encoder(x, mask).loc, encoder(x, mask).factor)), strict=True)
+    assert not any(torch.allclose(a, b) for other in (value, hole) for a, b in zip(plain, other, strict=True))
 
 
 def test_decoder_s_parameters_are_read_but_neither_held_nor_reached_by_a_gradient():

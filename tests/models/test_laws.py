@@ -102,7 +102,7 @@ def test_gradients_of_draws_and_log_probabilities_by_precision_are_finite_differ
     noise, value = torch.randn(3, 2, L).double(), torch.randn(3, 2, L).double().requires_grad_()
 
     def law(moment, root):
-        return laws.PrecisionNormal.of(moment, root @ root.mT + torch.eye(L).double())
+        return laws.PrecisionNormal.of(moment, root @ root.mT + torch.eye(L).double()).expand((3, 2))
 
     assert torch.autograd.gradcheck(lambda m, r: law(m, r).from_normals(noise), (moment, root))
     assert torch.autograd.gradcheck(lambda m, r, v: law(m, r).log_prob(v), (moment, root, value))

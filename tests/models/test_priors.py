@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 
 from pyro_mnar.models import PROBIT, THRESHOLD, GaussianDecoder, LinearMasking, Prior, SelfMasking, SkewWarp
-from pyro_mnar.models.priors import FREE_SLOPE, LOG_SLOPE, SKEW, TRUSTED
+from pyro_mnar.models.priors import FREE_SLOPE, LOG_SLOPE, SKEW_SPREAD, TRUSTED, TYPICAL_SKEW
 
 D = 4
 
@@ -15,7 +15,7 @@ D = 4
 def test_anchors_have_the_prior_s_own_mean_and_standard_deviation(size):
     members = Prior.members(size, 30, 20)
     assert len(members) == size
-    for name, law, width in (("skew", SKEW, 30), ("log_slope", LOG_SLOPE, 20)):
+    for name, law, width in (("skew", (TYPICAL_SKEW[0], SKEW_SPREAD), 30), ("log_slope", LOG_SLOPE, 20)):
         anchors = torch.stack([getattr(prior, name) for prior in members])
         assert anchors.shape == (size, width)
         np.testing.assert_allclose(anchors.mean(0), law[0], atol=1e-5)
@@ -28,7 +28,7 @@ def test_anchors_have_the_prior_s_own_mean_and_standard_deviation(size):
 
 def test_a_single_member_s_anchors_are_the_prior_s_means_and_columns_may_have_no_slope():
     (prior,) = Prior.members(1, 3, 2)
-    assert torch.equal(prior.skew, torch.full((3,), SKEW[0])) and torch.equal(prior.log_slope, torch.full((2,), LOG_SLOPE[0]))
+    assert torch.equal(prior.skew, torch.full((3,), TYPICAL_SKEW[0])) and torch.equal(prior.log_slope, torch.full((2,), LOG_SLOPE[0]))
     assert [prior.log_slope.shape for prior in Prior.members(2, 3, 0)] == [(0,), (0,)]
 
 
@@ -42,7 +42,17 @@ def parts(hidden=(3, 5), linear=True):
 
 
 def prior():
-    return Prior.members(3, D, 3)[1].double()
+    own = Prior.members(3, D, 3)[1].double()
+    assert own.typical_skew.item() == pytest.approx(own.skew.mean().item())  # where it starts
+    own.typical_skew.data.normal_()
+    return own
+
+
+def skews(warp, own):
+    """The columns' skewness about the typical one, and that about its prior's centre, each moved as the anchors say."""
+    typical = own.skew.mean()
+    about = normal(own.typical_skew, typical, TYPICAL_SKEW[1])
+    return about + normal(warp.skew - own.typical_skew, own.skew - typical, SKEW_SPREAD)
 
 
 def normal(x, loc, scale):
@@ -64,7 +74,7 @@ def test_log_probability_is_the_sum_of_normal_densities_with_unseen_ones_countin
     own = prior()
     high, free, low = mechanism.slope.detach().unbind()
     assert high > 0 > low
-    unseen = normal(warp.skew, own.skew, SKEW[1]) + normal(free, 0.0, FREE_SLOPE)
+    unseen = skews(warp, own) + normal(free, 0.0, FREE_SLOPE)
     unseen += normal(torch.stack([high, -low]).log(), own.log_slope[[0, 2]], LOG_SLOPE[1])
     assert own.log_prob(n_rows, decoder, warp, mechanism).item() == pytest.approx(
         weights(decoder) + (1 + n_rows / TRUSTED) * unseen, rel=1e-10
@@ -83,12 +93,15 @@ def test_gradients_are_finite_differences_whatever_the_directions():
     decoder, warp, mechanism = parts()
     own = prior()
 
-    def log_prob(skew, raw_slope):
-        warp.skew.data, mechanism.raw_slope.data = skew.data, raw_slope.data
+    parameters = [warp.skew, mechanism.raw_slope, own.typical_skew]
+
+    def log_prob(*values):
+        for parameter, value in zip(parameters, values, strict=True):
+            parameter.data.copy_(value.reshape(parameter.shape))
         return own.log_prob(300, decoder, warp, mechanism)
 
-    at = [p.detach().clone() for p in (warp.skew, mechanism.raw_slope)]
-    found = torch.autograd.grad(log_prob(*at), [warp.skew, mechanism.raw_slope])
+    at = [p.detach().clone().reshape(-1) for p in parameters]
+    found = [grad.reshape(-1) for grad in torch.autograd.grad(log_prob(*at), parameters)]
     for which, grad in enumerate(found):
         for i in range(len(grad)):
             up, down = ([p.clone() for p in at] for _ in range(2))
@@ -96,6 +109,10 @@ def test_gradients_are_finite_differences_whatever_the_directions():
             down[which][i] -= 1e-6
             difference = (log_prob(*up) - log_prob(*down)).item() / 2e-6
             assert grad[i].item() == pytest.approx(difference, rel=1e-5, abs=1e-5)
+    # Where a free slope starts.
+    mechanism.raw_slope.data[1] = 0.0
+    (grad,) = torch.autograd.grad(own.log_prob(300, decoder, warp, mechanism), mechanism.raw_slope)
+    assert grad[1] == 0 and bool(grad.isfinite().all())
 
 
 def test_start_puts_slopes_and_skewness_at_the_anchors_and_leaves_free_slopes_alone():
@@ -105,6 +122,7 @@ def test_start_puts_slopes_and_skewness_at_the_anchors_and_leaves_free_slopes_al
     assert torch.equal(warp.skew, own.skew) and mechanism.raw_slope[1].item() == free
     torch.testing.assert_close(mechanism.slope[[0, 2]], torch.tensor([1.0, -1.0]).double() * own.log_slope[[0, 2]].exp())
     # Then nothing but the weights and the free slope counts.
+    own.typical_skew.data.copy_(own.skew.mean())
     rest = weights(decoder) + (1 + 50 / TRUSTED) * normal(free, 0.0, FREE_SLOPE)
     assert own.log_prob(50, decoder, warp, mechanism).item() == pytest.approx(rest)
     own.start(None, None)

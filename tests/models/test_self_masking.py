@@ -37,7 +37,7 @@ def test_direction_is_that_of_the_column_whatever_its_place_unit_and_filler():
     found = apparent_direction(x, mask)
     assert found.tolist() == [1, -1, 0, 1]
     for scale in (torch.full((4,), 0.2), torch.full((4,), 5.0), torch.tensor([0.2, 5.0, 3.0, 0.5])):
-        moved = x * scale + torch.tensor([100.0, -3.0, 0.0, 7.0])
+        moved = x * scale + torch.tensor([1e4, -3.0, 0.0, -1e5])
         for filler in (0.0, 1e9, torch.nan, -torch.inf):
             assert torch.equal(apparent_direction(torch.where(mask, moved, filler), mask), found)
     assert torch.equal(apparent_direction(-x, mask), -found)

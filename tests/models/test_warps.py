@@ -102,8 +102,8 @@ def test_conditional_mean_and_draws_of_warped_cells_are_those_of_quadrature(slop
     mechanism = self_masking(slope, 0.2 - 0.5 * slope)
     mean, sd = conditional_moments(LOC.numpy(), slope, 0.2 - 0.5 * slope)
     conditional = SelectionDistribution(LAWS["normal"], mechanism, skewed()).conditional(torch.zeros(3, dtype=torch.bool))
-    # 256 independent draws would be off by sd / 16.
-    assert float(((conditional.mean - mean) / sd).abs().max()) < 5e-3
+    # As many independent draws as there are points would be off by sd / 11.
+    assert float(((conditional.mean - mean) / sd).abs().max()) < 1e-2
     draws = conditional.sample((40_000,))
     assert float(z_score(draws, mean).abs().max()) < Z_MAX
     assert float(z_score((draws - mean).square(), sd**2).abs().max()) < Z_MAX

@@ -36,7 +36,6 @@ def test_mean_is_the_mean_of_members_and_draws_are_theirs_in_order(draws, shares
     torch.testing.assert_close(pooled.completed[holes], sum(part.completed[holes] for part in parts) / 3)
     torch.testing.assert_close(pooled.ess, sum(part.ess for part in parts) / 3)
     torch.testing.assert_close(pooled.pareto_k, sum(part.pareto_k for part in parts) / 3)
-    # Observed cells bit for bit, where the mean of three equal numbers need not be.
     assert torch.equal(pooled.completed[mask], x[mask]) and torch.equal(pooled.draws[:, mask], x[mask].expand(draws, -1))
     assert bool(pooled.completed.isfinite().all()) and pooled.particles == 100
 
