@@ -112,7 +112,7 @@ if __name__ == "__main__":
     parser.add_argument("--output", default="demo-output", help="folder for what is written")
     parser.add_argument("--rate", type=float, default=0.3, help="share of values hidden in a masked column")
     parser.add_argument("--slope", type=float, default=3.0, help="log-odds of missing per standard deviation")
-    parser.add_argument("--steps", type=int, default=2000, help="training updates")
+    parser.add_argument("--steps", type=int, default=1000, help="training updates of each model")
     parser.add_argument("--draws", type=int, default=200, help="draws of each missing value")
     parser.add_argument("--seed", type=int, default=0)
     torch.set_num_threads(1)

@@ -13,22 +13,27 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from pyro_mnar.faces.imputer import MNARImputer as MNARImputer
     from pyro_mnar.infer.bound import IWELBO as IWELBO
+    from pyro_mnar.infer.ensembles import fit_ensemble as fit_ensemble
     from pyro_mnar.infer.training import fit as fit
     from pyro_mnar.models import LOGIT as LOGIT
     from pyro_mnar.models import MNAR as MNAR
     from pyro_mnar.models import PROBIT as PROBIT
     from pyro_mnar.models import THRESHOLD as THRESHOLD
+    from pyro_mnar.models import ConjugateEncoder as ConjugateEncoder
     from pyro_mnar.models import FixedMasking as FixedMasking
     from pyro_mnar.models import GaussianDecoder as GaussianDecoder
     from pyro_mnar.models import GaussianEncoder as GaussianEncoder
     from pyro_mnar.models import LinearMasking as LinearMasking
     from pyro_mnar.models import MixedMasking as MixedMasking
     from pyro_mnar.models import NeuralMasking as NeuralMasking
+    from pyro_mnar.models import Prior as Prior
     from pyro_mnar.models import SelectionDistribution as SelectionDistribution
     from pyro_mnar.models import SelfMasking as SelfMasking
     from pyro_mnar.models import SetEncoder as SetEncoder
+    from pyro_mnar.models import SkewWarp as SkewWarp
     from pyro_mnar.models import StudentTDecoder as StudentTDecoder
     from pyro_mnar.results.imputation import impute as impute
+    from pyro_mnar.results.pooling import impute_ensemble as impute_ensemble
     from pyro_mnar.tables import amputate as amputate
 
 _MODELS = [
@@ -36,15 +41,18 @@ _MODELS = [
     "MNAR",
     "PROBIT",
     "THRESHOLD",
+    "ConjugateEncoder",
     "FixedMasking",
     "GaussianDecoder",
     "GaussianEncoder",
     "LinearMasking",
     "MixedMasking",
     "NeuralMasking",
+    "Prior",
     "SelectionDistribution",
     "SelfMasking",
     "SetEncoder",
+    "SkewWarp",
     "StudentTDecoder",
 ]
 _HOMES = dict.fromkeys(_MODELS, "pyro_mnar.models") | {
@@ -52,7 +60,9 @@ _HOMES = dict.fromkeys(_MODELS, "pyro_mnar.models") | {
     "MNARImputer": "pyro_mnar.faces.imputer",
     "amputate": "pyro_mnar.tables",
     "fit": "pyro_mnar.infer.training",
+    "fit_ensemble": "pyro_mnar.infer.ensembles",
     "impute": "pyro_mnar.results.imputation",
+    "impute_ensemble": "pyro_mnar.results.pooling",
 }
 __all__ = sorted(_HOMES)
 
