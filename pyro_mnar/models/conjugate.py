@@ -34,7 +34,8 @@ _ONE = math.log(math.expm1(1.0))
 class ConjugateEncoder(nn.Module):
     """q(z | x_obs, s) = N(loc, precision^-1) with a full precision matrix, for a decoder whose mean has a linear part.
 
-    The decoder's parameters enter as numbers: no gradient reaches them from here, and they are not this module's.
+    The decoder's parameters enter as numbers: no gradient reaches them from here, and they are not this module's. Of a noise scale that
+    is a network's, the constant part enters and the network here learns the rest.
 
     Args:
         decoder: the model's own.
