@@ -14,6 +14,11 @@ _DIRECTIONS = {
 }
 
 
+#: Observed standard deviations from the ignorable imputation beyond which an imputed mean is doubted aloud. A normal column whose
+#: upper half is hidden is imputed about 2.6 above its observed mean.
+_DOUBTFUL = 4.0
+
+
 def assumptions(imputer: MNARImputer) -> list[str]:
     """Return sentences that say what the fitted ``imputer`` took for granted.
 
@@ -41,6 +46,9 @@ def assumptions(imputer: MNARImputer) -> list[str]:
 def shifts(imputer: MNARImputer, completed: np.ndarray, ignorable: np.ndarray, mask: np.ndarray) -> list[str]:
     """Return a line for each column with holes: mean of the imputed cells, under the assumption and under ignorable missingness.
 
+    A last line doubts the assumption where the two lie implausibly far apart: a column whose mask depends on other columns, taken for
+    one that masks itself, is explained by values that nobody saw, however far out they must be.
+
     Args:
         imputer: fitted.
         completed: (N, D) under the assumption.
@@ -49,11 +57,19 @@ def shifts(imputer: MNARImputer, completed: np.ndarray, ignorable: np.ndarray, m
     """
     lines = ["Mean of the imputed cells (difference from ignorable missingness, in observed standard deviations):"]
     width = max(len(str(column.name)) for column in imputer.schema_.columns)
+    doubtful = []
     for j, column in enumerate(imputer.schema_.columns):
         holes = ~mask[:, j]
         if holes.any():
             ours, theirs = completed[holes, j].mean(), ignorable[holes, j].mean()
-            lines.append(
-                f"  {column.name!s:<{width}}  {ours:.5g}, ignorable {theirs:.5g} ({(ours - theirs) / imputer.scaling_.scale[j]:+.2f})"
-            )
+            unit = completed[mask[:, j], j].std() if mask[:, j].any() else 0.0
+            unit = unit if unit > 0 else 1.0
+            if abs(ours - theirs) > _DOUBTFUL * unit:
+                doubtful.append(str(column.name))
+            lines.append(f"  {column.name!s:<{width}}  {ours:.5g}, ignorable {theirs:.5g} ({(ours - theirs) / unit:+.2f})")
+    if doubtful:
+        lines.append(
+            f"Doubtful: {', '.join(doubtful)} imputed more than {_DOUBTFUL:g} standard deviations away; does missingness there depend "
+            "on other columns? Compare --mechanism none."
+        )
     return lines
