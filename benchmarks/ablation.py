@@ -21,7 +21,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from benchmarks.imputation.masks import MASKS
+from benchmarks.imputation.masks import MASKS, masked
 from benchmarks.imputation.scoring import score
 from pyro_mnar import MNAR, GaussianDecoder, GaussianEncoder
 from pyro_mnar.faces.declaration import declare, supposed_moments
@@ -29,7 +29,7 @@ from pyro_mnar.infer.ensembles import fit_ensemble
 from pyro_mnar.models import ConjugateEncoder
 from pyro_mnar.models.priors import LOG_SLOPE, TYPICAL_SKEW
 from pyro_mnar.results.pooling import impute_ensemble
-from pyro_mnar.tables import Scaling, amputate
+from pyro_mnar.tables import Scaling
 
 SHOWN = {"rmse": "RMSE", "crps": "CRPS", "coverage_90": "coverage 90 %", "interval_90": "interval score", "width_90": "width"}
 
@@ -133,9 +133,7 @@ def main(options: argparse.Namespace) -> pd.DataFrame:
     cells: list[dict[str, Any]] = []
     grid = [(t, m, v, s) for t in options.tables for m in options.masks for v in options.variants for s in range(options.seeds)]
     for table, name, variant, seed in tqdm(grid, unit="fit", disable=None):
-        x = TABLES[table]()
-        x = (x - x.mean(0)) / x.std(0)
-        mask = amputate(x, seed=1000 + seed, **MASKS[name].arguments)
+        x, mask = masked(pd.DataFrame(TABLES[table]()), name, seed)
         direction = MASKS[name].direction
         if direction is None:
             raise ValueError(f"masks: got {name}, expected one with a direction")

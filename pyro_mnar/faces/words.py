@@ -6,6 +6,7 @@ import numpy as np
 
 from pyro_mnar.faces.declaration import MECHANISMS
 from pyro_mnar.faces.imputer import MNARImputer
+from pyro_mnar.tables import Scaling
 
 _DIRECTIONS = {
     "high": "large values go missing more often",
@@ -57,16 +58,15 @@ def shifts(imputer: MNARImputer, completed: np.ndarray, ignorable: np.ndarray, m
     """
     lines = ["Mean of the imputed cells (difference from ignorable missingness, in observed standard deviations):"]
     width = max(len(str(column.name)) for column in imputer.schema_.columns)
-    doubtful = []
+    # Not the imputer's own scales: with a known direction those are of supposed complete columns.
+    units, doubtful = Scaling.of(completed, mask).scale, []
     for j, column in enumerate(imputer.schema_.columns):
         holes = ~mask[:, j]
         if holes.any():
             ours, theirs = completed[holes, j].mean(), ignorable[holes, j].mean()
-            unit = completed[mask[:, j], j].std() if mask[:, j].any() else 0.0
-            unit = unit if unit > 0 else 1.0
-            if abs(ours - theirs) > _DOUBTFUL * unit:
+            if abs(ours - theirs) > _DOUBTFUL * units[j]:
                 doubtful.append(str(column.name))
-            lines.append(f"  {column.name!s:<{width}}  {ours:.5g}, ignorable {theirs:.5g} ({(ours - theirs) / unit:+.2f})")
+            lines.append(f"  {column.name!s:<{width}}  {ours:.5g}, ignorable {theirs:.5g} ({(ours - theirs) / units[j]:+.2f})")
     if doubtful:
         lines.append(
             f"Doubtful: {', '.join(doubtful)} imputed more than {_DOUBTFUL:g} standard deviations away; does missingness there depend "

@@ -15,20 +15,19 @@ for structured representations and fast inference", arXiv 1603.06277.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from pyro_mnar.models.decoders import MIN_SCALE, GaussianDecoder, mlp
+from pyro_mnar.models.decoders import GaussianDecoder, inverse_softplus, mlp, noise_scale
 from pyro_mnar.models.laws import PrecisionNormal
 
 # Inputs of the network are cut here: beyond, a value says no more than that it is far out.
 _FAR = 8.0
 # Where softplus is 1.
-_ONE = math.log(math.expm1(1.0))
+_ONE = float(inverse_softplus(torch.ones((), dtype=torch.float64)))
 
 
 class ConjugateEncoder(nn.Module):
@@ -70,7 +69,7 @@ class ConjugateEncoder(nn.Module):
         weight, bias = decoder.linear.weight.detach(), decoder.linear.bias.detach()
         seen = torch.where(mask, x, 0.0)
         shift, raw_trust, push, raw_pull = self.net(torch.cat([seen.clamp(-_FAR, _FAR), mask.to(seen)], -1)).split(self.sizes, -1)
-        scale = softplus(decoder.raw_scale.detach()) + MIN_SCALE
+        scale = noise_scale(decoder.raw_scale.detach())
         # A seen cell is trusted as much as its noise says, or less or more by the network; a missing one by less than that.
         trust = torch.where(mask, raw_trust.clamp(-5, 2).exp(), torch.sigmoid(raw_trust - 1.5)) / scale.square()
         value = torch.where(mask, seen - bias, 0.0) + shift

@@ -29,8 +29,14 @@ def mlp(sizes: Sequence[int]) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
-def _inverse_softplus(value: Tensor) -> Tensor:
+def inverse_softplus(value: Tensor) -> Tensor:
+    """Return the number whose softplus is ``value``, above 0."""
     return value + torch.log(-torch.expm1(-value))
+
+
+def noise_scale(raw: Tensor) -> Tensor:
+    """Return the standard deviation that a raw parameter stands for."""
+    return softplus(raw) + MIN_SCALE
 
 
 class GaussianDecoder(nn.Module):
@@ -66,7 +72,7 @@ class GaussianDecoder(nn.Module):
         self.linear = nn.Linear(latent_dim, n_columns) if linear else None
         self.net = mlp([latent_dim, *hidden, n_columns]) if hidden else None
         self.scale_net = mlp([latent_dim, *hidden, n_columns]) if scale_net else None
-        self.raw_scale = nn.Parameter(_inverse_softplus(torch.full((n_columns,), 0.5)))
+        self.raw_scale = nn.Parameter(inverse_softplus(torch.full((n_columns,), 0.5)))
         if self.linear is not None and self.net is not None:
             # The sum starts as the linear part: the network earns what it adds.
             last = self.net[-1]
@@ -91,7 +97,7 @@ class GaussianDecoder(nn.Module):
     def scale(self, z: Tensor) -> Tensor:
         """Return d(z), (..., D), or (D,) where it is constant."""
         raw = self.raw_scale if self.scale_net is None else self.raw_scale + self.scale_net(z)
-        return softplus(raw) + MIN_SCALE
+        return noise_scale(raw)
 
     def noise(self) -> dist.Distribution:
         """Return the law of (x - m) / d, event shape (D,)."""
@@ -119,7 +125,7 @@ class StudentTDecoder(GaussianDecoder):
         scale_net: bool = False,
     ) -> None:
         super().__init__(latent_dim, n_columns, hidden, linear, scale_net)
-        self.raw_df = nn.Parameter(_inverse_softplus(torch.full((n_columns,), 8.0)))
+        self.raw_df = nn.Parameter(inverse_softplus(torch.full((n_columns,), 8.0)))
 
     @property
     def df(self) -> Tensor:

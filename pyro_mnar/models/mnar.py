@@ -111,7 +111,9 @@ class MNAR(nn.Module):
     def guide(self, x: Tensor, mask: Tensor) -> None:
         """Declare q(z | x_obs, s), over the same rows."""
         with pyro.plate("rows", x.shape[-2], dim=-1):
-            pyro.sample("z", self.encoder(self._warped(x, mask).detach(), mask))
+            with torch.no_grad():  # the guide does not train the warp
+                y = self._warped(x, mask)
+            pyro.sample("z", self.encoder(y, mask))
             if self.coupled is not None:
                 pyro.sample("noise", self.decoder.noise(), infer={"prior": True})
 

@@ -25,7 +25,7 @@ from typing import Self, TypeGuard
 import torch
 from torch import Tensor, nn
 
-from pyro_mnar.models.decoders import GaussianDecoder
+from pyro_mnar.models.decoders import GaussianDecoder, inverse_softplus
 from pyro_mnar.models.links import THRESHOLD
 from pyro_mnar.models.masks import Mechanism
 from pyro_mnar.models.self_masking import SelfMasking
@@ -87,7 +87,7 @@ class Prior(nn.Module):
         if warp is not None:
             warp.skew.copy_(self.skew)
         if _has_slopes(mechanism):
-            raw = self.log_slope.exp().expm1().log()  # softplus of it is the slope
+            raw = inverse_softplus(self.log_slope.exp())
             mechanism.raw_slope.copy_(torch.where(mechanism.sign == 0, mechanism.raw_slope, raw))
 
     def log_prob(self, n_rows: int, decoder: GaussianDecoder, warp: SkewWarp | None, mechanism: Mechanism | None) -> Tensor:

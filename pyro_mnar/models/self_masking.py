@@ -103,7 +103,9 @@ class SelfMasking(nn.Module):
         """
         rate = 1 - mask[:, self.columns].to(x).mean(0)
         loc, scale = observed_moments(x, mask)
-        sign = torch.where(self.sign == 0, apparent_direction(x, mask)[self.columns], self.sign)
+        sign = self.sign
+        if "free" in self.directions:  # else a regression for each column would be for nothing
+            sign = torch.where(sign == 0, apparent_direction(x, mask)[self.columns], sign)
         loc, scale = loc[self.columns], sign * scale[self.columns]
         mean, _, threshold = censored_normal(rate)
         shift = torch.zeros(self.n_columns, dtype=x.dtype, device=x.device).index_copy(0, self.columns, scale * mean)
