@@ -114,7 +114,7 @@ def impute(x: np.ndarray, mask: np.ndarray, direction: str, variant: str, seed: 
         torch.manual_seed(seed)
         latent = max(1, min(x.shape[1] - 1, 10))
         members: list[nn.Module] = [
-            change(m) for m in declare("self-masking", columns, directions, x.shape[1], latent, (128,), members=size)
+            change(m) for m in declare("self-masking", columns, directions, [], x.shape[1], latent, (128,), members=size)
         ]
     for i, member in enumerate(members):
         member.initialise(values, seen)

@@ -54,6 +54,11 @@ def _parser() -> argparse.ArgumentParser:
         help="for self-masking: high (large values go missing), low, or free (learned; the default), for all columns, or repeated "
         "for one column each",
     )
+    impute.add_argument(
+        "--covariates",
+        metavar="A,B | complete",
+        help="for self-masking: columns without holes that masks may depend on as well, or complete, all of them (default: none)",
+    )
     impute.add_argument("--columns", metavar="A,B", help="columns to use (default: all); the others are passed through untouched")
     impute.add_argument("--model", metavar="FOLDER", help="impute with this saved model instead of fitting one")
     impute.add_argument("--save", metavar="FOLDER", help="keep the fitted model here")
@@ -143,7 +148,7 @@ def _imputer(options: argparse.Namespace, table: Any) -> tuple[MNARImputer, list
     from pyro_mnar.tables import Schema
 
     if options.model is not None:
-        for name in ("mechanism", "direction", "columns", "save", "steps"):
+        for name in ("mechanism", "direction", "covariates", "columns", "save", "steps"):
             if getattr(options, name) is not None:
                 raise ValueError(f"--{name}: got one with --model, expected it only when fitting (the model has its own)")
         imputer = MNARImputer.load(options.model)
@@ -157,6 +162,9 @@ def _imputer(options: argparse.Namespace, table: Any) -> tuple[MNARImputer, list
         raise ValueError(f"--steps: got {options.steps}, expected at least 1")
     settings = {"steps": options.steps, "mechanism": options.mechanism, "random_state": options.seed}
     given = {name: value for name, value in settings.items() if value is not None}
+    if options.covariates is not None:
+        whole = options.covariates == "complete"
+        given["covariates"] = "complete" if whole else [name.strip() for name in options.covariates.split(",")]
     return MNARImputer(direction=_direction(options.direction), **given), columns
 
 

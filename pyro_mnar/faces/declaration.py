@@ -35,6 +35,7 @@ def declare(
     mechanism: str,
     columns: Sequence[int],
     directions: Sequence[str],
+    covariates: Sequence[int],
     n_columns: int,
     latent_dim: int,
     hidden: Sequence[int],
@@ -46,26 +47,22 @@ def declare(
         mechanism: a word of ``MECHANISMS``.
         columns: positions of the columns whose masks are modelled.
         directions: one word for each of them; only self-masking has any but ``free``.
+        covariates: positions of the columns that self-masked columns' masks read as well.
         n_columns: D.
         latent_dim: L.
         hidden: hidden layers of decoder and encoder.
         members: of the ensemble; they differ in their starts and in the anchors of their priors.
 
-    Raises:
-        ValueError: for an unknown word.
-
     Example:
-        >>> declare("none", [], [], 5, 2, [16], members=1)[0].mechanism is None
+        >>> declare("none", [], [], [], 5, 2, [16], members=1)[0].mechanism is None
         True
     """
-    if mechanism not in MECHANISMS:
-        raise ValueError(f"mechanism: got {mechanism!r}, expected one of {', '.join(MECHANISMS)}")
     models: list[MNAR] = []
     for prior in Prior.members(members, n_columns, len(columns) if mechanism == "self-masking" else 0):
         law: Mechanism | None = None
         if mechanism == "self-masking":
             # Probit rather than logit: the data cannot tell them apart and the integral has one component, not eight.
-            law = SelfMasking(n_columns, columns, directions, PROBIT)
+            law = SelfMasking(n_columns, columns, directions, PROBIT, covariates)
         elif mechanism == "linear":
             law = LinearMasking(n_columns, columns)
         elif mechanism == "neural":
@@ -79,12 +76,14 @@ def directions_of(direction: str | Mapping[Any, str], names: Sequence[Any], mech
     """Return one direction for each column, ``free`` where none is given.
 
     Raises:
-        ValueError: for an unknown word or column, and for a direction other than ``free`` where the mechanism has none.
+        ValueError: for an unknown mechanism, word or column, and for a direction other than ``free`` where the mechanism has none.
 
     Example:
         >>> directions_of({"income": "high"}, ["age", "income"], "self-masking")
         ['free', 'high']
     """
+    if mechanism not in MECHANISMS:
+        raise ValueError(f"mechanism: got {mechanism!r}, expected one of {', '.join(MECHANISMS)}")
     given = dict.fromkeys(names, direction) if isinstance(direction, str) else dict(direction)
     for name, word in given.items():
         if name not in names:
@@ -94,6 +93,39 @@ def directions_of(direction: str | Mapping[Any, str], names: Sequence[Any], mech
         if word != "free" and mechanism != "self-masking":
             raise ValueError(f"direction: got {word!r} with mechanism {mechanism!r}, expected one only with self-masking")
     return [given.get(name, "free") for name in names]
+
+
+def covariates_of(covariates: str | Sequence[Any], names: Sequence[Any], modelled: Sequence[int], mechanism: str) -> list[int]:
+    """Return the positions of the columns that masks read beside their own values.
+
+    Args:
+        covariates: names, or ``complete`` for every column whose mask is not modelled.
+        names: of the D columns.
+        modelled: positions of the columns whose masks are modelled.
+        mechanism: a word of ``MECHANISMS``.
+
+    Raises:
+        ValueError: for an unknown word or column, one that is modelled, and with another mechanism than self-masking.
+
+    Example:
+        >>> covariates_of("complete", ["age", "sex", "income"], [2], "self-masking")
+        [0, 1]
+    """
+    if len(covariates) and mechanism != "self-masking":
+        raise ValueError(f"covariates: got {covariates!r} with mechanism {mechanism!r}, expected some only with self-masking")
+    others = [j for j in range(len(names)) if j not in modelled]
+    if isinstance(covariates, str) and covariates != "complete":
+        raise ValueError(f"covariates: got {covariates!r}, expected a sequence of columns or 'complete'")
+    if isinstance(covariates, str):
+        return others if modelled else []
+    free = [names[j] for j in others]
+    wrong = [name for name in covariates if name not in free]
+    if wrong or len(set(covariates)) < len(covariates):
+        raise ValueError(
+            f"covariates: got {(wrong or list(covariates))[0]!r}, expected each once and only columns whose own masks are not modelled "
+            f"(without holes, or ignorable): {', '.join(map(str, free)) or 'there are none'}"
+        )
+    return [list(names).index(name) for name in covariates] if modelled else []
 
 
 def supposed_moments(columns: Sequence[int], directions: Sequence[str], mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

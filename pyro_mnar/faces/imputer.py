@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -13,15 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_mnar.faces.declaration import MECHANISMS, declare, directions_of, supposed_moments
+from pyro_mnar.faces.declaration import covariates_of, declare, directions_of, supposed_moments
 from pyro_mnar.faces.saving import describe, restore
-from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.ensembles import fit_ensemble
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.models import MNAR
 from pyro_mnar.results.imputation import Imputation
 from pyro_mnar.results.model_files import load_model, save_model
-from pyro_mnar.results.pooling import impute_ensemble
+from pyro_mnar.results.pooling import impute_ensemble, score_ensemble
 from pyro_mnar.tables import Scaling, Schema, is_frame, join, split
 
 if TYPE_CHECKING:
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
 _SETTINGS = (
     "mechanism",
     "direction",
+    "covariates",
     "ignorable",
     "latent_dim",
     "hidden",
@@ -54,6 +53,8 @@ class MNARImputer:
             ``none`` (ignorable: missingness says nothing beyond what is observed).
         direction: for self-masking, ``high`` (large values go missing), ``low`` or ``free``; one word, or a mapping from column
             names (positions, for arrays) to words, where columns left out are free.
+        covariates: for self-masking, columns that masks may depend on as well, each without holes or ``ignorable``; or ``complete``,
+            all columns without holes. Where masks do depend on others and none are named, imputations can be far off.
         ignorable: columns whose missingness is taken as ignorable whatever the mechanism.
         latent_dim: L; by default one less than the number of columns, at most 10.
         hidden: hidden layers of decoder and encoder.
@@ -82,6 +83,7 @@ class MNARImputer:
         self,
         mechanism: str = "self-masking",
         direction: str | Mapping[Any, str] = "free",
+        covariates: str | Sequence[Any] = (),
         ignorable: Sequence[Any] = (),
         latent_dim: int | None = None,
         hidden: Sequence[int] = (128,),
@@ -94,6 +96,7 @@ class MNARImputer:
     ) -> None:
         self.mechanism = mechanism
         self.direction = direction
+        self.covariates = covariates
         self.ignorable = ignorable
         self.latent_dim = latent_dim
         self.hidden = hidden
@@ -122,8 +125,6 @@ class MNARImputer:
             raise ValueError(f"X: got {len(values)} row, expected at least 2")
         names = [column.name for column in schema.columns]
         holes = [j for j in range(len(names)) if not mask[:, j].all()]
-        if self.mechanism not in MECHANISMS:
-            raise ValueError(f"mechanism: got {self.mechanism!r}, expected one of {', '.join(MECHANISMS)}")
         if self.members < 1:
             raise ValueError(f"members: got {self.members}, expected at least 1")
         unknown = [name for name in self.ignorable if name not in names]
@@ -138,6 +139,7 @@ class MNARImputer:
             "mechanism": self.mechanism if modelled else "none",
             "columns": modelled,
             "directions": [directions[j] for j in modelled],
+            "covariates": covariates_of(self.covariates, names, modelled, self.mechanism),
             "n_columns": len(names),
             "latent_dim": self.latent_dim or max(1, min(len(names) - 1, 10)),
             "hidden": list(self.hidden),
@@ -210,7 +212,6 @@ class MNARImputer:
         mask = self._read(X)[1]
         return [join(X, draw.numpy(), mask, self.schema_) for draw in self.impute(X, draws=n_draws).draws]
 
-    @torch.no_grad()
     def score(self, X: ArrayLike | DataFrame, y: None = None, particles: int = 200) -> float:
         """Return the mean bound per row in nats at K = ``particles`` a member, as a density in the table's units.
 
@@ -220,22 +221,21 @@ class MNARImputer:
         del y
         values, mask = self._read(X)
         x, seen = self._scaled(values, mask), torch.from_numpy(mask)
-        rows = []
-        for member in self.members_:
-            bound = IWELBO(member, particles)
-            with seeded(self.random_state):
-                rows.append(torch.cat([bound(a, b) for a, b in zip(x.split(64), seen.split(64), strict=True)]).double())
-        pooled = torch.stack(rows).logsumexp(0) - math.log(len(rows))
-        return float((pooled + torch.from_numpy(self.scaling_.log_jacobian(mask))).mean())
+        rows = score_ensemble(self.members_, x, seen, particles=particles, seed=self.random_state)
+        return float((rows + torch.from_numpy(self.scaling_.log_jacobian(mask))).mean())
 
     @torch.no_grad()
     def missingness(self, points: int = 100) -> list[tuple[Any, np.ndarray, np.ndarray]]:
-        """Return, for each self-masked column, its name, values (P,) in the table's units and P(missing | value), (members, P)."""
+        """Return, for each self-masked column, its name, values (P,) in the table's units and P(missing | value), (members, P).
+
+        With covariates, for a row in which they have their observed means.
+        """
         self._fitted()
         if self.declaration_["mechanism"] != "self-masking":
             return []
         # Four standard deviations to the side that goes missing shows the whole rise.
-        grid = torch.linspace(-4, 4, points).unsqueeze(-1).expand(-1, self.n_features_in_)
+        grid = torch.linspace(-4, 4, points).unsqueeze(-1).repeat(1, self.n_features_in_)
+        grid[:, self.declaration_["covariates"]] = 0.0  # their observed means
         chances = torch.stack([member.missing_rate(grid) for member in self.members_])
         values = self._unscaled(grid).numpy()
         return [(self.schema_.columns[j].name, values[:, j], chances[..., j].numpy()) for j in self.declaration_["columns"]]

@@ -37,6 +37,8 @@ def assumptions(imputer: MNARImputer) -> list[str]:
             chosen = [str(names[j]) for j, d in zip(declaration["columns"], declaration["directions"], strict=True) if d == word]
             if chosen:
                 sentences.append(f"  {meaning}: {', '.join(chosen)}")
+        if declaration["covariates"]:
+            sentences.append(f"  and the masks depend on: {', '.join(str(names[j]) for j in declaration['covariates'])}")
     elif declaration["columns"]:
         sentences.append(f"  columns: {', '.join(str(names[j]) for j in declaration['columns'])}")
     if declaration["mechanism"] != "none":
@@ -70,6 +72,6 @@ def shifts(imputer: MNARImputer, completed: np.ndarray, ignorable: np.ndarray, m
     if doubtful:
         lines.append(
             f"Doubtful: {', '.join(doubtful)} imputed more than {_DOUBTFUL:g} standard deviations away; does missingness there depend "
-            "on other columns? Compare --mechanism none."
+            "on other columns? Compare --covariates complete and --mechanism none."
         )
     return lines

@@ -1,7 +1,7 @@
 """Which columns' missing values can be integrated out, and which are coupled.
 
-A self-masked column whose value no other column's mask reads can. A column whose value another's mask reads is *coupled*: its own mask
-is left to a separate site, scored on sampled values.
+A self-masked column whose value no other column's mask reads can. A column whose value another's mask reads is *coupled*, and so is one
+whose own mask reads another modelled column: these masks are left to a separate site, scored on sampled values.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pyro_mnar.models.masks import Mechanism, neighbours
+from pyro_mnar.models.masks import Mechanism, indicator, neighbours
 from pyro_mnar.models.mixed_masking import MixedMasking
 from pyro_mnar.models.self_masking import SelfMasking
 
@@ -24,23 +24,26 @@ class Part(NamedTuple):
     place: Tensor | slice  # the same columns, as a slice where they are neighbours: a view, where an index would copy
     own: Tensor | slice  # their places among the mechanism's own columns
 
-    def line(self) -> tuple[Tensor, Tensor]:
-        """Return slope and intercept of the columns' scores, (J,) each."""
+    def line(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return slope (J,) and intercept (J,), with covariates (..., J), of the columns' scores in rows ``x`` (..., D)."""
         slope, intercept = self.mechanism.line()
-        return (slope, intercept) if len(slope) == len(self.columns) else (slope[self.own], intercept[self.own])
+        if len(self.mechanism.covariates):
+            intercept = intercept + self.mechanism.shift(x)
+        return (slope, intercept) if len(slope) == len(self.columns) else (slope[self.own], intercept[..., self.own])
 
 
 def collapsible(mechanism: Mechanism | None) -> list[Part]:
     """Return the parts of ``mechanism`` whose columns' values no other mask reads."""
     if mechanism is None:
         return []
-    if type(mechanism) is SelfMasking:  # no mask but its own reads a column: nothing to look for, at every step
+    if type(mechanism) is SelfMasking:  # no mask but its own reads a modelled column: nothing to look for, at every step
         return [Part(mechanism, mechanism.columns, mechanism.place, slice(None))]
     read = mechanism.couplings.any(0)
     parts = []
     for piece in mechanism.parts if isinstance(mechanism, MixedMasking) else [mechanism]:
         if isinstance(piece, SelfMasking):
-            own = (~read[piece.columns]).nonzero().squeeze(-1)
+            free = ~(read | (mechanism.couplings & indicator(mechanism.columns, len(read))).any(1))
+            own = free[piece.columns].nonzero().squeeze(-1)
             if len(own):
                 columns = piece.columns[own]
                 parts.append(Part(piece, columns, neighbours(columns) or columns, neighbours(own) or own))

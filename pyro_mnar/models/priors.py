@@ -39,6 +39,8 @@ SKEW_SPREAD = 0.3
 LOG_SLOPE = (0.9, 0.8)
 #: Standard deviation of a slope of free direction, about 0.
 FREE_SLOPE = 5.0
+#: Standard deviation of a covariate's effect on a mask's score, per scaled unit, about 0.
+EFFECT = 0.5
 #: n_0, rows.
 TRUSTED = 300.0
 
@@ -109,6 +111,8 @@ class Prior(nn.Module):
             free = mechanism.sign == 0
             known = (torch.where(free, 1.0, slope.abs()).log() - self.log_slope) / LOG_SLOPE[1]
             unseen = unseen - 0.5 * torch.where(free, slope / FREE_SLOPE, known).square().sum()
+            if len(mechanism.covariates):
+                total = total - 0.5 * (mechanism.effects / EFFECT).square().sum()
         return total + (1 + n_rows / TRUSTED) * unseen
 
 

@@ -9,7 +9,9 @@ By the Rao-Blackwell theorem a bound made with it is, in expectation, never belo
 not-MIWAE does, arXiv 2006.12871), at the same parameters, guide and number of particles. The integral is closed for normal and
 Student-t cells (:mod:`pyro_mnar.models.integrals`) and a sum for cells of finite support.
 
-Which columns these are: :mod:`pyro_mnar.models.collapsing`.
+Which columns these are: :mod:`pyro_mnar.models.collapsing`. A covariate of the mechanism, a column whose own mask is not modelled,
+moves the intercepts of a row's masks by its value, or by its expected value given z in a row where it is missing: that too is a law
+of the masks, and one that keeps the integrals closed.
 """
 
 from __future__ import annotations
@@ -79,7 +81,7 @@ class SelectionDistribution(TorchDistribution):
         >>> decoder = Independent(Normal(torch.zeros(3), torch.ones(3)), 1)
         >>> law = SelectionDistribution(decoder, SelfMasking(3, direction="high"))
         >>> row = law.sample()
-        >>> law.log_prob(row).shape, law.conditional(row.isfinite()).mean.shape
+        >>> law.log_prob(row).shape, law.conditional(row).mean.shape
         (torch.Size([]), torch.Size([3]))
     """
 
@@ -115,7 +117,8 @@ class SelectionDistribution(TorchDistribution):
             x, log_slope = self.warp(x)
             total = torch.where(mask, cells(x) + log_slope, 0.0).sum(-1)
         for part in self._parts:
-            total = total + self._log_mask(part, x[..., part.place], mask[..., part.place]).sum(-1)
+            line = part.line(self._complete(x, mask))
+            total = total + self._log_mask(part, line, x[..., part.place], mask[..., part.place]).sum(-1)
         return total
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
@@ -127,13 +130,21 @@ class SelectionDistribution(TorchDistribution):
                 return x
             return torch.where(self.mechanism(y).sample(), x, torch.nan)
 
-    def conditional(self, mask: Tensor) -> MissingCells:
-        """Return the law of the row given z and its mask (..., D); only its missing cells are meant to be read."""
-        return MissingCells(self, mask)
+    def conditional(self, value: Tensor) -> MissingCells:
+        """Return the law of the missing cells of rows ``value`` (..., D), NaN in the holes, given z and the masks."""
+        mask = value == value
+        x = torch.where(mask, value, 0.0)
+        return MissingCells(self, self._complete(x if self.warp is None else self.warp(x)[0], mask), mask)
 
-    def _log_mask(self, part: Part, x: Tensor, mask: Tensor) -> Tensor:
+    def _complete(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return rows for covariates to be read from: ``x`` with its holes filled by expected values, where there are covariates."""
+        if all(len(part.mechanism.covariates) == 0 for part in self._parts):
+            return x
+        return torch.where(mask, x, self.decoder.base_dist.mean)
+
+    def _log_mask(self, part: Part, line: tuple[Tensor, Tensor], x: Tensor, mask: Tensor) -> Tensor:
         """Return log P(s_j = 1 | x_j) of observed and log INT p(x_j | z) P(s_j = 0 | x_j) dx_j of missing cells, (..., J)."""
-        slope, intercept = part.line()
+        slope, intercept = line
         link, score = part.mechanism.link, slope * x + intercept
         base = self.decoder.base_dist
         if isinstance(base, laws.Normal) and link == PROBIT:  # both are log Phi of something: one call
@@ -163,13 +174,14 @@ class MissingCells:
     Example:
         >>> from pyro_mnar.models import SelfMasking
         >>> decoder = Independent(Normal(torch.zeros(1), torch.ones(1)), 1)
-        >>> cut = SelectionDistribution(decoder, SelfMasking(1, direction="high")).conditional(torch.tensor([False]))
+        >>> cut = SelectionDistribution(decoder, SelfMasking(1, direction="high")).conditional(torch.tensor([torch.nan]))
         >>> bool(cut.mean > 0)
         True
     """
 
-    def __init__(self, selection: SelectionDistribution, mask: Tensor) -> None:
+    def __init__(self, selection: SelectionDistribution, x: Tensor, mask: Tensor) -> None:
         self.selection, self.mask = selection, mask
+        self._lines = [part.line(x) for part in selection._parts]
 
     @property
     def mean(self) -> Tensor:
@@ -196,13 +208,13 @@ class MissingCells:
     def _mean(self) -> Tensor:
         base = self.selection.decoder.base_dist
         result = base.mean
-        for part in self.selection._parts:
+        for part, line in zip(self.selection._parts, self._lines, strict=True):
             cells = _pick(base, part.place)
             if cells.has_enumerate_support:
-                values, log_joint = self.selection._finite(part, cells, *part.line())
+                values, log_joint = self.selection._finite(part, cells, *line)
                 mean = (log_joint.softmax(0) * values).sum(0)
             else:
-                mean = integrals.mean_missing(integrals.missing_components(cells, *part.line(), part.mechanism.link))
+                mean = integrals.mean_missing(integrals.missing_components(cells, *line, part.mechanism.link))
             result = result.index_copy(-1, part.columns, mean.expand(*result.shape[:-1], -1))
         return torch.where(self.mask, base.mean, result)
 
@@ -223,14 +235,14 @@ class MissingCells:
     def _draws(self, uniforms: Tensor) -> Tensor:
         base = self.selection.decoder.base_dist
         result = _draw(base, uniforms)
-        for part in self.selection._parts:
+        for part, line in zip(self.selection._parts, self._lines, strict=True):
             cells = _pick(base, part.place)
             own = uniforms[..., part.place, :]
             if cells.has_enumerate_support:
-                values, log_joint = self.selection._finite(part, cells, *part.line())
+                values, log_joint = self.selection._finite(part, cells, *line)
                 draw = _pick_value(values, log_joint, own[..., 0])
             else:
-                draw = integrals.draw_missing(integrals.missing_components(cells, *part.line(), part.mechanism.link), own)
+                draw = integrals.draw_missing(integrals.missing_components(cells, *line, part.mechanism.link), own)
             result = torch.where(
                 _columns(part.columns, result) & ~self.mask, result.index_copy(-1, part.columns, draw.to(result)), result
             )

@@ -15,7 +15,10 @@ DIRECTIONS = ("high", "low", "free")
 
 
 class SelfMasking(nn.Module):
-    """Each modelled column's mask reads that column's value: P(s_j = 0 | x) = F(a_j x_j + c_j).
+    """Each modelled column's mask reads that column's value: P(s_j = 0 | x) = F(a_j x_j + c_j + sum_k w_jk x_k).
+
+    The sum is over ``covariates``, columns that other reasons for a hole are known from. They move a row's intercept and leave the
+    integral over x_j as it is; without them whatever else decides over a mask is taken for the value's own doing.
 
     Args:
         n_columns: D.
@@ -23,9 +26,12 @@ class SelfMasking(nn.Module):
         direction: ``high`` (a > 0: large values go missing), ``low`` (a < 0) or ``free``; one word, or one per modelled column.
         link: ``LOGIT``, ``PROBIT`` or ``THRESHOLD``. A threshold has no gradient: :meth:`initialise` puts it at the outermost
             observed value, its maximum-likelihood place, and it needs a known direction.
+        covariates: indices of columns, none of them modelled, whose values enter every modelled column's mask as well; in rows
+            where one is missing its expected value does (see :mod:`pyro_mnar.models.selection`).
 
     Raises:
-        ValueError: for an unknown direction, a wrong count of them, columns out of range, or a threshold of free direction.
+        ValueError: for an unknown direction, a wrong count of them, columns out of range, a covariate that is modelled, or a threshold
+            of free direction or with covariates.
 
     Example:
         >>> from pyro_mnar.models import PROBIT
@@ -35,6 +41,7 @@ class SelfMasking(nn.Module):
     """
 
     columns: Tensor
+    covariates: Tensor
     couplings: Tensor
     sign: Tensor
     anchor: Tensor
@@ -45,6 +52,7 @@ class SelfMasking(nn.Module):
         columns: Sequence[int] | None = None,
         direction: str | Sequence[str] = "free",
         link: Link = LOGIT,
+        covariates: Sequence[int] = (),
     ) -> None:
         super().__init__()
         indices = column_indices(columns, n_columns)
@@ -56,16 +64,27 @@ class SelfMasking(nn.Module):
                 raise ValueError(f"direction: got {word!r}, expected one of {', '.join(DIRECTIONS)}")
         if link is THRESHOLD and "free" in words:
             raise ValueError("direction: got 'free' with a threshold link, expected high or low in every column")
+        others = column_indices(covariates, n_columns) if len(covariates) else indices[:0]
+        if set(others.tolist()) & set(indices.tolist()) or (link is THRESHOLD and len(others)):
+            raise ValueError(
+                f"covariates: got {others.tolist()} beside columns {indices.tolist()} and link {link.name!r}, expected columns whose "
+                "masks are not modelled here, and none with a threshold"
+            )
         self.link, self.directions, self.n_columns = link, tuple(words), n_columns
         self._neighbours = neighbours(indices)
         self.register_buffer("columns", indices, persistent=False)
-        self.register_buffer("couplings", torch.zeros(n_columns, n_columns, dtype=torch.bool), persistent=False)
+        self.register_buffer("covariates", others, persistent=False)
+        couplings = torch.zeros(n_columns, n_columns, dtype=torch.bool)
+        couplings[indices.unsqueeze(-1), others] = True
+        self.register_buffer("couplings", couplings, persistent=False)
         self.register_buffer("sign", torch.tensor([{"high": 1.0, "low": -1.0, "free": 0.0}[w] for w in words]), False)
         # u = a (x - anchor) + offset: with the anchor at the starting threshold, a slope that grows leaves the threshold alone.
         self.register_buffer("anchor", torch.zeros(len(words)))
         if link is not THRESHOLD:
             self.raw_slope = nn.Parameter(torch.where(self.sign == 0, 0.0, 2.0))
             self.offset = nn.Parameter(torch.zeros(len(words)))
+        if len(others):
+            self.effects = nn.Parameter(torch.zeros(len(words), len(others)))
 
     @property
     def place(self) -> Tensor | slice:
@@ -82,7 +101,7 @@ class SelfMasking(nn.Module):
 
     @property
     def intercept(self) -> Tensor:
-        """c, (J,) over the modelled columns, in units of score."""
+        """c, (J,) over the modelled columns, in units of score; where all covariates are 0."""
         return self.line()[1]
 
     def line(self) -> tuple[Tensor, Tensor]:
@@ -121,15 +140,20 @@ class SelfMasking(nn.Module):
 
     def forward(self, x: Tensor) -> MaskDistribution:
         """Return the law of the masks of complete rows ``x`` (..., D)."""
-        score = torch.zeros_like(x).index_copy(-1, self.columns, self.score(x[..., self.columns]))
+        own = self.score(x[..., self.columns])
+        score = torch.zeros_like(x).index_copy(-1, self.columns, own + self.shift(x) if len(self.covariates) else own)
         modelled = indicator(self.columns, self.n_columns)
         return MaskDistribution(self.link.log_missing(score), self.link.log_observed(score), modelled)
 
     def score(self, values: Tensor) -> Tensor:
-        """Return u, (..., J), of the modelled columns' ``values`` (..., J)."""
+        """Return u, (..., J), of the modelled columns' ``values`` (..., J), where all covariates are 0."""
         if self.link is THRESHOLD:
             return self.slope * (values - self.anchor)
         return self.slope * (values - self.anchor) + self.offset
+
+    def shift(self, x: Tensor) -> Tensor:
+        """Return what the covariates in rows ``x`` (..., D) add to u, (..., J)."""
+        return nn.functional.linear(x[..., self.covariates], self.effects)
 
 
 def observed_moments(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -173,13 +173,13 @@ def _at(bound: IWELBO, model: poutine.Trace, guide: poutine.Trace, index: Tensor
 def _cells(model: poutine.Trace, mask: Tensor, streams: RowStreams | None) -> Tensor:
     """Return E[x | z, s] (K, N, D), or draws where ``streams`` are given; only missing cells are meant to be read."""
     complete = model.nodes.get("complete")
-    selections = [s["fn"] for s in model.nodes.values() if isinstance(s.get("fn"), SelectionDistribution)]
+    selections = [s for s in model.nodes.values() if isinstance(s.get("fn"), SelectionDistribution)]
     if not selections and complete is None:
         raise ValueError("model: names no missing cells, expected a SelectionDistribution site or a site 'complete'")
     if not selections:
         assert complete is not None
         return complete["value"]
-    law = selections[0].conditional(mask)
+    law = selections[0]["fn"].conditional(selections[0]["value"])
     if streams is None:
         cells = law.mean
     else:

@@ -1,4 +1,4 @@
-"""Imputations of an ensemble: every member imputes, and what they say is pooled with equal weights.
+"""Imputations and bounds of an ensemble: every member imputes, and what they say is pooled with equal weights.
 
 The pooled posterior is the mixture of the members': its mean is the mean of theirs, its draws are theirs in turn. Where members
 agree it is as narrow as each; where the data leave them free to differ it is wider than any.
@@ -6,13 +6,16 @@ agree it is as narrow as each; where the data leave them free to differ it is wi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.ensembles import member_seed
+from pyro_mnar.infer.streams import seeded
 from pyro_mnar.results.imputation import Imputation, impute
 
 
@@ -68,3 +71,21 @@ def impute_ensemble(
         torch.stack([part.pareto_k for part in parts]).mean(0),
         particles,
     )
+
+
+@torch.no_grad()
+def score_ensemble(members: Sequence[nn.Module], x: Tensor, mask: Tensor, *, particles: int = 200, seed: int = 0) -> Tensor:
+    """Return the bound of each row under the members' mixture, (N,) in nats, with K = ``particles`` for each member.
+
+    Example:
+        >>> from pyro_mnar.models import MNAR, GaussianDecoder, GaussianEncoder
+        >>> members = [MNAR(GaussianDecoder(1, 2), GaussianEncoder(2, 1)) for _ in range(2)]
+        >>> score_ensemble(members, torch.zeros(3, 2), torch.tensor([[True, False]] * 3)).shape
+        torch.Size([3])
+    """
+    rows = []
+    for member in members:
+        bound = IWELBO(member, particles)
+        with seeded(seed):
+            rows.append(torch.cat([bound(a, b) for a, b in zip(x.split(64), mask.split(64), strict=True)]).double())
+    return torch.stack(rows).logsumexp(0) - math.log(len(rows))

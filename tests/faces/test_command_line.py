@@ -79,6 +79,12 @@ def test_directions_go_to_their_columns(tmp_path, capsys):
     assert "large values go missing more often: a" in said and "small values go missing more often: b" in said
 
 
+@pytest.mark.parametrize(("word", "named"), [("complete", "b, c"), ("c", "c")])
+def test_covariates_are_said(table, tmp_path, capsys, word, named):
+    assert main(["impute", str(table), "--output", str(tmp_path / "c.csv"), "--covariates", word, *QUICK]) == 0
+    assert f"  and the masks depend on: {named}\n" in capsys.readouterr().out
+
+
 def test_nothing_missing_is_a_note_and_a_copy(tmp_path, capsys):
     pd.DataFrame({"a": [0.1, 0.2]}).to_csv(tmp_path / "t.csv", index=False)
     assert main(["impute", str(tmp_path / "t.csv"), "--output", str(tmp_path / "c.csv")]) == 0
@@ -117,6 +123,7 @@ def test_small_tables_are_completed(tmp_path, rows):
         ("a,b\n1,\n2,3\n", ["--direction", "up"], "expected one of high, low, free"),
         ("a,b\n1,\n2,3\n", ["--direction", "z=high"], "unknown column 'z'"),
         ("a,b\n1,\n2,3\n", ["--mechanism", "none", "--direction", "high"], "only with self-masking"),
+        ("a,b\n1,\n2,3\n", ["--covariates", "b"], "covariates: got 'b'"),
         ("a,b\n1,\n2,3\n", ["--columns", "a,z"], "unknown 'z'"),
         ("a,b\n1,\n2,3\n", ["--model", "absent"], "absent: no such folder"),
         ("a,b\n1,\n2,3\n", ["--draws", "3"], "--draws: got no --draws-output"),

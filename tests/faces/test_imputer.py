@@ -218,12 +218,35 @@ def test_ignorable_columns_have_no_mechanism():
         ({"direction": "up"}, "direction: got 'up'"),
         ({"direction": {9: "high"}}, "unknown column 9"),
         ({"ignorable": ["z"]}, "ignorable: got unknown column 'z'"),
+        ({"covariates": "all"}, "covariates: got 'all'"),
+        ({"covariates": [0]}, "covariates: got 0, expected each once and only columns whose own masks are not modelled"),
+        ({"covariates": [1, 1]}, "covariates: got 1, expected each once"),
+        ({"covariates": [9]}, "covariates: got 9"),
+        ({"covariates": [1], "mechanism": "linear"}, "covariates: got .1. with mechanism 'linear'"),
         ({"members": 0}, "members: got 0, expected at least 1"),
     ],
 )
 def test_fit_refuses(settings, said):
     with pytest.raises(ValueError, match=said):
         MNARImputer(progress=False, **settings).fit(holed()[0])
+
+
+def test_masks_that_depend_on_complete_columns_are_not_taken_for_the_value_s_own_doing(seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(500, 1)) + 0.5 * rng.normal(size=(500, 4))
+    hidden = rng.random(500) < special.expit(4 * x[:, 3])
+    holed = x.copy()
+    holed[hidden, 0] = np.nan
+    settings = {"direction": "high", "hidden": (8,), "members": 2, "steps": 500, "progress": False}
+    alone = MNARImputer(**settings).fit(holed).transform(holed)[hidden, 0]
+    imputer = MNARImputer(covariates="complete", **settings).fit(holed)
+    both = imputer.transform(holed)[hidden, 0]
+    truth = x[hidden, 0]
+    assert np.sqrt(np.mean((both - truth) ** 2)) < 0.8 * np.sqrt(np.mean((alone - truth) ** 2))
+    assert imputer.members_[0].mechanism.covariates.tolist() == [1, 2, 3]
+    # A row in which a covariate is missing has an answer too.
+    holed[:5, 3] = np.nan
+    assert np.isfinite(imputer.transform(holed)).all()
 
 
 def test_an_unfitted_imputer_says_so():

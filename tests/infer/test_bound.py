@@ -181,7 +181,7 @@ def test_self_normalised_weights_impute_the_exact_posterior_mean():
         log_w = bound.weights_of(*traces)
         z = traces[0].nodes["z"]["value"]
         law = SelectionDistribution(model.decoder(z), model.mechanism)
-        mean = law.conditional(mask).mean
+        mean = law.conditional(torch.where(mask, 0.0, torch.nan).double()).mean
     weight = log_w.softmax(0).unsqueeze(-1)
     estimate = (weight * mean).sum(0)
     # The delta method's standard error of a ratio of means.

@@ -42,6 +42,7 @@ MECHANISMS = {
         if (link, direction) != (THRESHOLD, "free")
     },
     "self some columns": lambda: SelfMasking(D, [3, 1], ["high", "free"]),
+    "self covariates": lambda: SelfMasking(D, [3, 1], ["high", "free"], PROBIT, [0, 2]),
     "linear": lambda: LinearMasking(D),
     "linear some columns": lambda: LinearMasking(D, [2, 0]),
     "neural": lambda: NeuralMasking(D, [1, 2], hidden=8),
@@ -315,6 +316,9 @@ def test_set_encoder_is_invariant_when_columns_are_permuted_with_their_embedding
 REFUSALS = {
     "unknown direction": (lambda: SelfMasking(D, None, "up"), "direction: got 'up', expected one of high, low, free"),
     "count of directions": (lambda: SelfMasking(D, None, ["high"]), "direction: got 1 words, expected one or 4"),
+    "covariate that is modelled": (lambda: SelfMasking(D, [0, 2], covariates=[1, 2]), r"covariates: got \[1, 2\] beside columns"),
+    "covariate of a threshold": (lambda: SelfMasking(D, [0], "high", THRESHOLD, [1]), "covariates: got"),
+    "covariate out of range": (lambda: SelfMasking(D, [0], covariates=[D]), "columns: got"),
     "free threshold": (
         lambda: SelfMasking(D, None, ["high", "low", "free", "high"], THRESHOLD),
         "direction: got 'free'",

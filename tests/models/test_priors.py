@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 
 from pyro_mnar.models import PROBIT, THRESHOLD, GaussianDecoder, LinearMasking, Prior, SelfMasking, SkewWarp
-from pyro_mnar.models.priors import FREE_SLOPE, LOG_SLOPE, SKEW_SPREAD, TRUSTED, TYPICAL_SKEW
+from pyro_mnar.models.priors import EFFECT, FREE_SLOPE, LOG_SLOPE, SKEW_SPREAD, TRUSTED, TYPICAL_SKEW
 
 D = 4
 
@@ -79,6 +79,15 @@ def test_log_probability_is_the_sum_of_normal_densities_with_unseen_ones_countin
     assert own.log_prob(n_rows, decoder, warp, mechanism).item() == pytest.approx(
         weights(decoder) + (1 + n_rows / TRUSTED) * unseen, rel=1e-10
     )
+
+
+def test_effects_of_covariates_are_normal_about_none():
+    decoder, _, _ = parts()
+    mechanism = SelfMasking(D, [0, 2], "free", PROBIT, [1, 3]).double()
+    mechanism.effects.data.normal_()
+    own = Prior.members(2, D, 2)[0].double()
+    alone = own.log_prob(50, decoder, None, SelfMasking(D, [0, 2], "free", PROBIT).double()).item()
+    assert own.log_prob(50, decoder, None, mechanism).item() == pytest.approx(alone + normal(mechanism.effects, 0.0, EFFECT))
 
 
 def test_parts_that_a_model_lacks_and_mechanisms_without_slopes_of_their_own_count_nothing():

@@ -82,7 +82,7 @@ def test_cells_of_finite_support_agree_with_enumeration(cells, size):
             total += float(exact) if bool(mask[1]) else 0.0
             modelled = ~mask & torch.tensor([True, False, True])
             mean = (joint[chosen].unsqueeze(-1) * rows[chosen]).sum(0) / exact
-            torch.testing.assert_close(selection.conditional(mask).mean[modelled], mean[modelled])
+            torch.testing.assert_close(selection.conditional(torch.where(mask, 0.0, torch.nan).double()).mean[modelled], mean[modelled])
     # Column 1 is never modelled: its masks carry no probability, so that only the rows that show it add up to one.
     assert total == pytest.approx(1)
 
@@ -91,7 +91,7 @@ def test_cells_of_finite_support_agree_with_enumeration(cells, size):
 @torch.no_grad()
 def test_draws_of_cells_of_finite_support_have_the_right_rates(cells, size):
     mechanism = self_masking([1.3, NAN, -0.7], [-0.4, 0.0, 0.2], LOGIT)
-    draws = SelectionDistribution(Independent(cells, 1), mechanism).conditional(torch.zeros(3, dtype=torch.bool)).sample((20_000,))
+    draws = SelectionDistribution(Independent(cells, 1), mechanism).conditional(torch.full((3,), torch.nan).double()).sample((20_000,))
     values = torch.arange(size).double()
     weight = torch.stack([cells.log_prob(v.expand(3)).exp() * mechanism(v.expand(3)).log_missing.exp() for v in values])
     weight[:, 1] = torch.stack([cells.log_prob(v.expand(3)).exp()[1] for v in values])
@@ -118,7 +118,7 @@ def test_samples_punch_holes_at_the_rate_of_the_integral(law):
 def test_conditional_mean_is_the_mean_of_conditional_draws_and_of_punched_holes(law):
     mechanism = self_masking([2.0, NAN, -1.0], [0.1, 0.0, -0.5], PROBIT)
     selection = SelectionDistribution(LAWS[law], mechanism)
-    conditional = selection.conditional(torch.tensor([False, False, False]))
+    conditional = selection.conditional(torch.full((3,), torch.nan).double())
     draws = conditional.sample((40_000,))
     x = LAWS[law].sample((80_000,))
     missing = ~mechanism(x).sample()
@@ -141,7 +141,7 @@ def test_threshold_conditional_is_a_cut_normal_and_observed_values_beyond_it_are
     at, beyond = torch.tensor([0.9]).double(), torch.tensor([0.91]).double()
     torch.testing.assert_close(selection.log_prob(at), Normal(LOC[0], SCALE[0]).log_prob(at[0]))
     assert selection.log_prob(beyond) == -torch.inf
-    assert float(selection.conditional(torch.tensor([False])).sample((1000,)).min()) >= 0.9
+    assert float(selection.conditional(torch.tensor([torch.nan])).sample((1000,)).min()) >= 0.9
 
 
 def test_filler_of_holes_reaches_neither_value_nor_gradient():
@@ -175,7 +175,7 @@ def test_slope_zero_is_missing_completely_at_random(law, link):
         masks = mechanism(torch.zeros(3).double()).log_prob(mask)
         ignorable = SelectionDistribution(LAWS[law]).log_prob(value)
         torch.testing.assert_close(SelectionDistribution(LAWS[law], mechanism).log_prob(value), ignorable + masks, rtol=1e-7, atol=1e-7)
-        mean = SelectionDistribution(LAWS[law], mechanism).conditional(mask).mean
+        mean = SelectionDistribution(LAWS[law], mechanism).conditional(torch.where(mask, 0.0, torch.nan).double()).mean
         torch.testing.assert_close(mean, LAWS[law].mean, rtol=1e-4, atol=1e-4)
 
 
@@ -188,7 +188,7 @@ def test_columns_that_another_mask_reads_are_left_to_their_own_site():
     value = torch.tensor([NAN, 0.3, NAN]).double()
     ignorable = SelectionDistribution(LAWS["normal"]).log_prob(value)
     torch.testing.assert_close(SelectionDistribution(LAWS["normal"], mixed).log_prob(value), ignorable)
-    torch.testing.assert_close(SelectionDistribution(LAWS["normal"], mixed).conditional(value.isfinite()).mean, LAWS["normal"].mean)
+    torch.testing.assert_close(SelectionDistribution(LAWS["normal"], mixed).conditional(value).mean, LAWS["normal"].mean)
 
 
 def test_a_self_masking_column_that_nobody_reads_is_still_integrated_out_in_a_mixture():
@@ -206,6 +206,60 @@ def test_a_self_masking_column_that_nobody_reads_is_still_integrated_out_in_a_mi
     torch.testing.assert_close(SelectionDistribution(LAWS["normal"], mixed).log_prob(value), only)
 
 
+def with_covariates(link, effects=((0.7,), (-1.3,))):
+    mechanism = SelfMasking(3, [0, 1], ["high", "free"], link, [2]).double()
+    with torch.no_grad():
+        mechanism.raw_slope.copy_(torch.tensor([1.5, -0.8]))
+        mechanism.offset.copy_(torch.tensor([0.3, -0.2]))
+        mechanism.effects.copy_(torch.tensor(effects))
+    return mechanism
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("link", [LOGIT, PROBIT], ids=lambda link: link.name)
+@torch.no_grad()
+def test_covariates_move_each_row_s_intercepts_and_nothing_else(law, link):
+    mechanism = with_covariates(link)
+    selection = SelectionDistribution(LAWS[law].expand((2,)), mechanism)
+    rows = torch.tensor([[NAN, 0.4, 1.1], [0.2, NAN, -0.6]]).double()
+    uniforms = torch.rand(2, 3, 3, dtype=torch.float64)
+    slope, intercept = mechanism.line()
+    for i, row in enumerate(rows):
+        moved = (intercept + row[2] * mechanism.effects[:, 0]).tolist()
+        plain = SelectionDistribution(LAWS[law], self_masking([*slope.tolist(), NAN], [*moved, 0.0], link))
+        torch.testing.assert_close(selection.log_prob(rows)[i], plain.log_prob(row))
+        found, wanted = selection.conditional(rows), plain.conditional(row)
+        torch.testing.assert_close(found.mean[i], wanted.mean)
+        torch.testing.assert_close(found.from_uniforms(uniforms)[i], wanted.from_uniforms(uniforms[i]))
+
+
+@torch.no_grad()
+def test_a_missing_covariate_counts_as_its_expected_value_and_the_masks_laws_still_add_to_one():
+    selection = SelectionDistribution(LAWS["normal"], with_covariates(PROBIT))
+    missing = torch.tensor([NAN, 0.4, NAN]).double()
+    filled = torch.tensor([NAN, 0.4, LOC[2]]).double()
+    density = Normal(LOC[2], SCALE[2]).log_prob(LOC[2])
+    torch.testing.assert_close(selection.log_prob(missing) + density, selection.log_prob(filled))
+    torch.testing.assert_close(selection.conditional(missing).mean[:2], selection.conditional(filled).mean[:2])
+
+
+@torch.no_grad()
+def test_sampled_rows_with_covariates_follow_the_density():
+    selection = SelectionDistribution(LAWS["normal"], with_covariates(LOGIT))
+    rows = selection.sample((40_000,))
+    assert bool(rows[:, 2].isfinite().all())
+    # E over x_2 of P(both missing | x_2), by quadrature, against the frequency.
+    grid = torch.linspace(-8, 8, 4001).double() * SCALE[2] + LOC[2]
+    holes = torch.stack([torch.full_like(grid, NAN), torch.full_like(grid, NAN), grid], -1)
+    chance = torch.trapezoid(selection.log_prob(holes).exp(), grid)
+    assert abs(z_score((~rows[:, :2].isfinite()).all(-1).double(), chance)) < Z_MAX
+
+
+def test_a_column_whose_mask_reads_a_modelled_column_is_left_to_its_own_site():
+    mixed = MixedMasking(with_covariates(PROBIT), SelfMasking(3, [2]).double())
+    assert collapsible(mixed) == [] and coupled_columns(mixed).tolist() == [True, True, True]
+
+
 def test_self_masking_has_no_coupled_columns_and_linear_masking_has_all_its_own():
     assert coupled_columns(SelfMasking(3)) is None and coupled_columns(None) is None
     assert coupled_columns(LinearMasking(3, [0, 2])).tolist() == [True, False, True]
@@ -220,16 +274,16 @@ def test_expand_and_leading_dimensions_repeat_the_same_law(law):
     assert wide.batch_shape == (4, 2) and wide.event_shape == (3,)
     torch.testing.assert_close(wide.log_prob(value), selection.log_prob(value).expand(4, 2))
     assert wide.sample().shape == (4, 2, 3) and selection.sample((5, 6)).shape == (5, 6, 3)
-    conditional = wide.conditional(value.isfinite())
+    conditional = wide.conditional(value)
     assert conditional.mean.shape == (4, 2, 3) and conditional.sample((7,)).shape == (7, 4, 2, 3)
 
 
 def test_equal_uniforms_give_equal_draws_and_observed_cells_keep_the_decoder_s_law():
     selection = SelectionDistribution(LAWS["normal"], self_masking([2.0, NAN, -1.0], [0.1, 0.0, -0.5]))
     uniforms = torch.rand(2, 3, 3, dtype=torch.float64)
-    masked = selection.conditional(torch.zeros(3, dtype=torch.bool)).from_uniforms(uniforms)
-    seen = selection.conditional(torch.ones(3, dtype=torch.bool)).from_uniforms(uniforms)
-    assert torch.equal(masked, selection.conditional(torch.zeros(3, dtype=torch.bool)).from_uniforms(uniforms))
+    masked = selection.conditional(torch.full((3,), torch.nan).double()).from_uniforms(uniforms)
+    seen = selection.conditional(torch.zeros(3).double()).from_uniforms(uniforms)
+    assert torch.equal(masked, selection.conditional(torch.full((3,), torch.nan).double()).from_uniforms(uniforms))
     assert torch.equal(masked[:, 1], seen[:, 1]) and not torch.equal(masked[:, 0], seen[:, 0])
 
 

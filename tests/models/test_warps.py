@@ -101,7 +101,7 @@ STEEPNESS = {"soft": np.array([1.5, 0.0, -0.7]), "steep": np.array([200.0, 0.0, 
 def test_conditional_mean_and_draws_of_warped_cells_are_those_of_quadrature(slope):
     mechanism = self_masking(slope, 0.2 - 0.5 * slope)
     mean, sd = conditional_moments(LOC.numpy(), slope, 0.2 - 0.5 * slope)
-    conditional = SelectionDistribution(LAWS["normal"], mechanism, skewed()).conditional(torch.zeros(3, dtype=torch.bool))
+    conditional = SelectionDistribution(LAWS["normal"], mechanism, skewed()).conditional(torch.full((3,), torch.nan).double())
     # As many independent draws as there are points would be off by sd / 11.
     assert float(((conditional.mean - mean) / sd).abs().max()) < 1e-2
     draws = conditional.sample((40_000,))
@@ -117,7 +117,7 @@ def test_conditional_means_of_particles_average_to_that_of_quadrature(slope, par
     loc = LOC + 0.3 * torch.randn(particles, 1, 1).double()
     mean, sd = (part.reshape(particles, 1, 3) for part in conditional_moments(loc[:, 0].numpy(), slope, 0.2 - 0.5 * slope))
     rows = Independent(Normal(loc.expand(particles, 2, 3), SCALE), 1)
-    found = SelectionDistribution(rows, mechanism, skewed()).conditional(torch.zeros(2, 3, dtype=torch.bool)).mean
+    found = SelectionDistribution(rows, mechanism, skewed()).conditional(torch.full((2, 3), torch.nan).double()).mean
     assert found.shape == (particles, 2, 3)
     torch.testing.assert_close(found[:, 0], found[:, 1])
     error = (found - mean) / sd
@@ -146,14 +146,14 @@ def test_samples_are_unwarped_draws_with_holes_where_the_warped_value_says(law):
 
 @torch.no_grad()
 def test_observed_cells_and_a_warp_without_skewness_leave_conditionals_as_without_a_warp():
-    mechanism, mask = self_masking([2.0, NAN, -1.0], [0.1, 0.0, -0.5]), torch.tensor([False, False, True])
-    plain = SelectionDistribution(LAWS["normal"], mechanism).conditional(mask)
-    flat = SelectionDistribution(LAWS["normal"], mechanism, SkewWarp(3).double()).conditional(mask)
+    mechanism, row = self_masking([2.0, NAN, -1.0], [0.1, 0.0, -0.5]), torch.tensor([NAN, NAN, 0.0]).double()
+    plain = SelectionDistribution(LAWS["normal"], mechanism).conditional(row)
+    flat = SelectionDistribution(LAWS["normal"], mechanism, SkewWarp(3).double()).conditional(row)
     uniforms = torch.rand(50, 3, 3).double()
     torch.testing.assert_close(flat.from_uniforms(uniforms), plain.from_uniforms(uniforms))
     torch.testing.assert_close(flat.mean, plain.mean)
     # Equal uniforms are the same draws, taken back.
-    bent = SelectionDistribution(LAWS["normal"], mechanism, skewed()).conditional(mask)
+    bent = SelectionDistribution(LAWS["normal"], mechanism, skewed()).conditional(row)
     torch.testing.assert_close(bent.from_uniforms(uniforms), skewed().inverse(plain.from_uniforms(uniforms)))
 
 
