@@ -21,6 +21,7 @@ from pyro_mnar.models import (
     SkewWarp,
 )
 from pyro_mnar.models.self_masking import DIRECTIONS, censored_normal
+from pyro_mnar.tables import Schema
 
 #: The words for mechanisms, with what each assumes.
 MECHANISMS = {
@@ -70,6 +71,32 @@ def declare(
         decoder = GaussianDecoder(latent_dim, n_columns, hidden)
         models.append(MNAR(decoder, ConjugateEncoder(decoder, hidden), law, SkewWarp(n_columns), prior))
     return models
+
+
+def declaration_of(imputer: Any, schema: Schema, mask: np.ndarray) -> dict[str, Any]:
+    """Return the arguments of :func:`declare` for a table of ``schema``, with its ``mask`` (N, D), and the settings of ``imputer``.
+
+    Raises:
+        ValueError: for a setting out of range, an unknown word, or a column that is not the table's.
+    """
+    if imputer.members < 1:
+        raise ValueError(f"members: got {imputer.members}, expected at least 1")
+    names = [column.name for column in schema.columns]
+    unknown = [name for name in imputer.ignorable if name not in names]
+    if unknown:
+        raise ValueError(f"ignorable: got unknown column {unknown[0]!r}, expected some of {', '.join(map(str, names))}")
+    modelled = [j for j in range(len(names)) if not mask[:, j].all() and names[j] not in imputer.ignorable]
+    directions = directions_of(imputer.direction, names, imputer.mechanism)
+    return {
+        "mechanism": imputer.mechanism if modelled else "none",
+        "columns": modelled,
+        "directions": [directions[j] for j in modelled],
+        "covariates": covariates_of(imputer.covariates, names, modelled, imputer.mechanism),
+        "n_columns": len(names),
+        "latent_dim": imputer.latent_dim or max(1, min(len(names) - 1, 10)),
+        "hidden": list(imputer.hidden),
+        "members": imputer.members,
+    }
 
 
 def directions_of(direction: str | Mapping[Any, str], names: Sequence[Any], mechanism: str) -> list[str]:

@@ -6,21 +6,26 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_feature_names_in
 from torch import Tensor
 
-from pyro_mnar.faces.declaration import covariates_of, declare, directions_of, supposed_moments
+from pyro_mnar.faces.declaration import declaration_of, declare, supposed_moments
 from pyro_mnar.faces.saving import describe, restore
+from pyro_mnar.faces.validation import as_table, complete, learn_columns
 from pyro_mnar.infer.ensembles import fit_ensemble
 from pyro_mnar.infer.streams import seeded
-from pyro_mnar.models import MNAR
 from pyro_mnar.results.imputation import Imputation
 from pyro_mnar.results.model_files import load_model, save_model
 from pyro_mnar.results.pooling import impute_ensemble, score_ensemble
-from pyro_mnar.tables import Scaling, Schema, is_frame, join, split
+from pyro_mnar.tables import Scaling, is_frame, split
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -38,10 +43,12 @@ _SETTINGS = (
     "steps",
     "batch_size",
     "random_state",
+    "add_indicator",
+    "keep_empty_features",
 )
 
 
-class MNARImputer:
+class MNARImputer(TransformerMixin, BaseEstimator):
     """Impute a table of numbers whose values are missing because of what they are.
 
     An ensemble of models, each a Gaussian decoder with a linear and a network mean, skewed margins, a conjugate encoder and the
@@ -62,7 +69,9 @@ class MNARImputer:
         particles: K of the training bound.
         steps: training updates of each member.
         batch_size: rows an update.
-        random_state: seed of training and draws.
+        random_state: seed of training and draws; with a ``RandomState`` or None, one is drawn from it at each ``fit``.
+        add_indicator: whether ``transform`` adds a column ``missingindicator_NAME`` for each with holes in training, 1 where missing.
+        keep_empty_features: whether columns without an observed value in training stay, their holes filled with 0, or are left out.
         progress: bars on standard error, on a terminal only.
 
     Attributes:
@@ -91,7 +100,9 @@ class MNARImputer:
         particles: int = 5,
         steps: int = 1000,
         batch_size: int = 96,
-        random_state: int = 0,
+        random_state: int | np.random.RandomState | None = 0,
+        add_indicator: bool = False,
+        keep_empty_features: bool = False,
         progress: bool = True,
     ) -> None:
         self.mechanism = mechanism
@@ -105,6 +116,8 @@ class MNARImputer:
         self.steps = steps
         self.batch_size = batch_size
         self.random_state = random_state
+        self.add_indicator = add_indicator
+        self.keep_empty_features = keep_empty_features
         self.progress = progress
 
     def fit(self, X: ArrayLike | DataFrame, y: None = None, callback: Any = None) -> Self:
@@ -119,35 +132,15 @@ class MNARImputer:
             ValueError: for a table that cannot be used (the message names the column) or an unknown word among the settings.
         """
         del y
-        schema = Schema.of(X)
-        values, mask = split(X, schema)
-        if len(values) < 2:
-            raise ValueError(f"X: got {len(values)} row, expected at least 2")
-        names = [column.name for column in schema.columns]
-        holes = [j for j in range(len(names)) if not mask[:, j].all()]
-        if self.members < 1:
-            raise ValueError(f"members: got {self.members}, expected at least 1")
-        unknown = [name for name in self.ignorable if name not in names]
-        if unknown:
-            raise ValueError(f"ignorable: got unknown column {unknown[0]!r}, expected some of {', '.join(map(str, names))}")
-        modelled = [j for j in holes if names[j] not in self.ignorable]
-        directions = directions_of(self.direction, names, self.mechanism)
-        if not holes and self.mechanism != "none":
+        self.layout_, schema, values, mask = learn_columns(self, X)
+        self.declaration_: dict[str, Any] = declaration_of(self, schema, mask)
+        if mask.all() and self.mechanism != "none":
             warnings.warn("X: nothing is missing, so the model is trained without a mechanism", UserWarning, stacklevel=2)
-        self.scaling_ = Scaling.of(values, mask)
-        self.declaration_: dict[str, Any] = {
-            "mechanism": self.mechanism if modelled else "none",
-            "columns": modelled,
-            "directions": [directions[j] for j in modelled],
-            "covariates": covariates_of(self.covariates, names, modelled, self.mechanism),
-            "n_columns": len(names),
-            "latent_dim": self.latent_dim or max(1, min(len(names) - 1, 10)),
-            "hidden": list(self.hidden),
-            "members": self.members,
-        }
-        self.scaling_ = self.scaling_.moved(*supposed_moments(modelled, self.declaration_["directions"], mask))
+        self.seed_ = check_random_state(self.random_state).randint(2**31 - 1)
+        scaling = Scaling.of(values, mask)
+        self.scaling_ = scaling.moved(*supposed_moments(self.declaration_["columns"], self.declaration_["directions"], mask))
         x, seen = self._scaled(values, mask), torch.from_numpy(mask)
-        with seeded(self.random_state):
+        with seeded(self._seed()):
             members = declare(**self.declaration_)
         for member in members:
             member.initialise(x, seen)
@@ -158,14 +151,14 @@ class MNARImputer:
             particles=self.particles,
             steps=self.steps,
             batch_size=self.batch_size,
-            seed=self.random_state,
+            seed=self._seed(),
             callback=callback,
             progress=self.progress,
         )
         # After an interruption there are fewer.
         members = members[: len(self.histories_)]
         self.declaration_["members"] = len(members)
-        self._set_fitted(members, schema, named=is_frame(X))
+        self.members_, self.schema_ = [member.eval() for member in members], schema
         return self
 
     def impute(self, X: ArrayLike | DataFrame, draws: int = 0, particles: int = 200) -> Imputation:
@@ -179,27 +172,25 @@ class MNARImputer:
         Raises:
             ValueError: before ``fit``, or for columns that differ from training.
         """
-        values, mask = self._read(X)
-        frame: Any = X
-        labels = list(frame.index) if is_frame(X) else None
+        table, values, mask = self._read(X)
         result = impute_ensemble(
             self.members_,
             self._scaled(values, mask),
             torch.from_numpy(mask),
             draws=draws,
             particles=particles,
-            seed=self.random_state,
-            labels=labels,
+            seed=self._seed(),
+            labels=list(table.index) if is_frame(table) else None,
             progress=self.progress,
         )
         # Observed cells come from the table itself: scaling to float32 and back would not return their last bits.
-        seen, table = torch.from_numpy(mask), torch.from_numpy(values)
-        completed, sampled = (torch.where(seen, table, self._unscaled(part)) for part in (result.completed, result.draws))
+        seen, given = torch.from_numpy(mask), torch.from_numpy(values)
+        completed, sampled = (torch.where(seen, given, self._unscaled(part)) for part in (result.completed, result.draws))
         return replace(result, completed=completed, draws=sampled)
 
     def transform(self, X: ArrayLike | DataFrame) -> Any:
         """Return the table with its holes filled by posterior means, of the same type; observed cells bit for bit."""
-        return join(X, self.impute(X).completed.numpy(), self._read(X)[1], self.schema_)
+        return complete(self, X, [self.impute(X).completed])[0]
 
     def fit_transform(self, X: ArrayLike | DataFrame, y: None = None) -> Any:
         """Fit, then transform the same table."""
@@ -209,8 +200,13 @@ class MNARImputer:
         """Return ``n_draws`` completed tables of the type of ``X``, their holes drawn from the posterior (multiple imputation)."""
         if n_draws < 1:
             raise ValueError(f"n_draws: got {n_draws}, expected at least 1")
-        mask = self._read(X)[1]
-        return [join(X, draw.numpy(), mask, self.schema_) for draw in self.impute(X, draws=n_draws).draws]
+        return complete(self, X, self.impute(X, draws=n_draws).draws)
+
+    def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> np.ndarray:
+        """Return the names of the columns that ``transform`` returns, ``x0`` and so on where training had none."""
+        self._fitted()
+        names = tuple(_check_feature_names_in(self, input_features))
+        return np.array(replace(self.layout_, names=names).names_out(), dtype=object)
 
     def score(self, X: ArrayLike | DataFrame, y: None = None, particles: int = 200) -> float:
         """Return the mean bound per row in nats at K = ``particles`` a member, as a density in the table's units.
@@ -219,9 +215,9 @@ class MNARImputer:
         ensemble's density is the mean of its members'.
         """
         del y
-        values, mask = self._read(X)
+        _, values, mask = self._read(X)
         x, seen = self._scaled(values, mask), torch.from_numpy(mask)
-        rows = score_ensemble(self.members_, x, seen, particles=particles, seed=self.random_state)
+        rows = score_ensemble(self.members_, x, seen, particles=particles, seed=self._seed())
         return float((rows + torch.from_numpy(self.scaling_.log_jacobian(mask))).mean())
 
     @torch.no_grad()
@@ -234,7 +230,7 @@ class MNARImputer:
         if self.declaration_["mechanism"] != "self-masking":
             return []
         # Four standard deviations to the side that goes missing shows the whole rise.
-        grid = torch.linspace(-4, 4, points).unsqueeze(-1).repeat(1, self.n_features_in_)
+        grid = torch.linspace(-4, 4, points).unsqueeze(-1).repeat(1, len(self.schema_.columns))
         grid[:, self.declaration_["covariates"]] = 0.0  # their observed means
         chances = torch.stack([member.missing_rate(grid) for member in self.members_])
         values = self._unscaled(grid).numpy()
@@ -254,29 +250,33 @@ class MNARImputer:
         """
         tensors, description = load_model(folder)
         try:
-            given, fitted, members, schema = restore(tensors, description, _SETTINGS)
+            given, fitted = restore(tensors, description, _SETTINGS)
             imputer = cls(**given)
-            vars(imputer).update(fitted)
-            imputer._set_fitted(members, schema, named=description["named"])
+            for name, value in fitted.items():
+                setattr(imputer, name, value)
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise ValueError(f"{os.fspath(folder)}: not a usable model, expected one that MNARImputer.save wrote ({reason})") from None
         return imputer
 
-    def _set_fitted(self, members: list[MNAR], schema: Schema, *, named: bool) -> None:
-        self.members_, self.schema_, self.n_features_in_ = [m.eval() for m in members], schema, len(schema.columns)
-        if named:
-            self.feature_names_in_ = np.array([column.name for column in schema.columns], dtype=object)
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
 
-    def _fitted(self) -> Any:
+    def _fitted(self) -> None:
         if not hasattr(self, "members_"):
-            raise ValueError("MNARImputer: not fitted yet, expected a call of fit first")
-        return self.members_
+            raise NotFittedError("MNARImputer: not fitted yet, expected a call of fit first")
 
-    def _read(self, X: ArrayLike | DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    def _seed(self) -> int:
+        return int(self.random_state) if isinstance(self.random_state, Integral) else self.seed_
+
+    def _read(self, X: Any) -> tuple[Any, np.ndarray, np.ndarray]:
+        """Return the columns that the model knows as a table, and as values and mask."""
         self._fitted()
-        self.schema_.check(X)
-        return split(X, self.schema_, allow_empty=True)
+        part = self.layout_.part(as_table(self, X))
+        return part, *split(part, self.schema_, allow_empty=True)
 
     def _scaled(self, values: np.ndarray, mask: np.ndarray) -> Tensor:
         return torch.from_numpy(self.scaling_.apply(values, mask)).float()

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from numbers import Integral
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 
 from pyro_mnar.faces.declaration import declare
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.training import Evaluation, History
-from pyro_mnar.models import MNAR
-from pyro_mnar.tables import Scaling, Schema
+from pyro_mnar.tables import Layout, Scaling, Schema
 
 
 def describe(imputer: Any, settings: tuple[str, ...]) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -28,6 +29,8 @@ def describe(imputer: Any, settings: tuple[str, ...]) -> tuple[dict[str, Tensor]
         "scaling": imputer.scaling_.to_json(),
         "settings": {name: _plain(getattr(imputer, name)) for name in settings},
         "histories": [asdict(history) for history in imputer.histories_],
+        "layout": imputer.layout_.to_json(),
+        "seed": imputer._seed(),
         "named": hasattr(imputer, "feature_names_in_"),
     }
     return dict(nn.ModuleList(imputer.members_).state_dict()), description
@@ -35,8 +38,8 @@ def describe(imputer: Any, settings: tuple[str, ...]) -> tuple[dict[str, Tensor]
 
 def restore(
     tensors: dict[str, Tensor], description: dict[str, Any], settings: tuple[str, ...]
-) -> tuple[dict[str, Any], dict[str, Any], list[MNAR], Schema]:
-    """Return the constructor's arguments, the fitted attributes, the members and the schema that :func:`describe` was given.
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the constructor's arguments and the fitted attributes of the imputer that :func:`describe` was given.
 
     Raises:
         KeyError, TypeError, ValueError, AttributeError, RuntimeError: for anything else.
@@ -44,7 +47,12 @@ def restore(
     given = {name: description["settings"][name] for name in settings}
     if isinstance(given["direction"], list):
         given["direction"] = dict(given["direction"])
+    layout = Layout.from_json(description["layout"])
     fitted = {
+        "layout_": layout,
+        "schema_": Schema.from_json(description["schema"]),
+        "seed_": int(description["seed"]),
+        "n_features_in_": len(layout.names),
         "declaration_": description["declaration"],
         "scaling_": Scaling.from_json(description["scaling"]),
         "histories_": [
@@ -52,14 +60,21 @@ def restore(
             for seen in description["histories"]
         ],
     }
+    if description["named"]:
+        fitted["feature_names_in_"] = np.array(layout.names, dtype=object)
     with seeded(0):  # the weights are replaced, and drawing them shall move no generator
         members = declare(**fitted["declaration_"])
     nn.ModuleList(members).load_state_dict(tensors)
-    return given, fitted, members, Schema.from_json(description["schema"])
+    fitted["members_"] = [member.eval() for member in members]
+    return given, fitted
 
 
 def _plain(value: Any) -> Any:
-    """Return a setting as JSON holds it; a mapping as pairs, since its keys may be positions."""
+    """Return a setting as JSON holds it; a mapping as pairs, since its keys may be positions; a generator as none."""
     if isinstance(value, Mapping):
         return [list(pair) for pair in value.items()]
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return int(value)
+    if isinstance(value, np.random.RandomState):
+        return None
     return list(value) if isinstance(value, (tuple, list)) else value

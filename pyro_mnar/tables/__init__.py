@@ -6,19 +6,23 @@ Reading and writing tables, their schema, the mask (True = observed), scaling, a
 from pyro_mnar.tables.amputation import amputate
 from pyro_mnar.tables.datasets import load
 from pyro_mnar.tables.files import check_ending, check_writable, read_table, write_table, write_whole
+from pyro_mnar.tables.layout import Layout, as_pandas, like
 from pyro_mnar.tables.scaling import Scaling
 from pyro_mnar.tables.schema import Column, Schema, is_frame
 from pyro_mnar.tables.split import join, split
 
 __all__ = [
     "Column",
+    "Layout",
     "Scaling",
     "Schema",
     "amputate",
+    "as_pandas",
     "check_ending",
     "check_writable",
     "is_frame",
     "join",
+    "like",
     "load",
     "read_table",
     "split",

@@ -144,6 +144,8 @@ def _floats(values: np.ndarray, name: Any, labels: Iterable[Any]) -> np.ndarray:
                 floats[i] = value
             except OverflowError:
                 raise ValueError(f"column {name!r}: got a number too large for float64 in row {label}") from None
+        elif isinstance(value, (dict, list, tuple, set)):
+            raise TypeError(f"column {name!r}: got {value!r} in row {label}; each cell of the argument must be a string or a number")
         else:
             raise ValueError(f"column {name!r}: got {value!r} in row {label}, expected a number")
     return floats
