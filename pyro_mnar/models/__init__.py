@@ -1,11 +1,15 @@
 """Decoders, encoders, mechanisms, the selection distribution, and the model that they make."""
 
+from pyro_mnar.models.blocks import CategoryBlock, CountBlock, NormalBlock, OrdinalBlock
+from pyro_mnar.models.category_masking import CategoryMasking
 from pyro_mnar.models.conjugate import ConjugateEncoder
 from pyro_mnar.models.coupled_masking import FixedMasking, LinearMasking, NeuralMasking
 from pyro_mnar.models.decoders import GaussianDecoder, StudentTDecoder
 from pyro_mnar.models.encoders import GaussianEncoder, SetEncoder
 from pyro_mnar.models.links import LOGIT, PROBIT, THRESHOLD, Link
 from pyro_mnar.models.masks import MaskDistribution, Mechanism
+from pyro_mnar.models.mixed_cells import MixedCells
+from pyro_mnar.models.mixed_decoder import MixedDecoder
 from pyro_mnar.models.mixed_masking import MixedMasking
 from pyro_mnar.models.mnar import MNAR
 from pyro_mnar.models.priors import Prior
@@ -18,7 +22,10 @@ __all__ = [
     "MNAR",
     "PROBIT",
     "THRESHOLD",
+    "CategoryBlock",
+    "CategoryMasking",
     "ConjugateEncoder",
+    "CountBlock",
     "FixedMasking",
     "GaussianDecoder",
     "GaussianEncoder",
@@ -27,8 +34,12 @@ __all__ = [
     "MaskDistribution",
     "Mechanism",
     "MissingCells",
+    "MixedCells",
+    "MixedDecoder",
     "MixedMasking",
     "NeuralMasking",
+    "NormalBlock",
+    "OrdinalBlock",
     "Prior",
     "SelectionDistribution",
     "SelfMasking",

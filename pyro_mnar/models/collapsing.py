@@ -6,34 +6,71 @@ whose own mask reads another modelled column: these masks are left to a separate
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from pyro_mnar.models.category_masking import CategoryMasking, lookup
 from pyro_mnar.models.masks import Mechanism, indicator, neighbours
 from pyro_mnar.models.mixed_masking import MixedMasking
 from pyro_mnar.models.self_masking import SelfMasking
 
 
 class Part(NamedTuple):
-    """Columns of one self-masking mechanism that can be integrated out."""
+    """Columns of one self-masking mechanism that can be integrated out, all in one block of the decoder's cells."""
 
-    mechanism: SelfMasking
+    mechanism: SelfMasking | CategoryMasking
     columns: Tensor
     place: Tensor | slice  # the same columns, as a slice where they are neighbours: a view, where an index would copy
     own: Tensor | slice  # their places among the mechanism's own columns
+    block: int = 0  # of the decoder's cells
+    within: Tensor | slice | None = None  # their places in it; None for ``place``, of cells that are one block
 
     def line(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return slope (J,) and intercept (J,), with covariates (..., J), of the columns' scores in rows ``x`` (..., D)."""
-        slope, intercept = self.mechanism.line()
-        if len(self.mechanism.covariates):
-            intercept = intercept + self.mechanism.shift(x)
-        return (slope, intercept) if len(slope) == len(self.columns) else (slope[self.own], intercept[..., self.own])
+        """Return what :meth:`score` needs for rows ``x`` (..., D), each ending in J.
+
+        Slope and intercept; of categories, their table (V, J) and what covariates add to it. The second is (..., J) with covariates.
+        """
+        if isinstance(self.mechanism, CategoryMasking):
+            slope, intercept = self.mechanism.table(), self.mechanism.shift(x)
+        else:
+            slope, intercept = self.mechanism.line()
+            if len(self.mechanism.covariates):
+                intercept = intercept + self.mechanism.shift(x)
+        return (slope, intercept) if slope.shape[-1] == len(self.columns) else (slope[..., self.own], intercept[..., self.own])
+
+    def score(self, values: Tensor, line: tuple[Tensor, Tensor]) -> Tensor:
+        """Return the scores of the columns' ``values`` (..., J)."""
+        slope, intercept = line
+        return (lookup(slope, values) if isinstance(self.mechanism, CategoryMasking) else slope * values) + intercept
+
+    def at(self, line: tuple[Tensor, Tensor], chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the line of some cells, each ending in M, where ``chosen`` (..., J) is True M times."""
+        slope, intercept = line
+        if isinstance(self.mechanism, CategoryMasking):
+            slope = slope.reshape(len(slope), *[1] * (chosen.dim() - 1), -1).expand(-1, *chosen.shape)[:, chosen]
+        else:
+            slope = slope.expand(chosen.shape)[chosen]
+        lead = intercept.shape[: max(0, intercept.dim() - chosen.dim())]  # particles, where a missing covariate's mean is theirs
+        return slope, intercept.expand(*lead, *chosen.shape)[..., chosen]
 
 
-def collapsible(mechanism: Mechanism | None) -> list[Part]:
-    """Return the parts of ``mechanism`` whose columns' values no other mask reads."""
+def collapsible(mechanism: Mechanism | None, blocks: Sequence[Sequence[int]] | None = None) -> list[Part]:
+    """Return the parts of ``mechanism`` whose columns' values no other mask reads.
+
+    Args:
+        mechanism: p(s given x).
+        blocks: columns of each block of the decoder's cells, where there are several; a part is of one block.
+    """
+    parts = _parts(mechanism)
+    if blocks is None:
+        return parts
+    return [inside for part in parts for b, block in enumerate(blocks) for inside in _inside(part, b, block)]
+
+
+def _parts(mechanism: Mechanism | None) -> list[Part]:
     if mechanism is None:
         return []
     if type(mechanism) is SelfMasking:  # no mask but its own reads a modelled column: nothing to look for, at every step
@@ -41,13 +78,27 @@ def collapsible(mechanism: Mechanism | None) -> list[Part]:
     read = mechanism.couplings.any(0)
     parts = []
     for piece in mechanism.parts if isinstance(mechanism, MixedMasking) else [mechanism]:
-        if isinstance(piece, SelfMasking):
+        if isinstance(piece, (SelfMasking, CategoryMasking)):
             free = ~(read | (mechanism.couplings & indicator(mechanism.columns, len(read))).any(1))
             own = free[piece.columns].nonzero().squeeze(-1)
             if len(own):
                 columns = piece.columns[own]
                 parts.append(Part(piece, columns, neighbours(columns) or columns, neighbours(own) or own))
     return parts
+
+
+def _inside(part: Part, number: int, block: Sequence[int]) -> list[Part]:
+    """Return what of ``part`` is in a block."""
+    columns = part.columns.tolist()
+    chosen = [i for i, j in enumerate(columns) if j in block]
+    if not chosen:
+        return []
+    device = part.columns.device
+    picked = torch.tensor(chosen, device=device)
+    own = torch.arange(len(part.mechanism.columns), device=device)[part.own][picked]
+    within = torch.tensor([list(block).index(columns[i]) for i in chosen], device=device)
+    mine = part.columns[picked]
+    return [Part(part.mechanism, mine, neighbours(mine) or mine, neighbours(own) or own, number, neighbours(within) or within)]
 
 
 def coupled_columns(mechanism: Mechanism | None) -> Tensor | None:

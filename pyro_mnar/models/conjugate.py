@@ -9,6 +9,9 @@ normal message about w_j' z, with a value and a precision; the network says how 
 linear decoder (the nonlinear part of the mean moves a value; that a cell is missing is a value with a precision of its own), and
 adds a diagonal message about z itself. For a row without holes it starts at the closed form.
 
+Of columns that are not normal, each output of the decoder gets the normal message of one step of Fisher scoring (see
+:mod:`pyro_mnar.models.blocks`); what a step leaves out is the network's to learn.
+
 Recognition by conjugate messages: Johnson, Duvenaud, Wiltschko, Datta and Adams 2016, "Composing graphical models with neural networks
 for structured representations and fast inference", arXiv 1603.06277.
 """
@@ -21,11 +24,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from pyro_mnar.models.decoders import GaussianDecoder, inverse_softplus, mlp, noise_scale
+from pyro_mnar.models.decoders import GaussianDecoder, inverse_softplus, mlp
 from pyro_mnar.models.laws import PrecisionNormal
+from pyro_mnar.models.mixed_decoder import MixedDecoder
 
-# Inputs of the network are cut here: beyond, a value says no more than that it is far out.
-_FAR = 8.0
 # Where softplus is 1.
 _ONE = float(inverse_softplus(torch.ones((), dtype=torch.float64)))
 
@@ -50,13 +52,13 @@ class ConjugateEncoder(nn.Module):
         (torch.Size([7]), torch.Size([2]))
     """
 
-    def __init__(self, decoder: GaussianDecoder, hidden: Sequence[int] = (64,)) -> None:
+    def __init__(self, decoder: GaussianDecoder | MixedDecoder, hidden: Sequence[int] = (64,)) -> None:
         super().__init__()
         if decoder.linear is None:
             raise ValueError("decoder: its mean has no linear part, expected linear=True (or another encoder)")
         self._decoder = (decoder,)  # in a tuple, so that it is not registered as a part of this module
-        self.sizes = [decoder.n_columns] * 2 + [decoder.latent_dim] * 2
-        self.net = mlp([2 * decoder.n_columns, *hidden, sum(self.sizes)])
+        self.sizes = [decoder.n_outputs] * 2 + [decoder.latent_dim] * 2
+        self.net = mlp([decoder.n_features + decoder.n_columns, *hidden, sum(self.sizes)])
         last = self.net[-1]
         assert isinstance(last, nn.Linear)
         nn.init.zeros_(last.weight)
@@ -66,13 +68,16 @@ class ConjugateEncoder(nn.Module):
         """Return q(z | x_obs, s) of rows ``x`` (..., D) with their ``mask`` (..., D)."""
         (decoder,) = self._decoder
         assert decoder.linear is not None
-        weight, bias = decoder.linear.weight.detach(), decoder.linear.bias.detach()
+        weight = decoder.linear.weight.detach()
         seen = torch.where(mask, x, 0.0)
-        shift, raw_trust, push, raw_pull = self.net(torch.cat([seen.clamp(-_FAR, _FAR), mask.to(seen)], -1)).split(self.sizes, -1)
-        scale = noise_scale(decoder.raw_scale.detach())
+        net_input = torch.cat([decoder.features(seen, mask), mask.to(seen)], -1)
+        shift, raw_trust, push, raw_pull = self.net(net_input).split(self.sizes, -1)
+        with torch.no_grad():
+            told, variance = decoder.working(seen)
+        own = mask[..., decoder.owner]
         # A seen cell is trusted as much as its noise says, or less or more by the network; a missing one by less than that.
-        trust = torch.where(mask, raw_trust.clamp(-5, 2).exp(), torch.sigmoid(raw_trust - 1.5)) / scale.square()
-        value = torch.where(mask, seen - bias, 0.0) + shift
+        trust = torch.where(own, raw_trust.clamp(-5, 2).exp(), torch.sigmoid(raw_trust - 1.5)) / variance
+        value = torch.where(own, told, 0.0) + shift
         pull = softplus(raw_pull + _ONE)  # 1 at the start: the prior's
         precision = (trust.unsqueeze(-1) * weight).transpose(-1, -2) @ weight + torch.diag_embed(pull)
         return PrecisionNormal.of((trust * value) @ weight + push, precision)

@@ -14,6 +14,8 @@ from pyro_mnar.models import laws
 
 # In scaled units (each column's observed standard deviation is about 1): below it a likelihood of rounded data has no maximum.
 MIN_SCALE = 0.05
+#: Inputs of encoders' networks are cut here: beyond, a value says no more than that it is far out.
+FAR = 8.0
 
 
 def mlp(sizes: Sequence[int]) -> nn.Sequential:
@@ -69,6 +71,7 @@ class GaussianDecoder(nn.Module):
         if not hidden and (scale_net or not linear):
             raise ValueError("hidden: got no layers, expected at least one for a mean or scale that is a network's")
         self.latent_dim, self.n_columns = latent_dim, n_columns
+        self.n_outputs, self.n_features = n_columns, n_columns
         self.linear = nn.Linear(latent_dim, n_columns) if linear else None
         self.net = mlp([latent_dim, *hidden, n_columns]) if hidden else None
         self.scale_net = mlp([latent_dim, *hidden, n_columns]) if scale_net else None
@@ -93,6 +96,18 @@ class GaussianDecoder(nn.Module):
         last = self.linear if self.linear is not None else self.net[-1] if self.net is not None else None
         assert isinstance(last, nn.Linear)
         last.bias.copy_(means)
+
+    #: The column that each output is of: all in order.
+    owner = slice(None)
+
+    def working(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what values ``x`` (..., D) tell of the linear part's W z, (..., D), and with which variance, (D,)."""
+        assert self.linear is not None
+        return x - self.linear.bias, noise_scale(self.raw_scale).square()
+
+    def features(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return what an encoder's network reads of values (..., D), 0 in the holes."""
+        return x.clamp(-FAR, FAR)
 
     def scale(self, z: Tensor) -> Tensor:
         """Return d(z), (..., D), or (D,) where it is constant."""

@@ -28,6 +28,7 @@ from pyro_mnar.models.collapsing import coupled_columns
 from pyro_mnar.models.decoders import GaussianDecoder
 from pyro_mnar.models.links import THRESHOLD
 from pyro_mnar.models.masks import Mechanism
+from pyro_mnar.models.mixed_decoder import MixedDecoder
 from pyro_mnar.models.mixed_masking import MixedMasking
 from pyro_mnar.models.priors import Prior
 from pyro_mnar.models.selection import SelectionDistribution
@@ -61,7 +62,7 @@ class MNAR(nn.Module):
 
     def __init__(
         self,
-        decoder: GaussianDecoder,
+        decoder: GaussianDecoder | MixedDecoder,
         encoder: nn.Module,
         mechanism: Mechanism | None = None,
         warp: SkewWarp | None = None,

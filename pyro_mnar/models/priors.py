@@ -20,14 +20,17 @@ what is measured is such. The numbers were chosen on tables other than those of 
 
 from __future__ import annotations
 
-from typing import Self, TypeGuard
+from typing import Any, Self, TypeGuard
 
 import torch
 from torch import Tensor, nn
 
+from pyro_mnar.models.category_masking import CategoryMasking
 from pyro_mnar.models.decoders import GaussianDecoder, inverse_softplus
 from pyro_mnar.models.links import THRESHOLD
 from pyro_mnar.models.masks import Mechanism
+from pyro_mnar.models.mixed_decoder import MixedDecoder
+from pyro_mnar.models.mixed_masking import MixedMasking
 from pyro_mnar.models.self_masking import SelfMasking
 from pyro_mnar.models.warps import SkewWarp
 
@@ -41,6 +44,8 @@ LOG_SLOPE = (0.9, 0.8)
 FREE_SLOPE = 5.0
 #: Standard deviation of a covariate's effect on a mask's score, per scaled unit, about 0.
 EFFECT = 0.5
+#: Standard deviation of a category's effect on its own mask's score, about 0.
+CATEGORY = 1.0
 #: n_0, rows.
 TRUSTED = 300.0
 
@@ -51,6 +56,7 @@ class Prior(nn.Module):
     Args:
         skew: (D,) anchors of the columns' skewness.
         log_slope: (J,) anchors of the logarithms of slopes of known direction; of a free direction unused.
+        by_level: anchors of categories' effects on their masks, flat as in ``CategoryMasking``.
 
     Example:
         >>> prior = Prior.members(8, 5, 2)[0]
@@ -60,16 +66,20 @@ class Prior(nn.Module):
 
     skew: Tensor
     log_slope: Tensor
+    by_level: Tensor
 
-    def __init__(self, skew: Tensor, log_slope: Tensor) -> None:
+    def __init__(self, skew: Tensor, log_slope: Tensor, by_level: Tensor) -> None:
         super().__init__()
-        self.typical_skew = nn.Parameter(skew.mean())
+        self.typical_skew = nn.Parameter(skew.mean() if len(skew) else torch.zeros(()))
         self.register_buffer("skew", skew)
         self.register_buffer("log_slope", log_slope)
+        self.register_buffer("by_level", by_level)
 
     @classmethod
-    def members(cls, size: int, n_columns: int, n_modelled: int) -> list[Self]:
+    def members(cls, size: int, n_columns: int, n_modelled: int, n_levels: int = 0) -> list[Self]:
         """Return the priors of an ensemble of ``size`` members; of one, the prior itself.
+
+        ``n_columns`` are those that are warped, ``n_modelled`` those with a slope, ``n_levels`` all categories of masks by category.
 
         The anchors of a parameter are the midpoints of ``size`` equal shares of its prior, stretched to the prior's standard
         deviation, in random order for each parameter: so few draws would else have a mean and a spread of their own.
@@ -78,21 +88,28 @@ class Prior(nn.Module):
         standard = standard / standard.square().mean().sqrt() if size > 1 else standard
 
         def anchors(mean: float, spread: float, width: int) -> Tensor:
+            if not width:
+                return torch.zeros(size, 0)
             return mean + spread * torch.stack([standard[torch.randperm(size)] for _ in range(width)], -1)
 
-        slopes = anchors(*LOG_SLOPE, n_modelled) if n_modelled else torch.zeros(size, 0)
-        return [cls(skew, slope) for skew, slope in zip(anchors(TYPICAL_SKEW[0], SKEW_SPREAD, n_columns), slopes, strict=True)]
+        slopes, skews = anchors(*LOG_SLOPE, n_modelled), anchors(TYPICAL_SKEW[0], SKEW_SPREAD, n_columns)
+        return [cls(*own) for own in zip(skews, slopes, anchors(0.0, CATEGORY, n_levels), strict=True)]
 
     @torch.no_grad()
     def start(self, warp: SkewWarp | None, mechanism: Mechanism | None) -> None:
         """Put the anchored parameters at their anchors."""
         if warp is not None:
             warp.skew.copy_(self.skew)
-        if _has_slopes(mechanism):
-            raw = inverse_softplus(self.log_slope.exp())
-            mechanism.raw_slope.copy_(torch.where(mechanism.sign == 0, mechanism.raw_slope, raw))
+        for part in _pieces(mechanism):
+            if _has_slopes(part):
+                raw = inverse_softplus(self.log_slope.exp())
+                part.raw_slope.copy_(torch.where(part.sign == 0, part.raw_slope, raw))
+            elif isinstance(part, CategoryMasking):
+                part.by_level.copy_(self.by_level)
 
-    def log_prob(self, n_rows: int, decoder: GaussianDecoder, warp: SkewWarp | None, mechanism: Mechanism | None) -> Tensor:
+    def log_prob(
+        self, n_rows: int, decoder: GaussianDecoder | MixedDecoder, warp: SkewWarp | None, mechanism: Mechanism | None
+    ) -> Tensor:
         """Return log p, up to a constant, of the parameters of a model of ``n_rows`` rows."""
         total = torch.zeros_like(self.skew).sum()
         if decoder.linear is not None:
@@ -106,14 +123,23 @@ class Prior(nn.Module):
             typical = self.skew.mean()
             unseen = unseen - 0.5 * ((self.typical_skew - typical) / TYPICAL_SKEW[1]).square()
             unseen = unseen - 0.5 * (((warp.skew - self.typical_skew) - (self.skew - typical)) / SKEW_SPREAD).square().sum()
-        if _has_slopes(mechanism):
-            slope = mechanism.slope
-            free = mechanism.sign == 0
-            known = (torch.where(free, 1.0, slope.abs()).log() - self.log_slope) / LOG_SLOPE[1]
-            unseen = unseen - 0.5 * torch.where(free, slope / FREE_SLOPE, known).square().sum()
-            if len(mechanism.covariates):
-                total = total - 0.5 * (mechanism.effects / EFFECT).square().sum()
+        for part in _pieces(mechanism):
+            if _has_slopes(part):
+                slope = part.slope
+                free = part.sign == 0
+                known = (torch.where(free, 1.0, slope.abs()).log() - self.log_slope) / LOG_SLOPE[1]
+                unseen = unseen - 0.5 * torch.where(free, slope / FREE_SLOPE, known).square().sum()
+            elif isinstance(part, CategoryMasking):
+                unseen = unseen - 0.5 * ((part.by_level - self.by_level) / CATEGORY).square().sum()
+            else:
+                continue
+            if len(part.covariates):
+                total = total - 0.5 * (part.effects / EFFECT).square().sum()
         return total + (1 + n_rows / TRUSTED) * unseen
+
+
+def _pieces(mechanism: Mechanism | None) -> list[Any]:
+    return [mechanism] if not isinstance(mechanism, MixedMasking) else mechanism.mechanisms()
 
 
 def _has_slopes(mechanism: Mechanism | None) -> TypeGuard[SelfMasking]:

@@ -10,6 +10,8 @@ the seen half and the other columns can contradict, and the first that decides h
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -23,6 +25,7 @@ class SkewWarp(nn.Module):
 
     Args:
         n_columns: D.
+        columns: indices of the columns that are warped, the others being left as they are; all by default.
 
     Example:
         >>> warp = SkewWarp(2)
@@ -32,19 +35,30 @@ class SkewWarp(nn.Module):
         ([1.0, 0.391], [1.0, 1.0])
     """
 
-    def __init__(self, n_columns: int) -> None:
+    columns: Tensor | None
+
+    def __init__(self, n_columns: int, columns: Sequence[int] | None = None) -> None:
         super().__init__()
-        self.skew = nn.Parameter(torch.zeros(n_columns))
+        some = columns is not None and len(columns) < n_columns
+        self.register_buffer("columns", torch.tensor(columns) if some else None, persistent=False)
+        self.skew = nn.Parameter(torch.zeros(n_columns if columns is None else len(columns)))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return y and log dy/dx, (..., D), of values ``x`` (..., D)."""
-        bent = torch.asinh(x) - self.skew
-        return torch.sinh(bent), torch.log(torch.cosh(bent)) - 0.5 * torch.log1p(x.square())
+        own = x if self.columns is None else x[..., self.columns]
+        bent = torch.asinh(own) - self.skew
+        y, log_slope = torch.sinh(bent), torch.log(torch.cosh(bent)) - 0.5 * torch.log1p(own.square())
+        return self._placed(y, x), self._placed(log_slope, torch.zeros_like(x))
 
     def inverse(self, y: Tensor) -> Tensor:
         """Return the values x (..., D) of ``y`` (..., D)."""
-        return torch.sinh(torch.asinh(y) + self.skew)
+        own = y if self.columns is None else y[..., self.columns]
+        return self._placed(torch.sinh(torch.asinh(own) + self.skew), y)
 
     def slope(self, y: Tensor) -> Tensor:
         """Return dx/dy, (..., D), at ``y`` (..., D)."""
-        return torch.cosh(torch.asinh(y) + self.skew) * (1 + y.square()).rsqrt()
+        own = y if self.columns is None else y[..., self.columns]
+        return self._placed(torch.cosh(torch.asinh(own) + self.skew) * (1 + own.square()).rsqrt(), torch.ones_like(y))
+
+    def _placed(self, own: Tensor, others: Tensor) -> Tensor:
+        return own if self.columns is None else others.index_copy(-1, self.columns, own)
