@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyro_mnar.faces.declaration import MECHANISMS
+from pyro_mnar.tables.kinds import KINDS
 
 if TYPE_CHECKING:
     import numpy as np
 
     from pyro_mnar.faces.imputer import MNARImputer
+    from pyro_mnar.tables import Schema
 
 _EXAMPLES = """\
 examples:
@@ -22,6 +24,8 @@ examples:
       large values of every column with holes are thought to go missing
   pyro-mnar impute t.parquet --output c.parquet --direction income=high --direction weight=low --save model
       one word for each column; columns left out are free; the fitted model is kept
+  pyro-mnar impute t.csv --output c.csv --kind visits=count --kind score=bounded:0:100 --kind grade=ordinal:low:mid:high
+      what columns are, where numbers and text do not say it
   pyro-mnar impute new.csv --model model --output c.csv --draws 20 --draws-output draws.nc
       new rows with that model, and 20 draws of each missing value
 """
@@ -33,8 +37,8 @@ def _parser() -> argparse.ArgumentParser:
     impute = commands.add_parser(
         "impute",
         help="fill the holes of a table",
-        description="Fill the holes of a table of numbers, under a stated reason why values are missing. Tables are CSV or Parquet, "
-        "by file ending. Observed values come back unchanged; holes get posterior means.",
+        description="Fill the holes of a table, under a stated reason why values are missing. Tables are CSV or Parquet, by file "
+        "ending. Observed values come back unchanged; holes get posterior means, or the most probable category.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -58,6 +62,13 @@ def _parser() -> argparse.ArgumentParser:
         "--covariates",
         metavar="A,B | complete",
         help="for self-masking: columns without holes that masks may depend on as well, or complete, all of them (default: none)",
+    )
+    impute.add_argument(
+        "--kind",
+        action="append",
+        metavar="COLUMN=KIND",
+        help="what a column is, where its dtype does not say it: " + ", ".join(KINDS) + " (bounded:LOW:HIGH; ordinal:A:B:C for text, "
+        "from lowest to highest); repeated for one column each",
     )
     impute.add_argument("--columns", metavar="A,B", help="columns to use (default: all); the others are passed through untouched")
     impute.add_argument("--model", metavar="FOLDER", help="impute with this saved model instead of fitting one")
@@ -92,7 +103,7 @@ def _impute(options: argparse.Namespace) -> int:
 
     from pyro_mnar.results.draws import check_draws_path, write_draws
     from pyro_mnar.results.model_files import check_model_folder
-    from pyro_mnar.tables import Schema, check_ending, check_writable, read_table, split, write_table
+    from pyro_mnar.tables import check_ending, check_writable, read_table, split, write_table
 
     # The networks are small: a second thread gains little, and stalls when the machine's cores are shared.
     torch.set_num_threads(1)
@@ -109,9 +120,8 @@ def _impute(options: argparse.Namespace) -> int:
         check_model_folder(options.save)
     table = read_table(options.table)
     try:
-        imputer, columns = _imputer(options, table)
-        part = table[columns]
-        schema = Schema.of(part)
+        imputer, schema = _imputer(options, table)
+        part = table[[column.name for column in schema.columns]]
         _, mask = split(part, schema, allow_empty=options.model is not None)
         if options.model is None and mask.all() and options.save is None:
             write_table(table, options.output)
@@ -135,7 +145,8 @@ def _impute(options: argparse.Namespace) -> int:
     for name in part.columns:
         completed[name] = filled[name]
     if options.draws_output is not None:
-        write_draws(options.draws_output, result.draws.numpy(), mask, list(part.index), list(part.columns))
+        levels = {str(column.name): list(column.levels) for column in schema.columns if column.levels}
+        write_draws(options.draws_output, result.draws.numpy(), mask, list(part.index), list(part.columns), levels)
     if options.save is not None:
         imputer.save(options.save)
     write_table(completed, options.output)
@@ -143,29 +154,40 @@ def _impute(options: argparse.Namespace) -> int:
     return 0
 
 
-def _imputer(options: argparse.Namespace, table: Any) -> tuple[MNARImputer, list]:
+def _imputer(options: argparse.Namespace, table: Any) -> tuple[MNARImputer, Schema]:
     from pyro_mnar.faces.imputer import MNARImputer
     from pyro_mnar.tables import Schema
 
     if options.model is not None:
-        for name in ("mechanism", "direction", "covariates", "columns", "save", "steps"):
+        for name in ("mechanism", "direction", "covariates", "kind", "columns", "save", "steps"):
             if getattr(options, name) is not None:
                 raise ValueError(f"--{name}: got one with --model, expected it only when fitting (the model has its own)")
         imputer = MNARImputer.load(options.model)
         imputer.schema_.check(table)
         if options.seed is not None:
             imputer.random_state = options.seed
-        return imputer, [column.name for column in imputer.schema_.columns]
+        return imputer, imputer.schema_
     names = None if options.columns is None else [name.strip() for name in options.columns.split(",")]
-    columns = [column.name for column in Schema.of(table, names).columns]
+    kinds = _kinds(options.kind)
+    schema = Schema.of(table, names, kinds)
     if options.steps is not None and options.steps < 1:
         raise ValueError(f"--steps: got {options.steps}, expected at least 1")
     settings = {"steps": options.steps, "mechanism": options.mechanism, "random_state": options.seed}
     given = {name: value for name, value in settings.items() if value is not None}
+    if kinds:
+        given["kinds"] = kinds
     if options.covariates is not None:
         whole = options.covariates == "complete"
         given["covariates"] = "complete" if whole else [name.strip() for name in options.covariates.split(",")]
-    return MNARImputer(direction=_direction(options.direction), **given), columns
+    return MNARImputer(direction=_direction(options.direction), **given), schema
+
+
+def _kinds(words: list[str] | None) -> dict[str, str]:
+    pairs = [word.partition("=") for word in words or []]
+    for (name, equals, _), word in zip(pairs, words or [], strict=True):
+        if not (name and equals):
+            raise ValueError(f"--kind: got {word!r}, expected COLUMN=KIND")
+    return {name: word for name, _, word in pairs}
 
 
 def _direction(words: list[str] | None) -> str | dict[str, str]:
@@ -185,16 +207,17 @@ def _ignorable(imputer: MNARImputer, part: Any) -> np.ndarray | None:
         return None
     from pyro_mnar.faces.imputer import MNARImputer
 
-    plain = MNARImputer("none", steps=imputer.steps, random_state=imputer.random_state)
+    plain = MNARImputer("none", steps=imputer.steps, random_state=imputer.random_state, kinds=imputer.kinds)
     return plain.fit(part).impute(part).completed.numpy()
 
 
 def _say(imputer: MNARImputer, result: object, mask: np.ndarray, plain: np.ndarray | None, output: Path) -> None:
-    from pyro_mnar.faces.words import assumptions, shifts
+    from pyro_mnar.faces.words import assumptions, kinds_of, shifts
     from pyro_mnar.results.imputation import Imputation
 
     assert isinstance(result, Imputation)
     print(f"{output}: {int((~mask).sum())} of {mask.size} cells imputed")
+    print(*kinds_of(imputer.schema_), sep="\n")
     print(*assumptions(imputer), sep="\n")
     if plain is not None:
         print(*shifts(imputer, result.completed.numpy(), plain, mask), sep="\n")

@@ -17,7 +17,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_feature_names_in
 from torch import Tensor
 
-from pyro_mnar.faces.declaration import declaration_of, declare, supposed_moments
+from pyro_mnar.faces.declaration import cells_of, declaration_of, declare, most_probable, supposed_moments
 from pyro_mnar.faces.saving import describe, restore
 from pyro_mnar.faces.validation import as_table, complete, learn_columns
 from pyro_mnar.infer.ensembles import fit_ensemble
@@ -25,31 +25,15 @@ from pyro_mnar.infer.streams import seeded
 from pyro_mnar.results.imputation import Imputation
 from pyro_mnar.results.model_files import load_model, save_model
 from pyro_mnar.results.pooling import impute_ensemble, score_ensemble
-from pyro_mnar.tables import Scaling, is_frame, split
+from pyro_mnar.tables import is_frame, log_jacobian, off_line, on_line, scaling_of, split
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from pandas import DataFrame
 
-_SETTINGS = (
-    "mechanism",
-    "direction",
-    "covariates",
-    "ignorable",
-    "latent_dim",
-    "hidden",
-    "members",
-    "particles",
-    "steps",
-    "batch_size",
-    "random_state",
-    "add_indicator",
-    "keep_empty_features",
-)
-
 
 class MNARImputer(TransformerMixin, BaseEstimator):
-    """Impute a table of numbers whose values are missing because of what they are.
+    """Impute a table whose values are missing because of what they are.
 
     An ensemble of models, each a Gaussian decoder with a linear and a network mean, skewed margins, a conjugate encoder and the
     mechanism asked for (not-MIWAE, arXiv 2006.12871, with self-masked values integrated out), fitted to bootstrapped rows. Intervals
@@ -72,6 +56,8 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         random_state: seed of training and draws; with a ``RandomState`` or None, one is drawn from it at each ``fit``.
         add_indicator: whether ``transform`` adds a column ``missingindicator_NAME`` for each with holes in training, 1 where missing.
         keep_empty_features: whether columns without an observed value in training stay, their holes filled with 0, or are left out.
+        kinds: what columns are, by name (position, for arrays), where dtypes do not say it: ``continuous``, ``positive``,
+            ``bounded:LOW:HIGH``, ``count``, ``binary``, ``categorical``, ``ordinal`` (``ordinal:A:B:C`` for text) or ``date``.
         progress: bars on standard error, on a terminal only.
 
     Attributes:
@@ -103,6 +89,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         random_state: int | np.random.RandomState | None = 0,
         add_indicator: bool = False,
         keep_empty_features: bool = False,
+        kinds: Mapping[Any, str] | None = None,
         progress: bool = True,
     ) -> None:
         self.mechanism = mechanism
@@ -118,6 +105,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         self.random_state = random_state
         self.add_indicator = add_indicator
         self.keep_empty_features = keep_empty_features
+        self.kinds = kinds
         self.progress = progress
 
     def fit(self, X: ArrayLike | DataFrame, y: None = None, callback: Any = None) -> Self:
@@ -137,8 +125,9 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         if mask.all() and self.mechanism != "none":
             warnings.warn("X: nothing is missing, so the model is trained without a mechanism", UserWarning, stacklevel=2)
         self.seed_ = check_random_state(self.random_state).randint(2**31 - 1)
-        scaling = Scaling.of(values, mask)
-        self.scaling_ = scaling.moved(*supposed_moments(self.declaration_["columns"], self.declaration_["directions"], mask))
+        scaling = scaling_of(schema.columns, on_line(schema.columns, values, mask), mask)
+        self.schema_, self.scaling_ = schema, scaling.moved(*supposed_moments(schema, self.declaration_, mask))
+        self.declaration_["cells"] = cells_of(schema.columns, values, mask, self.scaling_)
         x, seen = self._scaled(values, mask), torch.from_numpy(mask)
         with seeded(self._seed()):
             members = declare(**self.declaration_)
@@ -158,7 +147,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         # After an interruption there are fewer.
         members = members[: len(self.histories_)]
         self.declaration_["members"] = len(members)
-        self.members_, self.schema_ = [member.eval() for member in members], schema
+        self.members_ = [member.eval() for member in members]
         return self
 
     def impute(self, X: ArrayLike | DataFrame, draws: int = 0, particles: int = 200) -> Imputation:
@@ -185,7 +174,8 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         )
         # Observed cells come from the table itself: scaling to float32 and back would not return their last bits.
         seen, given = torch.from_numpy(mask), torch.from_numpy(values)
-        completed, sampled = (torch.where(seen, given, self._unscaled(part)) for part in (result.completed, result.draws))
+        point = most_probable(self.schema_.columns, self._unscaled(result.completed), result.probabilities)
+        completed, sampled = (torch.where(seen, given, part) for part in (point, self._unscaled(result.draws)))
         return replace(result, completed=completed, draws=sampled)
 
     def transform(self, X: ArrayLike | DataFrame) -> Any:
@@ -218,28 +208,35 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         _, values, mask = self._read(X)
         x, seen = self._scaled(values, mask), torch.from_numpy(mask)
         rows = score_ensemble(self.members_, x, seen, particles=particles, seed=self._seed())
-        return float((rows + torch.from_numpy(self.scaling_.log_jacobian(mask))).mean())
+        return float((rows + torch.from_numpy(log_jacobian(self.schema_.columns, values, mask, self.scaling_))).mean())
 
     @torch.no_grad()
     def missingness(self, points: int = 100) -> list[tuple[Any, np.ndarray, np.ndarray]]:
         """Return, for each self-masked column, its name, values (P,) in the table's units and P(missing | value), (members, P).
 
-        With covariates, for a row in which they have their observed means.
+        With covariates, for a row in which they have their observed means. Of columns of levels the values are the levels' places.
         """
         self._fitted()
         if self.declaration_["mechanism"] != "self-masking":
             return []
-        # Four standard deviations to the side that goes missing shows the whole rise.
-        grid = torch.linspace(-4, 4, points).unsqueeze(-1).repeat(1, len(self.schema_.columns))
-        grid[:, self.declaration_["covariates"]] = 0.0  # their observed means
-        chances = torch.stack([member.missing_rate(grid) for member in self.members_])
-        values = self._unscaled(grid).numpy()
-        return [(self.schema_.columns[j].name, values[:, j], chances[..., j].numpy()) for j in self.declaration_["columns"]]
+        wide = self._unscaled(torch.linspace(-4, 4, points).unsqueeze(-1).repeat(1, len(self.schema_.columns))).numpy()
+        curves = []
+        for j in self.declaration_["columns"]:
+            column = self.schema_.columns[j]
+            # Four standard deviations to the side that goes missing shows the whole rise; of levels there are as many as there are.
+            values = np.arange(float(len(column.levels))) if column.levels else np.unique(wide[:, j])
+            rows = np.repeat(wide[:1], len(values), 0)
+            rows[:, j] = values
+            x = torch.zeros(rows.shape)  # the others' observed means
+            x[:, j] = self._scaled(rows, np.ones_like(rows, dtype=bool))[:, j]
+            chances = torch.stack([member.missing_rate(x)[:, j] for member in self.members_])
+            curves.append((column.name, values, chances.numpy()))
+        return curves
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the fitted model to ``folder``: weights as safetensors, everything else as JSON; nothing in it is ever executed."""
         self._fitted()
-        save_model(folder, *describe(self, _SETTINGS))
+        save_model(folder, *describe(self))
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:
@@ -250,7 +247,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         """
         tensors, description = load_model(folder)
         try:
-            given, fitted = restore(tensors, description, _SETTINGS)
+            given, fitted = restore(tensors, description)
             imputer = cls(**given)
             for name, value in fitted.items():
                 setattr(imputer, name, value)
@@ -279,7 +276,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         return part, *split(part, self.schema_, allow_empty=True)
 
     def _scaled(self, values: np.ndarray, mask: np.ndarray) -> Tensor:
-        return torch.from_numpy(self.scaling_.apply(values, mask)).float()
+        return torch.from_numpy(self.scaling_.apply(on_line(self.schema_.columns, values, mask), mask)).float()
 
     def _unscaled(self, x: Tensor) -> Tensor:
-        return torch.from_numpy(self.scaling_.invert(x.double().numpy()))
+        return torch.from_numpy(off_line(self.schema_.columns, self.scaling_.invert(x.double().numpy())))

@@ -16,18 +16,17 @@ from pyro_mnar.infer.training import Evaluation, History
 from pyro_mnar.tables import Layout, Scaling, Schema
 
 
-def describe(imputer: Any, settings: tuple[str, ...]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def describe(imputer: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the state of a fitted ``imputer``'s members and plain data from which :func:`restore` makes the rest.
 
     Args:
-        imputer: an ``MNARImputer``.
-        settings: names of its constructor's arguments that are kept.
+        imputer: an ``MNARImputer``; of its constructor's arguments all are kept but ``progress``.
     """
     description = {
         "declaration": imputer.declaration_,
         "schema": imputer.schema_.to_json(),
         "scaling": imputer.scaling_.to_json(),
-        "settings": {name: _plain(getattr(imputer, name)) for name in settings},
+        "settings": {name: _plain(value) for name, value in imputer.get_params(deep=False).items() if name != "progress"},
         "histories": [asdict(history) for history in imputer.histories_],
         "layout": imputer.layout_.to_json(),
         "seed": imputer._seed(),
@@ -36,17 +35,16 @@ def describe(imputer: Any, settings: tuple[str, ...]) -> tuple[dict[str, Tensor]
     return dict(nn.ModuleList(imputer.members_).state_dict()), description
 
 
-def restore(
-    tensors: dict[str, Tensor], description: dict[str, Any], settings: tuple[str, ...]
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def restore(tensors: dict[str, Tensor], description: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the constructor's arguments and the fitted attributes of the imputer that :func:`describe` was given.
 
     Raises:
         KeyError, TypeError, ValueError, AttributeError, RuntimeError: for anything else.
     """
-    given = {name: description["settings"][name] for name in settings}
-    if isinstance(given["direction"], list):
-        given["direction"] = dict(given["direction"])
+    given = dict(description["settings"])
+    for name in ("direction", "kinds"):
+        if isinstance(given[name], list):
+            given[name] = dict(given[name])
     layout = Layout.from_json(description["layout"])
     fitted = {
         "layout_": layout,

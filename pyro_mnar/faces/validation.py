@@ -23,7 +23,7 @@ def learn_columns(imputer: Any, X: Any) -> tuple[Layout, Schema, np.ndarray, np.
         ValueError: for a table that cannot be learned from.
     """
     table = as_table(imputer, X, fitting=True)
-    every = Schema.of(table)
+    every = Schema.of(table, kinds=imputer.kinds)
     values, mask = split(table, every, allow_empty=True)
     if len(values) < 2:
         raise ValueError(f"X: got {len(values)} row, expected at least 2 (1 sample cannot be learned from)")

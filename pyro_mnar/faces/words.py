@@ -6,7 +6,8 @@ import numpy as np
 
 from pyro_mnar.faces.declaration import MECHANISMS
 from pyro_mnar.faces.imputer import MNARImputer
-from pyro_mnar.tables import Scaling
+from pyro_mnar.tables import Column, Scaling, Schema
+from pyro_mnar.tables.kinds import KINDS
 
 _DIRECTIONS = {
     "high": "large values go missing more often",
@@ -14,10 +15,32 @@ _DIRECTIONS = {
     "free": "in a direction learned from the data",
 }
 
+_BY_CATEGORY = "each category as often as it does, learned from the data"
 
 #: Observed standard deviations from the ignorable imputation beyond which an imputed mean is doubted aloud. A normal column whose
 #: upper half is hidden is imputed about 2.6 above its observed mean.
 _DOUBTFUL = 4.0
+
+
+def kinds_of(schema: Schema) -> list[str]:
+    """Return a line for each kind of columns that a table has.
+
+    Example:
+        >>> from pyro_mnar.tables import Column
+        >>> kinds_of(Schema((Column("n", "count", "int64"), Column("sex", "categorical", "str", ("f", "m")))))
+        ['Columns taken as count: n', 'Columns taken as categorical: sex (2)']
+    """
+    lines = []
+    for kind in KINDS:
+        names = []
+        for column in schema.columns:
+            if column.kind == kind:
+                detail = f" ({len(column.levels)})" if column.levels else ""
+                detail = f" ({column.bounds[0]:g} to {column.bounds[1]:g})" if column.bounds is not None else detail
+                names.append(f"{column.name}{detail if kind != 'binary' else ''}")
+        if names:
+            lines.append(f"Columns taken as {kind}: {', '.join(names)}")
+    return lines
 
 
 def assumptions(imputer: MNARImputer) -> list[str]:
@@ -33,10 +56,12 @@ def assumptions(imputer: MNARImputer) -> list[str]:
     sentences = [f"Assumed: {MECHANISMS[declaration['mechanism']]}."]
     names = [column.name for column in imputer.schema_.columns]
     if declaration["mechanism"] == "self-masking":
-        for word, meaning in _DIRECTIONS.items():
-            chosen = [str(names[j]) for j, d in zip(declaration["columns"], declaration["directions"], strict=True) if d == word]
+        kinds = [column.kind for column in imputer.schema_.columns]
+        pairs = list(zip(declaration["columns"], declaration["directions"], strict=True))
+        said = [(meaning, [j for j, d in pairs if d == word and kinds[j] != "categorical"]) for word, meaning in _DIRECTIONS.items()]
+        for meaning, chosen in [*said, (_BY_CATEGORY, [j for j, _ in pairs if kinds[j] == "categorical"])]:
             if chosen:
-                sentences.append(f"  {meaning}: {', '.join(chosen)}")
+                sentences.append(f"  {meaning}: {', '.join(str(names[j]) for j in chosen)}")
         if declaration["covariates"]:
             sentences.append(f"  and the masks depend on: {', '.join(str(names[j]) for j in declaration['covariates'])}")
     elif declaration["columns"]:
@@ -48,6 +73,8 @@ def assumptions(imputer: MNARImputer) -> list[str]:
 
 def shifts(imputer: MNARImputer, completed: np.ndarray, ignorable: np.ndarray, mask: np.ndarray) -> list[str]:
     """Return a line for each column with holes: mean of the imputed cells, under the assumption and under ignorable missingness.
+
+    Of columns of levels, the level whose share among the imputed cells differs most.
 
     A last line doubts the assumption where the two lie implausibly far apart: a column whose mask depends on other columns, taken for
     one that masks itself, is explained by values that nobody saw, however far out they must be.
@@ -64,7 +91,9 @@ def shifts(imputer: MNARImputer, completed: np.ndarray, ignorable: np.ndarray, m
     units, doubtful = Scaling.of(completed, mask).scale, []
     for j, column in enumerate(imputer.schema_.columns):
         holes = ~mask[:, j]
-        if holes.any():
+        if holes.any() and column.levels:
+            lines.append(f"  {column.name!s:<{width}}  {_shares(column, completed[holes, j], ignorable[holes, j])}")
+        elif holes.any():
             ours, theirs = completed[holes, j].mean(), ignorable[holes, j].mean()
             if abs(ours - theirs) > _DOUBTFUL * units[j]:
                 doubtful.append(str(column.name))
@@ -75,3 +104,9 @@ def shifts(imputer: MNARImputer, completed: np.ndarray, ignorable: np.ndarray, m
             "on other columns? Compare --covariates complete and --mechanism none."
         )
     return lines
+
+
+def _shares(column: Column, ours: np.ndarray, theirs: np.ndarray) -> str:
+    shares = np.stack([np.bincount(codes.astype(int), minlength=len(column.levels)) / len(codes) for codes in (ours, theirs)])
+    k = int(np.abs(shares[0] - shares[1]).argmax())
+    return f"{column.levels[k]}: {shares[0, k]:.1%} of the imputed, ignorable {shares[1, k]:.1%}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,14 @@ def check_draws_path(path: str | os.PathLike[str]) -> None:
     check_writable(path)
 
 
-def write_draws(path: str | os.PathLike[str], draws: np.ndarray, mask: np.ndarray, rows: Sequence[Any], columns: Sequence[Any]) -> None:
+def write_draws(
+    path: str | os.PathLike[str],
+    draws: np.ndarray,
+    mask: np.ndarray,
+    rows: Sequence[Any],
+    columns: Sequence[Any],
+    levels: Mapping[str, Sequence[Any]] | None = None,
+) -> None:
     """Write completed tables as variable ``x`` (draw, row, column), with the ``mask`` (row, column), True = observed.
 
     Args:
@@ -31,6 +39,7 @@ def write_draws(path: str | os.PathLike[str], draws: np.ndarray, mask: np.ndarra
         mask: (N, D) bool.
         rows: N labels, whole numbers or anything that has a name.
         columns: D names.
+        levels: by column name, what its values 0, 1, ... stand for; kept as JSON in the attribute ``levels``.
 
     Raises:
         ValueError: for another ending or a file that cannot be written.
@@ -56,7 +65,8 @@ def write_draws(path: str | os.PathLike[str], draws: np.ndarray, mask: np.ndarra
             "row": np.array([int(label) if whole else str(label) for label in rows]),
             "column": np.array([str(name) for name in columns]),
         },
-        attrs={"made_by": "pyro_mnar", "content": "multiple imputations from the posterior of the missing cells"},
+        attrs={"made_by": "pyro_mnar", "content": "multiple imputations from the posterior of the missing cells"}
+        | ({"levels": json.dumps(levels)} if levels else {}),
     )
     write_whole(Path(path), lambda temporary: data.to_netcdf(temporary, engine="h5netcdf"))
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -44,6 +44,7 @@ class Imputation:
         ess: (N,) effective sample size of the row's weights, from 1 to the number of particles.
         pareto_k: (N,) shape of the weights' tail.
         particles: S.
+        probabilities: (N, D, V) posterior probabilities of levels, for missing cells of columns that have such; V = 0 without any.
     """
 
     completed: Tensor
@@ -51,6 +52,7 @@ class Imputation:
     ess: Tensor
     pareto_k: Tensor
     particles: int
+    probabilities: Tensor = field(default_factory=lambda: torch.zeros(0, 0, 0))
 
     def quantile(self, q: float) -> Tensor:
         """Return the (N, D) quantile over draws, 0 <= q <= 1 (0.5 is the median, which minimises the absolute error)."""
@@ -110,6 +112,7 @@ def impute(
     bound = IWELBO(module, particles)
     mean, draw = torch.where(mask, x, 0.0), torch.where(mask, x, 0.0).repeat(draws, 1, 1)
     ess, pareto_k = torch.full((len(x),), float(particles)), torch.full((len(x),), -torch.inf)
+    levels: list[Tensor] = []
     inverse = True
     for rows in _chunks(len(x), progress):
         padded = torch.cat([rows, rows[:1].expand(_CHUNK - len(rows))])
@@ -123,12 +126,13 @@ def impute(
             one = [rows[i : i + 1].expand(2) for i in range(len(rows))]
             parts = [_chunk(bound, x[r], mask[r], draws, seed, [names[int(r[0])]] * 2, False) for r in one]
         size = len(rows) if inverse else 1
-        for i, (m, d, e, k) in enumerate(parts):
+        for i, (m, d, e, k, p) in enumerate(parts):
             at = rows if inverse else rows[i : i + 1]
             mean[at] = torch.where(mask[at], x[at], m[:size].to(x))
             draw[:, at] = torch.where(mask[at], x[at], d[:, :size].to(x))
             ess[at], pareto_k[at] = e[:size].to(ess), k[:size].to(ess)
-    return Imputation(mean, draw, ess, pareto_k, particles)
+            levels.append(p[:size])
+    return Imputation(mean, draw, ess, pareto_k, particles, torch.cat(levels))
 
 
 def _chunks(n: int, progress: bool) -> Iterator[Tensor]:
@@ -138,8 +142,8 @@ def _chunks(n: int, progress: bool) -> Iterator[Tensor]:
 
 def _chunk(
     bound: IWELBO, x: Tensor, mask: Tensor, draws: int, seed: int, labels: list[Hashable], inverse: bool
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return mean (N, D), draws (M, N, D), effective sample size (N,) and Pareto k (N,) of a few rows."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return mean (N, D), draws (M, N, D), effective sample size (N,), Pareto k (N,) and levels (N, D, V) of a few rows."""
     streams = RowStreams(seed, labels)
     with seeded(int(streams._generator(labels[0], "").integers(2**63)), x.device), streams if inverse else nullcontext():
         model, guide = bound.traces(x, mask)
@@ -150,7 +154,16 @@ def _chunk(
     if draws:
         index = _resample(weights, streams.uniform("resample", draws, (), weights))
         sampled = _cells(_at(bound, model, guide, index, x, mask), mask, streams)
-    return mean, sampled, effective_sample_size(log_w), k
+    return mean, sampled, effective_sample_size(log_w), k, _levels(model, weights)
+
+
+def _levels(model: poutine.Trace, weights: Tensor) -> Tensor:
+    """Return the probabilities of levels, (N, D, V), averaged over particles by ``weights`` (K, N)."""
+    for site in model.nodes.values():
+        if isinstance(site.get("fn"), SelectionDistribution):
+            levels = site["fn"].conditional(site["value"]).level_probabilities
+            return torch.einsum("kn,kndv->ndv", weights.to(levels), levels.expand(*weights.shape, *levels.shape[-2:]))
+    return weights.new_zeros(weights.shape[1], 0, 0)
 
 
 def _resample(weights: Tensor, uniforms: Tensor) -> Tensor:

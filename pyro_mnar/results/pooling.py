@@ -70,6 +70,7 @@ def impute_ensemble(
         torch.stack([part.ess for part in parts]).mean(0),
         torch.stack([part.pareto_k for part in parts]).mean(0),
         particles,
+        torch.stack([part.probabilities for part in parts]).mean(0),
     )
 
 

@@ -6,10 +6,12 @@ Reading and writing tables, their schema, the mask (True = observed), scaling, a
 from pyro_mnar.tables.amputation import amputate
 from pyro_mnar.tables.datasets import load
 from pyro_mnar.tables.files import check_ending, check_writable, read_table, write_table, write_whole
+from pyro_mnar.tables.kinds import Column
 from pyro_mnar.tables.layout import Layout, as_pandas, like
 from pyro_mnar.tables.scaling import Scaling
-from pyro_mnar.tables.schema import Column, Schema, is_frame
+from pyro_mnar.tables.schema import Schema, is_frame
 from pyro_mnar.tables.split import join, split
+from pyro_mnar.tables.units import log_jacobian, off_line, on_line, scaling_of
 
 __all__ = [
     "Column",
@@ -24,7 +26,11 @@ __all__ = [
     "join",
     "like",
     "load",
+    "log_jacobian",
+    "off_line",
+    "on_line",
     "read_table",
+    "scaling_of",
     "split",
     "write_table",
     "write_whole",

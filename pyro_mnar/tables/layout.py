@@ -87,10 +87,10 @@ def as_pandas(table: Any) -> Any:
         return table
     import pandas as pd
 
-    # Floats by NumPy: polars' NaN is a hole to us as its null is. The rest by Arrow, which holds whole numbers and nulls exactly.
+    # Whole numbers and truth values by Arrow, which holds them beside nulls; floats by NumPy, whose NaN is a hole as polars' null is.
     return pd.DataFrame(
         {
-            column.name: column.to_pandas(use_pyarrow_extension_array=not (column.dtype.is_float() or _is_label(column.dtype)))
+            column.name: column.to_pandas(use_pyarrow_extension_array=column.dtype.is_integer() or str(column.dtype) == "Boolean")
             for column in table.get_columns()
         }
     )
@@ -109,10 +109,6 @@ def like(table: Any, completed: Any) -> Any:
 def is_polars(table: Any) -> bool:
     """Return whether ``table`` is a polars DataFrame, without importing polars."""
     return type(table).__module__.split(".")[0] == "polars" and hasattr(table, "get_columns")
-
-
-def _is_label(dtype: Any) -> bool:
-    return str(dtype).startswith(("Categorical", "Enum"))
 
 
 def _zeros_in_holes(series: Any) -> Any:

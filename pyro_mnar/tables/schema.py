@@ -1,4 +1,4 @@
-"""The columns of a table: their names, kinds and dtypes."""
+"""The columns of a table: their names, and what each is."""
 
 from __future__ import annotations
 
@@ -7,32 +7,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from pyro_mnar.tables.kinds import MOST_LEVELS, Column, declared, distinct, inferred
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import ArrayLike
     from pandas import DataFrame
-
-#: The kinds of columns that models know. Binary, categorical, ordinal, count and bounded columns will join here.
-KINDS = ("continuous",)
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column: its name (its position, for arrays), its kind and its dtype's name.
-
-    Example:
-        >>> Column("income", "continuous", "float64").kind
-        'continuous'
-    """
-
-    name: str | int
-    kind: str
-    dtype: str
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"kind: got {self.kind!r} for column {self.name!r}, expected one of {', '.join(KINDS)}")
 
 
 @dataclass(frozen=True)
@@ -47,16 +28,17 @@ class Schema:
     columns: tuple[Column, ...]
 
     @classmethod
-    def of(cls, table: ArrayLike | DataFrame, columns: Sequence[Any] | None = None) -> Self:
-        """Read the schema off a table.
+    def of(cls, table: ArrayLike | DataFrame, columns: Sequence[Any] | None = None, kinds: Mapping[Any, str] | None = None) -> Self:
+        """Read the schema off a table; kinds follow from dtypes (:func:`~pyro_mnar.tables.kinds.inferred`), an array's are continuous.
 
         Args:
             table: DataFrame, or 2-D array (its columns are then named by position).
             columns: the names to use, all by default; the rest of the table is left alone.
+            kinds: words (see :mod:`pyro_mnar.tables.kinds`) for columns of which the dtype does not say it.
 
         Raises:
-            ValueError: for duplicate or unknown column names, no columns, names chosen from an array (it has none), or a column
-                that is not numeric (naming its first value that is not).
+            ValueError: for duplicate or unknown column names, no columns, names chosen from an array (it has none), an unknown word, or
+                a column of no kind (naming its first value that is no number).
             TypeError: for ``columns`` given as one text.
         """
         if isinstance(columns, str):
@@ -67,7 +49,8 @@ class Schema:
                 raise ValueError(f"columns: got {list(columns)!r} for an array, expected none (only a DataFrame has names)")
             if not array.shape[1]:
                 raise ValueError("table: got no columns, expected at least 1")
-            return cls(tuple(Column(j, "continuous", str(array.dtype)) for j in range(array.shape[1])))
+            words = _known(kinds, list(range(array.shape[1])))
+            return cls(tuple(_column_of_array(array, j, words.get(j, "continuous")) for j in range(array.shape[1])))
         frame: Any = table
         names = list(frame.columns)
         twice = _repeated(names)
@@ -80,10 +63,10 @@ class Schema:
         for name in chosen:
             if name not in known:
                 raise ValueError(f"columns: got unknown {name!r}, expected some of {', '.join(map(str, names))}")
-            _check_numeric(frame[name])
         if not chosen:
             raise ValueError("table: got no columns, expected at least 1")
-        return cls(tuple(Column(_plain(name), "continuous", str(frame[name].dtype)) for name in chosen))
+        words = _known(kinds, chosen)
+        return cls(tuple(_column_of(frame[name].rename(_plain(name)), words.get(name)) for name in chosen))
 
     def check(self, table: ArrayLike | DataFrame) -> None:
         """Raise a ValueError when a table has not the schema's columns (for data frames order and further columns do not matter)."""
@@ -105,7 +88,8 @@ class Schema:
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return the columns as plain data."""
-        return [asdict(column) for column in self.columns]
+        columns = [asdict(column) for column in self.columns]
+        return [{name: value for name, value in column.items() if value not in ((), None)} for column in columns]
 
     @classmethod
     def from_json(cls, plain: list[dict[str, Any]]) -> Self:
@@ -117,14 +101,16 @@ class Schema:
         if not isinstance(plain, list) or not plain:
             raise ValueError(f"schema: got {plain!r:.60}, expected a list of at least one column")
         for column in plain:
-            if not isinstance(column, dict) or set(column) != {"name", "kind", "dtype"}:
-                raise ValueError(f"schema: got column {column!r:.60}, expected name, kind and dtype")
+            known = {"name", "kind", "dtype"}
+            if not isinstance(column, dict) or not known <= set(column) <= known | {"levels", "bounds"}:
+                raise ValueError(f"schema: got column {column!r:.60}, expected name, kind and dtype, and perhaps levels or bounds")
             if not isinstance(column["name"], (str, int)) or not isinstance(column["dtype"], str):
                 raise ValueError(f"schema: got column {column!r:.60}, expected a text or whole number as name and a text as dtype")
         twice = _repeated([column["name"] for column in plain])
         if twice:
             raise ValueError(f"schema: column {twice[0]!r} stands more than once, expected distinct names")
-        return cls(tuple(Column(**column) for column in plain))
+        held: list[Any] = [{key: tuple(value) if isinstance(value, list) else value for key, value in c.items()} for c in plain]
+        return cls(tuple(Column(**column) for column in held))
 
 
 def is_frame(table: Any) -> bool:
@@ -171,15 +157,37 @@ def _plain(name: Any) -> str | int:
     return str(name) if isinstance(name, str) else int(name)
 
 
-def _check_numeric(series: Any) -> None:
-    from pandas.api.types import is_bool_dtype, is_complex_dtype, is_numeric_dtype
+def _known(kinds: Mapping[Any, str] | None, names: list[Any]) -> Mapping[Any, str]:
+    for name in kinds or {}:
+        if name not in names:
+            raise ValueError(f"kinds: got unknown column {name!r}, expected some of {', '.join(map(str, names))}")
+    return kinds or {}
 
-    if is_numeric_dtype(series.dtype) and not is_bool_dtype(series.dtype) and not is_complex_dtype(series.dtype):
-        return
+
+def _column_of_array(array: np.ndarray, j: int, word: Any) -> Column:
+    return declared(j, word, str(array.dtype), array[:, j])
+
+
+def _column_of(series: Any, word: Any) -> Column:
+    """Return the column that a Series is declared or inferred to be."""
+    if word is not None:
+        ordered = str(series.dtype) == "category" and bool(series.cat.ordered)
+        return declared(
+            series.name,
+            word,
+            str(series.dtype),
+            series.to_numpy(dtype=object, na_value=np.nan),
+            distinct(series.cat.categories) if ordered else None,
+        )
+    column = inferred(series)
+    if column is not None:
+        return column
     for label, value in series.dropna().items():
         if not isinstance(value, (int, float, np.number)) or isinstance(value, bool):
             raise ValueError(
-                f"column {series.name!r}: got {value!r} in row {label}, expected numbers (leave the column out, or make it numeric)"
+                f"column {series.name!r}: got {value!r} in row {label}, expected numbers, or at most {MOST_LEVELS} categories that "
+                "repeat (leave the column out, or declare its kind)"
             )
-    for label, value in series.dropna().head(1).items():
-        raise ValueError(f"column {series.name!r}: got dtype {series.dtype} ({value!r} in row {label}), expected a numeric dtype")
+    raise ValueError(
+        f"column {series.name!r}: got dtype {series.dtype} ({series.dropna().iloc[0]!r} first), expected numbers, categories or dates"
+    )

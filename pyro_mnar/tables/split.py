@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyro_mnar.tables.kinds import LEVELLED, Column
+from pyro_mnar.tables.labels import days_of, fill_labels
 from pyro_mnar.tables.schema import Schema, as_array, is_frame
 
 if TYPE_CHECKING:
@@ -18,14 +20,16 @@ if TYPE_CHECKING:
 def split(table: ArrayLike | DataFrame, schema: Schema | None = None, *, allow_empty: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Return the values (N, D) float64, 0 in the holes, and the mask (N, D) bool, True = observed.
 
+    Columns of levels become their levels' places, dates days since 1970.
+
     Args:
         table: array or DataFrame; NaN, None and pandas' NA are holes.
         schema: the columns to read, in its order; the table's own by default.
         allow_empty: whether a column may have no observed value.
 
     Raises:
-        ValueError: for columns that differ from the schema's, no rows, a value that is no number, an infinite one, or a column
-            with no observed value; names column and row.
+        ValueError: for columns that differ from the schema's, no rows, a value that is not of its column's kind (a new category), an
+            infinite one, or a column with no observed value; names column and row.
 
     Example:
         >>> values, mask = split([[1.0, float("nan")], [2.0, 3.0]])
@@ -37,18 +41,21 @@ def split(table: ArrayLike | DataFrame, schema: Schema | None = None, *, allow_e
     if is_frame(table):
         frame: Any = table
         schema.check(frame)
-        raw = np.column_stack([_floats_of_series(frame[name]) for name in names])
         labels = frame.index
+        raw = np.column_stack([_numbers_of_series(frame[column.name], column) for column in schema.columns])
     else:
         array = as_array(table)
         schema.check(array)
         labels = range(len(array))
         if array.dtype.kind in "biuf":
             raw = array.astype(np.float64)
+            for j, column in enumerate(schema.columns):
+                if column.kind in LEVELLED:
+                    raw[:, j] = column.encode(raw[:, j], labels)
         elif array.dtype.kind in "mM":  # as objects, nanoseconds would be whole numbers
             raise ValueError(f"table: got an array of dtype {array.dtype}, expected numbers")
         else:
-            raw = np.column_stack([_floats(array[:, j].astype(object), name, labels) for j, name in enumerate(names)])
+            raw = np.column_stack([_numbers(array[:, j].astype(object), column, labels) for j, column in enumerate(schema.columns)])
     if not len(raw):
         raise ValueError("table: got no rows, expected at least 1")
     mask = ~np.isnan(raw)
@@ -56,6 +63,8 @@ def split(table: ArrayLike | DataFrame, schema: Schema | None = None, *, allow_e
     if len(infinite):
         i, j = infinite[0]
         raise ValueError(f"column {names[j]!r}: got an infinite value in row {labels[i]}, expected finite numbers or holes")
+    for j, column in enumerate(schema.columns):
+        column.check(raw[:, j], labels)
     if not allow_empty and not mask.any(0).all():
         raise ValueError(f"column {names[int(mask.any(0).argmin())]!r}: has no observed value, expected at least 1")
     return np.where(mask, raw, 0.0), mask
@@ -92,7 +101,12 @@ def join(table: ArrayLike | DataFrame, completed: np.ndarray, mask: np.ndarray, 
             array = split(table, schema, allow_empty=True)[0]
         elif array.dtype.kind in "biu" and not mask.all():
             array = array.astype(np.float64)
-        array[~mask] = completed[~mask].astype(array.dtype)
+        for j, column in enumerate(schema.columns):
+            holes = ~mask[:, j]
+            filled = completed[holes, j]
+            if column.kind in LEVELLED:
+                filled = np.array([column.levels[int(k)] for k in filled], dtype=object if array.dtype.kind == "O" else None)
+            array[holes, j] = filled.astype(array.dtype)
         return array
     from pandas.api.types import is_integer_dtype, is_numeric_dtype
 
@@ -103,6 +117,9 @@ def join(table: ArrayLike | DataFrame, completed: np.ndarray, mask: np.ndarray, 
             continue
         series = frame[column.name].copy()
         values = completed[holes, j]
+        if column.kind in LEVELLED or column.kind == "date":
+            frame[column.name] = fill_labels(series, holes, values, column)
+            continue
         if is_integer_dtype(series.dtype):
             values = _whole(values, getattr(series.dtype, "numpy_dtype", series.dtype), column.name)
         elif not is_numeric_dtype(series.dtype) and holes.all():
@@ -124,13 +141,20 @@ def _whole(values: np.ndarray, dtype: np.dtype, name: Any) -> np.ndarray:
     return whole
 
 
-def _floats_of_series(series: Any) -> np.ndarray:
+def _numbers_of_series(series: Any, column: Column) -> np.ndarray:
     from pandas.api.types import is_bool_dtype, is_complex_dtype, is_numeric_dtype
 
-    if is_numeric_dtype(series.dtype) and not is_bool_dtype(series.dtype) and not is_complex_dtype(series.dtype):
+    if column.kind == "date":
+        return days_of(series)
+    truly = is_numeric_dtype(series.dtype) and not is_bool_dtype(series.dtype) and not is_complex_dtype(series.dtype)
+    if truly and column.kind not in LEVELLED:
         return series.to_numpy(dtype=np.float64, na_value=np.nan)
     # Never through NumPy's own conversion, which would take '1.5' and True for numbers.
-    return _floats(series.to_numpy(dtype=object, na_value=np.nan), series.name, series.index)
+    return _numbers(series.to_numpy(dtype=object, na_value=np.nan), column, series.index)
+
+
+def _numbers(values: np.ndarray, column: Column, labels: Iterable[Any]) -> np.ndarray:
+    return column.encode(values, labels) if column.kind in LEVELLED else _floats(values, column.name, labels)
 
 
 def _floats(values: np.ndarray, name: Any, labels: Iterable[Any]) -> np.ndarray:

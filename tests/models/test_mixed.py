@@ -3,18 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from exact import Z_MAX, z_score
 from scipy import special, stats
 
 from pyro_mnar.models import (
     LOGIT,
-    MNAR,
     PROBIT,
     CategoryBlock,
     CategoryMasking,
-    ConjugateEncoder,
     CountBlock,
-    GaussianDecoder,
     MixedDecoder,
     MixedMasking,
     NormalBlock,

@@ -22,12 +22,11 @@ def test_all_numeric_columns_are_taken_in_order_with_their_dtypes():
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ([True, False], "column 'a': got True in row r"),
         ([None, "oops"], "column 'a': got 'oops' in row s"),
         ([1.0, "oops"], "column 'a': got 'oops' in row s"),
-        (pd.to_datetime(["2020-01-01", "2020-01-02"]), r"column 'a': got Timestamp.* in row r"),
         (pd.to_timedelta([1, 2]), r"column 'a': got Timedelta.* in row r"),
-        (pd.Categorical([1, 2]), r"column 'a': got dtype category \(1 in row r\)"),
+        (["x", "y"], "column 'a': got 'x' in row r, expected numbers, or at most 50 categories that repeat"),
+        (pd.Categorical([1, 1]), "column 'a': got 1 level"),
         ([1j, 2j], "column 'a': got 1j in row r"),
     ],
 )

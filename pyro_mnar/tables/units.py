@@ -1,0 +1,98 @@
+r"""From a table's numbers to a model's and back, column by column as its kind wants it.
+
+    positive   log x
+    bounded    logit(.005 + .99 (x - low) / (high - low)), so that the bounds themselves may occur
+    all these, continuous and date, and counts: less their mean, over their standard deviation
+    binary, ordinal   the level's place, less its mean, so scaled that all levels span half a unit
+    categorical       the level's place
+
+Half a unit makes the priors of slopes (:mod:`pyro_mnar.models.priors`), made for a column's standard deviations, expect about one
+unit of score between lowest and highest level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pyro_mnar.tables.kinds import LEVELLED, Column
+from pyro_mnar.tables.scaling import Scaling
+
+#: What is left free at each end of a bounded column's range.
+_EDGE = 0.005
+#: Kinds that are real numbers to a model.
+REAL = ("continuous", "positive", "bounded", "date")
+
+
+def on_line(columns: Sequence[Column], values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return ``values`` (N, D) with positive and bounded columns on the real line.
+
+    Example:
+        >>> on_line([Column("a", "positive", "float64")], np.array([[1.0]]), np.array([[True]])).tolist()
+        [[0.0]]
+    """
+    if all(column.kind not in ("positive", "bounded") for column in columns):
+        return values
+    result = values.copy()
+    for j, column in enumerate(columns):
+        seen = mask[:, j]
+        if column.kind == "positive":
+            result[seen, j] = np.log(values[seen, j])
+        elif column.bounds is not None:
+            low, high = column.bounds
+            share = _EDGE + (1 - 2 * _EDGE) * (values[seen, j] - low) / (high - low)
+            result[seen, j] = np.log(share) - np.log1p(-share)
+    return result
+
+
+def off_line(columns: Sequence[Column], line: np.ndarray) -> np.ndarray:
+    """Return numbers (..., D) in the table's units, each a possible value of its column's kind, the inverse of :func:`on_line`."""
+    if all(column.kind in ("continuous", "date") for column in columns):
+        return line
+    result = line.copy()
+    for j, column in enumerate(columns):
+        own = line[..., j]
+        if column.kind == "positive":
+            result[..., j] = np.exp(np.clip(own, -700, 700))
+        elif column.bounds is not None:
+            low, high = column.bounds
+            share = 0.5 * (1 + np.tanh(0.5 * own))
+            result[..., j] = np.clip(low + (high - low) * (share - _EDGE) / (1 - 2 * _EDGE), low, high)
+        elif column.kind == "count":
+            result[..., j] = np.maximum(np.rint(own), 0.0)
+        elif column.kind in LEVELLED:
+            result[..., j] = np.clip(np.rint(own), 0, len(column.levels) - 1)
+    return result
+
+
+def scaling_of(columns: Sequence[Column], line: np.ndarray, mask: np.ndarray) -> Scaling:
+    """Return the scaling of values (N, D) on the real line."""
+    scaling = Scaling.of(line, mask)
+    if all(column.kind not in LEVELLED for column in columns):
+        return scaling
+    centre, scale = scaling.centre.copy(), scaling.scale.copy()
+    for j, column in enumerate(columns):
+        if column.kind == "categorical":
+            centre[j], scale[j] = 0.0, 1.0
+        elif column.kind in LEVELLED:
+            scale[j] = 2.0 * (len(column.levels) - 1)
+    return Scaling(centre, scale)
+
+
+def log_jacobian(columns: Sequence[Column], values: np.ndarray, mask: np.ndarray, scaling: Scaling) -> np.ndarray:
+    """Return what to add to a row's log density on a model's columns for one in the table's units, (N,).
+
+    Columns of levels and counts have probabilities, which no unit changes.
+    """
+    real = np.array([column.kind in REAL for column in columns])
+    total = scaling.log_jacobian(mask & real)
+    for j, column in enumerate(columns):
+        seen = mask[:, j]
+        if column.kind == "positive":
+            total[seen] -= np.log(values[seen, j])
+        elif column.bounds is not None:
+            low, high = column.bounds
+            share = _EDGE + (1 - 2 * _EDGE) * (values[seen, j] - low) / (high - low)
+            total[seen] += np.log(1 - 2 * _EDGE) - np.log(high - low) - np.log(share) - np.log1p(-share)
+    return total
