@@ -82,7 +82,7 @@ def test_values_become_numbers_and_go_back_with_their_dtypes():
     ("values", "dtype", "seen"),
     [
         (["2024-02-29", None, "2024-03-01"], "str", "2024-03-02"),
-        (pd.to_datetime(["2024-02-29 12:00", None, "2024-03-01"]), "datetime64[s]", "2024-03-02 12:00:00"),
+        (pd.to_datetime(["2024-02-29 12:00", None, "2024-03-01 00:00"]), "datetime64[s]", "2024-03-02 12:00:00"),
         (pd.to_datetime(["2024-02-29", None, "2024-03-01"]).tz_localize("Asia/Tokyo"), "datetime64[ns, Asia/Tokyo]", "2024-03-02"),
     ],
 )
