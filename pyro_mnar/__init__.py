@@ -19,13 +19,19 @@ if TYPE_CHECKING:
     from pyro_mnar.models import MNAR as MNAR
     from pyro_mnar.models import PROBIT as PROBIT
     from pyro_mnar.models import THRESHOLD as THRESHOLD
+    from pyro_mnar.models import CategoryBlock as CategoryBlock
+    from pyro_mnar.models import CategoryMasking as CategoryMasking
     from pyro_mnar.models import ConjugateEncoder as ConjugateEncoder
+    from pyro_mnar.models import CountBlock as CountBlock
     from pyro_mnar.models import FixedMasking as FixedMasking
     from pyro_mnar.models import GaussianDecoder as GaussianDecoder
     from pyro_mnar.models import GaussianEncoder as GaussianEncoder
     from pyro_mnar.models import LinearMasking as LinearMasking
+    from pyro_mnar.models import MixedDecoder as MixedDecoder
     from pyro_mnar.models import MixedMasking as MixedMasking
     from pyro_mnar.models import NeuralMasking as NeuralMasking
+    from pyro_mnar.models import NormalBlock as NormalBlock
+    from pyro_mnar.models import OrdinalBlock as OrdinalBlock
     from pyro_mnar.models import Prior as Prior
     from pyro_mnar.models import SelectionDistribution as SelectionDistribution
     from pyro_mnar.models import SelfMasking as SelfMasking
@@ -41,13 +47,19 @@ _MODELS = [
     "MNAR",
     "PROBIT",
     "THRESHOLD",
+    "CategoryBlock",
+    "CategoryMasking",
     "ConjugateEncoder",
+    "CountBlock",
     "FixedMasking",
     "GaussianDecoder",
     "GaussianEncoder",
     "LinearMasking",
+    "MixedDecoder",
     "MixedMasking",
     "NeuralMasking",
+    "NormalBlock",
+    "OrdinalBlock",
     "Prior",
     "SelectionDistribution",
     "SelfMasking",

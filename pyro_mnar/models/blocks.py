@@ -229,7 +229,8 @@ class CountBlock(nn.Module):
     def working(self, x: Tensor, eta: Tensor) -> tuple[Tensor, Tensor]:
         """Return g / W of values ``x`` (..., J) at ``eta`` (J,), and 1 / W (J,)."""
         mean, size = self(eta).log_mean.exp(), self.log_size().exp()
-        return ((x - self.first) / self.step - mean) / mean, 1 / mean + 1 / size
+        slope = torch.sigmoid(self.log_cap - eta)  # of the log mean, which the cap bends
+        return ((x - self.first) / self.step - mean) / (mean * slope), (1 / mean + 1 / size) / slope.square()
 
     def features(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return what a network reads of values (..., J), 0 where missing."""

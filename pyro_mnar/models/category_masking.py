@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -98,4 +99,4 @@ def lookup(table: Tensor, values: Tensor) -> Tensor:
         [[3.0, 2.0]]
     """
     index = values.round().long().clamp(0, len(table) - 1)
-    return table.gather(0, index.reshape(-1, table.shape[-1])).reshape(index.shape)
+    return table.gather(0, index.reshape(math.prod(index.shape[:-1]), index.shape[-1])).reshape(index.shape)

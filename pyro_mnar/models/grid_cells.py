@@ -136,7 +136,8 @@ class CountCells(_GridCells):
         return (self.first + self.step * self.log_mean.exp()).expand(self._batch_shape)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        return self._log_prob(self._index(value))
+        log_prob = self._log_prob(self._index(value))
+        return log_prob.expand(broadcast_shape(log_prob.shape, self._batch_shape))
 
     def _log_prob(self, k: Tensor) -> Tensor:
         size, odds = self.log_size.exp(), self.log_mean - self.log_size

@@ -13,14 +13,20 @@ from pyro_mnar.models import (
     MNAR,
     PROBIT,
     THRESHOLD,
+    CategoryBlock,
+    CategoryMasking,
     ConjugateEncoder,
+    CountBlock,
     FixedMasking,
     GaussianDecoder,
     GaussianEncoder,
     LinearMasking,
     MaskDistribution,
+    MixedDecoder,
     MixedMasking,
     NeuralMasking,
+    NormalBlock,
+    OrdinalBlock,
     SelfMasking,
     SetEncoder,
     SkewWarp,
@@ -43,6 +49,8 @@ MECHANISMS = {
     },
     "self some columns": lambda: SelfMasking(D, [3, 1], ["high", "free"]),
     "self covariates": lambda: SelfMasking(D, [3, 1], ["high", "free"], PROBIT, [0, 2]),
+    "category": lambda: CategoryMasking(D, [3, 1], [2, 4]),
+    "category covariates": lambda: CategoryMasking(D, [1], [3], PROBIT, [0, 2]),
     "linear": lambda: LinearMasking(D),
     "linear some columns": lambda: LinearMasking(D, [2, 0]),
     "neural": lambda: NeuralMasking(D, [1, 2], hidden=8),
@@ -254,10 +262,21 @@ def test_decoder_without_the_layers_it_needs_is_refused(cls, kwargs):
 
 # Encoders -----------------------------------------------------------------------------------------
 
+
+def mixed():
+    kinds = [
+        CategoryBlock([1], [[0.5, 0.3, 0.2]]),
+        CountBlock([3], [2.0], [9.0], [0.0], [1.0]),
+        OrdinalBlock([2], [[0.4, 0.6]], [0.0], [1.0]),
+    ]
+    return MixedDecoder(2, [NormalBlock([0]), *kinds], hidden=[8])
+
+
 ENCODERS = {
     "gaussian": lambda: GaussianEncoder(D, 2, hidden=[8]),
     "set": lambda: SetEncoder(D, 2, embedding_dim=4, hidden=[8]),
     "conjugate": lambda: ConjugateEncoder(GaussianDecoder(2, D, hidden=[8]).double(), hidden=[8]),
+    "conjugate of several kinds": lambda: ConjugateEncoder(mixed().double(), hidden=[8]),
 }
 
 
@@ -329,6 +348,12 @@ REFUSALS = {
     "no column": (lambda: FixedMasking(fixed, D, []), "columns: got"),
     "score of another width": (lambda: FixedMasking(fixed, D, [0])(torch.zeros(D)), "score: returned 2 columns"),
     "one mechanism in a mixture": (lambda: MixedMasking(SelfMasking(D)), "mechanisms: expected two or more"),
+    "levels of another number": (lambda: CategoryMasking(D, [0, 1], [3]), r"levels: got \[3\], expected 2 or more for each of 2"),
+    "one level": (lambda: CategoryMasking(D, [0], [1]), r"levels: got \[1\]"),
+    "threshold of categories": (lambda: CategoryMasking(D, [0], [2], THRESHOLD), "covariates: got .* and no threshold"),
+    "covariate of categories that is modelled": (lambda: CategoryMasking(D, [0], [2], PROBIT, [0]), "covariates: got"),
+    "blocks with a gap": (lambda: MixedDecoder(2, [NormalBlock([0, 2])]), r"blocks: got columns \[0, 2\], expected each from 0 on"),
+    "blocks that overlap": (lambda: MixedDecoder(2, [NormalBlock([0, 1]), NormalBlock([1])]), "blocks: got columns"),
     "mixture over other widths": (
         lambda: MixedMasking(SelfMasking(D, [0]), LinearMasking(3, [1])),
         "mechanisms: expected two or more",

@@ -3,13 +3,17 @@
 import numpy as np
 import pytest
 import torch
+from exact import Z_MAX, z_score
 from scipy import special, stats
 
+from pyro_mnar import IWELBO, impute
 from pyro_mnar.models import (
     LOGIT,
+    MNAR,
     PROBIT,
     CategoryBlock,
     CategoryMasking,
+    ConjugateEncoder,
     CountBlock,
     MixedDecoder,
     MixedMasking,
@@ -137,3 +141,145 @@ def test_missing_cells_are_summed_and_integrated_out_exactly(link, covariates, w
             own = conditional.level_probabilities[..., j, : len(choices)].double()
             torch.testing.assert_close(own, share.movedim(0, -1), rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+
+
+BLOCKS = {
+    "normal": lambda: NormalBlock([0, 1]),
+    "binary": lambda: OrdinalBlock([0, 1], [[0.7, 0.3], [0.5, 0.5]], [-0.3, 0.0], [0.5, 1.0]),
+    "ordinal": lambda: OrdinalBlock([0, 1], [[0.2, 0.5, 0.3], [0.4, 0.6]], [-0.3, 0.0], [0.25, 1.0]),
+    "category": lambda: CategoryBlock([0, 1], [[0.2, 0.5, 0.3], [0.1, 0.2, 0.3, 0.4]]),
+    "count": lambda: CountBlock([0, 1], [2.0, 6.0], [9.0, 20.0], [-1.0, 0.0], [0.5, 1.0]),
+}
+
+
+@pytest.fixture(params=BLOCKS.values(), ids=BLOCKS.keys())
+def block(request):
+    made = request.param().double()
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return made
+
+
+def test_a_block_has_a_law_for_each_column_whose_gradient_reaches_its_outputs_and_parameters(block):
+    eta = torch.randn(5, 3, len(block.owner)).double().requires_grad_()
+    law = block(eta)
+    assert law.batch_shape == (5, 3, 2)
+    x = law.sample()
+    assert law.log_prob(x).shape == (5, 3, 2) and law.expand((4, 5, 3, 2)).log_prob(x).shape == (4, 5, 3, 2)
+    law.log_prob(x).sum().backward()
+    gradients = [eta.grad, *(p.grad for p in block.parameters() if p.numel())]
+    assert all(g is not None and bool(g.isfinite().all()) and bool((g != 0).any()) for g in gradients)
+    assert block.features(x[0], torch.ones(3, 2, dtype=torch.bool)).shape == (3, block.n_features)
+
+
+def test_a_block_s_draws_have_its_law_s_mean(block):
+    law = block(torch.randn(2, len(block.owner)).double())
+    assert float(z_score(law.sample((20_000,)), law.mean.detach()).abs().max()) < Z_MAX
+
+
+def test_a_block_tells_the_score_over_the_information_of_its_outputs(block):
+    start = (block.start + 0.2 * torch.randn(len(block.owner))).double()
+    x = block(start.expand(40, -1)).sample()
+    eta = start.expand(40, -1).clone().requires_grad_()
+    (score,) = torch.autograd.grad(block(eta).log_prob(x).sum(), eta)
+    told, variance = block.working(x, start)
+    torch.testing.assert_close(told / variance, score, rtol=1e-6, atol=1e-8)
+    if not isinstance(block, NormalBlock):
+        # The information is the score's variance under the law.
+        many = block(start.expand(100_000, -1)).sample()
+        scores = (block.working(many, start)[0] / variance).detach()
+        assert float(z_score(scores.square(), 1 / variance.detach()).abs().max()) < Z_MAX
+        assert float(z_score(scores, 0.0).abs().max()) < Z_MAX
+
+
+def test_counts_are_summed_to_a_tail_below_1e_8():
+    block = CountBlock([0], [4.0], [30.0], [0.0], [1.0]).double()
+    for raw in (-8.0, 0.0, 8.0):
+        block.raw_size.data.fill_(raw)
+        law = block(torch.tensor([[-3.0], [1.0], [9.0]]).double())
+        values, log_probs = (part.detach() for part in law.log_joint())
+        assert float((1 - log_probs.exp().sum(0)).abs().max()) < 1e-8 and values[:, 0, 0].tolist() == list(range(len(values)))
+
+
+def draws_of(cells, level, n=20_000):
+    uniforms = torch.rand(n, *cells.mask.shape, 3).double()
+    return (cells.from_uniforms(uniforms) - level).abs() < 1e-6
+
+
+@pytest.mark.parametrize("mechanism", [None, masking], ids=["ignorable", "self-masking"])
+def test_draws_of_missing_cells_have_their_levels_as_often_as_the_law_says(mechanism):
+    made, x = rows(2)
+    law = SelectionDistribution(made(torch.randn(2, 2).double()), None if mechanism is None else mechanism())
+    cells = law.conditional(torch.full_like(x, torch.nan))
+    for j in (1, 2, 3, 6):
+        for k, value in enumerate(values_of(j)):
+            expected = cells.level_probabilities[:, j, k].double().detach()
+            assert float(z_score(draws_of(cells, value)[..., j].double(), expected).abs().max()) < Z_MAX
+    assert float(z_score(cells.from_uniforms(torch.rand(20_000, 2, D, 3).double()), cells.mean.detach()).abs().max()) < Z_MAX
+
+
+def test_levels_that_a_column_lacks_are_never_drawn():
+    cells = CategoryBlock([0, 1], [[0.5, 0.5], [0.2, 0.2, 0.2, 0.4]])(torch.zeros(1, 6))
+    law = SelectionDistribution(MixedDecoder(1, [CategoryBlock([0, 1], [[0.5, 0.5], [0.25] * 4])], [])(torch.zeros(1, 1)))
+    assert cells.log_probs[2:, 0, 0].tolist() == [-torch.inf] * 2
+    top = torch.full((1, 2, 3), 1 - 2.0**-24)
+    assert law.conditional(torch.full((1, 2), torch.nan)).from_uniforms(top).tolist() == [[1.0, 3.0]]
+
+
+def posterior(model, row, mask, points=2001):
+    """log p(x_obs, s) of one row, and its posterior over a grid of a one-dimensional z, by the trapezoid rule."""
+    z = torch.linspace(-8, 8, points, dtype=torch.float64).unsqueeze(-1)
+    law = SelectionDistribution(model.decoder(z), model.mechanism, model.warp)
+    value = torch.where(mask, row, torch.nan).expand(points, -1)
+    log_joint = law.log_prob(value) + torch.distributions.Normal(0.0, 1.0).log_prob(z).squeeze(-1)
+    return log_joint.logsumexp(0) + np.log(16 / (points - 1)), log_joint.softmax(0), law.conditional(value)
+
+
+def one_dimensional():
+    blocks = [
+        NormalBlock([0, 4]),
+        OrdinalBlock([1, 2], [[0.7, 0.3], [0.2, 0.5, 0.3]], [FIRST[1], FIRST[2]], [STEP[1], STEP[2]]),
+        CategoryBlock([6, 3], [[0.25] * 4, [0.6, 0.3, 0.1]]),
+        CountBlock([5], [2.0], [7.0], [FIRST[5]], [STEP[5]]),
+    ]
+    made = MixedDecoder(1, blocks, [])
+    model = MNAR(made, ConjugateEncoder(made, [4]), masking(), SkewWarp(D, [0, 4])).double()
+    with torch.no_grad():
+        made.linear.weight.copy_(torch.randn_like(made.linear.weight))
+        model.warp.skew.copy_(torch.tensor([0.4, -0.3]))
+        return model.eval(), model.warp.inverse(made(torch.randn(6, 1).double()).sample())
+
+
+@torch.no_grad()
+def test_the_bound_and_the_imputations_are_those_of_quadrature_over_z():
+    model, x = one_dimensional()
+    mask = torch.rand(6, D) < 0.6
+    log_w = IWELBO(model, 40_000).log_weights(x, mask)
+    exact = [posterior(model, x[i], mask[i]) for i in range(6)]
+    assert float(z_score((log_w - torch.stack([e[0] for e in exact])).exp(), 1.0).abs().max()) < Z_MAX
+    # The messages are good enough for the network to have little to do.
+    assert float((2 * log_w.logsumexp(0) - (2 * log_w).logsumexp(0)).exp().min()) > 40_000 / 50
+    result = impute(model, x, mask, particles=4000, progress=False)
+    for i, (_, weight, cells) in enumerate(exact):
+        mean = (weight.unsqueeze(-1) * cells._mean()).sum(0)
+        chances = torch.einsum("g,gdv->dv", weight.float(), cells.level_probabilities)
+        for j in range(D):
+            if mask[i, j]:
+                continue
+            if j in (1, 2, 3, 6):
+                torch.testing.assert_close(result.probabilities[i, j], chances[j].to(result.probabilities), atol=0.02, rtol=0)
+            if j in (1, 2, 3, 5, 6):
+                assert abs(result.completed[i, j] - mean[j]) < 0.05 * max(1.0, abs(float(mean[j])))
+
+
+@pytest.mark.parametrize("hole", [None, 5, 6, 1])
+def test_rows_with_hardly_a_hole_are_scored_alike_alone_and_together(hole):
+    made, x = rows(8)
+    law, mechanism = made(torch.randn(8, 2).double()), masking()
+    holed = x.clone()
+    if hole is not None:
+        holed[0, hole] = torch.nan
+    together = SelectionDistribution(law, mechanism).log_prob(holed)
+    alone = SelectionDistribution(made.forward(torch.zeros(8, 2).double()), mechanism)
+    assert bool(together.isfinite().all()) and bool(alone.log_prob(x).isfinite().all())
