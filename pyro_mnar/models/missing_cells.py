@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,8 +26,8 @@ _POINTS = 128
 class MissingCells:
     """The law of a row's missing cells given z and the mask, cells independent; made by ``SelectionDistribution.conditional``.
 
-    Columns without an integrable mechanism keep the decoder's own law. Shapes are those of the selection distribution's batch
-    and event together, (..., D).
+    Columns without an integrable mechanism keep the decoder's own law; observed cells of levels and counts are given as 0. Shapes are
+    those of the selection distribution's batch and event together, (..., D).
 
     Example:
         >>> from pyro_mnar.models import SelfMasking
@@ -40,6 +40,7 @@ class MissingCells:
     def __init__(self, selection: SelectionDistribution, x: Tensor, mask: Tensor) -> None:
         self.selection, self.mask = selection, mask
         self._lines = [part.line(x) for part in selection._parts]
+        self._found: list[_Group] | None = None
 
     @property
     def mean(self) -> Tensor:
@@ -59,14 +60,15 @@ class MissingCells:
         total = torch.zeros_like(y)
         for part in points.split(n_own):
             spread = part.reshape(n_own, *[1] * (y.dim() - 1), 3) if y.dim() > 1 else part
-            draw = self._draws(spread.expand(*y.shape, 3))
+            draw = self._draws(spread.expand(*y.shape, 3), real_only=True)
             total = total + warp.inverse(draw) - warp.slope(y) * (draw - y)
         return total / rounds
 
     def _mean(self) -> Tensor:
         base = self.selection.decoder.base_dist
-        result = base.mean
-        for part, line in zip(self.selection._parts, self._lines, strict=True):
+        result = _real(base, lambda law: law.mean) if isinstance(base, MixedCells) else base.mean
+        free = result
+        for part, line in self._real_parts():
             cells = pick(base, part)
             if _is_finite(cells):
                 values, log_joint = finite(part, cells, line)
@@ -74,23 +76,31 @@ class MissingCells:
             else:
                 mean = integrals.mean_missing(integrals.missing_components(cells, *line, part.mechanism.link))
             result = result.index_copy(-1, part.columns, mean.expand(*result.shape[:-1], -1))
-        return torch.where(self.mask, base.mean, result)
+        result = torch.where(self.mask, free, result)
+        for group in self._groups():
+            result = group.put((group.log_joint.softmax(0) * group.values).sum(0), result)
+        return result
 
-    @property
-    def level_probabilities(self) -> Tensor:
-        """P(level k | z, s), (..., D, V), of the missing cells of columns of levels; 0 in the other columns, and V = 0 without any."""
+    def level_probabilities(self, weights: Tensor | None = None) -> Tensor:
+        """Return P(level k | z, s), (..., D, V), of the missing cells of columns of levels; 0 elsewhere, V = 0 without such columns.
+
+        Args:
+            weights: (K, N) of particles, which are then summed out: (N, D, V).
+        """
         base = self.selection.decoder.base_dist
-        own = [b for b, law in enumerate(base.laws) if isinstance(law, LevelCells)] if isinstance(base, MixedCells) else []
-        most = max((len(base.laws[b].log_probs) for b in own), default=0)
-        result = self.mask.new_zeros((most, *base.batch_shape), dtype=torch.get_default_dtype())
-        for b in own:
-            law = base.laws[b]
-            result[: len(law.log_probs), ..., base.columns[b]] = law.log_probs.exp().to(result)
-        for part, line in zip(self.selection._parts, self._lines, strict=True):
-            if part.block in own:
-                share = finite(part, pick(base, part), line)[1].softmax(0)
-                result[: len(share), ..., part.place] = share.to(result)
-        return result.movedim(0, -1)
+        groups = [group for group in self._groups() if group.levels]
+        most = max((len(group.log_joint) for group in groups), default=0)
+        shape = base.batch_shape if weights is None else (*weights.shape[1:], base.batch_shape[-1])
+        result = torch.zeros(*shape, most, device=self.mask.device)
+        for group in groups:
+            share = group.log_joint.softmax(0)
+            if weights is not None:
+                share = (share * weights.unsqueeze(-1).expand(*weights.shape, group.hidden.shape[-1])[..., group.hidden].to(share)).sum(
+                    1
+                )
+            own = result[..., group.columns, : len(share)]
+            result[..., group.columns, : len(share)] = own.masked_scatter(group.hidden.unsqueeze(-1), share.movedim(0, -1).to(own))
+        return result
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Return exact draws, (*sample_shape, ..., D)."""
@@ -106,10 +116,16 @@ class MissingCells:
         return y if self.selection.warp is None else self.selection.warp.inverse(y)
 
     @torch.no_grad()
-    def _draws(self, uniforms: Tensor) -> Tensor:
+    def _draws(self, uniforms: Tensor, real_only: bool = False) -> Tensor:
         base = self.selection.decoder.base_dist
-        result = _draw(base, uniforms)
-        for part, line in zip(self.selection._parts, self._lines, strict=True):
+        if isinstance(base, MixedCells):
+            result = _real(base, _draw, uniforms)
+            for group in [] if real_only else self._groups():
+                chosen = uniforms[..., group.columns, 0][..., group.hidden]
+                result = group.put(_pick_value(group.values, group.log_joint, chosen), result)
+        else:
+            result = _draw(base, uniforms)
+        for part, line in self._real_parts():
             cells = pick(base, part)
             own = uniforms[..., part.place, :]
             if _is_finite(cells):
@@ -120,6 +136,61 @@ class MissingCells:
                 _columns(part.columns, result) & ~self.mask, result.index_copy(-1, part.columns, draw.to(result)), result
             )
         return result
+
+    def _real_parts(self) -> list[tuple[Part, tuple[Tensor, Tensor]]]:
+        """Return the parts, with their lines, whose cells are not in :meth:`_groups`."""
+        base = self.selection.decoder.base_dist
+        grid = {b for b, law in enumerate(base.laws) if isinstance(law, GRID)} if isinstance(base, MixedCells) else set()
+        return [pair for pair in zip(self.selection._parts, self._lines, strict=True) if pair[0].block not in grid]
+
+    def _groups(self) -> list[_Group]:
+        """Return the missing cells of levels and counts: of each part, and of each block's columns that no part has."""
+        base = self.selection.decoder.base_dist
+        if self._found is None:
+            self._found = []
+            for b, law in enumerate(base.laws if isinstance(base, MixedCells) else []):
+                if isinstance(law, GRID):
+                    rest = list(base.columns[b])
+                    for part, line in zip(self.selection._parts, self._lines, strict=True):
+                        if part.block == b:
+                            rest = [j for j in rest if j not in part.columns.tolist()]
+                            self._found.append(self._group(pick(base, part), part.columns, part, line))
+                    if rest:
+                        within = torch.tensor([base.columns[b].index(j) for j in rest], device=self.mask.device)
+                        self._found.append(self._group(law.take(within), torch.tensor(rest, device=self.mask.device)))
+        return self._found
+
+    def _group(self, cells: Any, columns: Tensor, part: Part | None = None, line: tuple[Tensor, Tensor] | None = None) -> _Group:
+        hidden = ~self.mask[..., columns]
+        hidden = hidden.expand(torch.broadcast_shapes(hidden.shape, cells.batch_shape[-hidden.dim() :]))
+        levels, cells = isinstance(cells, LevelCells), cells.at(hidden)
+        joint = cells.log_joint() if part is None or line is None else finite(part, cells, part.at(line, hidden))
+        return _Group(columns, hidden, levels, *joint)
+
+
+class _Group(NamedTuple):
+    """Missing cells of some columns of levels or counts: ``hidden`` (..., J) is True M times."""
+
+    columns: Tensor
+    hidden: Tensor
+    levels: bool
+    values: Tensor  # (V, 1, ..., M)
+    log_joint: Tensor  # log p(v | z) P(s = 0 | v), (V, ..., M)
+
+    def put(self, cells: Tensor, rows: Tensor) -> Tensor:
+        """Return ``rows`` (..., D) with ``cells`` (..., M) where they belong."""
+        own = rows[..., self.columns]
+        return rows.index_copy(-1, self.columns, own.masked_scatter(self.hidden, cells.to(own)))
+
+
+def _real(base: MixedCells, function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
+    """Return ``function`` of each block of real values and of its columns of ``tensors`` (..., D, 3), (..., D); 0 in the others."""
+    return base.apply(
+        lambda law, *own: (
+            law.first.new_zeros(own[0].shape[:-1] if own else law.batch_shape) if isinstance(law, GRID) else function(law, *own)
+        ),
+        *tensors,
+    )
 
 
 def _columns(columns: Tensor, like: Tensor) -> Tensor:
@@ -152,10 +223,6 @@ def _pick_value(values: Tensor, log_joint: Tensor, uniform: Tensor) -> Tensor:
 
 def _draw(cells: Any, uniforms: Tensor) -> Tensor:
     """Return draws of ``cells`` whatever the masks."""
-    if isinstance(cells, MixedCells):
-        return cells.apply(_draw, uniforms)
-    if isinstance(cells, GRID):
-        return _pick_value(*cells.log_joint(), uniforms[..., 0])
     if cells.has_enumerate_support:
         values = cells.enumerate_support()
         return _pick_value(values, cells.log_prob(values), uniforms[..., 0])

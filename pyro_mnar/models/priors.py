@@ -44,8 +44,9 @@ LOG_SLOPE = (0.9, 0.8)
 FREE_SLOPE = 5.0
 #: Standard deviation of a covariate's effect on a mask's score, per scaled unit, about 0.
 EFFECT = 0.5
-#: Standard deviation of a category's effect on its own mask's score, about 0.
-CATEGORY = 1.0
+#: Standard deviation of a category's effect on its own mask's score, about 0. Unlike slopes these extrapolate no shape beyond what was
+#: seen, so the data are trusted in full.
+CATEGORY = 0.7
 #: n_0, rows.
 TRUSTED = 300.0
 
@@ -130,7 +131,7 @@ class Prior(nn.Module):
                 known = (torch.where(free, 1.0, slope.abs()).log() - self.log_slope) / LOG_SLOPE[1]
                 unseen = unseen - 0.5 * torch.where(free, slope / FREE_SLOPE, known).square().sum()
             elif isinstance(part, CategoryMasking):
-                unseen = unseen - 0.5 * ((part.by_level - self.by_level) / CATEGORY).square().sum()
+                total = total - 0.5 * ((part.by_level - self.by_level) / CATEGORY).square().sum()
             else:
                 continue
             if len(part.covariates):

@@ -161,8 +161,7 @@ def _levels(model: poutine.Trace, weights: Tensor) -> Tensor:
     """Return the probabilities of levels, (N, D, V), averaged over particles by ``weights`` (K, N)."""
     for site in model.nodes.values():
         if isinstance(site.get("fn"), SelectionDistribution):
-            levels = site["fn"].conditional(site["value"]).level_probabilities
-            return torch.einsum("kn,kndv->ndv", weights.to(levels), levels.expand(*weights.shape, *levels.shape[-2:]))
+            return site["fn"].conditional(site["value"]).level_probabilities(weights)
     return weights.new_zeros(weights.shape[1], 0, 0)
 
 
