@@ -20,7 +20,7 @@ from pyro_mnar.infer.ensembles import fit_ensemble
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.results.pooling import score_ensemble
 
-#: Nats that an effect of a covariate must gain. On four tables that the published benchmark does not have (178 to 1500 rows) effects
+#: Nats that an effect of a covariate must gain. On five tables that the published benchmark does not have (178 to 1500 rows) effects
 #: gained 2.4 to 36 nats each where masks depended on covariates and at most 1.5 where not.
 PRICE = 2.0
 
