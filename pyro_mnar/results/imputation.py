@@ -4,10 +4,7 @@ For each row, S particles z_k from the guide, weights w_k proportional to p(row,
 cell is sum_k w_k E[x | z_k, s]: it minimises the expected squared error. Draws resample the particles by weight and then draw x given
 z and s; quantiles and medians are theirs. Given s matters: that a value is missing says something of it.
 
-Where the missing cells come from:
-
-- an observed site whose distribution is a ``SelectionDistribution``: its conditional, for the columns integrated out there;
-- a deterministic site ``complete``, (..., N, D): completed rows, for all other columns.
+Where the missing cells come from: :mod:`pyro_mnar.infer.cells`.
 
 Networks run on chunks padded to one fixed number of rows and every row has its own random stream, so a row's result is the same bit
 for bit whatever the table it comes in, its place, or how the work is split.
@@ -19,17 +16,15 @@ from collections.abc import Hashable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from pyro import poutine
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.cells import missing_cells
 from pyro_mnar.infer.streams import NoInverseError, RowStreams, seeded
 from pyro_mnar.infer.weights import LEAST_DRAWS, effective_sample_size, pareto_threshold, smooth
-from pyro_mnar.models.collapsing import collapsible
-from pyro_mnar.models.selection import SelectionDistribution
 
 _CHUNK = 64
 
@@ -141,15 +136,16 @@ def _chunk(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return mean (N, D), draws (M, N, D), effective sample size (N,) and Pareto k (N,) of a few rows."""
     streams = RowStreams(seed, labels)
-    with seeded(int(streams._generator(labels[0], "").integers(2**63)), x.device), streams if inverse else nullcontext():
+    with seeded(int(RowStreams(seed, labels[:1]).generators("")[0].integers(2**63)), x.device), streams if inverse else nullcontext():
         model, guide = bound.traces(x, mask)
     log_w, k = smooth(bound.weights_of(model, guide))
     weights = log_w.exp()
-    mean = (weights.unsqueeze(-1) * _cells(model, mask, None)).sum(0)
+    mean = (weights.unsqueeze(-1) * missing_cells(model, mask, None)).sum(0)
     sampled = x.new_zeros(draws, *x.shape)
     if draws:
         index = _resample(weights, streams.uniform("resample", draws, (), weights))
-        sampled = _cells(_at(bound, model, guide, index, x, mask), mask, streams)
+        chosen = _at(bound, model, guide, index, x, mask)
+        sampled = missing_cells(chosen, mask, streams.uniform("cells", draws, (x.shape[-1], 3), x))
     return mean, sampled, effective_sample_size(log_w), k
 
 
@@ -168,27 +164,3 @@ def _at(bound: IWELBO, model: poutine.Trace, guide: poutine.Trace, index: Tensor
         spread = index.reshape(*index.shape, *[1] * (value.dim() - 2)).expand(*index.shape, *value.shape[2:])
         chosen[name] = value.gather(0, spread)
     return bound.model_trace(chosen, len(index), x, mask)
-
-
-def _cells(model: poutine.Trace, mask: Tensor, streams: RowStreams | None) -> Tensor:
-    """Return E[x | z, s] (K, N, D), or draws where ``streams`` are given; only missing cells are meant to be read."""
-    complete = model.nodes.get("complete")
-    selections = [s for s in model.nodes.values() if isinstance(s.get("fn"), SelectionDistribution)]
-    if not selections and complete is None:
-        raise ValueError("model: names no missing cells, expected a SelectionDistribution site or a site 'complete'")
-    if not selections:
-        assert complete is not None
-        return complete["value"]
-    law = selections[0]["fn"].conditional(selections[0]["value"])
-    if streams is None:
-        cells = law.mean
-    else:
-        base = law.selection.decoder.base_dist
-        event = (base.batch_shape[-1], 3)
-        cells = law.from_uniforms(streams.uniform("cells", base.batch_shape[0], event, base.mean))
-    if complete is None:
-        return cells
-    integrated = np.zeros(mask.shape[-1], bool)
-    for part in collapsible(law.selection.mechanism):
-        integrated[part.columns.cpu()] = True
-    return torch.where(torch.from_numpy(integrated).to(mask.device), cells, complete["value"])
