@@ -27,7 +27,7 @@ JITTER = 0.2
 # Steps whose randomness is drawn at once.
 _BLOCK = 64
 # Shares of the warm-up after which positions are gathered, and after which a preconditioner is learned of them.
-_WINDOWS = ((0.15, 0.5), (0.5, 0.9))
+_WINDOWS = ((0.1, 0.35), (0.35, 0.75))
 
 
 class Record(NamedTuple):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_mnar.infer import convergence, pyro_chains
-from pyro_mnar.infer.row_run import RowRun, by_row
+from pyro_mnar.infer.row_run import RowRun, by_row, frozen
 
 #: Ours, row by row, and Pyro's, all rows as one.
 METHODS = ("hmc", "mala", "ula", *pyro_chains.KERNELS)
@@ -87,7 +87,7 @@ def sample_posterior(
         chains: C.
         draws: M, kept of each chain.
         warmup: steps of adaptation before.
-        leapfrog: gradients of a Hamiltonian step, by default 2; of ``hmc`` only.
+        leapfrog: gradients of a Hamiltonian step, by default 4; of ``hmc`` only.
         ess: effective sample size to reach, for every latent of a row. A row whose M draws fall short goes on, with twice as many steps
             between draws each time, and the others rest. None for M draws of every row. Not with Pyro's methods.
         max_thinning: most steps between draws, at which a row is given up.
@@ -115,9 +115,9 @@ def sample_posterior(
     for name, value, least in (("chains", chains, 1), ("draws", draws, convergence.LEAST_DRAWS), ("warmup", warmup, 0)):
         if value < least:
             raise ValueError(f"{name}: got {value}, expected at least {least}")
-    gradients = 1 if method in ("mala", "ula") else leapfrog or 2
+    gradients = 1 if method in ("mala", "ula") else leapfrog or 4
     run = RowRun(module, torch.where(mask, x, 0.0), mask, names, method, chains, draws, gradients, seed, chunk, progress)
-    with pyro.validation_enabled(False), torch.no_grad():
+    with pyro.validation_enabled(False), torch.no_grad(), frozen(module):
         run.start(warmup)
         while ess is not None and run.go_on(ess, max_thinning):
             pass

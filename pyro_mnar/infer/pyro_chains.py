@@ -38,7 +38,8 @@ def run(target: RowTarget, start: Tensor, kernel: str, draws: int, warmup: int) 
 
         sampler = KERNELS[kernel](potential_fn=potential)
         chains = MCMC(sampler, draws, warmup, {"position": chain}, hook_fn=look, disable_progbar=True)
-        chains.run()
+        with torch.enable_grad():
+            chains.run()
         positions.append(chains.get_samples()["position"])
         acceptances.append(torch.tensor([accepted for accepted, _, _ in seen]).to(start).clamp(0, 1))
         divergings.append(torch.tensor([diverged for _, diverged, _ in seen], device=start.device))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -30,6 +31,19 @@ _NUMBERS, _JUDGED = 2**22, 256
 def by_row(judge: Callable[[Tensor], Tensor], draws: Tensor) -> Tensor:
     """Return ``judge`` of every quantity in ``draws`` (C, M, N, ...), (N, Q), some rows at a time."""
     return torch.cat([judge(rows.flatten(3) if rows.dim() > 3 else rows.unsqueeze(-1)) for rows in draws.split(_JUDGED, 2)])
+
+
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """No graph is made of the module's parameters within: a third of a gradient's time."""
+    learned = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    for parameter in learned:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in learned:
+            parameter.requires_grad_(True)
 
 
 class RowRun:
