@@ -24,6 +24,8 @@ TARGET_ACCEPTANCE = {"mala": 0.574, "hmc": 0.8}
 #: Most dimensions of which a full covariance is learned.
 MAX_DENSE = 64
 
+# Shares of the warm-up after which positions are gathered, and after which a preconditioner is learned of them.
+_WINDOWS = ((0.1, 0.35), (0.35, 0.75))
 # Gain of the first step, its decay, and the forgetting of early iterates.
 _GAIN, _DECAY, _FORGET = 2.0, 0.6, 0.75
 
@@ -55,6 +57,21 @@ def adapt_step(state: StepSize, acceptance: Tensor, target: float, largest: floa
     log_step = (state.log_step + _GAIN * steps**-_DECAY * (acceptance - target)).clamp(max=math.log(largest))
     weight = steps**-_FORGET
     return StepSize(log_step, weight * log_step + (1 - weight) * state.log_mean, steps)
+
+
+def learning_windows(steps: int) -> list[tuple[int, int]]:
+    """Return the ranges of a warm-up of ``steps`` steps whose positions give a preconditioner, at the end of each.
+
+    Example:
+        >>> learning_windows(200)
+        [(20, 70), (70, 150)]
+    """
+    return [(int(first * steps), int(last * steps)) for first, last in _WINDOWS]
+
+
+def least_positions(dim: int) -> int:
+    """Return how many positions a preconditioner of ``dim`` dimensions takes: of too few, a covariance is worse than none."""
+    return max(10, 4 * dim) if dim <= MAX_DENSE else 10
 
 
 def learn_scale(positions: Tensor) -> Tensor:

@@ -19,15 +19,13 @@ import torch
 from torch import Tensor
 
 from pyro_mnar.infer import kernels
-from pyro_mnar.infer.adaptation import TARGET_ACCEPTANCE, adapt_step, learn_scale, start_step
+from pyro_mnar.infer.adaptation import TARGET_ACCEPTANCE, adapt_step, learn_scale, learning_windows, least_positions, start_step
 from pyro_mnar.infer.targets import RowTarget
 
 #: Share of the step size by which a Hamiltonian trajectory's varies, up and down.
 JITTER = 0.2
 # Steps whose randomness is drawn at once.
 _BLOCK = 64
-# Shares of the warm-up after which positions are gathered, and after which a preconditioner is learned of them.
-_WINDOWS = ((0.1, 0.35), (0.35, 0.75))
 
 
 class Record(NamedTuple):
@@ -72,15 +70,15 @@ class Chains:
         adjusted = "hmc" if self.kernel == "hmc" else "mala"
         largest = 0.5 * math.pi / self.leapfrog if adjusted == "hmc" else math.inf
         adapted = start_step(self.step_size.flatten().clamp(max=largest))
-        windows = [(int(a * steps), int(b * steps)) for a, b in _WINDOWS]
+        windows = learning_windows(steps)
         gathered: list[Tensor] = []
         for t, noise in enumerate(self._noise(steps)):
             info = self._step(adapted.log_step.exp(), noise, adjusted)
             adapted = adapt_step(adapted, info.acceptance, TARGET_ACCEPTANCE[adjusted], largest)
             if any(first <= t < last for first, last in windows):
                 gathered.append(self.state.position.reshape(self.shape))
-            # Of fewer positions than dimensions a covariance is worse than the guide's.
-            if any(t + 1 == last for _, last in windows) and len(gathered) * self.shape[0] > 4 * self.shape[-1]:
+            ends = any(t + 1 == last for _, last in windows)
+            if ends and len(gathered) * self.shape[0] >= least_positions(self.shape[-1]):
                 self.scale = learn_scale(torch.cat(gathered))
                 gathered, adapted = [], start_step(adapted.log_mean.exp())
             yield info

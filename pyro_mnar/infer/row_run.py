@@ -167,6 +167,7 @@ class RowRun:
                 f"model: its density or gradient is not finite at any of {len(seen)} draws of the guide for {len(nowhere)} of "
                 f"{len(rows)} rows, the first of them row {name!r}; expected finite ones"
             )
+        self._check_independent(target, seen, state.log_density.reshape(seen.shape[:2])[0])
         slopes = state.gradient[:, target.from_model].abs()
         if slopes.numel() and float(slopes.amax()) > STEEP:
             warnings.warn(
@@ -180,6 +181,14 @@ class RowRun:
         # Where fewer are finite than there are chains, chains share a start.
         order = torch.where(fits.gather(0, order), order, order[:1])
         return seen.gather(0, order.unsqueeze(-1).expand(-1, -1, seen.shape[-1]))
+
+    @staticmethod
+    def _check_independent(target: RowTarget, seen: Tensor, first: Tensor) -> None:
+        """Refuse a model in which the density of one row, ``first`` (N,) at the first draws, reads another row's latents."""
+        other = (torch.arange(seen.shape[1], device=seen.device) % 2).bool()
+        mixed = torch.where(other.unsqueeze(-1), seen[1], seen[0]).nan_to_num(0.0)
+        if not torch.allclose(kernels.init(target, mixed).log_density[~other], first[~other], rtol=1e-3, atol=1e-3):
+            raise ValueError("model: the density of a row reads another row's latents, expected rows independent given the parameters")
 
     def _drawn(self, chains: Chains, kept: int, thinning: int, bar: tqdm) -> Record:
         record: list[Record] = []
