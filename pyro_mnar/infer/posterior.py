@@ -112,7 +112,12 @@ def sample_posterior(
         (torch.Size([2, 50, 3, 1]), torch.Size([2, 50, 3, 2]), torch.Size([3]))
     """
     names = _checked(x, mask, labels, method, leapfrog, ess)
-    for name, value, least in (("chains", chains, 1), ("draws", draws, convergence.LEAST_DRAWS), ("warmup", warmup, 0)):
+    for name, value, least in (
+        ("chains", chains, 1),
+        ("draws", draws, convergence.LEAST_DRAWS),
+        ("warmup", warmup, 0),
+        ("chunk", chunk, 1),
+    ):
         if value < least:
             raise ValueError(f"{name}: got {value}, expected at least {least}")
     gradients = 1 if method in ("mala", "ula") else leapfrog or 4

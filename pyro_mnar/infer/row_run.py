@@ -18,7 +18,7 @@ from pyro_mnar.infer.chains import Chains, Record
 from pyro_mnar.infer.streams import RowStreams, seeded
 from pyro_mnar.infer.targets import RowTarget
 
-#: Slope of the log density, per standard deviation of a noise that the model proposes, from which a mechanism is called steep.
+#: Slope of a mechanism's log probability, per unit of a latent (noise is standardised), from which it is called steep.
 STEEP = 10.0
 # Draws of the guide, of which the first preconditioner is made and among which the chains start.
 _GUIDE_DRAWS = 128
@@ -168,12 +168,12 @@ class RowRun:
                 f"{len(rows)} rows, the first of them row {name!r}; expected finite ones"
             )
         self._check_independent(target, seen, state.log_density.reshape(seen.shape[:2])[0])
-        slopes = state.gradient[:, target.from_model].abs()
-        if slopes.numel() and float(slopes.amax()) > STEEP:
+        steepest = float(target.mechanism_slopes(seen[: self.chains].nan_to_num(0.0)).amax())
+        if steepest > STEEP:
             warnings.warn(
-                f"model: the density of missing values that are latents changes by up to {float(slopes.amax()):.0f} nats a standard "
-                "deviation: a steep mechanism, whose chains mix slowly (look at rhat and ess; a mechanism that reads a column's own "
-                "value alone is integrated out)",
+                f"mechanism: its log probability changes by up to {steepest:.0f} nats a standard deviation of missing values that are "
+                "latents; chains mix slowly where it is so steep (look at rhat and ess; values that only their own masks read are "
+                "integrated out)",
                 UserWarning,
                 stacklevel=4,
             )

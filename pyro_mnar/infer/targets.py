@@ -17,7 +17,8 @@ from torch.distributions import biject_to
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.cells import names_cells
 from pyro_mnar.infer.streams import NoInverseError, RowStreams, seeded
-from pyro_mnar.infer.structure import check_sites, is_from_model, is_random, row_log_prob
+from pyro_mnar.infer.structure import check_sites, is_random, row_log_prob
+from pyro_mnar.models.masks import MaskDistribution
 
 
 class RowTarget:
@@ -59,9 +60,6 @@ class RowTarget:
         self.shapes = {name: torch.Size(shape) for name, shape in shapes.items()}
         self.sizes = [shape.numel() for shape in self.shapes.values()]
         self.dim = sum(self.sizes)
-        # Dimensions that the guide leaves to the model's own law.
-        proposed = [name not in guide.nodes or is_from_model(guide.nodes[name]) for name in self.latents]
-        self.from_model = torch.tensor(proposed, device=x.device).repeat_interleave(torch.tensor(self.sizes, device=x.device))
 
     def __call__(self, position: Tensor) -> Tensor:
         chains = len(position) // len(self.x)
@@ -71,6 +69,14 @@ class RowTarget:
             if is_random(site):
                 total = total + row_log_prob(site, site["value"])
         return total.reshape(-1)
+
+    def mechanism_slopes(self, position: Tensor) -> Tensor:
+        """Return the largest slope of the masks' log probability, (K, N), at ``position`` (K, N, d), in its units."""
+        with torch.enable_grad():
+            given = position.detach().requires_grad_()
+            sites = [site for site in self.model_trace(given).nodes.values() if isinstance(site.get("fn"), MaskDistribution)]
+            total = given.sum() * 0 + sum(site["fn"].log_prob(site["value"]).sum() for site in sites)
+            return torch.autograd.grad(total, given)[0].abs().amax(-1)
 
     def constrain(self, position: Tensor) -> dict[str, Tensor]:
         """Return the latents, each (K, N, ...), at ``position`` (K, N, d)."""
@@ -92,7 +98,7 @@ class RowTarget:
             except NoInverseError:
                 model, _ = bound.traces(self.x, self.mask)
         parts = [self.transforms[name].inv(model.nodes[name]["value"]) for name in self.latents]
-        return torch.cat([part.expand(draws, len(self.x), *part.shape[2:]).flatten(2) for part in parts], -1)
+        return torch.cat([part.expand(draws, len(self.x), *part.shape[2:]).reshape(draws, len(self.x), -1) for part in parts], -1)
 
     def _constrained(self, position: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         values: dict[str, Tensor] = {}
