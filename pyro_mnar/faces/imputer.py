@@ -166,13 +166,14 @@ class MNARImputer:
         self._set_fitted(members, schema, named=is_frame(X))
         return self
 
-    def impute(self, X: ArrayLike | DataFrame, draws: int = 0, particles: int = 200) -> Imputation:
+    def impute(self, X: ArrayLike | DataFrame, draws: int = 0, particles: int = 200, method: str = "importance") -> Imputation:
         """Return the :class:`~pyro_mnar.results.imputation.Imputation` of a table, in the table's units and float64.
 
         Args:
             X: (N, D), columns as in training; a column may be missing altogether.
             draws: imputations of each missing cell.
             particles: S for each row and member.
+            method: as in :func:`~pyro_mnar.results.imputation.impute`; ``auto`` where weights fail.
 
         Raises:
             ValueError: before ``fit``, or for columns that differ from training.
@@ -186,6 +187,7 @@ class MNARImputer:
             torch.from_numpy(mask),
             draws=draws,
             particles=particles,
+            method=method,
             seed=self.random_state,
             labels=labels,
             progress=self.progress,

@@ -88,17 +88,25 @@ class RowTarget:
 
     @torch.no_grad()
     def guide_draws(self, streams: RowStreams, draws: int) -> Tensor:
-        """Return positions (draws, N, d) from the guide, from the rows' own streams where its laws can be inverted."""
-        bound = IWELBO(self.bound.module, draws)
-        seed = int(streams.generators("guide")[0].integers(2**63))
-        with seeded(seed, self.x.device):
-            try:
-                with streams:
-                    model, _ = bound.traces(self.x, self.mask)
-            except NoInverseError:
-                model, _ = bound.traces(self.x, self.mask)
+        """Return positions (draws, N, d) from the guide, every row's from its own stream."""
+        bound, every = IWELBO(self.bound.module, draws), slice(None)
+        seeds = [int(own.integers(2**63)) for own in streams.generators("guide")]
+        try:
+            with seeded(seeds[0], self.x.device), streams:
+                return self._positions(bound, every)
+        except NoInverseError:
+            # A site that cannot be drawn from given noise: one row at a time, each with torch's own generator seeded for it.
+            rows = []
+            for i, seed in enumerate(seeds):
+                with seeded(seed, self.x.device):
+                    rows.append(self._positions(bound, [i, i])[:, :1])
+            return torch.cat(rows, 1)
+
+    def _positions(self, bound: IWELBO, rows: slice | list[int]) -> Tensor:
+        model, _ = bound.traces(self.x[rows], self.mask[rows])
         parts = [self.transforms[name].inv(model.nodes[name]["value"]) for name in self.latents]
-        return torch.cat([part.expand(draws, len(self.x), *part.shape[2:]).reshape(draws, len(self.x), -1) for part in parts], -1)
+        n = len(self.x[rows])
+        return torch.cat([part.expand(bound.particles, n, *part.shape[2:]).reshape(bound.particles, n, -1) for part in parts], -1)
 
     def _constrained(self, position: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         values: dict[str, Tensor] = {}

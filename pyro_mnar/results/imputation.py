@@ -6,6 +6,9 @@ z and s; quantiles and medians are theirs. Given s matters: that a value is miss
 
 Where the missing cells come from: :mod:`pyro_mnar.infer.cells`.
 
+Where the weights have too heavy a tail for the number of particles, Markov chains can take over, row by row
+(:func:`~pyro_mnar.infer.posterior.sample_posterior`).
+
 Networks run on chunks padded to one fixed number of rows and every row has its own random stream, so a row's result is the same bit
 for bit whatever the table it comes in, its place, or how the work is split.
 """
@@ -25,7 +28,9 @@ from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.cells import missing_cells
 from pyro_mnar.infer.streams import NoInverseError, RowStreams, seeded
 from pyro_mnar.infer.weights import LEAST_DRAWS, effective_sample_size, pareto_threshold, smooth
+from pyro_mnar.results.by_chains import RHAT, impute_chunk
 
+METHODS = ("importance", "auto", "mcmc")
 _CHUNK = 64
 
 
@@ -36,8 +41,9 @@ class Imputation:
     Attributes:
         completed: (N, D), observed cells bit for bit, missing ones at their posterior mean.
         draws: (M, N, D), likewise, missing cells drawn from their posterior.
-        ess: (N,) effective sample size of the row's weights, from 1 to the number of particles.
-        pareto_k: (N,) shape of the weights' tail.
+        ess: (N,) effective sample size: of the row's weights, from 1 to the number of particles, or of its chains.
+        pareto_k: (N,) shape of the weights' tail; -inf where there were no weights, all being observed or ``method="mcmc"``.
+        rhat: (N,) worst R-hat of the chains of rows that were sampled by MCMC, NaN of the others.
         particles: S.
     """
 
@@ -45,6 +51,7 @@ class Imputation:
     draws: Tensor
     ess: Tensor
     pareto_k: Tensor
+    rhat: Tensor
     particles: int
 
     def quantile(self, q: float) -> Tensor:
@@ -54,9 +61,14 @@ class Imputation:
         return torch.quantile(self.draws, q, dim=0)
 
     @property
+    def by_mcmc(self) -> Tensor:
+        """(N,) bool: rows whose missing cells come from Markov chains, not from importance weights."""
+        return ~self.rhat.isnan()
+
+    @property
     def unreliable(self) -> Tensor:
-        """(N,) bool: rows whose Pareto k is above the threshold for this number of particles."""
-        return self.pareto_k > pareto_threshold(self.particles)
+        """(N,) bool: rows whose Pareto k is above the threshold for this number of particles, or whose chains disagree."""
+        return torch.where(self.by_mcmc, self.rhat > RHAT, self.pareto_k > pareto_threshold(self.particles))
 
 
 @torch.no_grad()
@@ -67,6 +79,7 @@ def impute(
     *,
     draws: int = 0,
     particles: int = 500,
+    method: str = "importance",
     seed: int = 0,
     labels: Sequence[Hashable] | None = None,
     progress: bool = True,
@@ -79,6 +92,8 @@ def impute(
         mask: (N, D) bool, True = observed.
         draws: M, imputations of each missing cell.
         particles: S, at least 100.
+        method: ``importance`` (weights alone), ``auto`` (Markov chains for the rows whose Pareto k is above the threshold) or ``mcmc``
+            (chains for every row that misses something).
         seed: of all draws; global random state is neither read nor changed.
         labels: one for each row, its name for the random streams; positions by default.
         progress: a bar on standard error; none where that is not a terminal.
@@ -99,14 +114,17 @@ def impute(
         raise ValueError(f"particles: got {particles}, expected at least {LEAST_DRAWS}")
     if draws < 0:
         raise ValueError(f"draws: got {draws}, expected 0 or more")
+    if method not in METHODS:
+        raise ValueError(f"method: got {method!r}, expected one of {', '.join(METHODS)}")
     names = list(range(len(x))) if labels is None else list(labels)
     if len(names) != len(x):
         raise ValueError(f"labels: got {len(names)}, expected one for each of {len(x)} rows")
     bound = IWELBO(module, particles)
     mean, draw = torch.where(mask, x, 0.0), torch.where(mask, x, 0.0).repeat(draws, 1, 1)
     ess, pareto_k = torch.full((len(x),), float(particles)), torch.full((len(x),), -torch.inf)
-    inverse = True
-    for rows in _chunks(len(x), progress):
+    rhat, inverse = torch.full((len(x),), torch.nan), True
+    weighed = torch.arange(len(x)) if method != "mcmc" else torch.arange(0)
+    for rows in _chunks(weighed, "imputing", progress):
         padded = torch.cat([rows, rows[:1].expand(_CHUNK - len(rows))])
         if inverse:
             try:
@@ -123,12 +141,19 @@ def impute(
             mean[at] = torch.where(mask[at], x[at], m[:size].to(x))
             draw[:, at] = torch.where(mask[at], x[at], d[:, :size].to(x))
             ess[at], pareto_k[at] = e[:size].to(ess), k[:size].to(ess)
-    return Imputation(mean, draw, ess, pareto_k, particles)
+    hard = {"importance": torch.zeros_like(rhat), "auto": pareto_k > pareto_threshold(particles), "mcmc": ~mask.all(-1).cpu()}[method]
+    for rows in _chunks(hard.nonzero().flatten(), "sampling", progress):
+        padded = torch.cat([rows, rows[:1].expand(_CHUNK - len(rows))])
+        m, d, e, r = impute_chunk(module, x[padded], mask[padded], draws, seed, [names[i] for i in padded.tolist()])
+        mean[rows] = torch.where(mask[rows], x[rows], m[: len(rows)].to(x))
+        draw[:, rows] = torch.where(mask[rows], x[rows], d[:, : len(rows)].to(x))
+        ess[rows], rhat[rows] = e[: len(rows)].to(ess), r[: len(rows)].to(rhat)
+    return Imputation(mean, draw, ess, pareto_k, rhat, particles)
 
 
-def _chunks(n: int, progress: bool) -> Iterator[Tensor]:
-    chunks = torch.arange(n).split(_CHUNK)
-    yield from tqdm(chunks, "imputing", unit="chunk", disable=None if progress else True, leave=False)
+def _chunks(rows: Tensor, said: str, progress: bool) -> Iterator[Tensor]:
+    chunks = rows.split(_CHUNK) if len(rows) else []
+    yield from tqdm(chunks, said, unit="chunk", disable=None if progress else True, leave=False)
 
 
 def _chunk(
