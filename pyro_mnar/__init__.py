@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from pyro_mnar.faces.imputer import MNARImputer as MNARImputer
     from pyro_mnar.infer.bound import IWELBO as IWELBO
     from pyro_mnar.infer.ensembles import fit_ensemble as fit_ensemble
+    from pyro_mnar.infer.langevin import Langevin as Langevin
+    from pyro_mnar.infer.posterior import PosteriorDraws as PosteriorDraws
+    from pyro_mnar.infer.posterior import sample_posterior as sample_posterior
     from pyro_mnar.infer.training import fit as fit
     from pyro_mnar.models import LOGIT as LOGIT
     from pyro_mnar.models import MNAR as MNAR
@@ -57,12 +60,15 @@ _MODELS = [
 ]
 _HOMES = dict.fromkeys(_MODELS, "pyro_mnar.models") | {
     "IWELBO": "pyro_mnar.infer.bound",
+    "Langevin": "pyro_mnar.infer.langevin",
     "MNARImputer": "pyro_mnar.faces.imputer",
+    "PosteriorDraws": "pyro_mnar.infer.posterior",
     "amputate": "pyro_mnar.tables",
     "fit": "pyro_mnar.infer.training",
     "fit_ensemble": "pyro_mnar.infer.ensembles",
     "impute": "pyro_mnar.results.imputation",
     "impute_ensemble": "pyro_mnar.results.pooling",
+    "sample_posterior": "pyro_mnar.infer.posterior",
 }
 __all__ = sorted(_HOMES)
 

@@ -55,9 +55,9 @@ def main(question, answer):
     seconds = []
     for run in range(2):
         keys = jax.random.split(jax.random.PRNGKey(seed + run), starts.shape[:2])
-        begin = time.perf_counter()
+        begin, wall = time.process_time(), time.perf_counter()
         z, diverging, gradients = jax.block_until_ready(every(keys, starts, y, mask))
-        seconds.append(time.perf_counter() - begin)
+        seconds.append((time.process_time() - begin, time.perf_counter() - wall))
     np.savez(answer, z=np.asarray(z), diverging=np.asarray(diverging), gradients=np.asarray(gradients), seconds=np.asarray(seconds))
 
 
