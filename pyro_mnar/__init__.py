@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pyro_mnar.infer.bound import IWELBO as IWELBO
     from pyro_mnar.infer.ensembles import fit_ensemble as fit_ensemble
     from pyro_mnar.infer.langevin import Langevin as Langevin
+    from pyro_mnar.infer.nested_rhat import nested_rhat as nested_rhat
     from pyro_mnar.infer.posterior import PosteriorDraws as PosteriorDraws
     from pyro_mnar.infer.posterior import sample_posterior as sample_posterior
     from pyro_mnar.infer.training import fit as fit
@@ -35,7 +36,11 @@ if TYPE_CHECKING:
     from pyro_mnar.models import SetEncoder as SetEncoder
     from pyro_mnar.models import SkewWarp as SkewWarp
     from pyro_mnar.models import StudentTDecoder as StudentTDecoder
+    from pyro_mnar.results.diagnosis import diagnose as diagnose
+    from pyro_mnar.results.importance import sample_importance as sample_importance
     from pyro_mnar.results.imputation import impute as impute
+    from pyro_mnar.results.inference_data import to_arviz as to_arviz
+    from pyro_mnar.results.mask_check import check_mask as check_mask
     from pyro_mnar.results.pooling import impute_ensemble as impute_ensemble
     from pyro_mnar.tables import amputate as amputate
 
@@ -64,11 +69,16 @@ _HOMES = dict.fromkeys(_MODELS, "pyro_mnar.models") | {
     "MNARImputer": "pyro_mnar.faces.imputer",
     "PosteriorDraws": "pyro_mnar.infer.posterior",
     "amputate": "pyro_mnar.tables",
+    "check_mask": "pyro_mnar.results.mask_check",
+    "diagnose": "pyro_mnar.results.diagnosis",
     "fit": "pyro_mnar.infer.training",
     "fit_ensemble": "pyro_mnar.infer.ensembles",
     "impute": "pyro_mnar.results.imputation",
     "impute_ensemble": "pyro_mnar.results.pooling",
+    "nested_rhat": "pyro_mnar.infer.nested_rhat",
+    "sample_importance": "pyro_mnar.results.importance",
     "sample_posterior": "pyro_mnar.infer.posterior",
+    "to_arviz": "pyro_mnar.results.inference_data",
 }
 __all__ = sorted(_HOMES)
 
