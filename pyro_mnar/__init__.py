@@ -15,18 +15,30 @@ if TYPE_CHECKING:
     from pyro_mnar.infer.bound import IWELBO as IWELBO
     from pyro_mnar.infer.ensembles import fit_ensemble as fit_ensemble
     from pyro_mnar.infer.langevin import Langevin as Langevin
+    from pyro_mnar.infer.langevin_likelihood import MaximumLikelihood as MaximumLikelihood
     from pyro_mnar.infer.nested_rhat import nested_rhat as nested_rhat
+    from pyro_mnar.infer.normaliser import log_normaliser as log_normaliser
+    from pyro_mnar.infer.normaliser import sample_tilted as sample_tilted
+    from pyro_mnar.infer.objectives import Contrastive as Contrastive
+    from pyro_mnar.infer.objectives import GuidedCost as GuidedCost
+    from pyro_mnar.infer.objectives import Importance as Importance
+    from pyro_mnar.infer.objectives import NoiseContrastive as NoiseContrastive
+    from pyro_mnar.infer.objectives import SelfNormalised as SelfNormalised
     from pyro_mnar.infer.posterior import PosteriorDraws as PosteriorDraws
     from pyro_mnar.infer.posterior import sample_posterior as sample_posterior
+    from pyro_mnar.infer.tilt_report import report_tilt as report_tilt
     from pyro_mnar.infer.training import fit as fit
     from pyro_mnar.models import LOGIT as LOGIT
     from pyro_mnar.models import MNAR as MNAR
     from pyro_mnar.models import PROBIT as PROBIT
     from pyro_mnar.models import THRESHOLD as THRESHOLD
     from pyro_mnar.models import ConjugateEncoder as ConjugateEncoder
+    from pyro_mnar.models import Constraint as Constraint
+    from pyro_mnar.models import EnergyTilt as EnergyTilt
     from pyro_mnar.models import FixedMasking as FixedMasking
     from pyro_mnar.models import GaussianDecoder as GaussianDecoder
     from pyro_mnar.models import GaussianEncoder as GaussianEncoder
+    from pyro_mnar.models import LearnedConstraint as LearnedConstraint
     from pyro_mnar.models import LinearMasking as LinearMasking
     from pyro_mnar.models import MixedMasking as MixedMasking
     from pyro_mnar.models import NeuralMasking as NeuralMasking
@@ -36,6 +48,7 @@ if TYPE_CHECKING:
     from pyro_mnar.models import SetEncoder as SetEncoder
     from pyro_mnar.models import SkewWarp as SkewWarp
     from pyro_mnar.models import StudentTDecoder as StudentTDecoder
+    from pyro_mnar.models import energy_net as energy_net
     from pyro_mnar.results.diagnosis import diagnose as diagnose
     from pyro_mnar.results.importance import sample_importance as sample_importance
     from pyro_mnar.results.imputation import impute as impute
@@ -50,9 +63,12 @@ _MODELS = [
     "PROBIT",
     "THRESHOLD",
     "ConjugateEncoder",
+    "Constraint",
+    "EnergyTilt",
     "FixedMasking",
     "GaussianDecoder",
     "GaussianEncoder",
+    "LearnedConstraint",
     "LinearMasking",
     "MixedMasking",
     "NeuralMasking",
@@ -62,12 +78,19 @@ _MODELS = [
     "SetEncoder",
     "SkewWarp",
     "StudentTDecoder",
+    "energy_net",
 ]
 _HOMES = dict.fromkeys(_MODELS, "pyro_mnar.models") | {
+    "Contrastive": "pyro_mnar.infer.objectives",
+    "GuidedCost": "pyro_mnar.infer.objectives",
     "IWELBO": "pyro_mnar.infer.bound",
+    "Importance": "pyro_mnar.infer.objectives",
     "Langevin": "pyro_mnar.infer.langevin",
     "MNARImputer": "pyro_mnar.faces.imputer",
+    "MaximumLikelihood": "pyro_mnar.infer.langevin_likelihood",
+    "NoiseContrastive": "pyro_mnar.infer.objectives",
     "PosteriorDraws": "pyro_mnar.infer.posterior",
+    "SelfNormalised": "pyro_mnar.infer.objectives",
     "amputate": "pyro_mnar.tables",
     "check_mask": "pyro_mnar.results.mask_check",
     "diagnose": "pyro_mnar.results.diagnosis",
@@ -75,9 +98,12 @@ _HOMES = dict.fromkeys(_MODELS, "pyro_mnar.models") | {
     "fit_ensemble": "pyro_mnar.infer.ensembles",
     "impute": "pyro_mnar.results.imputation",
     "impute_ensemble": "pyro_mnar.results.pooling",
+    "log_normaliser": "pyro_mnar.infer.normaliser",
     "nested_rhat": "pyro_mnar.infer.nested_rhat",
+    "report_tilt": "pyro_mnar.infer.tilt_report",
     "sample_importance": "pyro_mnar.results.importance",
     "sample_posterior": "pyro_mnar.infer.posterior",
+    "sample_tilted": "pyro_mnar.infer.normaliser",
     "to_arviz": "pyro_mnar.results.inference_data",
 }
 __all__ = sorted(_HOMES)

@@ -1,7 +1,8 @@
 """What a traced model says of the missing cells of its rows.
 
 - an observed site whose distribution is a ``SelectionDistribution``: its conditional, for the columns integrated out there;
-- a deterministic site ``complete``, (..., N, D): completed rows, for all other columns.
+- a deterministic site ``complete``, (..., N, D): completed rows, for all other columns, and for every column of a model
+  with a tilt that reads rows.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from pyro import poutine
 from torch import Tensor, where, zeros
 
 from pyro_mnar.models.collapsing import collapsible
+from pyro_mnar.models.missing_rows import MissingRows
 from pyro_mnar.models.selection import SelectionDistribution
 
 
@@ -28,7 +30,9 @@ def missing_cells(model: poutine.Trace, mask: Tensor, uniforms: Tensor | None) -
         raise ValueError("model: names no missing cells, expected a SelectionDistribution site or a site 'complete'")
     complete = model.nodes.get("complete")
     selections = [s for s in model.nodes.values() if isinstance(s.get("fn"), SelectionDistribution)]
-    if not selections:
+    # A tilt reweights values together with latents: no cell then has a law of its own given z.
+    tilted = any(isinstance(s.get("fn"), MissingRows) for s in model.nodes.values())
+    if not selections or tilted:
         return model.nodes["complete"]["value"]
     law = selections[0]["fn"].conditional(selections[0]["value"])
     cells = law.mean if uniforms is None else law.from_uniforms(uniforms)
