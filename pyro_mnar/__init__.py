@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from pyro_mnar.models import StudentTDecoder as StudentTDecoder
     from pyro_mnar.results.imputation import impute as impute
     from pyro_mnar.results.pooling import impute_ensemble as impute_ensemble
+    from pyro_mnar.results.rubin import analyse as analyse
+    from pyro_mnar.results.rubin import pool as pool
+    from pyro_mnar.results.sensitivity import Completions as Completions
+    from pyro_mnar.results.tipping import tipping_point as tipping_point
     from pyro_mnar.tables import amputate as amputate
 
 _MODELS = [
@@ -59,16 +63,20 @@ _MODELS = [
     "StudentTDecoder",
 ]
 _HOMES = dict.fromkeys(_MODELS, "pyro_mnar.models") | {
+    "Completions": "pyro_mnar.results.sensitivity",
     "IWELBO": "pyro_mnar.infer.bound",
     "Langevin": "pyro_mnar.infer.langevin",
     "MNARImputer": "pyro_mnar.faces.imputer",
     "PosteriorDraws": "pyro_mnar.infer.posterior",
     "amputate": "pyro_mnar.tables",
+    "analyse": "pyro_mnar.results.rubin",
     "fit": "pyro_mnar.infer.training",
     "fit_ensemble": "pyro_mnar.infer.ensembles",
     "impute": "pyro_mnar.results.imputation",
     "impute_ensemble": "pyro_mnar.results.pooling",
     "sample_posterior": "pyro_mnar.infer.posterior",
+    "pool": "pyro_mnar.results.rubin",
+    "tipping_point": "pyro_mnar.results.tipping",
 }
 __all__ = sorted(_HOMES)
 
