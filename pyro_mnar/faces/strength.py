@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from pyro_mnar.faces.imputer import MNARImputer
+from pyro_mnar.models import SelfMasking
 from pyro_mnar.results.sensitivity import Completions
 from pyro_mnar.tables import split
 
@@ -44,26 +47,28 @@ def completions(imputer: MNARImputer, X: ArrayLike | DataFrame, n_draws: int = 2
 
 @torch.no_grad()
 def strengthened(imputer: MNARImputer, done: Completions, factor: float, columns: Sequence[Any] | None = None) -> Completions:
-    """Return the completed tables re-weighted as if the log odds of being missing were ``factor`` times the fitted ones, plus a constant.
+    """Return the completed tables re-weighted as if the mechanism's slopes were ``factor`` times the fitted ones.
 
-    The slope of a logit mechanism times ``factor``: 1 is the model as it was fitted, 0 has missing values follow the law of observed
-    ones given the rest of the row (missing at random), 2 has them depend twice as strongly on what they are. What is observed stays as
-    it was fitted, so the overall rate of missing values needs no care (see :mod:`pyro_mnar.results.sensitivity`).
+    The log odds of being missing gain (``factor`` - 1) times the slope, per unit of the value on the model's scale, and what is
+    observed stays as it was fitted (:mod:`pyro_mnar.results.sensitivity`). 1 is the model as fitted; with 0 missing values follow the
+    law of observed ones given the rest of the row (missing at random); with 2 they depend twice as strongly on what they are; below
+    0, the other way. A probit's slope counts as that of the logit which is as steep in the middle: its own log odds grow with the
+    square of the value, and twice those need not leave a law at all.
 
     Args:
         imputer: fitted with ``self-masking``.
         done: from :func:`completions`.
-        factor: 0 or more.
+        factor: finite.
         columns: those whose mechanism is moved; all that have one by default.
 
     Raises:
-        ValueError: for another mechanism, a column without one, a negative factor, or tables that are not this imputer's.
+        ValueError: for another mechanism, a column without one, a factor that is not finite, or tables that are not this imputer's.
     """
     declaration = imputer.declaration_
     if declaration["mechanism"] != "self-masking":
         raise ValueError(f"imputer: fitted with mechanism {declaration['mechanism']!r}, expected 'self-masking'")
-    if not 0 <= factor < np.inf:
-        raise ValueError(f"factor: got {factor}, expected a finite number, 0 or more")
+    if not math.isfinite(factor):
+        raise ValueError(f"factor: got {factor}, expected a finite number")
     names = [column.name for column in imputer.schema_.columns]
     known = [names[j] for j in declaration["columns"]]
     chosen = known if columns is None else list(columns)
@@ -77,7 +82,15 @@ def strengthened(imputer: MNARImputer, done: Completions, factor: float, columns
     log_weights = []
     for table, group in zip(done.tables, done.groups, strict=True):
         values, complete = split(table, imputer.schema_)
-        law = imputer.members_[group].mask_law(imputer._scaled(values, complete))
-        log_odds = torch.where(moved, law.log_missing - law.log_observed, 0.0)
-        log_weights.append((factor - 1) * log_odds.sum(-1).double().numpy())
+        x = imputer._scaled(values, complete)
+        member: Any = imputer.members_[group]
+        y, law = x if member.warp is None else member.warp(x)[0], member.mechanism
+        gain = torch.zeros_like(y).index_copy(-1, law.columns, _log_odds_slope(law) * y[:, law.columns])
+        log_weights.append((factor - 1) * torch.where(moved, gain, 0.0).sum(-1).double().numpy())
     return done.reweight(np.stack(log_weights))
+
+
+def _log_odds_slope(law: SelfMasking) -> Tensor:
+    """Return the log odds of being missing per unit of each modelled column, (J,), where they are even: 4 F'(0) times the slope."""
+    middle = sum(weight / width for weight, width in zip(law.link.weights, law.link.widths, strict=True)) / math.sqrt(2 * math.pi)
+    return 4 * middle * law.slope

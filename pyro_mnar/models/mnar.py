@@ -27,7 +27,7 @@ from pyro_mnar.models import laws
 from pyro_mnar.models.collapsing import coupled_columns
 from pyro_mnar.models.decoders import GaussianDecoder
 from pyro_mnar.models.links import THRESHOLD
-from pyro_mnar.models.masks import MaskDistribution, Mechanism
+from pyro_mnar.models.masks import Mechanism
 from pyro_mnar.models.mixed_masking import MixedMasking
 from pyro_mnar.models.priors import Prior
 from pyro_mnar.models.selection import SelectionDistribution
@@ -117,23 +117,15 @@ class MNAR(nn.Module):
             if self.coupled is not None:
                 pyro.sample("noise", self.decoder.noise(), infer={"prior": True})
 
-    def mask_law(self, x: Tensor) -> MaskDistribution:
-        """Return p(s | x) of complete rows ``x`` (..., D).
-
-        Raises:
-            ValueError: without a mechanism.
-        """
-        if self.mechanism is None:
-            raise ValueError("mechanism: got none, expected one (ignorable missingness has no law of masks)")
-        return self.mechanism(self._warped(x, torch.ones_like(x, dtype=torch.bool)))
-
     def missing_rate(self, x: Tensor) -> Tensor:
         """Return P(s_j = 0 | x), (..., D), of complete rows ``x`` (..., D).
 
         Raises:
             ValueError: without a mechanism.
         """
-        return self.mask_law(x).log_missing.exp()
+        if self.mechanism is None:
+            raise ValueError("mechanism: got none, expected one (ignorable missingness has no rate)")
+        return self.mechanism(self._warped(x, torch.ones_like(x, dtype=torch.bool))).log_missing.exp()
 
     def _warped(self, x: Tensor, mask: Tensor) -> Tensor:
         return x if self.warp is None else self.warp(torch.where(mask, x, 0.0))[0]
