@@ -38,11 +38,13 @@ def completions(imputer: MNARImputer, X: ArrayLike | DataFrame, n_draws: int = 2
         >>> completions(fitted, x, 5).groups
         [0, 0, 0, 1, 1]
     """
-    tables = imputer.sample(X, n_draws)
+    return Completions(X, imputer.sample(X, n_draws), groups_of(imputer, n_draws))
+
+
+def groups_of(imputer: MNARImputer, n_draws: int) -> list[int]:
+    """Return which member each of ``n_draws`` draws of the fitted ``imputer`` comes from: in order, the first ones having one more."""
     members = len(imputer.members_)
-    # As impute_ensemble deals draws out: in the members' order, the first ones having one more.
-    groups = [i for i in range(members) for _ in range(n_draws // members + (i < n_draws % members))]
-    return Completions(X, tables, groups)
+    return [i for i in range(members) for _ in range(n_draws // members + (i < n_draws % members))]
 
 
 @torch.no_grad()
