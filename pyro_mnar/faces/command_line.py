@@ -1,4 +1,4 @@
-"""The command line: ``pyro-mnar impute``."""
+"""The command line: ``pyro-mnar impute`` and ``pyro-mnar report``."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ examples:
       one word for each column; columns left out are free; the fitted model is kept
   pyro-mnar impute new.csv --model model --output c.csv --draws 20 --draws-output draws.nc
       new rows with that model, and 20 draws of each missing value
+  pyro-mnar report table.csv --output report.html --direction income=high --regress income=education,age
+      what was assumed and how far the coefficient of education moves, as one HTML file
 """
 
 
@@ -40,6 +42,31 @@ def _parser() -> argparse.ArgumentParser:
     )
     impute.add_argument("table", help="the table to impute (.csv, .parquet); empty cells are holes")
     impute.add_argument("--output", required=True, metavar="FILE", help="where the completed table goes (.csv, .parquet)")
+    _model_options(impute)
+    impute.add_argument("--save", metavar="FOLDER", help="keep the fitted model here")
+    impute.add_argument("--draws", type=int, metavar="M", help="draws of each missing value (with --draws-output)")
+    impute.add_argument("--draws-output", metavar="FILE", help="where the draws go, as netCDF (.nc); 20 of them without --draws")
+    impute.add_argument("--report", metavar="FILE", help="write a report as well (.html; see pyro-mnar report)")
+    report = commands.add_parser(
+        "report",
+        help="write what was assumed, what follows and how far it moves, as one HTML file",
+        description="Impute a table and write a report to attach, one HTML file: the assumption, training, what was learned of "
+        "missingness, observed and imputed values beside those under ignorable missingness, rows to distrust, sensitivity, and what "
+        "reproduces it.",
+    )
+    report.add_argument("table", help="the table (.csv, .parquet); empty cells are holes")
+    report.add_argument("--output", required=True, metavar="FILE", help="where the report goes (.html)")
+    _model_options(report)
+    for command in (impute, report):
+        command.add_argument(
+            "--regress",
+            metavar="Y=X,A,B",
+            help="the conclusion that the report moves until it tips: the coefficient of X in the regression of Y on X, A and B",
+        )
+    return parser
+
+
+def _model_options(impute: argparse.ArgumentParser) -> None:
     impute.add_argument(
         "--mechanism",
         metavar="WORD",
@@ -62,12 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     impute.add_argument("--columns", metavar="A,B", help="columns to use (default: all); the others are passed through untouched")
     impute.add_argument("--model", metavar="FOLDER", help="impute with this saved model instead of fitting one")
-    impute.add_argument("--save", metavar="FOLDER", help="keep the fitted model here")
-    impute.add_argument("--draws", type=int, metavar="M", help="draws of each missing value (with --draws-output)")
-    impute.add_argument("--draws-output", metavar="FILE", help="where the draws go, as netCDF (.nc); 20 of them without --draws")
     impute.add_argument("--steps", type=int, metavar="N", help="training updates of each model (default: 1000)")
     impute.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same result (default: 0)")
-    return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,8 +101,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         2
     """
     options = _parser().parse_args(arguments)
+    options.arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _impute(options)
+        return _impute(options) if options.command == "impute" else _report(options)
     except (ValueError, FloatingPointError) as error:
         print(f"pyro-mnar: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -93,6 +117,7 @@ def _impute(options: argparse.Namespace) -> int:
 
     from pyro_mnar.results.draws import check_draws_path, write_draws
     from pyro_mnar.results.model_files import check_model_folder
+    from pyro_mnar.results.page import check_page_path
     from pyro_mnar.tables import Schema, check_ending, check_writable, read_table, split, write_table
 
     # The networks are small: a second thread gains little, and stalls when the machine's cores are shared.
@@ -108,6 +133,10 @@ def _impute(options: argparse.Namespace) -> int:
         raise ValueError(f"--draws: got {options.draws}, expected at least 1")
     if options.save is not None:
         check_model_folder(options.save)
+    if options.report is not None:
+        check_page_path(options.report)
+    elif options.regress is not None:
+        raise ValueError("--regress: got no --report, expected a file for the report")
     table = read_table(options.table)
     try:
         imputer, columns = _imputer(options, table)
@@ -124,7 +153,7 @@ def _impute(options: argparse.Namespace) -> int:
                 imputer.fit(part)
         draws = 0 if options.draws_output is None else options.draws or 20
         result = imputer.impute(part, draws=draws)
-        plain = _ignorable(imputer, part) if options.model is None else None
+        plain = _ignorable(imputer, part) if options.model is None or options.report is not None else None
     except ValueError as error:
         # The library's messages name the column; the command line adds the file.
         message = str(error)
@@ -139,9 +168,64 @@ def _impute(options: argparse.Namespace) -> int:
         write_draws(options.draws_output, result.draws.numpy(), mask, list(part.index), list(part.columns))
     if options.save is not None:
         imputer.save(options.save)
+    if options.report is not None:
+        _write_report(options, options.report, imputer, part, plain)
     write_table(completed, options.output)
-    _say(imputer, result, mask, plain, Path(options.output))
+    _say(imputer, result, mask, None if plain is None else plain.impute(part).completed.numpy(), Path(options.output))
     return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    import torch
+
+    from pyro_mnar.results.page import check_page_path
+    from pyro_mnar.tables import read_table
+
+    torch.set_num_threads(1)
+    check_page_path(options.output)
+    table = read_table(options.table)
+    options.save = None
+    try:
+        imputer, columns = _imputer(options, table)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the report says it
+            if options.model is None:
+                imputer.fit(table[columns])
+            plain = _ignorable(imputer, table[columns])
+        _write_report(options, options.output, imputer, table[columns], plain)
+    except ValueError as error:
+        message = str(error)
+        raise ValueError(message if options.table in message else f"{options.table}: {message}") from None
+    print(f"{options.output}: report on {options.table}")
+    return 0
+
+
+def _write_report(options: argparse.Namespace, path: str, imputer: MNARImputer, part: Any, plain: MNARImputer | None) -> None:
+    import hashlib
+    import shlex
+
+    from pyro_mnar.faces.report import DRAWS, sections
+    from pyro_mnar.faces.report_sensitivity import regression
+    from pyro_mnar.results.page import write_page
+
+    analysis, label = None, ""
+    if options.regress is not None:
+        outcome, _, predictors = options.regress.partition("=")
+        wanted = [outcome, *predictors.split(",")]
+        for name in wanted:
+            if name not in part.columns:
+                raise ValueError(
+                    f"--regress: got {options.regress!r}, expected OUTCOME=PREDICTOR,... of {', '.join(map(str, part.columns))}"
+                )
+        analysis, label = regression(outcome, wanted[1:]), f"the coefficient of {wanted[1]} on {outcome}"
+    origin = {
+        "command": shlex.join(["pyro-mnar", *options.arguments]),
+        f"SHA-256 of {options.table}": hashlib.sha256(Path(options.table).read_bytes()).hexdigest(),
+    }
+    result = imputer.impute(part, draws=DRAWS)
+    ignorable = None if plain is None else plain.impute(part, draws=DRAWS)
+    found = sections(imputer, part, result, ignorable, analysis=analysis, analysis_name=label, origin=origin)
+    write_page(path, f"Missing values of {Path(options.table).name}", found)
 
 
 def _imputer(options: argparse.Namespace, table: Any) -> tuple[MNARImputer, list]:
@@ -181,14 +265,13 @@ def _direction(words: list[str] | None) -> str | dict[str, str]:
     return words[0]
 
 
-def _ignorable(imputer: MNARImputer, part: Any) -> np.ndarray | None:
-    """Return the table completed by the same model without a mechanism; None where there was none."""
+def _ignorable(imputer: MNARImputer, part: Any) -> MNARImputer | None:
+    """Return the same model without a mechanism, fitted; None where there was none."""
     if imputer.declaration_["mechanism"] == "none":
         return None
     from pyro_mnar.faces.imputer import MNARImputer
 
-    plain = MNARImputer("none", steps=imputer.steps, random_state=imputer.random_state)
-    return plain.fit(part).impute(part).completed.numpy()
+    return MNARImputer("none", steps=imputer.steps, random_state=imputer.random_state).fit(part)
 
 
 def _say(imputer: MNARImputer, result: object, mask: np.ndarray, plain: np.ndarray | None, output: Path) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pyro_mnar.faces.imputer import MNARImputer
-from pyro_mnar.faces.report_sensitivity import TABLES, sensitivity
+from pyro_mnar.faces.report_sensitivity import sensitivity
 from pyro_mnar.faces.strength import groups_of
 from pyro_mnar.faces.words import assumptions
 from pyro_mnar.infer.weights import pareto_threshold
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from pandas import DataFrame
 
+#: Draws that the command line's reports are made from: enough for re-weighting.
+DRAWS = 160
+
 _COLUMNS = 6  # panels of a figure
 
 
@@ -38,6 +41,7 @@ def sections(
     analysis: Callable[[Any], Any] | None = None,
     analysis_name: str = "estimate",
     origin: Mapping[str, Any] | None = None,
+    further: Sequence[Section] = (),
     progress: bool = True,
 ) -> list[Section]:
     """Return the parts of the report on a fitted ``imputer`` and the table ``X`` that it imputed.
@@ -45,11 +49,12 @@ def sections(
     Args:
         imputer: fitted.
         X: (N, D) with its holes, as given to ``impute``.
-        result: ``imputer.impute(X, draws=M)``, M of 20 or more (100 for re-weighting to hold).
+        result: ``imputer.impute(X, draws=M)``, M of 2 or more (some hundred for re-weighting to hold).
         ignorable: the same of an imputer with mechanism ``none``, to compare with.
         analysis: an estimate of one parameter, as :func:`~pyro_mnar.results.rubin.analyse` takes it; its tipping points are looked for.
         analysis_name: what it estimates, for labels.
         origin: what else to state under "To reproduce this", such as the command.
+        further: other sections, which come before those on sensitivity.
         progress: bars on standard error, on a terminal only.
 
     Raises:
@@ -62,8 +67,9 @@ def sections(
         >>> [part.title for part in sections(fitted, x, fitted.impute(x, draws=20))][:2]
         ['What was assumed', 'The table']
     """
-    if len(result.draws) < TABLES or (ignorable is not None and len(ignorable.draws) < TABLES):
-        raise ValueError(f"result, ignorable: got {len(result.draws)} draws, expected at least {TABLES}")
+    least = min(len(part.draws) for part in (result, ignorable) if part is not None)
+    if least < 2:
+        raise ValueError(f"result, ignorable: got {least} draws, expected at least 2")
     values, mask = split(X, imputer.schema_, allow_empty=True)
     names = [column.name for column in imputer.schema_.columns]
     found = [_assumed(imputer), _table(imputer, values, mask), _training(imputer), _missingness(imputer, values, mask)]
@@ -74,6 +80,7 @@ def sections(
         found += [
             _distributions(values, mask, names, result, ignorable),
             _reliability(result, mask, X),
+            *further,
             *sensitivity(imputer, done, values, mask, analysis, analysis_name, progress),
         ]
     found.append(_origin(imputer, values, mask, names, result, origin or {}))

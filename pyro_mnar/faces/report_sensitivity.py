@@ -20,8 +20,8 @@ from pyro_mnar.tables import Scaling
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-#: Completed tables analysed at each point of a path of shifts.
-TABLES = 20
+#: Completed tables that are analysed; re-weighting starts from all there are.
+TABLES = 40
 
 _COLUMNS = 6  # panels of a figure
 _SHIFTS, _WIDE, _FACTORS = np.linspace(-1, 1, 9).tolist(), np.linspace(-3, 3, 25).tolist(), [0.0, 0.5, 1.0, 1.5, 2.0]
@@ -73,8 +73,7 @@ def sensitivity(
     holed = [int(j) for j in np.flatnonzero(~mask.all(0))][:_COLUMNS]
     units = Scaling.of(values, mask | ~mask.any(0)).scale
     full = done["as assumed"]
-    step = len(full.tables) // TABLES
-    some = replace(full, tables=full.tables[::step], groups=None if full.groups is None else full.groups[::step])
+    some = _every(full)
     means = {j: _mean_of(names[j]) for j in holed}
 
     def shifted(j: int) -> Callable[[Completions, float], Completions]:
@@ -94,33 +93,40 @@ def sensitivity(
         paths = {str(names[j]): tipping_point(full, lambda _, f: moved[f], _FACTORS, means[j], progress=progress) for j in own}
         section.figure(plot_paths(paths, "strength of the mechanism", "mean of the column"), "Column means against strength")
     wanted = ({} if analysis is None else {analysis_name: analysis}) | {f"mean of {names[j]}": mean for j, mean in means.items()}
-    estimates = {label: {way: analyse(part.tables, of) for way, part in done.items()} for label, of in wanted.items()}
+    fewer = {way: _every(part) for way, part in done.items()}
+    estimates = {label: {way: analyse(part.tables, of) for way, part in fewer.items()} for label, of in wanted.items()}
     table = [
         [label, way, *pooled.table()[["estimate", "standard error", "lower", "upper", "dof", "FMI"]].iloc[0], pooled.draws_needed()]
         for label, ways in estimates.items()
         for way, pooled in ways.items()
     ]
     section.rows(
-        ["estimate of", "missing values", "estimate", "standard error", "lower", "upper", "dof", "FMI", "draws that are enough"],
+        ["estimate of", "missing values are", "estimate", "standard error", "lower", "upper", "dof", "FMI", "draws that are enough"],
         table,
-        f"Pooled by Rubin's rules over {len(full.tables)} completed tables; FMI: fraction of missing information",
+        f"Pooled by Rubin's rules over {len(some.tables)} completed tables; FMI: fraction of missing information",
     )
     if analysis is None:
         return [section]
     tips = Section(f"Where the conclusion on {analysis_name} tips")
     tips.text(
         "The conclusion: the 95 % interval leaves zero out. "
-        + "; ".join(f"missing values {way}: p = {float(np.squeeze(p.p_value())):.3g}" for way, p in estimates[analysis_name].items())
+        + "; ".join(f"taken {way}: p = {float(np.squeeze(p.p_value())):.3g}" for way, p in estimates[analysis_name].items())
         + "."
     )
     tips.figure(plot_estimates(estimates[analysis_name], analysis_name, 0.0), "Under the assumption and under ignorable missingness")
-    for j in holed[:2]:
+    moving: list[int] = []
+    for j in holed:
         path = tipping_point(some, shifted(j), _WIDE, analysis, progress=progress)
+        if not np.ptp(path.estimate):
+            tips.text(f"{names[j]}: the conclusion does not depend on it.")
+            continue
         tips.figure(plot_tipping(path, [_shift_of(names[j])], analysis_name), f"Shifting imputed {names[j]}")
         where = " and ".join(f"{c:.3g} standard deviations ({c * units[j]:.4g})" for c in path.crossings)
-        tips.text(f"{names[j]}: the interval meets zero at a shift of {where or 'none within 3 standard deviations'}.")
-    if len(holed) > 1:
-        first, second = holed[:2]
+        said = f"the interval meets zero at a shift of {where}" if where else "no tipping point within 3 standard deviations"
+        tips.text(f"{names[j]}: {said}.")
+        moving.append(j)
+    if len(moving) > 1:
+        first, second = moving[:2]
         path = tipping_point(
             some, lambda c, a, b: shifted(second)(shifted(first)(c, a), b), [_WIDE[::3], _WIDE[::3]], analysis, progress=progress
         )
@@ -128,6 +134,12 @@ def sensitivity(
             plot_tipping(path, [_shift_of(names[j]) for j in (first, second)], analysis_name), "Shifting both; the cross is no shift"
         )
     return [section, tips]
+
+
+def _every(done: Completions) -> Completions:
+    """Return about ``TABLES`` of the completed tables, of every group alike."""
+    step = max(1, len(done.tables) // TABLES)
+    return replace(done, tables=done.tables[::step], groups=None if done.groups is None else done.groups[::step])
 
 
 def _shift_of(name: Any) -> str:

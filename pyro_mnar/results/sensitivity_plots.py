@@ -139,7 +139,7 @@ def plot_tipping(path: TippingPoint, labels: Sequence[str], estimate: str = "est
 
     if len(labels) != len(path.grids):
         raise ValueError(f"labels: got {len(labels)}, expected {len(path.grids)}")
-    figure = Figure(figsize=(_WIDTH * (1.0 if len(labels) == 1 else 0.8), 3.0 if len(labels) == 1 else 4.0), layout="constrained")
+    figure = Figure(figsize=(_WIDTH, 3.0 if len(labels) == 1 else 4.2), layout="constrained")
     axis = figure.subplots()
     if len(labels) == 1:
         grid = path.grids[0]
