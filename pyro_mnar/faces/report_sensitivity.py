@@ -101,16 +101,17 @@ def sensitivity(
         for way, pooled in ways.items()
     ]
     section.rows(
-        ["estimate of", "missing values are", "estimate", "standard error", "lower", "upper", "dof", "FMI", "draws that are enough"],
+        ["estimate of", "missing values are", "estimate", "standard error", "lower", "upper", "dof", "FMI", "draws needed"],
         table,
-        f"Pooled by Rubin's rules over {len(some.tables)} completed tables; FMI: fraction of missing information",
+        f"Pooled by Rubin's rules over {len(some.tables)} completed tables; FMI: fraction of missing information; draws needed: for "
+        "standard errors that would vary by 5 % between sets of draws (von Hippel 2020)",
     )
     if analysis is None:
         return [section]
     tips = Section(f"Where the conclusion on {analysis_name} tips")
     tips.text(
-        "The conclusion: the 95 % interval leaves zero out. "
-        + "; ".join(f"taken {way}: p = {float(np.squeeze(p.p_value())):.3g}" for way, p in estimates[analysis_name].items())
+        "The conclusion is that it differs from zero: that its 95 % interval leaves zero out. Missing values "
+        + "; ".join(f"{way}: p = {float(np.squeeze(p.p_value())):.3g}" for way, p in estimates[analysis_name].items())
         + "."
     )
     tips.figure(plot_estimates(estimates[analysis_name], analysis_name, 0.0), "Under the assumption and under ignorable missingness")
