@@ -36,7 +36,7 @@ import numpy as np
 from pyro_mnar.tables import is_frame
 
 #: Effective share of a row's draws below which its tilt should not be trusted.
-LEAST_SHARE = 0.1
+LEAST_SHARE = 0.3
 
 
 @dataclass(frozen=True)
