@@ -32,7 +32,7 @@ def exact_imputer(link, members=1):
 @pytest.mark.parametrize(
     ("link", "cdf", "middle"), [(LOGIT, special.log_expit, 1.0), (PROBIT, special.log_ndtr, 4 / (2 * np.pi) ** 0.5)]
 )
-@pytest.mark.parametrize(("pattern", "factor"), [(1, 1.6), (1, 0.5)])
+@pytest.mark.parametrize(("pattern", "factor"), [(1, 1.3), (1, 0.5)])
 def test_a_stronger_mechanism_is_the_tilted_posterior(link, cdf, middle, pattern, factor):
     row, mask, n = ROWS[pattern], MASKS[pattern], 200
     x = np.where(mask, row, np.nan) + np.zeros((n, 1))
