@@ -83,8 +83,8 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
         [np.linspace(-4, 12, 9), np.linspace(-4, 12, 9)],
         effect,
     )
-    factors = [0.0, 0.5, 0.75, 1.0, 1.25, 1.5]
-    strength = tipping_point(withheld, lambda c, factor: strengthened(masked, c, factor), factors, effect)
+    factors = [0.0, 0.5, 0.75, 1.0, 1.25, 1.5]  # of the last visit's mechanism
+    strength = tipping_point(withheld, lambda c, factor: strengthened(masked, c, factor, ["v7"]), factors, effect)
     print(strength.table().rename(columns={"assumption 1": "strength"}).round(3).to_string(index=False))
 
     arms = ["shift of the treated (points)", "shift of the others (points)"]

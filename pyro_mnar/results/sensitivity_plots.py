@@ -163,7 +163,7 @@ def plot_tipping(path: TippingPoint, labels: Sequence[str], estimate: str = "est
             axis.plot(line[:, 0], line[:, 1], color=_IMPUTED, linewidth=2, label=None if i else f"tips (p = {1 - path.level:.3g})")
         if path.crossings:
             axis.legend(fontsize=7)
-        axis.plot(0, 0, "+", color="white", markersize=9, markeredgewidth=2)
+        axis.plot(0, 0, "+", color="black", markersize=10, markeredgewidth=2)
         axis.set_xlabel(labels[0], fontsize=9)
         axis.set_ylabel(labels[1], fontsize=9)
     axis.tick_params(labelsize=8)
