@@ -106,6 +106,12 @@ def test_a_tilted_normal_is_a_shifted_one_with_the_known_share_of_effective_draw
 def test_no_tilt_changes_nothing_and_small_tilts_change_little():
     frame, done = drawn(m=200)
     assert all(a.equals(b) for a, b in zip(done.tilt("y", 0.0).tables, done.tables, strict=True))
+    treated = (frame.arm == 1).to_numpy()
+    some = done.tilt("y", 1.0, rows=treated)
+    assert (some.values("y")[:, ~treated] == done.values("y")[:, ~treated]).all() and (some.share[~treated] > 1 - 1e-9).all()
+    assert (some.values("y")[:, treated] == done.tilt("y", 1.0).values("y")[:, treated]).all() and (
+        some.share[done.holes("y", treated)] < 1
+    ).all()
     steps = [done.tilt("y", d).values("y").mean() for d in np.linspace(0, 0.5, 26)]
     assert (np.diff(steps) >= 0).all() and np.diff(steps).max() < 4 * np.diff(steps).mean()
 
