@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from pyro_mnar.models import SetEncoder as SetEncoder
     from pyro_mnar.models import SkewWarp as SkewWarp
     from pyro_mnar.models import StudentTDecoder as StudentTDecoder
+    from pyro_mnar.results.analyses import analyse as analyse
     from pyro_mnar.results.imputation import impute as impute
     from pyro_mnar.results.pooling import impute_ensemble as impute_ensemble
-    from pyro_mnar.results.rubin import analyse as analyse
     from pyro_mnar.results.rubin import pool as pool
     from pyro_mnar.results.sensitivity import Completions as Completions
     from pyro_mnar.results.tipping import tipping_point as tipping_point
@@ -69,13 +69,13 @@ _HOMES = dict.fromkeys(_MODELS, "pyro_mnar.models") | {
     "MNARImputer": "pyro_mnar.faces.imputer",
     "PosteriorDraws": "pyro_mnar.infer.posterior",
     "amputate": "pyro_mnar.tables",
-    "analyse": "pyro_mnar.results.rubin",
+    "analyse": "pyro_mnar.results.analyses",
     "fit": "pyro_mnar.infer.training",
     "fit_ensemble": "pyro_mnar.infer.ensembles",
     "impute": "pyro_mnar.results.imputation",
     "impute_ensemble": "pyro_mnar.results.pooling",
-    "sample_posterior": "pyro_mnar.infer.posterior",
     "pool": "pyro_mnar.results.rubin",
+    "sample_posterior": "pyro_mnar.infer.posterior",
     "tipping_point": "pyro_mnar.results.tipping",
 }
 __all__ = sorted(_HOMES)

@@ -115,6 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _impute(options: argparse.Namespace) -> int:
     import torch
 
+    from pyro_mnar.faces.report import write_report
     from pyro_mnar.results.draws import check_draws_path, write_draws
     from pyro_mnar.results.model_files import check_model_folder
     from pyro_mnar.results.page import check_page_path
@@ -169,7 +170,7 @@ def _impute(options: argparse.Namespace) -> int:
     if options.save is not None:
         imputer.save(options.save)
     if options.report is not None:
-        _write_report(options, options.report, imputer, part, plain)
+        write_report(options.report, options.table, imputer, part, plain, options.regress, options.arguments)
     write_table(completed, options.output)
     _say(imputer, result, mask, None if plain is None else plain.impute(part).completed.numpy(), Path(options.output))
     return 0
@@ -178,6 +179,7 @@ def _impute(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     import torch
 
+    from pyro_mnar.faces.report import write_report
     from pyro_mnar.results.page import check_page_path
     from pyro_mnar.tables import read_table
 
@@ -192,40 +194,12 @@ def _report(options: argparse.Namespace) -> int:
             if options.model is None:
                 imputer.fit(table[columns])
             plain = _ignorable(imputer, table[columns])
-        _write_report(options, options.output, imputer, table[columns], plain)
+        write_report(options.output, options.table, imputer, table[columns], plain, options.regress, options.arguments)
     except ValueError as error:
         message = str(error)
         raise ValueError(message if options.table in message else f"{options.table}: {message}") from None
     print(f"{options.output}: report on {options.table}")
     return 0
-
-
-def _write_report(options: argparse.Namespace, path: str, imputer: MNARImputer, part: Any, plain: MNARImputer | None) -> None:
-    import hashlib
-    import shlex
-
-    from pyro_mnar.faces.report import DRAWS, sections
-    from pyro_mnar.faces.report_sensitivity import regression
-    from pyro_mnar.results.page import write_page
-
-    analysis, label = None, ""
-    if options.regress is not None:
-        outcome, _, predictors = options.regress.partition("=")
-        wanted = [outcome, *predictors.split(",")]
-        for name in wanted:
-            if name not in part.columns:
-                raise ValueError(
-                    f"--regress: got {options.regress!r}, expected OUTCOME=PREDICTOR,... of {', '.join(map(str, part.columns))}"
-                )
-        analysis, label = regression(outcome, wanted[1:]), f"the coefficient of {wanted[1]} on {outcome}"
-    origin = {
-        "command": shlex.join(["pyro-mnar", *options.arguments]),
-        f"SHA-256 of {options.table}": hashlib.sha256(Path(options.table).read_bytes()).hexdigest(),
-    }
-    result = imputer.impute(part, draws=DRAWS)
-    ignorable = None if plain is None else plain.impute(part, draws=DRAWS)
-    found = sections(imputer, part, result, ignorable, analysis=analysis, analysis_name=label, origin=origin)
-    write_page(path, f"Missing values of {Path(options.table).name}", found)
 
 
 def _imputer(options: argparse.Namespace, table: Any) -> tuple[MNARImputer, list]:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pyro_mnar.faces.imputer import MNARImputer
-from pyro_mnar.faces.report_sensitivity import sensitivity
+from pyro_mnar.faces.report_sensitivity import regression, sensitivity
 from pyro_mnar.faces.strength import groups_of
 from pyro_mnar.faces.words import assumptions
 from pyro_mnar.infer.weights import pareto_threshold
 from pyro_mnar.results.imputation import Imputation
-from pyro_mnar.results.page import Section
+from pyro_mnar.results.page import Section, write_page
 from pyro_mnar.results.plots import plot_missingness, plot_training
 from pyro_mnar.results.sensitivity import Completions
 from pyro_mnar.results.sensitivity_plots import plot_assumptions, plot_pattern, plot_reliability
@@ -51,7 +53,7 @@ def sections(
         X: (N, D) with its holes, as given to ``impute``.
         result: ``imputer.impute(X, draws=M)``, M of 2 or more (some hundred for re-weighting to hold).
         ignorable: the same of an imputer with mechanism ``none``, to compare with.
-        analysis: an estimate of one parameter, as :func:`~pyro_mnar.results.rubin.analyse` takes it; its tipping points are looked for.
+        analysis: an estimate of one parameter, as :func:`~pyro_mnar.results.analyses.analyse` takes it; its tipping points are looked for.
         analysis_name: what it estimates, for labels.
         origin: what else to state under "To reproduce this", such as the command.
         further: other sections, which come before those on sensitivity.
@@ -85,6 +87,47 @@ def sections(
         ]
     found.append(_origin(imputer, values, mask, names, result, origin or {}))
     return [section for section in found if section.parts]
+
+
+def write_report(
+    path: str,
+    table_path: str,
+    imputer: MNARImputer,
+    part: DataFrame,
+    ignorable: MNARImputer | None,
+    regress: str | None,
+    arguments: Sequence[str],
+) -> None:
+    """Write the command line's report.
+
+    Args:
+        path: ends in .html.
+        table_path: the file from which ``part``, its modelled columns, was read.
+        imputer: fitted.
+        part: (N, D).
+        ignorable: fitted with mechanism ``none``, or None.
+        regress: OUTCOME=PREDICTOR,... as on the command line, or None.
+        arguments: of the command line.
+
+    Raises:
+        ValueError: for a regression that ``part`` has not the columns for, or a file that cannot be written.
+    """
+    analysis, label = None, ""
+    if regress is not None:
+        outcome, _, predictors = regress.partition("=")
+        wanted = [outcome, *predictors.split(",")]
+        if not set(wanted) <= set(part.columns):
+            known = ", ".join(map(str, part.columns))
+            raise ValueError(f"--regress: got {regress!r}, expected OUTCOME=PREDICTOR,... of {known}")
+        analysis, label = regression(outcome, wanted[1:]), f"the coefficient of {wanted[1]} on {outcome}"
+    origin = {
+        "command": shlex.join(["pyro-mnar", *arguments]),
+        f"SHA-256 of {table_path}": hashlib.sha256(Path(table_path).read_bytes()).hexdigest(),
+    }
+    result = imputer.impute(part, draws=DRAWS)
+    plain = None if ignorable is None else ignorable.impute(part, draws=DRAWS)
+    found = sections(imputer, part, result, plain, analysis=analysis, analysis_name=label, origin=origin)
+    write_page(path, f"Missing values of {Path(table_path).name}", found)
 
 
 def _completions(imputer: MNARImputer, X: Any, result: Imputation, mask: np.ndarray) -> Completions:
@@ -158,12 +201,15 @@ def _reliability(result: Imputation, mask: np.ndarray, X: Any) -> Section:
         "Rows with holes: effective share of importance-weighted particles, and the shape k of the weights' tail (means over models)",
     )
     if not poor.any():
-        return section.text("The importance weights of every row are reliable (Pareto k below the threshold).")
-    worst = np.argsort(-result.pareto_k.numpy(), kind="stable")[: min(20, int(poor.sum()))]
+        return section.text("Every row is reliable: its Pareto k is below the threshold, or its Markov chains agree.")
+    worst = sorted(np.flatnonzero(poor), key=lambda i: -float(result.pareto_k[i]))[:20]
     labels = list(X.index) if hasattr(X, "index") else list(range(len(mask)))
-    section.warning(f"Trust the imputations of {int(poor.sum())} of {len(mask)} rows less: their importance weights are unreliable.")
-    rows = [[labels[i], float(result.pareto_k[i]), float(result.ess[i]), int((~mask[i]).sum())] for i in worst]
-    return section.rows(["row", "Pareto k", "effective particles", "missing cells"], rows, "The least reliable rows")
+    section.warning(
+        f"Trust the imputations of {int(poor.sum())} of {len(mask)} rows less: their importance weights fail, or their chains disagree."
+    )
+    rhat = ["" if np.isnan(r) else float(r) for r in result.rhat.tolist()]
+    rows = [[labels[i], float(result.pareto_k[i]), float(result.ess[i]), rhat[i], int((~mask[i]).sum())] for i in worst]
+    return section.rows(["row", "Pareto k", "effective particles", "R-hat of chains", "missing cells"], rows, "The least reliable rows")
 
 
 def _origin(

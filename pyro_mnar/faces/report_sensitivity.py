@@ -10,8 +10,8 @@ import numpy as np
 
 from pyro_mnar.faces.imputer import MNARImputer
 from pyro_mnar.faces.strength import strengthened
+from pyro_mnar.results.analyses import analyse
 from pyro_mnar.results.page import Section
-from pyro_mnar.results.rubin import analyse
 from pyro_mnar.results.sensitivity import Completions
 from pyro_mnar.results.sensitivity_plots import plot_estimates, plot_paths, plot_tipping
 from pyro_mnar.results.tipping import tipping_point

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from pyro_mnar.results.rubin import analyse
+from pyro_mnar.results.analyses import analyse
 from pyro_mnar.results.sensitivity import Completions
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def tipping_point(
         completions: of one fit.
         adjust: takes them and a number, or two, and returns moved ones, such as ``lambda done, delta: done.shift("y", delta)``.
         grid: numbers in ascending order; or a pair of such, for two assumptions.
-        estimate: of one parameter, as :func:`~pyro_mnar.results.rubin.analyse` takes it.
+        estimate: of one parameter, as :func:`~pyro_mnar.results.analyses.analyse` takes it.
         null: value of the parameter under the null hypothesis.
         level: of the confidence interval.
         progress: a bar on standard error, on a terminal only.

@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 from sklearn.linear_model import BayesianRidge, LinearRegression
 
-from pyro_mnar.results.rubin import Pooled, analyse, pool
+from pyro_mnar.results.analyses import analyse
+from pyro_mnar.results.rubin import Pooled, pool
 
 # SAS/STAT user's guide, "The MI Procedure", getting started (Fitness1, 31 men, M = 5): between, within and total variance, degrees of
 # freedom, relative increase in variance, fraction of missing information, relative efficiency, and the mean with its 95 % limits.

@@ -8,8 +8,8 @@ import pytest
 from exact import INTERCEPT, LAW, MASKS, ROWS, SLOPE, Z_MAX
 from scipy import special, stats
 
+from pyro_mnar.results.analyses import analyse
 from pyro_mnar.results.references import reference_based
-from pyro_mnar.results.rubin import analyse
 from pyro_mnar.results.sensitivity import Completions
 from pyro_mnar.results.tipping import tipping_point
 
