@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 #: Draws that the command line's reports are made from: enough for re-weighting.
 DRAWS = 160
 
+_MOST_CELLS = 20_000_000  # of all draws together
 _COLUMNS = 6  # panels of a figure
 
 
@@ -53,7 +54,7 @@ def sections(
         X: (N, D) with its holes, as given to ``impute``.
         result: ``imputer.impute(X, draws=M)``, M of 2 or more (some hundred for re-weighting to hold).
         ignorable: the same of an imputer with mechanism ``none``, to compare with.
-        analysis: an estimate of one parameter, as :func:`~pyro_mnar.results.analyses.analyse` takes it; its tipping points are looked for.
+        analysis: an estimate of one parameter, as :func:`~pyro_mnar.results.analyses.analyse` takes it; where it tips is looked for.
         analysis_name: what it estimates, for labels.
         origin: what else to state under "To reproduce this", such as the command.
         further: other sections, which come before those on sensitivity.
@@ -124,8 +125,10 @@ def write_report(
         "command": shlex.join(["pyro-mnar", *arguments]),
         f"SHA-256 of {table_path}": hashlib.sha256(Path(table_path).read_bytes()).hexdigest(),
     }
-    result = imputer.impute(part, draws=DRAWS)
-    plain = None if ignorable is None else ignorable.impute(part, draws=DRAWS)
+    # Fewer where they would fill the memory.
+    draws = max(min(DRAWS, _MOST_CELLS // part.size), min(DRAWS, 40))
+    result = imputer.impute(part, draws=draws)
+    plain = None if ignorable is None else ignorable.impute(part, draws=draws)
     found = sections(imputer, part, result, plain, analysis=analysis, analysis_name=label, origin=origin)
     write_page(path, f"Missing values of {Path(table_path).name}", found)
 
