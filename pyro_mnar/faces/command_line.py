@@ -1,4 +1,4 @@
-"""The command line: ``pyro-mnar impute``."""
+"""The command line: ``pyro-mnar impute``, ``pyro-mnar report`` and ``pyro-mnar diagnose``."""
 
 from __future__ import annotations
 
@@ -9,75 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyro_mnar.faces.declaration import MECHANISMS
-from pyro_mnar.tables.kinds import KINDS
+from pyro_mnar.faces.options import parser
 
 if TYPE_CHECKING:
     import numpy as np
 
     from pyro_mnar.faces.imputer import MNARImputer
     from pyro_mnar.tables import Schema
-
-_EXAMPLES = """\
-examples:
-  pyro-mnar impute table.csv --output completed.csv --direction high
-      large values of every column with holes are thought to go missing
-  pyro-mnar impute t.parquet --output c.parquet --direction income=high --direction weight=low --save model
-      one word for each column; columns left out are free; the fitted model is kept
-  pyro-mnar impute t.csv --output c.csv --kind visits=count --kind score=bounded:0:100 --kind grade=ordinal:low:mid:high
-      what columns are, where numbers and text do not say it
-  pyro-mnar impute new.csv --model model --output c.csv --draws 20 --draws-output draws.nc
-      new rows with that model, and 20 draws of each missing value
-"""
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("pyro-mnar", description="Impute tables whose values are missing because of what they are.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    impute = commands.add_parser(
-        "impute",
-        help="fill the holes of a table",
-        description="Fill the holes of a table, under a stated reason why values are missing. Tables are CSV or Parquet, by file "
-        "ending. Observed values come back unchanged; holes get posterior means, or the most probable category.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    impute.add_argument("table", help="the table to impute (.csv, .parquet); empty cells are holes")
-    impute.add_argument("--output", required=True, metavar="FILE", help="where the completed table goes (.csv, .parquet)")
-    impute.add_argument(
-        "--mechanism",
-        metavar="WORD",
-        help="why values are missing: "
-        + "; ".join(f"{word}: {meaning}" for word, meaning in MECHANISMS.items())
-        + " (default: self-masking)",
-    )
-    impute.add_argument(
-        "--direction",
-        action="append",
-        metavar="WORD | COLUMN=WORD",
-        help="for self-masking: high (large values go missing), low, or free (learned; the default), for all columns, or repeated "
-        "for one column each",
-    )
-    impute.add_argument(
-        "--covariates",
-        metavar="A,B | complete",
-        help="for self-masking: columns without holes that masks may depend on as well, or complete, all of them (default: none)",
-    )
-    impute.add_argument(
-        "--kind",
-        action="append",
-        metavar="COLUMN=KIND",
-        help="what a column is, where its dtype does not say it: " + ", ".join(KINDS) + " (bounded:LOW:HIGH; ordinal:A:B:C for text, "
-        "from lowest to highest); repeated for one column each",
-    )
-    impute.add_argument("--columns", metavar="A,B", help="columns to use (default: all); the others are passed through untouched")
-    impute.add_argument("--model", metavar="FOLDER", help="impute with this saved model instead of fitting one")
-    impute.add_argument("--save", metavar="FOLDER", help="keep the fitted model here")
-    impute.add_argument("--draws", type=int, metavar="M", help="draws of each missing value (with --draws-output)")
-    impute.add_argument("--draws-output", metavar="FILE", help="where the draws go, as netCDF (.nc); 20 of them without --draws")
-    impute.add_argument("--steps", type=int, metavar="N", help="training updates of each model (default: 1000)")
-    impute.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same result (default: 0)")
-    return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -87,9 +25,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         >>> main(["impute", "no-such-file.csv", "--output", "completed.csv"])
         2
     """
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
+    options.arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _impute(options)
+        return {"impute": _impute, "report": _report, "diagnose": _diagnose}[options.command](options)
     except (ValueError, FloatingPointError) as error:
         print(f"pyro-mnar: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -101,8 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _impute(options: argparse.Namespace) -> int:
     import torch
 
+    from pyro_mnar.faces.report import write_report
     from pyro_mnar.results.draws import check_draws_path, write_draws
     from pyro_mnar.results.model_files import check_model_folder
+    from pyro_mnar.results.page import check_page_path
     from pyro_mnar.tables import check_ending, check_writable, read_table, split, write_table
 
     # The networks are small: a second thread gains little, and stalls when the machine's cores are shared.
@@ -118,6 +59,10 @@ def _impute(options: argparse.Namespace) -> int:
         raise ValueError(f"--draws: got {options.draws}, expected at least 1")
     if options.save is not None:
         check_model_folder(options.save)
+    if options.report is not None:
+        check_page_path(options.report)
+    elif options.regress is not None:
+        raise ValueError("--regress: got no --report, expected a file for the report")
     table = read_table(options.table)
     try:
         imputer, schema = _imputer(options, table)
@@ -133,7 +78,7 @@ def _impute(options: argparse.Namespace) -> int:
                 imputer.fit(part)
         draws = 0 if options.draws_output is None else options.draws or 20
         result = imputer.impute(part, draws=draws)
-        plain = _ignorable(imputer, part) if options.model is None else None
+        plain = _ignorable(imputer, part) if options.model is None or options.report is not None else None
     except ValueError as error:
         # The library's messages name the column; the command line adds the file.
         message = str(error)
@@ -149,8 +94,59 @@ def _impute(options: argparse.Namespace) -> int:
         write_draws(options.draws_output, result.draws.numpy(), mask, list(part.index), list(part.columns), levels)
     if options.save is not None:
         imputer.save(options.save)
+    if options.report is not None:
+        write_report(options.report, options.table, imputer, part, plain, options.regress, options.arguments)
     write_table(completed, options.output)
-    _say(imputer, result, mask, plain, Path(options.output))
+    _say(imputer, result, mask, None if plain is None else plain.impute(part).completed.numpy(), Path(options.output))
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    import torch
+
+    from pyro_mnar.faces.report import write_report
+    from pyro_mnar.results.page import check_page_path
+    from pyro_mnar.tables import read_table
+
+    torch.set_num_threads(1)
+    check_page_path(options.output)
+    table = read_table(options.table)
+    options.save = None
+    try:
+        imputer, schema = _imputer(options, table)
+        part = table[[column.name for column in schema.columns]]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the report says it
+            if options.model is None:
+                imputer.fit(part)
+            plain = _ignorable(imputer, part)
+        write_report(options.output, options.table, imputer, part, plain, options.regress, options.arguments)
+    except ValueError as error:
+        message = str(error)
+        raise ValueError(message if options.table in message else f"{options.table}: {message}") from None
+    print(f"{options.output}: report on {options.table}")
+    return 0
+
+
+def _diagnose(options: argparse.Namespace) -> int:
+    import torch
+
+    from pyro_mnar.faces.imputer import MNARImputer
+    from pyro_mnar.results.plots import plot_mask_check
+    from pyro_mnar.tables import check_writable, read_table
+
+    torch.set_num_threads(1)
+    if options.figure is not None:
+        check_writable(options.figure)
+    imputer = MNARImputer.load(options.model)
+    table = read_table(options.table)
+    imputer.schema_.check(table)
+    found = imputer.diagnose(table[[column.name for column in imputer.schema_.columns]])
+    if options.figure is not None:
+        if found.mask_check is None:
+            raise ValueError("--figure: got one for a model without a mechanism, expected one with (there is no mask to check)")
+        plot_mask_check(found.mask_check).savefig(options.figure, dpi=150)
+    print(found)
     return 0
 
 
@@ -177,8 +173,9 @@ def _imputer(options: argparse.Namespace, table: Any) -> tuple[MNARImputer, Sche
     if kinds:
         given["kinds"] = kinds
     if options.covariates is not None:
-        whole = options.covariates == "complete"
-        given["covariates"] = "complete" if whole else [name.strip() for name in options.covariates.split(",")]
+        words: dict[str, Any] = {"auto": "auto", "complete": "complete", "none": []}
+        named = [name.strip() for name in options.covariates.split(",")]
+        given["covariates"] = words.get(options.covariates, named)
     return MNARImputer(direction=_direction(options.direction), **given), schema
 
 
@@ -201,14 +198,13 @@ def _direction(words: list[str] | None) -> str | dict[str, str]:
     return words[0]
 
 
-def _ignorable(imputer: MNARImputer, part: Any) -> np.ndarray | None:
-    """Return the table completed by the same model without a mechanism; None where there was none."""
+def _ignorable(imputer: MNARImputer, part: Any) -> MNARImputer | None:
+    """Return the same model without a mechanism, fitted; None where there was none."""
     if imputer.declaration_["mechanism"] == "none":
         return None
     from pyro_mnar.faces.imputer import MNARImputer
 
-    plain = MNARImputer("none", steps=imputer.steps, random_state=imputer.random_state, kinds=imputer.kinds)
-    return plain.fit(part).impute(part).completed.numpy()
+    return MNARImputer("none", steps=imputer.steps, random_state=imputer.random_state, kinds=imputer.kinds).fit(part)
 
 
 def _say(imputer: MNARImputer, result: object, mask: np.ndarray, plain: np.ndarray | None, output: Path) -> None:

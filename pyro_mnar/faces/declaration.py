@@ -210,7 +210,8 @@ def covariates_of(covariates: str | Sequence[Any], schema: Schema, modelled: Seq
     """Return the positions of the columns that masks read beside their own values.
 
     Args:
-        covariates: names, or ``complete`` for every column whose mask is not modelled; categories without order cannot be any.
+        covariates: names, or ``complete`` or ``auto`` for every column whose mask is not modelled; categories without order cannot be
+            any.
         schema: the D columns.
         modelled: positions of the columns whose masks are modelled.
         mechanism: a word of ``MECHANISMS``.
@@ -223,12 +224,14 @@ def covariates_of(covariates: str | Sequence[Any], schema: Schema, modelled: Seq
         >>> covariates_of("complete", table, [2], "self-masking")
         [0, 1]
     """
-    if len(covariates) and mechanism != "self-masking":
+    if mechanism != "self-masking":
+        if not len(covariates) or covariates == "auto":
+            return []
         raise ValueError(f"covariates: got {covariates!r} with mechanism {mechanism!r}, expected some only with self-masking")
     names = [column.name for column in schema.columns]
     others = [j for j, column in enumerate(schema.columns) if j not in modelled and column.kind != "categorical"]
-    if isinstance(covariates, str) and covariates != "complete":
-        raise ValueError(f"covariates: got {covariates!r}, expected a sequence of columns or 'complete'")
+    if isinstance(covariates, str) and covariates not in ("auto", "complete"):
+        raise ValueError(f"covariates: got {covariates!r}, expected a sequence of columns, 'complete' or 'auto'")
     if isinstance(covariates, str):
         return others if modelled else []
     free = [names[j] for j in others]

@@ -17,6 +17,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_feature_names_in
 from torch import Tensor
 
+from pyro_mnar.faces.choosing import covariate_gain
 from pyro_mnar.faces.declaration import cells_of, declaration_of, declare, most_probable, supposed_moments
 from pyro_mnar.faces.saving import describe, restore
 from pyro_mnar.faces.validation import as_table, complete, learn_columns
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from pandas import DataFrame
 
+    from pyro_mnar.results.diagnosis import Diagnosis
+
 
 class MNARImputer(TransformerMixin, BaseEstimator):
     """Impute a table whose values are missing because of what they are.
@@ -44,8 +47,8 @@ class MNARImputer(TransformerMixin, BaseEstimator):
             ``none`` (ignorable: missingness says nothing beyond what is observed).
         direction: for self-masking, ``high`` (large values go missing), ``low`` or ``free``; one word, or a mapping from column
             names (positions, for arrays) to words, where columns left out are free.
-        covariates: for self-masking, columns that masks may depend on as well, each without holes or ``ignorable``; or ``complete``,
-            all columns without holes. Where masks do depend on others and none are named, imputations can be far off.
+        covariates: for self-masking, columns that masks depend on as well, each without holes or ``ignorable``; or ``complete``, all
+            such columns; or ``auto``, these or none, as the data have it (see :mod:`pyro_mnar.faces.choosing`).
         ignorable: columns whose missingness is taken as ignorable whatever the mechanism.
         latent_dim: L; by default one less than the number of columns, at most 10.
         hidden: hidden layers of decoder and encoder.
@@ -61,6 +64,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         progress: bars on standard error, on a terminal only.
 
     Attributes:
+        covariate_gain_: with ``auto``, what covariates gained, in nats beyond their price; they are in use if it is positive.
         members_: the fitted :class:`~pyro_mnar.models.MNAR` models, on scaled columns.
         histories_: what training saw of each.
         schema_: the columns; ``n_features_in_`` and, for data frames, ``feature_names_in_`` as in scikit-learn.
@@ -78,7 +82,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         self,
         mechanism: str = "self-masking",
         direction: str | Mapping[Any, str] = "free",
-        covariates: str | Sequence[Any] = (),
+        covariates: str | Sequence[Any] = "auto",
         ignorable: Sequence[Any] = (),
         latent_dim: int | None = None,
         hidden: Sequence[int] = (128,),
@@ -129,34 +133,31 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         self.schema_, self.scaling_ = schema, scaling.moved(*supposed_moments(schema, self.declaration_, mask))
         self.declaration_["cells"] = cells_of(schema.columns, values, mask, self.scaling_)
         x, seen = self._scaled(values, mask), torch.from_numpy(mask)
+        training: dict[str, Any] = {name: getattr(self, name) for name in ("particles", "steps", "batch_size", "progress")}
+        self.covariate_gain_ = None
+        if self.covariates == "auto" and self.declaration_["covariates"]:
+            self.covariate_gain_ = covariate_gain(self.declaration_, x, seen, seed=self._seed(), **training)
+            if self.covariate_gain_ <= 0:
+                self.declaration_["covariates"] = []
         with seeded(self._seed()):
             members = declare(**self.declaration_)
         for member in members:
             member.initialise(x, seen)
-        self.histories_ = fit_ensemble(
-            members,
-            x,
-            seen,
-            particles=self.particles,
-            steps=self.steps,
-            batch_size=self.batch_size,
-            seed=self._seed(),
-            callback=callback,
-            progress=self.progress,
-        )
+        self.histories_ = fit_ensemble(members, x, seen, seed=self._seed(), callback=callback, **training)
         # After an interruption there are fewer.
         members = members[: len(self.histories_)]
         self.declaration_["members"] = len(members)
         self.members_ = [member.eval() for member in members]
         return self
 
-    def impute(self, X: ArrayLike | DataFrame, draws: int = 0, particles: int = 200) -> Imputation:
+    def impute(self, X: ArrayLike | DataFrame, draws: int = 0, particles: int = 200, method: str = "importance") -> Imputation:
         """Return the :class:`~pyro_mnar.results.imputation.Imputation` of a table, in the table's units and float64.
 
         Args:
             X: (N, D), columns as in training; a column may be missing altogether.
             draws: imputations of each missing cell.
             particles: S for each row and member.
+            method: as in :func:`~pyro_mnar.results.imputation.impute`; ``auto`` where weights fail.
 
         Raises:
             ValueError: before ``fit``, or for columns that differ from training.
@@ -168,6 +169,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
             torch.from_numpy(mask),
             draws=draws,
             particles=particles,
+            method=method,
             seed=self._seed(),
             labels=list(table.index) if is_frame(table) else None,
             progress=self.progress,
@@ -197,6 +199,12 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         self._fitted()
         names = tuple(_check_feature_names_in(self, input_features))
         return np.array(replace(self.layout_, names=names).names_out(), dtype=object)
+
+    def diagnose(self, X: ArrayLike | DataFrame) -> Diagnosis:
+        """Return what is wrong with the imputation of a table and with the mechanism, in words; ``print`` it."""
+        from pyro_mnar.faces.words import diagnosis
+
+        return diagnosis(self, X)
 
     def score(self, X: ArrayLike | DataFrame, y: None = None, particles: int = 200) -> float:
         """Return the mean bound per row in nats at K = ``particles`` a member, as a density in the table's units.

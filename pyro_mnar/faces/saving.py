@@ -26,6 +26,7 @@ def describe(imputer: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
         "declaration": imputer.declaration_,
         "schema": imputer.schema_.to_json(),
         "scaling": imputer.scaling_.to_json(),
+        "covariate_gain": imputer.covariate_gain_,
         "settings": {name: _plain(value) for name, value in imputer.get_params(deep=False).items() if name != "progress"},
         "histories": [asdict(history) for history in imputer.histories_],
         "layout": imputer.layout_.to_json(),
@@ -53,6 +54,7 @@ def restore(tensors: dict[str, Tensor], description: dict[str, Any]) -> tuple[di
         "n_features_in_": len(layout.names),
         "declaration_": description["declaration"],
         "scaling_": Scaling.from_json(description["scaling"]),
+        "covariate_gain_": description["covariate_gain"],
         "histories_": [
             History(**(seen | {"evaluations": [Evaluation(**look) for look in seen["evaluations"]]}))
             for seen in description["histories"]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import torch
 
 from pyro_mnar.faces.declaration import MECHANISMS
 from pyro_mnar.faces.imputer import MNARImputer
-from pyro_mnar.tables import Column, Scaling, Schema
+from pyro_mnar.results.diagnosis import Diagnosis, diagnose
+from pyro_mnar.results.pooling import impute_ensemble
+from pyro_mnar.tables import Column, Scaling, Schema, is_frame
 from pyro_mnar.tables.kinds import KINDS
 
 _DIRECTIONS = {
@@ -62,8 +67,12 @@ def assumptions(imputer: MNARImputer) -> list[str]:
         for meaning, chosen in [*said, (_BY_CATEGORY, [j for j, _ in pairs if kinds[j] == "categorical"])]:
             if chosen:
                 sentences.append(f"  {meaning}: {', '.join(str(names[j]) for j in chosen)}")
+        gain = imputer.covariate_gain_
+        why = "" if gain is None else f" (the data's choice, by {abs(gain):.3g} nats)"
         if declaration["covariates"]:
-            sentences.append(f"  and the masks depend on: {', '.join(str(names[j]) for j in declaration['covariates'])}")
+            sentences.append(f"  and the masks depend on: {', '.join(str(names[j]) for j in declaration['covariates'])}{why}")
+        elif gain is not None:
+            sentences.append(f"  and the masks depend on no complete column{why}")
     elif declaration["columns"]:
         sentences.append(f"  columns: {', '.join(str(names[j]) for j in declaration['columns'])}")
     if declaration["mechanism"] != "none":
@@ -101,7 +110,7 @@ def shifts(imputer: MNARImputer, completed: np.ndarray, ignorable: np.ndarray, m
     if doubtful:
         lines.append(
             f"Doubtful: {', '.join(doubtful)} imputed more than {_DOUBTFUL:g} standard deviations away; does missingness there depend "
-            "on other columns? Compare --covariates complete and --mechanism none."
+            "on other columns? Compare --covariates and --mechanism none."
         )
     return lines
 
@@ -110,3 +119,22 @@ def _shares(column: Column, ours: np.ndarray, theirs: np.ndarray) -> str:
     shares = np.stack([np.bincount(codes.astype(int), minlength=len(column.levels)) / len(codes) for codes in (ours, theirs)])
     k = int(np.abs(shares[0] - shares[1]).argmax())
     return f"{column.levels[k]}: {shares[0, k]:.1%} of the imputed, ignorable {shares[1, k]:.1%}"
+
+
+def diagnosis(imputer: MNARImputer, X: Any) -> Diagnosis:
+    """Return what is wrong with the fitted ``imputer`` and its imputation of the table ``X``, in the table's units.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> x = rng.normal(size=(60, 3)) @ rng.normal(size=(3, 3))
+        >>> x[x[:, 0] > 1, 0] = np.nan
+        >>> found = diagnosis(MNARImputer(direction="high", members=2, steps=20, progress=False).fit(x), x)
+        >>> sorted(found.caveats)
+        ['assumption']
+    """
+    table, values, mask = imputer._read(X)
+    x, seen, members = imputer._scaled(values, mask), torch.from_numpy(mask), imputer.members_
+    rows, columns = list(table.index) if is_frame(table) else None, [column.name for column in imputer.schema_.columns]
+    seed = imputer._seed()
+    draws = impute_ensemble(members, x, seen, draws=25 * len(members), seed=seed, labels=rows, progress=imputer.progress)
+    return diagnose(draws, members, x, seen, rows=rows, columns=columns, scaling=imputer.scaling_, seed=seed)

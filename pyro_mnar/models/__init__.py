@@ -8,6 +8,7 @@ from pyro_mnar.models.decoders import GaussianDecoder, StudentTDecoder
 from pyro_mnar.models.encoders import GaussianEncoder, SetEncoder
 from pyro_mnar.models.links import LOGIT, PROBIT, THRESHOLD, Link
 from pyro_mnar.models.masks import MaskDistribution, Mechanism
+from pyro_mnar.models.missing_rows import MissingRows
 from pyro_mnar.models.mixed_cells import MixedCells
 from pyro_mnar.models.mixed_decoder import MixedDecoder
 from pyro_mnar.models.mixed_masking import MixedMasking
@@ -15,6 +16,7 @@ from pyro_mnar.models.mnar import MNAR
 from pyro_mnar.models.priors import Prior
 from pyro_mnar.models.selection import MissingCells, SelectionDistribution
 from pyro_mnar.models.self_masking import SelfMasking
+from pyro_mnar.models.tilts import Constraint, EnergyTilt, LearnedConstraint, Tilt, energy_net
 from pyro_mnar.models.warps import SkewWarp
 
 __all__ = [
@@ -25,15 +27,19 @@ __all__ = [
     "CategoryBlock",
     "CategoryMasking",
     "ConjugateEncoder",
+    "Constraint",
     "CountBlock",
+    "EnergyTilt",
     "FixedMasking",
     "GaussianDecoder",
     "GaussianEncoder",
+    "LearnedConstraint",
     "LinearMasking",
     "Link",
     "MaskDistribution",
     "Mechanism",
     "MissingCells",
+    "MissingRows",
     "MixedCells",
     "MixedDecoder",
     "MixedMasking",
@@ -46,4 +52,6 @@ __all__ = [
     "SetEncoder",
     "SkewWarp",
     "StudentTDecoder",
+    "Tilt",
+    "energy_net",
 ]

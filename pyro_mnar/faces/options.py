@@ -1,0 +1,108 @@
+"""What the command line takes."""
+
+from __future__ import annotations
+
+import argparse
+
+from pyro_mnar.faces.declaration import MECHANISMS
+from pyro_mnar.tables.kinds import KINDS
+
+_EXAMPLES = """\
+examples:
+  pyro-mnar impute table.csv --output completed.csv --direction high
+      large values of every column with holes are thought to go missing
+  pyro-mnar impute t.parquet --output c.parquet --direction income=high --direction weight=low --save model
+      one word for each column; columns left out are free; the fitted model is kept
+  pyro-mnar impute t.csv --output c.csv --kind visits=count --kind score=bounded:0:100 --kind grade=ordinal:low:mid:high
+      what columns are, where numbers and text do not say it
+  pyro-mnar impute new.csv --model model --output c.csv --draws 20 --draws-output draws.nc
+      new rows with that model, and 20 draws of each missing value
+  pyro-mnar report table.csv --output report.html --direction income=high --regress income=education,age
+      what was assumed and how far the coefficient of education moves, as one HTML file
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line.
+
+    Example:
+        >>> parser().parse_args(["impute", "t.csv", "--output", "c.csv"]).table
+        't.csv'
+    """
+    whole = argparse.ArgumentParser("pyro-mnar", description="Impute tables whose values are missing because of what they are.")
+    commands = whole.add_subparsers(dest="command", required=True)
+    impute = commands.add_parser(
+        "impute",
+        help="fill the holes of a table",
+        description="Fill the holes of a table, under a stated reason why values are missing. Tables are CSV or Parquet, by file "
+        "ending. Observed values come back unchanged; holes get posterior means, or the most probable category.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    impute.add_argument("table", help="the table to impute (.csv, .parquet); empty cells are holes")
+    impute.add_argument("--output", required=True, metavar="FILE", help="where the completed table goes (.csv, .parquet)")
+    _model_options(impute)
+    impute.add_argument("--save", metavar="FOLDER", help="keep the fitted model here")
+    impute.add_argument("--draws", type=int, metavar="M", help="draws of each missing value (with --draws-output)")
+    impute.add_argument("--draws-output", metavar="FILE", help="where the draws go, as netCDF (.nc); 20 of them without --draws")
+    impute.add_argument("--report", metavar="FILE", help="write a report as well (.html; see pyro-mnar report)")
+    report = commands.add_parser(
+        "report",
+        help="write what was assumed, what follows and how far it moves, as one HTML file",
+        description="Impute a table and write a report to attach, one HTML file: the assumption, training, what was learned of "
+        "missingness, observed and imputed values beside those under ignorable missingness, rows to distrust, sensitivity, and what "
+        "reproduces it.",
+    )
+    report.add_argument("table", help="the table (.csv, .parquet); empty cells are holes")
+    report.add_argument("--output", required=True, metavar="FILE", help="where the report goes (.html)")
+    _model_options(report)
+    for command in (impute, report):
+        command.add_argument(
+            "--regress",
+            metavar="Y=X,A,B",
+            help="the conclusion that the report moves until it tips: the coefficient of X in the regression of Y on X, A and B",
+        )
+    diagnose = commands.add_parser(
+        "diagnose",
+        help="say what is wrong with a saved model on a table",
+        description="Say in words what is wrong with a saved model and its imputation of a table, and what to do: rows whose "
+        "importance weights fail, masks that the mechanism does not explain, imputed values implausibly far out.",
+    )
+    diagnose.add_argument("table", help="the table (.csv, .parquet); empty cells are holes")
+    diagnose.add_argument("--model", required=True, metavar="FOLDER", help="the model, as impute --save left it")
+    diagnose.add_argument("--figure", metavar="FILE", help="where a figure of the mask check goes (.png, .pdf, .svg)")
+    return whole
+
+
+def _model_options(impute: argparse.ArgumentParser) -> None:
+    impute.add_argument(
+        "--mechanism",
+        metavar="WORD",
+        help="why values are missing: "
+        + "; ".join(f"{word}: {meaning}" for word, meaning in MECHANISMS.items())
+        + " (default: self-masking)",
+    )
+    impute.add_argument(
+        "--direction",
+        action="append",
+        metavar="WORD | COLUMN=WORD",
+        help="for self-masking: high (large values go missing), low, or free (learned; the default), for all columns, or repeated "
+        "for one column each",
+    )
+    impute.add_argument(
+        "--covariates",
+        metavar="A,B | complete | none | auto",
+        help="for self-masking: columns without holes that masks depend on as well; complete, all of them; none; or auto, all or none "
+        "as the data have it (the default)",
+    )
+    impute.add_argument(
+        "--kind",
+        action="append",
+        metavar="COLUMN=KIND",
+        help="what a column is, where its dtype does not say it: " + ", ".join(KINDS) + " (bounded:LOW:HIGH; ordinal:A:B:C for text, "
+        "from lowest to highest); repeated for one column each",
+    )
+    impute.add_argument("--columns", metavar="A,B", help="columns to use (default: all); the others are passed through untouched")
+    impute.add_argument("--model", metavar="FOLDER", help="impute with this saved model instead of fitting one")
+    impute.add_argument("--steps", type=int, metavar="N", help="training updates of each model (default: 1000)")
+    impute.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same result (default: 0)")
