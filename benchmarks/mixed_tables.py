@@ -117,7 +117,7 @@ def ours(mechanism: str, seed: int, settings: dict) -> Callable[[pd.DataFrame], 
     from pyro_mnar import MNARImputer
 
     direction = {"income": "high", "education": "low", "gain": "high"} if mechanism == "self-masking" else "free"
-    imputer = MNARImputer(mechanism, direction, kinds=KINDS, random_state=seed, **settings)
+    imputer = MNARImputer(mechanism, direction, covariates=(), kinds=KINDS, random_state=seed, **settings)
     return imputer.fit_transform
 
 

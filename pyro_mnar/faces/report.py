@@ -186,7 +186,7 @@ def _distributions(
     rows, names = [], [column.name for column in columns]
     for j in np.flatnonzero(~mask.all(0)):
         # Of levels, the share of each.
-        levels = columns[j].levels
+        levels = columns[int(j)].levels
         for k, name in enumerate([f"{names[j]} = {level}" for level in levels] or [names[j]]):
             holes, seen = ~mask[:, j], values[mask[:, j], j] == k if levels else values[mask[:, j], j]
             means = {which: (part[:, holes, j] == k if levels else part[:, holes, j]).mean() for which, part in draws.items()}

@@ -11,7 +11,7 @@ from pyro_mnar import MNARImputer
 from pyro_mnar.faces.strength import completions, strengthened
 from pyro_mnar.models import LOGIT, MNAR, PROBIT, ConjugateEncoder
 from pyro_mnar.results.sensitivity import Completions
-from pyro_mnar.tables import Scaling, Schema
+from pyro_mnar.tables import Layout, Scaling, Schema
 
 SLOPES, INTERCEPTS = np.array([1.5, -1.2, np.nan, np.nan]), np.array([0.3, -0.2, 0.0, 0.0])
 
@@ -25,7 +25,8 @@ def exact_imputer(link, members=1):
     for _ in range(members):
         decoder = LAW.decoder().float()
         models.append(MNAR(decoder, ConjugateEncoder(decoder), self_masking(SLOPES, INTERCEPTS, link).float()))
-    imputer._set_fitted(models, Schema.of(np.zeros((1, 4))), named=False)
+    imputer.members_, imputer.schema_, imputer.n_features_in_ = [model.eval() for model in models], Schema.of(np.zeros((1, 4))), 4
+    imputer.layout_ = Layout((0, 1, 2, 3), (0, 1, 2, 3), (), keep_empty=False, indicators=False)
     return imputer
 
 
