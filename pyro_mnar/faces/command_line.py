@@ -1,4 +1,4 @@
-"""The command line: ``pyro-mnar impute``."""
+"""The command line: ``pyro-mnar impute`` and ``pyro-mnar diagnose``."""
 
 from __future__ import annotations
 
@@ -67,6 +67,15 @@ def _parser() -> argparse.ArgumentParser:
     impute.add_argument("--draws-output", metavar="FILE", help="where the draws go, as netCDF (.nc); 20 of them without --draws")
     impute.add_argument("--steps", type=int, metavar="N", help="training updates of each model (default: 1000)")
     impute.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same result (default: 0)")
+    diagnose = commands.add_parser(
+        "diagnose",
+        help="say what is wrong with a saved model on a table",
+        description="Say in words what is wrong with a saved model and its imputation of a table, and what to do: rows whose "
+        "importance weights fail, masks that the mechanism does not explain, imputed values implausibly far out.",
+    )
+    diagnose.add_argument("table", help="the table (.csv, .parquet); empty cells are holes")
+    diagnose.add_argument("--model", required=True, metavar="FOLDER", help="the model, as impute --save left it")
+    diagnose.add_argument("--figure", metavar="FILE", help="where a figure of the mask check goes (.png, .pdf, .svg)")
     return parser
 
 
@@ -79,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        return _impute(options)
+        return _impute(options) if options.command == "impute" else _diagnose(options)
     except (ValueError, FloatingPointError) as error:
         print(f"pyro-mnar: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -141,6 +150,28 @@ def _impute(options: argparse.Namespace) -> int:
         imputer.save(options.save)
     write_table(completed, options.output)
     _say(imputer, result, mask, plain, Path(options.output))
+    return 0
+
+
+def _diagnose(options: argparse.Namespace) -> int:
+    import torch
+
+    from pyro_mnar.faces.imputer import MNARImputer
+    from pyro_mnar.results.plots import plot_mask_check
+    from pyro_mnar.tables import check_writable, read_table
+
+    torch.set_num_threads(1)
+    if options.figure is not None:
+        check_writable(options.figure)
+    imputer = MNARImputer.load(options.model)
+    table = read_table(options.table)
+    imputer.schema_.check(table)
+    found = imputer.diagnose(table[[column.name for column in imputer.schema_.columns]])
+    if options.figure is not None:
+        if found.mask_check is None:
+            raise ValueError("--figure: got one for a model without a mechanism, expected one with (there is no mask to check)")
+        plot_mask_check(found.mask_check).savefig(options.figure, dpi=150)
+    print(found)
     return 0
 
 
