@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pyro_mnar.models import laws
 from pyro_mnar.models.category_masking import CategoryMasking, lookup
 from pyro_mnar.models.masks import Mechanism, indicator, neighbours
 from pyro_mnar.models.mixed_masking import MixedMasking
@@ -50,11 +51,8 @@ class Part(NamedTuple):
         """Return the line of some cells, each ending in M, where ``chosen`` (..., J) is True M times."""
         slope, intercept = line
         if isinstance(self.mechanism, CategoryMasking):
-            slope = slope.reshape(len(slope), *[1] * (chosen.dim() - 1), -1).expand(-1, *chosen.shape)[:, chosen]
-        else:
-            slope = slope.expand(chosen.shape)[chosen]
-        lead = intercept.shape[: max(0, intercept.dim() - chosen.dim())]  # particles, where a missing covariate's mean is theirs
-        return slope, intercept.expand(*lead, *chosen.shape)[..., chosen]
+            slope = slope.reshape(len(slope), *[1] * (chosen.dim() - 1), -1)
+        return laws.chosen_of(slope, chosen), laws.chosen_of(intercept, chosen)
 
 
 def collapsible(mechanism: Mechanism | None, blocks: Sequence[Sequence[int]] | None = None) -> list[Part]:

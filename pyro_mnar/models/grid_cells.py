@@ -21,6 +21,8 @@ from torch import Tensor
 from torch.distributions import constraints
 from torch.nn.functional import softplus
 
+from pyro_mnar.models import laws
+
 #: Upper tail of a count that sums leave out.
 TAIL = 1e-8
 
@@ -48,7 +50,7 @@ class _GridCells(TorchDistribution):
 
     def at(self, chosen: Tensor) -> Any:
         """Return the laws of some cells, (..., M), where ``chosen``, bool of the last dimensions, is True M times."""
-        return self._each(lambda value: value.expand(*value.shape[: max(0, value.dim() - chosen.dim())], *chosen.shape)[..., chosen])
+        return self._each(lambda value: laws.chosen_of(value, chosen))
 
     def log_joint(self, log_missing: Callable[[Tensor], Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """Return the values (V, 1, ..., J) and log p(v), plus ``log_missing`` of the values, (V, ..., J)."""

@@ -46,7 +46,7 @@ FREE_SLOPE = 5.0
 EFFECT = 0.5
 #: Standard deviation of a category's effect on its own mask's score, about 0. Unlike slopes these extrapolate no shape beyond what was
 #: seen, so the data are trusted in full.
-CATEGORY = 0.7
+CATEGORY = 0.3
 #: n_0, rows.
 TRUSTED = 300.0
 
