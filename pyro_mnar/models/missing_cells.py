@@ -30,7 +30,8 @@ class MissingCells:
     those of the selection distribution's batch and event together, (..., D).
 
     Example:
-        >>> from pyro_mnar.models import SelfMasking
+        >>> from torch.distributions import Independent
+        >>> from pyro_mnar.models import SelectionDistribution, SelfMasking
         >>> decoder = Independent(Normal(torch.zeros(1), torch.ones(1)), 1)
         >>> cut = SelectionDistribution(decoder, SelfMasking(1, direction="high")).conditional(torch.tensor([torch.nan]))
         >>> bool(cut.mean > 0)

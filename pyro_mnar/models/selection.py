@@ -58,6 +58,7 @@ class SelectionDistribution(TorchDistribution):
         TypeError: for cells that cannot be integrated, when their columns have a mechanism.
 
     Example:
+        >>> from torch.distributions import Normal
         >>> from pyro_mnar.models import SelfMasking
         >>> decoder = Independent(Normal(torch.zeros(3), torch.ones(3)), 1)
         >>> law = SelectionDistribution(decoder, SelfMasking(3, direction="high"))
