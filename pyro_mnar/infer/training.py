@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.objectives import Objective
 from pyro_mnar.infer.streams import seeded
 
 
@@ -57,7 +58,7 @@ def parameter_groups(module: nn.Module, lr: float, mechanism_lr: float, weight_d
 
 
 def fit(
-    bound: IWELBO,
+    bound: IWELBO | Objective,
     x: Tensor,
     mask: Tensor,
     *,
@@ -130,7 +131,7 @@ def fit(
 
 @dataclass
 class _Loop:
-    bound: IWELBO
+    bound: IWELBO | Objective
     x: Tensor
     mask: Tensor
     train: Tensor
