@@ -13,7 +13,7 @@ in what they descend; E_+ averages over rows and, where cells are missing, over 
 - :class:`Importance`: b replaced by the log mean of exp(-E) over base draws; no bound, the likelihood is overstated, consistent;
 - :class:`Contrastive`: E_+[E] - E_base[E] with penalties. Without one it has no minimum, for it is an *upper* bound of the likelihood
   turned around: Jensen gives log Z >= E_base[-E]. With lambda (E_+[E^2] + E_base[E^2]) its minimiser is E = -tanh(r / 2) / (2 lambda),
-  r the log ratio of data and base: at lambda = 1/4 about right while \|r\| < 1, and flat beyond;
+  r the log ratio of data and base: at lambda = 1/4 about right while abs(r) < 1, and flat beyond;
 - :class:`NoiseContrastive`: logistic regression of data against base on l (Gutmann and Hyvarinen 2010, AISTATS);
 - :class:`GuidedCost`: Z from a proposal that is half data, half base, for which the model itself stands in where the data's density is
   needed (Finn, Levine and Abbeel 2016, arXiv 1603.00448; Finn et al. 2016, arXiv 1611.03852): no weight exceeds 2;
@@ -34,6 +34,10 @@ from torch.nn.functional import softplus
 
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.structure import row_log_prob
+from pyro_mnar.infer.tilt_report import TiltReport, report_tilt
+
+# Share of the way to log Z that b goes in an update where it follows.
+_FOLLOW = 0.1
 
 
 class Objective(nn.Module):
@@ -64,6 +68,16 @@ class Objective(nn.Module):
         """Return the self-normalised bound of each row, (N,), in nats."""
         return self.bound(x, mask) - self._at_base().exp().mean() + 1
 
+    def loss(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return what is descended, a scalar, for rows ``x`` (N, D) with their ``mask``."""
+        raise NotImplementedError(f"{type(self).__name__}: expected one of the objectives, each of which has a loss")
+
+    def report(self, x: Tensor, mask: Tensor) -> TiltReport:
+        """Return how the tilt stands, over draws of the base and at rows ``x`` (N, D) with their ``mask``."""
+        with torch.no_grad():
+            _, at_rows = self._at_rows(x, mask)
+            return report_tilt(self.module, at_rows + self.module.log_z)
+
     def _at_base(self) -> Tensor:
         """Return l at draws of the base, (draws,)."""
         return self.module.tilt.log_weight(*self.module.draw(self.draws)) - self.module.log_z
@@ -89,10 +103,13 @@ class Objective(nn.Module):
         slopes = torch.autograd.grad(energy.sum(), (z, x), create_graph=True, allow_unused=True)
         return self.gradient_penalty * sum(slope.square().sum(-1).mean() for slope in slopes if slope is not None)
 
-    def _settle(self, at_base: Tensor) -> Tensor:
-        """Return a term with a gradient for b alone, zero where b = log Z, for objectives that do not say what b is."""
-        b = self.module.log_z
-        return b + (at_base.detach() + b.detach() - b).exp().mean() - 1
+    @torch.no_grad()
+    def _settle(self, log_ratio: Tensor) -> None:
+        """Move b towards log Z, of which ``log_ratio`` is an estimate less b; for objectives whose gradient says nothing of b.
+
+        The constant in E is free there and drifts; b by gradient steps would lag behind.
+        """
+        self.module.log_z.add_(_FOLLOW * log_ratio)
 
 
 class SelfNormalised(Objective):
@@ -118,10 +135,12 @@ class Importance(Objective):
     """The likelihood with Z estimated afresh in each update; overstated, the more so the fewer draws."""
 
     def loss(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Return minus the mean estimate, and a term that settles b."""
+        """Return minus the mean estimate."""
         at_base = self._at_base()
         log_ratio = at_base.logsumexp(0) - math.log(self.draws)  # log Z - b
-        return self.bound.loss(x, mask) + log_ratio + self._settle(at_base) + self._smoothness()
+        loss = self.bound.loss(x, mask) + log_ratio + self._smoothness()
+        self._settle(log_ratio)
+        return loss
 
 
 class Contrastive(Objective):
@@ -142,14 +161,14 @@ class Contrastive(Objective):
         self.penalty = penalty
 
     def loss(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Return the penalised difference, and a term that settles b."""
+        """Return the penalised difference."""
         weights, at_rows = self._at_rows(x, mask)
         at_base = self._at_frozen_base()
-        b = self.module.log_z.detach()
-        data, base = -(at_rows + self.module.log_z), -(at_base + self.module.log_z)  # E
+        data, base = -(at_rows + self.module.log_z), -(at_base + self.module.log_z)  # E, in which b cancels
         difference = (weights * data).sum(0).mean() - base.mean()
         squares = (weights * data.square()).sum(0).mean() + base.square().mean()
-        return difference + self.penalty * squares + self._settle(at_base) - b + self._smoothness()
+        self._settle(at_base.logsumexp(0) - math.log(self.draws))
+        return difference + self.penalty * squares + self._smoothness()
 
 
 class NoiseContrastive(Objective):
@@ -165,15 +184,12 @@ class GuidedCost(Objective):
     """The likelihood with Z from data and base draws mixed in equal shares."""
 
     def loss(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Return minus the mean estimate, and a term that settles b: at exp(b) = the mixture's estimate of Z."""
+        """Return minus the mean estimate."""
         weights, at_rows = self._at_rows(x, mask)
-        at_base, b = self._at_frozen_base(), self.module.log_z
-
-        def ratio(shift: Tensor | float, stop: bool) -> Tensor:
-            """Mean of exp(l) / (exp(l) / 2 + 1 / 2), whose denominator is the proposal and stands still."""
-            rows, base = (part.detach() if stop else part for part in (at_rows, at_base))
-            rows, base = rows + shift - softplus(at_rows.detach()), base + shift - softplus(at_base.detach())
-            return (weights * rows.exp()).sum(0).mean() + base.exp().mean()
-
-        likelihood = -(weights * at_rows).sum(0).mean() + ratio(0.0, False).log()
-        return likelihood + (b - b.detach()) + ratio(b.detach() - b, True) - 1 + self._smoothness()
+        at_base = self._at_frozen_base()
+        # exp(l) / (exp(l) / 2 + 1 / 2), whose denominator is the proposal's density and stands still.
+        rows, base = (at - softplus(at.detach()) for at in (at_rows, at_base))
+        log_ratio = ((weights * rows.exp()).sum(0).mean() + base.exp().mean()).log()
+        loss = log_ratio - (weights * at_rows).sum(0).mean() + self._smoothness()
+        self._settle(log_ratio)
+        return loss

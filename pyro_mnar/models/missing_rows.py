@@ -64,7 +64,8 @@ class MissingRows(TorchDistribution):
         for part in selection._parts:
             slope, intercept = part.line()
             here, hidden = y[..., part.place], ~mask[..., part.place]
-            own = part.mechanism.link.log_missing(slope * here + intercept) - selection._log_mask(part, here, ~hidden)
+            integral = selection._log_mask(part, here.new_zeros(hidden.shape), ~hidden)
+            own = part.mechanism.link.log_missing(slope * here + intercept) - integral
             total = total + torch.where(hidden, own, 0.0).sum(-1)
         return total
 

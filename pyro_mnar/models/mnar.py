@@ -84,7 +84,8 @@ class MNAR(nn.Module):
             raise ValueError("mechanism: got a threshold together with a warp, expected another link or no warp")
         self.decoder, self.encoder = decoder, encoder
         self.mechanism, self.warp, self.prior, self.tilt = mechanism, warp, prior, tilt
-        self.log_z = None if tilt is None else nn.Parameter(torch.zeros(()))
+        if tilt is not None:
+            self.log_z = nn.Parameter(torch.zeros(()))
         coupled = coupled_columns(mechanism)
         self.reads_rows = tilt is not None and tilt.reads_rows
         self.register_buffer("coupled", coupled, persistent=False)
@@ -143,9 +144,9 @@ class MNAR(nn.Module):
     def freeze_base(self) -> None:
         """Let gradients reach the tilt and ``log_z`` alone."""
         self.requires_grad_(False)
-        for part in (self.tilt, self.log_z):
-            if part is not None:
-                part.requires_grad_()
+        if self.tilt is not None:
+            self.tilt.requires_grad_()
+            self.log_z.requires_grad_()
 
     def guide(self, x: Tensor, mask: Tensor) -> None:
         """Declare q(z | x_obs, s), over the same rows."""
