@@ -74,7 +74,7 @@ def report_tilt(module: Any, at_rows: Tensor | None = None, *, draws: int = 2000
     with seeded(seed, next(module.parameters()).device):
         z, x = module.draw(draws)
         weight = module.tilt.log_weight(z, x)
-    b, problems = float(module.log_z), []
+    b, problems = float(module.log_z.detach()), []
     if found.importance_fails:
         problems.append(
             f"tilt: exp(-E) over draws of the base has Pareto k {found.pareto_k:.2f} and effective sample size {found.ess:.0f} of {draws}; "

@@ -104,8 +104,8 @@ def fit(
         progress: a bar on standard error; none where that is not a terminal.
 
     Raises:
-        ValueError: for arguments out of range or shapes that differ; ``patience`` without held-out rows; a bound alone, without an
-            objective, of a module whose tilt is to be learned.
+        ValueError: for arguments out of range or shapes that differ; ``patience`` without held-out rows; a bound of a module with a tilt,
+            without an objective around it.
         FloatingPointError: when the loss is no longer finite; the weights are then the best so far.
 
     Example:
@@ -122,9 +122,8 @@ def fit(
             raise ValueError(f"{name}: got {value}, expected at least {least}")
     if not 0 <= held_out < 1:
         raise ValueError(f"held_out: got {held_out}, expected a share from 0 to below 1")
-    tilt = getattr(bound.module, "tilt", None)
-    if not isinstance(bound, Objective) and tilt is not None and any(p.requires_grad for p in (bound.module.log_z, *tilt.parameters())):
-        raise ValueError("bound: its module has a tilt to be learned, expected an objective (SelfNormalised(bound), say)")
+    if not isinstance(bound, Objective) and getattr(bound.module, "tilt", None) is not None:
+        raise ValueError("bound: its module has a tilt, expected an objective (SelfNormalised(bound), say); alone it has no maximum")
     n_out = round(held_out * len(x))
     if len(x) == 0:
         raise ValueError("x: got no rows, expected at least 1")

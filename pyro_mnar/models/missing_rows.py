@@ -58,8 +58,11 @@ class MissingRows(TorchDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """Return log p(x_mis | z, s), and the unread cells' standard normal log density, (...), of rows ``value`` (..., D)."""
         selection, mask = self.selection, self.mask
+        unread = -0.5 * value.square() - _HALF_LOG_2PI
+        if bool(mask.all()):
+            return unread.sum(-1)
         y, log_slope = (value, torch.zeros_like(value)) if selection.warp is None else selection.warp(value)
-        cells = torch.where(mask, -0.5 * value.square() - _HALF_LOG_2PI, selection.decoder.base_dist.log_prob(y) + log_slope)
+        cells = torch.where(mask, unread, selection.decoder.base_dist.log_prob(y) + log_slope)
         total = cells.sum(-1)
         for part in selection._parts:
             slope, intercept = part.line()
