@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import special, stats
 from torch import Tensor, nn
 
-from pyro_mnar.models import GaussianDecoder, SelfMasking
+from pyro_mnar.models import EnergyTilt, GaussianDecoder, SelfMasking
 from pyro_mnar.models.decoders import MIN_SCALE
 from pyro_mnar.models.links import PROBIT, Link
 
@@ -139,6 +139,34 @@ class LinearGaussian:
         return decoder
 
 
+@dataclass(frozen=True)
+class Quadratic:
+    """The energy E(x) = (x - centre)' precision (x - centre) / 2, ``precision`` (D, D), ``centre`` (D,)."""
+
+    precision: Array
+    centre: Array
+
+    def __call__(self, x: Tensor) -> Tensor:
+        deviation = x - torch.tensor(self.centre).to(x)
+        return 0.5 * torch.einsum("...i,ij,...j->...", deviation, torch.tensor(self.precision).to(x), deviation)
+
+    def tilt(self) -> EnergyTilt:
+        return EnergyTilt(self)
+
+    def log_z(self, law: LinearGaussian) -> float:
+        """log E[exp(-E)] under a normal law."""
+        inner = np.eye(len(law.bias)) + law.cov @ self.precision
+        deviation = law.bias - self.centre
+        return float(-0.5 * np.linalg.slogdet(inner)[1] - 0.5 * deviation @ self.precision @ np.linalg.solve(inner, deviation))
+
+    def tilted(self, law: LinearGaussian) -> LinearGaussian:
+        """The tilted law, normal again."""
+        cov = np.linalg.inv(np.linalg.inv(law.cov) + self.precision)
+        mean = cov @ (np.linalg.solve(law.cov, law.bias) + self.precision @ self.centre)
+        noise = 0.5 * np.linalg.eigvalsh(cov)[0]
+        return LinearGaussian(np.linalg.cholesky(cov - noise * np.eye(len(cov))), mean, np.full(len(cov), noise**0.5))
+
+
 def self_masking(slope: Array | list[float], intercept: Array | list[float], link: Link = PROBIT) -> SelfMasking:
     """A self-masking mechanism in float64 with given slopes and intercepts; NaN slopes are columns not modelled."""
     a, c = (
@@ -183,6 +211,10 @@ LAW = LinearGaussian(
     noise=np.array([0.5, 0.7, 0.6, 0.8]),
 )
 SLOPE, INTERCEPT = np.array([1.5, -2.0, np.nan, 0.7]), np.array([0.3, -0.2, 0.0, -0.5])
+ENERGY = Quadratic(
+    precision=np.array([[1.2, 0.5, 0.0, -0.3], [0.5, 0.8, 0.2, 0.0], [0.0, 0.2, 0.5, 0.1], [-0.3, 0.0, 0.1, 0.9]]),
+    centre=np.array([1.0, 0.5, -0.5, 0.3]),
+)
 ROWS = np.array([[0.5, -0.3, 1.1, 0.2], [1.4, 0.8, -0.2, -0.6], [-0.7, 0.1, 0.9, 1.3], [0.0, -1.2, 0.6, 0.4], [0.3, 0.3, -0.5, 0.9]])
 MASKS = np.array([[1, 1, 1, 1], [0, 1, 1, 1], [0, 0, 1, 1], [0, 0, 1, 0], [1, 0, 0, 1]], dtype=bool)
 

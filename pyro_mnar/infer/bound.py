@@ -19,6 +19,10 @@ Both change only what reaches the guide; the model's parameters, the path throug
 the plain normalised weights. They are made of one backward pass: a hook rescales the gradient that arrives at each draw, and the
 score does not arise, since log q is taken of the guide's law with its parameters stopped. Of a law that cannot be copied so, adding
 w_k log q(stop(z_k)) to the loss cancels it.
+
+A site that the model proposes and marks with ``infer={"score": True}`` need not be reparameterised. Its gradient then is that of
+its log probability, times how much the particle's draw raised the row's bound: the bound less that of the other particles, which does
+not know the draw (Mnih and Rezende 2016, "Variational inference for Monte Carlo objectives", arXiv 1602.06725).
 """
 
 from __future__ import annotations
@@ -26,11 +30,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import torch
 from pyro import poutine
 from torch import Tensor, nn
 
 from pyro_mnar.infer.particles import Particles
-from pyro_mnar.infer.structure import check_independent, check_sites, is_from_model, is_random, row_log_prob, stopped
+from pyro_mnar.infer.structure import check_independent, check_sites, is_from_model, is_random, is_scored, row_log_prob, stopped
 
 ESTIMATORS = ("iwae", "stl", "dreg")
 
@@ -102,7 +107,7 @@ class IWELBO(nn.Module):
         """Return the negative mean bound, a scalar whose backward pass is the chosen estimator's."""
         model, guide = self.traces(*args, **kwargs)
         log_w, score = self._terms(model, guide, without_score=self.estimator != "iwae")
-        bound = log_w.logsumexp(0) - math.log(self.particles)
+        bound = log_w.logsumexp(0) - math.log(self.particles) + self._by_score(model, log_w.detach())
         if self.estimator == "iwae":
             return -bound.mean()
         weights = log_w.detach().softmax(0)
@@ -116,6 +121,23 @@ class IWELBO(nn.Module):
             # Its value is zero; its gradient takes the guide's score out of the bound's.
             bound = bound + (weights * (score - score.detach())).sum(0)
         return -bound.mean()
+
+    def _by_score(self, model: poutine.Trace, log_w: Tensor) -> Tensor:
+        """Return zero, (N,) or a number, with the gradient by way of the scores of what the model drew."""
+        total = torch.zeros(())
+        for name, site in model.nodes.items():
+            if not is_scored(site) or not (score := row_log_prob(site, site["value"])).requires_grad:
+                continue
+            if self.estimator != "iwae" or self.particles < 2:
+                raise ValueError(
+                    f"site {name!r} of the model: its law is learned by its score, expected estimator='iwae' and 2 particles or more "
+                    f"(got {self.estimator!r} and {self.particles})"
+                )
+            own = torch.eye(self.particles, dtype=torch.bool, device=log_w.device).unsqueeze(-1)
+            others = log_w.masked_fill(own, -torch.inf).logsumexp(1) - math.log(self.particles - 1)
+            gain = log_w.logsumexp(0) - math.log(self.particles) - others
+            total = total + (gain * (score - score.detach())).sum(0)
+        return total
 
     def _terms(self, model: poutine.Trace, guide: poutine.Trace, without_score: bool = False) -> tuple[Tensor, Tensor | None]:
         """Return log w (K, N) and, of laws whose score is asked out but cannot be, log q at stopped draws (K, N)."""

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal, TransformedDistribution
 
 from pyro_mnar.models.laws import PrecisionNormal
+from pyro_mnar.models.missing_rows import MissingRows
 
 
 @contextmanager
@@ -131,6 +132,8 @@ class RowStreams(Messenger):
         event = shape[batch_dims:]
         if isinstance(fn, PrecisionNormal):
             return fn.from_normals(self.normal(site, draws, event, fn.loc).reshape(shape))
+        if isinstance(fn, MissingRows):
+            return fn.from_uniforms(self.uniform(site, draws, (*event, 3), fn.selection.decoder.base_dist.mean).reshape(*shape, 3))
         if isinstance(fn, Normal):
             noise = self.normal(site, draws, event, fn.loc)
             return fn.loc + fn.scale * noise.reshape(shape)

@@ -21,6 +21,11 @@ def is_from_model(site: dict[str, Any]) -> bool:
     return bool(site["infer"].get("prior", False))
 
 
+def is_scored(site: dict[str, Any]) -> bool:
+    """Return whether a latent site, drawn from the model's own law, says that its gradient comes by way of its score."""
+    return is_random(site) and not site["is_observed"] and bool(site["infer"].get("score", False))
+
+
 def check_sites(model: poutine.Trace, guide: poutine.Trace) -> int:
     """Return the number of rows N of traces made with a plate of particles at ``dim=-2``.
 
@@ -47,7 +52,7 @@ def check_sites(model: poutine.Trace, guide: poutine.Trace) -> int:
                 )
             # What the guide draws, the model only scores: there its law may be any (a mixture prior, say).
             proposed = not site["is_observed"] and (where == "guide" or name not in guide.nodes)
-            if proposed and not site["fn"].has_rsample:
+            if proposed and not site["fn"].has_rsample and not (where == "model" and is_scored(site)):
                 raise ValueError(
                     f"site {name!r} of the {where}: {type(site['fn']).__name__} is not reparameterised, expected a distribution "
                     "with rsample; its gradient would be silently zero"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -12,16 +13,22 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.objectives import Objective
 from pyro_mnar.infer.streams import seeded
+from pyro_mnar.infer.tilt_report import TiltReport
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One look during training: the step, the mean training bound since the last look, the held-out bound (nats a row)."""
+    """One look during training: the step, the mean training bound since the last look, the held-out bound (nats a row).
+
+    Of an :class:`~pyro_mnar.infer.objectives.Objective`, ``train`` is minus its loss and ``tilt`` says how its tilt stands.
+    """
 
     step: int
     train: float
     held_out: float | None
+    tilt: TiltReport | None = None
 
 
 @dataclass
@@ -57,7 +64,7 @@ def parameter_groups(module: nn.Module, lr: float, mechanism_lr: float, weight_d
 
 
 def fit(
-    bound: IWELBO,
+    bound: IWELBO | Objective,
     x: Tensor,
     mask: Tensor,
     *,
@@ -82,7 +89,8 @@ def fit(
     before on return; the same seed gives the same weights.
 
     Args:
-        bound: of a module with ``model(x, mask)`` and ``guide(x, mask)``.
+        bound: of a module with ``model(x, mask)`` and ``guide(x, mask)``, or an objective for its tilt, of which every look then has a
+            report, and the last one's problems are warned of.
         x: (N, D) float, finite; the holes may hold any number.
         mask: (N, D) bool, True = observed.
         steps: updates.
@@ -96,7 +104,8 @@ def fit(
         progress: a bar on standard error; none where that is not a terminal.
 
     Raises:
-        ValueError: for arguments out of range or shapes that differ; ``patience`` without held-out rows.
+        ValueError: for arguments out of range or shapes that differ; ``patience`` without held-out rows; a bound of a module with a tilt,
+            without an objective around it.
         FloatingPointError: when the loss is no longer finite; the weights are then the best so far.
 
     Example:
@@ -113,6 +122,8 @@ def fit(
             raise ValueError(f"{name}: got {value}, expected at least {least}")
     if not 0 <= held_out < 1:
         raise ValueError(f"held_out: got {held_out}, expected a share from 0 to below 1")
+    if not isinstance(bound, Objective) and getattr(bound.module, "tilt", None) is not None:
+        raise ValueError("bound: its module has a tilt, expected an objective (SelfNormalised(bound), say); alone it has no maximum")
     n_out = round(held_out * len(x))
     if len(x) == 0:
         raise ValueError("x: got no rows, expected at least 1")
@@ -130,7 +141,7 @@ def fit(
 
 @dataclass
 class _Loop:
-    bound: IWELBO
+    bound: IWELBO | Objective
     x: Tensor
     mask: Tensor
     train: Tensor
@@ -173,10 +184,12 @@ class _Loop:
                 losses.append(loss.detach())
                 if step % self.every and step != self.steps:
                     continue
-                look = Evaluation(step, -float(torch.stack(losses).mean()), self._held_out())
+                tilt = self.bound.report(self.x[rows], self.mask[rows]) if isinstance(self.bound, Objective) else None
+                look = Evaluation(step, -float(torch.stack(losses).mean()), self._held_out(), tilt)
                 losses = []
                 history.evaluations.append(look)
-                bar.set_postfix(bound=f"{look.train:.3f}", **({} if look.held_out is None else {"held_out": f"{look.held_out:.3f}"}))
+                shown = {} if look.held_out is None else {"held_out": f"{look.held_out:.3f}"}
+                bar.set_postfix(bound=f"{look.train:.3f}", **shown, **({} if tilt is None else {"tilt": str(tilt)}))
                 if look.held_out is None or look.held_out > best_bound:
                     best_bound = -torch.inf if look.held_out is None else look.held_out
                     best, history.best_step = copy.deepcopy(self.bound.module.state_dict()), step
@@ -189,6 +202,8 @@ class _Loop:
             history.stopped = "interrupted"
         finally:
             bar.close()
+            for problem in history.evaluations[-1].tilt.problems if history.evaluations and history.evaluations[-1].tilt else ():
+                warnings.warn(problem, stacklevel=4)
             if best is not None:
                 self.bound.module.load_state_dict(best)
         return history

@@ -6,11 +6,13 @@ from pyro_mnar.models.decoders import GaussianDecoder, StudentTDecoder
 from pyro_mnar.models.encoders import GaussianEncoder, SetEncoder
 from pyro_mnar.models.links import LOGIT, PROBIT, THRESHOLD, Link
 from pyro_mnar.models.masks import MaskDistribution, Mechanism
+from pyro_mnar.models.missing_rows import MissingRows
 from pyro_mnar.models.mixed_masking import MixedMasking
 from pyro_mnar.models.mnar import MNAR
 from pyro_mnar.models.priors import Prior
 from pyro_mnar.models.selection import MissingCells, SelectionDistribution
 from pyro_mnar.models.self_masking import SelfMasking
+from pyro_mnar.models.tilts import Constraint, EnergyTilt, LearnedConstraint, Tilt, energy_net
 from pyro_mnar.models.warps import SkewWarp
 
 __all__ = [
@@ -19,14 +21,18 @@ __all__ = [
     "PROBIT",
     "THRESHOLD",
     "ConjugateEncoder",
+    "Constraint",
+    "EnergyTilt",
     "FixedMasking",
     "GaussianDecoder",
     "GaussianEncoder",
+    "LearnedConstraint",
     "LinearMasking",
     "Link",
     "MaskDistribution",
     "Mechanism",
     "MissingCells",
+    "MissingRows",
     "MixedMasking",
     "NeuralMasking",
     "Prior",
@@ -35,4 +41,6 @@ __all__ = [
     "SetEncoder",
     "SkewWarp",
     "StudentTDecoder",
+    "Tilt",
+    "energy_net",
 ]

@@ -13,6 +13,11 @@ are sampled: ``noise`` is a complete replicate of standardised noise, of which o
 for HMC too and cells that nobody reads stay independent of everything; ``mask`` scores the coupled columns' masks. The guide draws
 ``noise`` from the model's own law, so it adds nothing to an importance weight, and says so with ``infer={"prior": True}``.
 
+A tilt multiplies p(z, y) by exp(-E) (:mod:`pyro_mnar.models.tilts`). Where it reads rows, the site ``missing`` in place of ``noise``
+holds the missing values, drawn given z *and the mask* (:mod:`pyro_mnar.models.missing_rows`), which adds nothing to the weight
+either; ``tilt`` is the factor -E - b, with b, ``log_z``, what is known of the normaliser. It is a function of the latents alone, so
+HMC sees a potential without noise. How it is learned: :mod:`pyro_mnar.infer.objectives`.
+
 Dropping an argument drops an assumption: without a mechanism the model is MIWAE (arXiv 1812.02633), with one it is not-MIWAE
 (arXiv 2006.12871), with one particle it is a VAE, with a linear decoder factor analysis.
 """
@@ -28,10 +33,12 @@ from pyro_mnar.models.collapsing import coupled_columns
 from pyro_mnar.models.decoders import GaussianDecoder
 from pyro_mnar.models.links import THRESHOLD
 from pyro_mnar.models.masks import Mechanism
+from pyro_mnar.models.missing_rows import MissingRows
 from pyro_mnar.models.mixed_masking import MixedMasking
 from pyro_mnar.models.priors import Prior
 from pyro_mnar.models.selection import SelectionDistribution
 from pyro_mnar.models.self_masking import SelfMasking, observed_moments
+from pyro_mnar.models.tilts import Tilt
 from pyro_mnar.models.warps import SkewWarp
 
 
@@ -44,6 +51,7 @@ class MNAR(nn.Module):
         mechanism: p(s given x), or None for ignorable missingness. With a warp it reads the warped values.
         warp: of the columns' margins, or None.
         prior: of the parameters, or None for flat ones; training adds :meth:`log_prior` to the bound.
+        tilt: an energy, or None. The parameter ``log_z`` is then the model's word for log Z, from 0.
 
     Raises:
         ValueError: when the mechanism's width is not the decoder's, or a threshold, which stays where it is, meets a warp.
@@ -66,6 +74,7 @@ class MNAR(nn.Module):
         mechanism: Mechanism | None = None,
         warp: SkewWarp | None = None,
         prior: Prior | None = None,
+        tilt: Tilt | None = None,
     ) -> None:
         super().__init__()
         if mechanism is not None and len(mechanism.couplings) != decoder.n_columns:
@@ -74,8 +83,11 @@ class MNAR(nn.Module):
         if warp is not None and any(isinstance(part, SelfMasking) and part.link is THRESHOLD for part in parts):
             raise ValueError("mechanism: got a threshold together with a warp, expected another link or no warp")
         self.decoder, self.encoder = decoder, encoder
-        self.mechanism, self.warp, self.prior = mechanism, warp, prior
+        self.mechanism, self.warp, self.prior, self.tilt = mechanism, warp, prior, tilt
+        if tilt is not None:
+            self.log_z = nn.Parameter(torch.zeros(()))
         coupled = coupled_columns(mechanism)
+        self.reads_rows = tilt is not None and tilt.reads_rows
         self.register_buffer("coupled", coupled, persistent=False)
         self.register_buffer("zeros", torch.zeros(int(decoder.latent_dim)), persistent=False)
 
@@ -99,14 +111,42 @@ class MNAR(nn.Module):
         with pyro.plate("rows", x.shape[-2], dim=-1):
             z = pyro.sample("z", laws.StandardNormal(self.zeros).to_event(1))
             rows = self.decoder(z)
-            pyro.sample("x", SelectionDistribution(rows, self.mechanism, self.warp), obs=torch.where(mask, x, torch.nan))
-            if self.mechanism is not None and self.coupled is not None:
+            selection = SelectionDistribution(rows, self.mechanism, self.warp)
+            pyro.sample("x", selection, obs=torch.where(mask, x, torch.nan))
+            complete = x
+            if self.reads_rows:
+                x_mis = pyro.sample("missing", MissingRows(selection, mask), infer={"score": True})
+                complete = pyro.deterministic("complete", torch.where(mask, x, x_mis), event_dim=1)
+                y_mis = self._warped(x_mis, torch.ones_like(mask))
+            elif self.coupled is not None:
                 noise = pyro.sample("noise", self.decoder.noise())
                 y_mis = rows.base_dist.loc + rows.base_dist.scale * noise
-                y = torch.where(mask, self._warped(x, mask), y_mis)
                 x_mis = y_mis if self.warp is None else self.warp.inverse(y_mis)
-                pyro.deterministic("complete", torch.where(mask, x, x_mis), event_dim=1)
+                complete = pyro.deterministic("complete", torch.where(mask, x, x_mis), event_dim=1)
+            if self.mechanism is not None and self.coupled is not None:
+                y = torch.where(mask, self._warped(x, mask), y_mis)
                 pyro.sample("mask", self.mechanism(y).restrict(self.coupled), obs=mask)
+            if self.tilt is not None:
+                # Rows without holes are all alike for every particle: one pass through the energy.
+                pyro.factor("tilt", self.tilt.log_weight(z, x if bool(mask.all()) else complete) - self.log_z)
+
+    def draw(self, n: int) -> tuple[Tensor, Tensor]:
+        """Return latents (n, L) and complete rows (n, D) of the model without its tilt, reparameterised."""
+        z = torch.randn(n, len(self.zeros), dtype=self.zeros.dtype, device=self.zeros.device)
+        return z, self.rows(z, self.decoder.noise().rsample((n,)))
+
+    def rows(self, z: Tensor, noise: Tensor) -> Tensor:
+        """Return the complete rows (..., D) that ``z`` (..., L) and standardised ``noise`` (..., D) stand for."""
+        cells = self.decoder(z).base_dist
+        y = cells.loc + cells.scale * noise
+        return y if self.warp is None else self.warp.inverse(y)
+
+    def freeze_base(self) -> None:
+        """Let gradients reach the tilt and ``log_z`` alone."""
+        self.requires_grad_(False)
+        if self.tilt is not None:
+            self.tilt.requires_grad_()
+            self.log_z.requires_grad_()
 
     def guide(self, x: Tensor, mask: Tensor) -> None:
         """Declare q(z | x_obs, s), over the same rows."""
@@ -114,7 +154,7 @@ class MNAR(nn.Module):
             with torch.no_grad():  # the guide does not train the warp
                 y = self._warped(x, mask)
             pyro.sample("z", self.encoder(y, mask))
-            if self.coupled is not None:
+            if self.coupled is not None and not self.reads_rows:
                 pyro.sample("noise", self.decoder.noise(), infer={"prior": True})
 
     def missing_rate(self, x: Tensor) -> Tensor:

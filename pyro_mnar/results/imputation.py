@@ -29,6 +29,7 @@ from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.streams import NoInverseError, RowStreams, seeded
 from pyro_mnar.infer.weights import LEAST_DRAWS, effective_sample_size, pareto_threshold, smooth
 from pyro_mnar.models.collapsing import collapsible
+from pyro_mnar.models.missing_rows import MissingRows
 from pyro_mnar.models.selection import SelectionDistribution
 
 _CHUNK = 64
@@ -176,7 +177,8 @@ def _cells(model: poutine.Trace, mask: Tensor, streams: RowStreams | None) -> Te
     selections = [s for s in model.nodes.values() if isinstance(s.get("fn"), SelectionDistribution)]
     if not selections and complete is None:
         raise ValueError("model: names no missing cells, expected a SelectionDistribution site or a site 'complete'")
-    if not selections:
+    tilted = any(isinstance(s.get("fn"), MissingRows) for s in model.nodes.values())
+    if not selections or tilted:  # a tilt reweights values together with latents: no cell has a law of its own given z
         assert complete is not None
         return complete["value"]
     law = selections[0]["fn"].conditional(selections[0]["value"])
