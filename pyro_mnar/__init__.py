@@ -19,10 +19,17 @@ if TYPE_CHECKING:
     from pyro_mnar.models import MNAR as MNAR
     from pyro_mnar.models import PROBIT as PROBIT
     from pyro_mnar.models import THRESHOLD as THRESHOLD
+    from pyro_mnar.models import BernoulliDecoder as BernoulliDecoder
+    from pyro_mnar.models import CategoricalDecoder as CategoricalDecoder
+    from pyro_mnar.models import CategoricalOutcome as CategoricalOutcome
     from pyro_mnar.models import ConjugateEncoder as ConjugateEncoder
     from pyro_mnar.models import FixedMasking as FixedMasking
+    from pyro_mnar.models import FlowEncoder as FlowEncoder
+    from pyro_mnar.models import FlowPrior as FlowPrior
     from pyro_mnar.models import GaussianDecoder as GaussianDecoder
     from pyro_mnar.models import GaussianEncoder as GaussianEncoder
+    from pyro_mnar.models import GaussianOutcome as GaussianOutcome
+    from pyro_mnar.models import LatentMasking as LatentMasking
     from pyro_mnar.models import LinearMasking as LinearMasking
     from pyro_mnar.models import MixedMasking as MixedMasking
     from pyro_mnar.models import NeuralMasking as NeuralMasking
@@ -34,6 +41,7 @@ if TYPE_CHECKING:
     from pyro_mnar.models import StudentTDecoder as StudentTDecoder
     from pyro_mnar.results.imputation import impute as impute
     from pyro_mnar.results.pooling import impute_ensemble as impute_ensemble
+    from pyro_mnar.results.prediction import predict as predict
     from pyro_mnar.tables import amputate as amputate
 
 _MODELS = [
@@ -41,10 +49,17 @@ _MODELS = [
     "MNAR",
     "PROBIT",
     "THRESHOLD",
+    "BernoulliDecoder",
+    "CategoricalDecoder",
+    "CategoricalOutcome",
     "ConjugateEncoder",
     "FixedMasking",
+    "FlowEncoder",
+    "FlowPrior",
     "GaussianDecoder",
     "GaussianEncoder",
+    "GaussianOutcome",
+    "LatentMasking",
     "LinearMasking",
     "MixedMasking",
     "NeuralMasking",
@@ -63,6 +78,7 @@ _HOMES = dict.fromkeys(_MODELS, "pyro_mnar.models") | {
     "fit_ensemble": "pyro_mnar.infer.ensembles",
     "impute": "pyro_mnar.results.imputation",
     "impute_ensemble": "pyro_mnar.results.pooling",
+    "predict": "pyro_mnar.results.prediction",
 }
 __all__ = sorted(_HOMES)
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pyro_mnar.models.latent_masking import GivenLatent, LatentMasking
 from pyro_mnar.models.masks import Mechanism, indicator, neighbours
 from pyro_mnar.models.mixed_masking import MixedMasking
 from pyro_mnar.models.self_masking import SelfMasking
@@ -23,19 +24,26 @@ class Part(NamedTuple):
     columns: Tensor
     place: Tensor | slice  # the same columns, as a slice where they are neighbours: a view, where an index would copy
     own: Tensor | slice  # their places among the mechanism's own columns
+    effect: Tensor | None = None  # (..., D), what a latent adds to a row's scores
 
     def line(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return slope (J,) and intercept (J,), with covariates (..., J), of the columns' scores in rows ``x`` (..., D)."""
+        """Return slope (J,) and intercept (J,), or (..., J) where rows have their own, of the scores in rows ``x`` (..., D)."""
         slope, intercept = self.mechanism.line()
         if len(self.mechanism.covariates):
             intercept = intercept + self.mechanism.shift(x)
-        return (slope, intercept) if len(slope) == len(self.columns) else (slope[self.own], intercept[..., self.own])
+        if len(slope) > len(self.columns):
+            slope, intercept = slope[self.own], intercept[..., self.own]
+        return slope, intercept if self.effect is None else intercept + self.effect[..., self.place]
 
 
 def collapsible(mechanism: Mechanism | None) -> list[Part]:
     """Return the parts of ``mechanism`` whose columns' values no other mask reads."""
     if mechanism is None:
         return []
+    if isinstance(mechanism, GivenLatent):
+        return [part._replace(effect=mechanism.effect) for part in collapsible(mechanism.mechanism)]
+    if isinstance(mechanism, LatentMasking):
+        return collapsible(mechanism.base)
     if type(mechanism) is SelfMasking:  # no mask but its own reads a modelled column: nothing to look for, at every step
         return [Part(mechanism, mechanism.columns, mechanism.place, slice(None))]
     read = mechanism.couplings.any(0)

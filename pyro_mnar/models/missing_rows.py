@@ -30,13 +30,13 @@ class MissingRows(TorchDistribution):
 
     Args:
         selection: of the row given z.
-        mask: (..., D) bool, True = observed.
+        row: (..., D), NaN in the holes: what is seen moves the masks' intercepts where the mechanism has covariates.
 
     Example:
         >>> from torch.distributions import Independent, Normal
         >>> from pyro_mnar.models import SelfMasking
         >>> selection = SelectionDistribution(Independent(Normal(torch.zeros(2), torch.ones(2)), 1), SelfMasking(2, direction="high"))
-        >>> law = MissingRows(selection, torch.tensor([True, False]))
+        >>> law = MissingRows(selection, torch.tensor([0.5, torch.nan]))
         >>> law.log_prob(law.sample((5,))).shape
         torch.Size([5])
     """
@@ -45,8 +45,8 @@ class MissingRows(TorchDistribution):
     support = constraints.real_vector
     has_rsample = False
 
-    def __init__(self, selection: SelectionDistribution, mask: Tensor) -> None:
-        self.selection, self.mask = selection, mask
+    def __init__(self, selection: SelectionDistribution, row: Tensor) -> None:
+        self.selection, self.row, self.mask = selection, row, row == row
         super().__init__(selection.batch_shape, selection.event_shape, validate_args=False)
 
     def expand(self, batch_shape: Sequence[int], _instance: object = None) -> MissingRows:
@@ -62,12 +62,13 @@ class MissingRows(TorchDistribution):
         if bool(mask.all()):
             return unread.sum(-1)
         y, log_slope = (value, torch.zeros_like(value)) if selection.warp is None else selection.warp(value)
-        cells = torch.where(mask, unread, selection.decoder.base_dist.log_prob(y) + log_slope)
+        safe = torch.where(mask, 0.0, y)  # cells of finite support take no other numbers
+        cells = torch.where(mask, unread, selection.decoder.base_dist.log_prob(safe) + log_slope)
         total = cells.sum(-1)
-        for part in selection._parts:
-            slope, intercept = part.line()
-            here, hidden = y[..., part.place], ~mask[..., part.place]
-            integral = selection._log_mask(part, here.new_zeros(hidden.shape), ~hidden)
+        for part, line in zip(selection._parts, selection.conditional(self.row).lines, strict=True):
+            slope, intercept = line
+            here, hidden = safe[..., part.place], ~mask[..., part.place]
+            integral = selection._log_mask(part, line, here.new_zeros(hidden.shape), ~hidden)
             own = part.mechanism.link.log_missing(slope * here + intercept) - integral
             total = total + torch.where(hidden, own, 0.0).sum(-1)
         return total
@@ -84,5 +85,5 @@ class MissingRows(TorchDistribution):
     @torch.no_grad()
     def from_uniforms(self, uniforms: Tensor) -> Tensor:
         """Return the draws that independent ``uniforms`` (..., D, 3) in the open unit interval stand for."""
-        cells = self.selection.conditional(self.mask).from_uniforms(uniforms)
+        cells = self.selection.conditional(self.row).from_uniforms(uniforms)
         return torch.where(self.mask, torch.special.ndtri(uniforms[..., 2]), cells)

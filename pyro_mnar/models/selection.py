@@ -181,7 +181,7 @@ class MissingCells:
 
     def __init__(self, selection: SelectionDistribution, x: Tensor, mask: Tensor) -> None:
         self.selection, self.mask = selection, mask
-        self._lines = [part.line(x) for part in selection._parts]
+        self.lines = [part.line(x) for part in selection._parts]
 
     @property
     def mean(self) -> Tensor:
@@ -208,7 +208,7 @@ class MissingCells:
     def _mean(self) -> Tensor:
         base = self.selection.decoder.base_dist
         result = base.mean
-        for part, line in zip(self.selection._parts, self._lines, strict=True):
+        for part, line in zip(self.selection._parts, self.lines, strict=True):
             cells = _pick(base, part.place)
             if cells.has_enumerate_support:
                 values, log_joint = self.selection._finite(part, cells, *line)
@@ -235,7 +235,7 @@ class MissingCells:
     def _draws(self, uniforms: Tensor) -> Tensor:
         base = self.selection.decoder.base_dist
         result = _draw(base, uniforms)
-        for part, line in zip(self.selection._parts, self._lines, strict=True):
+        for part, line in zip(self.selection._parts, self.lines, strict=True):
             cells = _pick(base, part.place)
             own = uniforms[..., part.place, :]
             if cells.has_enumerate_support:
