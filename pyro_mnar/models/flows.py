@@ -40,7 +40,7 @@ class FlowEncoder(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> dist.Distribution:
         """Return q(z | x_obs, s) of rows ``x`` (..., D) with their ``mask`` (..., D)."""
-        return dist.TransformedDistribution(self.encoder(x, mask), self.transforms.steps, validate_args=False)
+        return dist.TransformedDistribution(self.encoder(x, mask), self.transforms(), validate_args=False)
 
 
 class FlowPrior(nn.Module):
@@ -65,7 +65,7 @@ class FlowPrior(nn.Module):
 
     def forward(self) -> dist.Distribution:
         """Return p(z), event shape (L,)."""
-        return dist.TransformedDistribution(laws.StandardNormal(self.zeros).to_event(1), self.transforms.steps, validate_args=False)
+        return dist.TransformedDistribution(laws.StandardNormal(self.zeros).to_event(1), self.transforms(), validate_args=False)
 
 
 class _Transforms(nn.Module):
@@ -75,3 +75,9 @@ class _Transforms(nn.Module):
         super().__init__()
         self.steps = list(transforms)
         self.trained = nn.ModuleList([step for step in transforms if isinstance(step, TransformModule)])
+
+    def forward(self) -> list[Transform]:
+        """Return them with nothing remembered of earlier draws, whose graphs are gone."""
+        for step in self.steps:
+            step._cached_x_y = None, None
+        return self.steps
