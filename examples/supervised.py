@@ -47,7 +47,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
         errors, predicted = {}, {}
 
         def regress(filled: np.ndarray, y: torch.Tensor = y, n: int = n, seed: int = seed) -> np.ndarray:
-            net = MLPRegressor((64,), max_iter=args.epochs, early_stopping=True, random_state=seed)
+            net = MLPRegressor(hidden_layer_sizes=(64,), max_iter=args.epochs, early_stopping=True, random_state=seed)
             return net.fit(filled[:n], y[:n]).predict(filled[n:])
 
         holed = torch.where(mask, x, torch.nan).numpy()

@@ -155,7 +155,10 @@ class SelectionDistribution(TorchDistribution):
             return torch.where(mask, link.log_observed(score), self._finite(part, cells, slope, intercept)[1].logsumexp(0))
         # Of missing cells alone, since each may have hundreds of components.
         hidden = (~mask).expand(torch.broadcast_shapes(mask.shape, cells.batch_shape[-mask.dim() :]))
-        slope, intercept = (coefficient.expand(hidden.shape)[hidden] for coefficient in (slope, intercept))
+        slope, intercept = (
+            coefficient.expand(*coefficient.shape[: max(0, coefficient.dim() - hidden.dim())], *hidden.shape)[..., hidden]
+            for coefficient in (slope, intercept)
+        )
         missing = integrals.log_missing(integrals.missing_components(cells.at(hidden), slope, intercept, link))
         return link.log_observed(score).expand(*missing.shape[:-1], *hidden.shape).masked_scatter(hidden, missing)
 
