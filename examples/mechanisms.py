@@ -48,7 +48,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     figure = Figure(figsize=(9, 4.8), layout="constrained")
     above, below = figure.subplots(2, 3)
     grid, generator = torch.linspace(-3, 3, 121), torch.Generator().manual_seed(args.seed)
-    fifth = torch.bucketize(x[:, 3], x[:, 3].quantile(torch.linspace(0, 1, 6))[1:-1])
+    fifth = torch.bucketize(x[:, 3].contiguous(), x[:, 3].quantile(torch.linspace(0, 1, 6))[1:-1])
     for j, (name, (slope, intercept)) in enumerate(TRUE.items()):
         with torch.no_grad():
             rows = torch.zeros(121, 5).index_copy(1, torch.tensor([j]), grid.unsqueeze(-1))

@@ -6,6 +6,7 @@ python examples/supervised.py
 from __future__ import annotations
 
 import argparse
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -48,7 +49,9 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
 
         def regress(filled: np.ndarray, y: torch.Tensor = y, n: int = n, seed: int = seed) -> np.ndarray:
             net = MLPRegressor(hidden_layer_sizes=(64,), max_iter=args.epochs, early_stopping=True, random_state=seed)
-            return net.fit(filled[:n], y[:n]).predict(filled[n:])
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that it did not converge in so many epochs
+                return net.fit(filled[:n], y[:n]).predict(filled[n:])
 
         holed = torch.where(mask, x, torch.nan).numpy()
         boosting = HistGradientBoostingRegressor(random_state=seed)
