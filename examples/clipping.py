@@ -48,7 +48,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     image = photograph(args.height, args.width)
     clip, centre, scale = float(np.quantile(image, 1 - args.clipped)), image.mean(), image.std()
     standard = (image - centre) / scale
-    train, rows = patches(standard, 3), patches(standard, SIDE)
+    train, rows = patches(standard, SIDE // 2), patches(standard, SIDE)  # the second are among the first
     level = (clip - centre) / scale
     mask = rows <= level
     torch.manual_seed(args.seed)

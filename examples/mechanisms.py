@@ -60,7 +60,8 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
             above[j].plot(grid, curve, color=ORANGE, alpha=0.6, linewidth=1, label=None if i else "refits")
         above[j].plot(grid, torch.special.ndtr(slope * grid + intercept), color=BLUE, linestyle="--", label="true")
         above[j].plot(x[mask[:, j], j], np.full(int(mask[:, j].sum()), -0.04), "|", color=GREY, alpha=0.3, markersize=4)
-        above[j].set(title=f"column {j}: missingness {name}", xlabel="value (ticks: observed)", ylim=(-0.08, 1.03))
+        above[j].set_title(f"column {j}: missingness {name}", fontsize=9)
+        above[j].set(xlabel="value (ticks: observed)", ylim=(-0.08, 1.03))
         shares = torch.stack([again[:, fifth == f].float().mean(1) for f in range(5)], -1).quantile(torch.tensor([0.05, 0.95]), 0)
         below[j].vlines(range(1, 6), *shares.numpy(), color=ORANGE, linewidth=5, alpha=0.6, label="drawn again, 90 %")
         seen = [float((~mask[fifth == f, j]).float().mean()) for f in range(5)]

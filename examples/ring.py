@@ -101,7 +101,9 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
         axes[0].set_ylabel(f"{sectors} sector{'s' * (sectors > 1)}\n$x_1$")
     for axis in panels[1]:
         axis.set_xlabel("$x_0$")
-    panels[0, 0].legend(frameon=True, fontsize=6, loc="lower left", markerscale=3)
+    figure.legend(
+        *panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8, frameon=False, markerscale=3
+    )
     return written(figure, pd.concat(tables), args.output, "ring")
 
 
