@@ -75,7 +75,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     colours = [ORANGE if "outcome" in name else BLUE if "sees" in name else GREY for name in frame.columns]
     axis.barh(list(frame.columns), frame.mean(), xerr=None if len(frame) < 2 else frame.std(), color=colours)
     axis.invert_yaxis()
-    axis.set_xlabel("test RMSE of y (standard deviations), holes in 3 of 6 columns")
+    axis.set_xlabel("test RMSE of y (standard deviations)")
     return written(figure, result, args.output, "supervised")
 
 

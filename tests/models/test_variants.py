@@ -33,7 +33,7 @@ from pyro_mnar.results.imputation import impute
 from pyro_mnar.results.prediction import predict
 
 X, MASK = torch.tensor(ROWS), torch.tensor(MASKS)
-EFFECT = np.array([0.9, -1.2, 0.4, 0.7])
+EFFECT, SHIFT = np.array([0.9, -1.2, 0.4, 0.7]), np.array([0.5, -0.3, 0.2, -0.6])
 # z_m by the trapezoid rule.
 NODES = np.linspace(-8, 8, 161)
 LOG_NODE = stats.norm.logpdf(NODES) + np.log(NODES[1] - NODES[0])
@@ -62,7 +62,7 @@ def with_latent(base):
     made.encoder = Wide(1)
     with torch.no_grad():
         made.net[0].weight.copy_(torch.tensor(EFFECT).unsqueeze(-1))
-        made.net[0].bias.zero_()
+        made.net[0].bias.copy_(torch.tensor(SHIFT))
     return made
 
 
@@ -77,7 +77,7 @@ def test_weights_with_a_latent_mask_are_unbiased_where_values_are_integrated_out
         log_cdf = special.log_ndtr if link is PROBIT else special.log_expit
 
         def given(rows):
-            score = (rows * slope + INTERCEPT)[..., None] + EFFECT[:, None] * NODES
+            score = (rows * slope + INTERCEPT + SHIFT)[..., None] + EFFECT[:, None] * NODES
             cells = log_cdf(np.where(mask, -1.0, 1.0)[:, None] * score)[..., modelled, :]
             return special.logsumexp(cells.sum(-2) + LOG_NODE, -1)
 
@@ -96,7 +96,7 @@ def test_weights_with_a_latent_mask_are_unbiased_where_values_are_sampled():
         sign = np.where(mask, -1.0, 1.0)[:2]
 
         def given(rows):
-            score = (rows @ weight.T + bias)[..., None] + EFFECT[:2, None] * NODES
+            score = (rows @ weight.T + bias + SHIFT[:2])[..., None] + EFFECT[:2, None] * NODES
             return special.logsumexp(special.log_expit(sign[:, None] * score).sum(-2) + LOG_NODE, -1)
 
         return given
@@ -111,6 +111,7 @@ def test_a_latent_without_effect_changes_nothing():
     silent = with_latent(base)
     with torch.no_grad():
         silent.net[0].weight.zero_()
+        silent.net[0].bias.zero_()
     silent.encoder.forward = lambda x, mask: dist.Normal(x.new_zeros(*x.shape[:-1], 1), 1.0).to_event(1)
     z = torch.randn(6, 5, 2).double()
     scored = []
@@ -127,14 +128,14 @@ def test_a_latent_without_effect_changes_nothing():
 def test_a_cell_s_rate_is_that_of_the_probit_with_the_latent_averaged_out():
     mechanism = with_latent(self_masking(SLOPE, INTERCEPT))
     modelled = ~np.isnan(SLOPE)
-    exact = special.ndtr((SLOPE * ROWS + INTERCEPT) / np.sqrt(1 + EFFECT**2))[:, modelled]
+    exact = special.ndtr((SLOPE * ROWS + INTERCEPT + SHIFT) / np.sqrt(1 + EFFECT**2))[:, modelled]
     np.testing.assert_allclose(mechanism(X).log_missing.exp().detach().numpy()[:, modelled], exact, atol=2e-3)
 
 
 def test_imputation_with_a_latent_mask_has_the_exact_posterior_mean():
     # Row 1, one missing cell: p(x_0 | x_obs, s) by the grid, z_m summed out.
     def log_mask(rows):
-        score = (rows * np.where(np.isnan(SLOPE), 0, SLOPE) + INTERCEPT)[..., None] + EFFECT[:, None] * NODES
+        score = (rows * np.where(np.isnan(SLOPE), 0, SLOPE) + INTERCEPT + SHIFT)[..., None] + EFFECT[:, None] * NODES
         cells = special.log_ndtr(np.where(MASKS[1], -1.0, 1.0)[:, None] * score)[..., ~np.isnan(SLOPE), :]
         return special.logsumexp(cells.sum(-2) + LOG_NODE, -1)
 
