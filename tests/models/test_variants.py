@@ -13,6 +13,7 @@ from scipy import special, stats
 from torch import nn
 
 from pyro_mnar.infer.bound import ESTIMATORS, IWELBO
+from pyro_mnar.infer.training import fit
 from pyro_mnar.models import (
     LOGIT,
     MNAR,
@@ -20,6 +21,7 @@ from pyro_mnar.models import (
     BernoulliDecoder,
     CategoricalDecoder,
     CategoricalOutcome,
+    ConjugateEncoder,
     FlowEncoder,
     FlowPrior,
     GaussianDecoder,
@@ -350,3 +352,21 @@ def test_gradients_by_scores_are_those_of_the_enumerated_bound():
     (exact,) = torch.autograd.grad(bound, [logits])
     assert abs(float(z_score(-n * found[:, 0], exact[0]))) < Z_MAX
     torch.testing.assert_close(-n * found[:, 1], exact[1].expand(n))  # of what is seen there is no noise
+
+
+# Special cases ------------------------------------------------------------------------------------
+
+
+def test_a_linear_decoder_without_a_mechanism_learns_factor_analysis():
+    from sklearn.decomposition import FactorAnalysis
+
+    x = torch.randn(400, 2) @ torch.randn(2, 5) + 0.5 * torch.randn(400, 5) + 1.0
+    best = FactorAnalysis(2, tol=1e-9, max_iter=10_000, svd_method="lapack").fit(x.numpy()).score(x.numpy())
+    decoder = GaussianDecoder(2, 5, hidden=())
+    mnar, whole = MNAR(decoder, ConjugateEncoder(decoder, [4])), torch.ones(400, 5, dtype=torch.bool)
+    mnar.initialise(x, whole)
+    fit(IWELBO(mnar, 2), x, whole, steps=250, batch_size=400, lr=1e-1, weight_decay=0.0)
+    with torch.no_grad():
+        # The guide is the exact posterior, but for what its network has learned of sampling noise.
+        found = float(IWELBO(mnar, 200)(x, whole).mean())
+    assert best - 0.01 < found < best + 1e-3
