@@ -13,7 +13,6 @@ from scipy import special, stats
 from torch import nn
 
 from pyro_mnar.infer.bound import ESTIMATORS, IWELBO
-from pyro_mnar.infer.training import fit
 from pyro_mnar.models import (
     LOGIT,
     MNAR,
@@ -31,6 +30,7 @@ from pyro_mnar.models import (
     LinearMasking,
     SelfMasking,
 )
+from pyro_mnar.models.decoders import MIN_SCALE
 from pyro_mnar.results.imputation import impute
 from pyro_mnar.results.prediction import predict
 
@@ -357,16 +357,23 @@ def test_gradients_by_scores_are_those_of_the_enumerated_bound():
 # Special cases ------------------------------------------------------------------------------------
 
 
-def test_a_linear_decoder_without_a_mechanism_learns_factor_analysis():
-    from sklearn.decomposition import FactorAnalysis
+@pytest.mark.parametrize("method", ["factor analysis", "probabilistic principal components"])
+def test_a_linear_decoder_without_a_mechanism_is_the_closed_form_model(method):
+    from sklearn.decomposition import PCA, FactorAnalysis
 
-    x = torch.randn(400, 2) @ torch.randn(2, 5) + 0.5 * torch.randn(400, 5) + 1.0
-    best = FactorAnalysis(2, tol=1e-9, max_iter=10_000, svd_method="lapack").fit(x.numpy()).score(x.numpy())
-    decoder = GaussianDecoder(2, 5, hidden=())
-    mnar, whole = MNAR(decoder, ConjugateEncoder(decoder, [4])), torch.ones(400, 5, dtype=torch.bool)
-    mnar.initialise(x, whole)
-    fit(IWELBO(mnar, 2), x, whole, steps=250, batch_size=400, lr=1e-1, weight_decay=0.0)
+    x = torch.randn(400, 2).double() @ torch.randn(2, 5).double() + 0.5 * torch.randn(400, 5).double() + 1.0
+    decoder = GaussianDecoder(2, 5, hidden=()).double()
+    if method == "factor analysis":
+        known = FactorAnalysis(2).fit(x.numpy())
+        weight, noise = known.components_.T, np.sqrt(known.noise_variance_)
+    else:  # Tipping and Bishop 1999, at its maximum of the likelihood
+        known = PCA(2).fit(x.numpy())
+        weight = known.components_.T * np.sqrt(known.explained_variance_ - known.noise_variance_)
+        noise = np.full(5, np.sqrt(known.noise_variance_))
     with torch.no_grad():
-        # The guide is the exact posterior, but for what its network has learned of sampling noise.
-        found = float(IWELBO(mnar, 200)(x, whole).mean())
-    assert best - 0.01 < found < best + 1e-3
+        decoder.linear.weight.copy_(torch.tensor(weight))
+        decoder.linear.bias.copy_(torch.tensor(known.mean_))
+        decoder.raw_scale.copy_(torch.tensor(np.log(np.expm1(noise - MIN_SCALE))))
+        # Its encoder is then the exact posterior: every particle's weight is the likelihood.
+        log_w = IWELBO(MNAR(decoder, ConjugateEncoder(decoder, [4]).double()), 3).log_weights(x, torch.ones(400, 5, dtype=torch.bool))
+    torch.testing.assert_close(log_w, torch.tensor(known.score_samples(x.numpy())).expand(3, 400))
