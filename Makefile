@@ -6,7 +6,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 PYTHON = python3
 BIN = .venv/bin
 
-.PHONY: install demo test lint bench bench-table bench-speed clean
+.PHONY: install demo test lint bench bench-table bench-speed bench-tilt clean
 
 install: .venv/installed
 
@@ -37,6 +37,10 @@ bench-table: install
 
 bench-speed: install
 	for what in step scaling import; do $(BIN)/python benchmarks/speed.py $$what || exit 1; done
+
+# An hour: what an energy tilt is worth where the truth is known.
+bench-tilt: install
+	for what in densities objectives holes debias constraint sampling; do $(BIN)/python -m benchmarks.tilt $$what || exit 1; done
 
 clean:
 	rm -rf .venv .venv-3.12 demo-output *.egg-info

@@ -14,6 +14,18 @@ if TYPE_CHECKING:
     from pyro_mnar.faces.imputer import MNARImputer as MNARImputer
     from pyro_mnar.infer.bound import IWELBO as IWELBO
     from pyro_mnar.infer.ensembles import fit_ensemble as fit_ensemble
+    from pyro_mnar.infer.langevin import Langevin as Langevin
+    from pyro_mnar.infer.langevin_likelihood import MaximumLikelihood as MaximumLikelihood
+    from pyro_mnar.infer.normaliser import log_normaliser as log_normaliser
+    from pyro_mnar.infer.normaliser import sample_tilted as sample_tilted
+    from pyro_mnar.infer.objectives import Contrastive as Contrastive
+    from pyro_mnar.infer.objectives import GuidedCost as GuidedCost
+    from pyro_mnar.infer.objectives import Importance as Importance
+    from pyro_mnar.infer.objectives import NoiseContrastive as NoiseContrastive
+    from pyro_mnar.infer.objectives import SelfNormalised as SelfNormalised
+    from pyro_mnar.infer.posterior import PosteriorDraws as PosteriorDraws
+    from pyro_mnar.infer.posterior import sample_posterior as sample_posterior
+    from pyro_mnar.infer.tilt_report import report_tilt as report_tilt
     from pyro_mnar.infer.training import fit as fit
     from pyro_mnar.models import LOGIT as LOGIT
     from pyro_mnar.models import MNAR as MNAR
@@ -23,6 +35,8 @@ if TYPE_CHECKING:
     from pyro_mnar.models import CategoricalDecoder as CategoricalDecoder
     from pyro_mnar.models import CategoricalOutcome as CategoricalOutcome
     from pyro_mnar.models import ConjugateEncoder as ConjugateEncoder
+    from pyro_mnar.models import Constraint as Constraint
+    from pyro_mnar.models import EnergyTilt as EnergyTilt
     from pyro_mnar.models import FixedMasking as FixedMasking
     from pyro_mnar.models import FlowEncoder as FlowEncoder
     from pyro_mnar.models import FlowPrior as FlowPrior
@@ -30,6 +44,7 @@ if TYPE_CHECKING:
     from pyro_mnar.models import GaussianEncoder as GaussianEncoder
     from pyro_mnar.models import GaussianOutcome as GaussianOutcome
     from pyro_mnar.models import LatentMasking as LatentMasking
+    from pyro_mnar.models import LearnedConstraint as LearnedConstraint
     from pyro_mnar.models import LinearMasking as LinearMasking
     from pyro_mnar.models import MixedMasking as MixedMasking
     from pyro_mnar.models import NeuralMasking as NeuralMasking
@@ -39,6 +54,7 @@ if TYPE_CHECKING:
     from pyro_mnar.models import SetEncoder as SetEncoder
     from pyro_mnar.models import SkewWarp as SkewWarp
     from pyro_mnar.models import StudentTDecoder as StudentTDecoder
+    from pyro_mnar.models import energy_net as energy_net
     from pyro_mnar.results.imputation import impute as impute
     from pyro_mnar.results.pooling import impute_ensemble as impute_ensemble
     from pyro_mnar.results.prediction import predict as predict
@@ -53,11 +69,14 @@ _MODELS = [
     "CategoricalDecoder",
     "CategoricalOutcome",
     "ConjugateEncoder",
+    "Constraint",
+    "EnergyTilt",
     "FixedMasking",
     "FlowEncoder",
     "FlowPrior",
     "GaussianDecoder",
     "GaussianEncoder",
+    "LearnedConstraint",
     "GaussianOutcome",
     "LatentMasking",
     "LinearMasking",
@@ -69,15 +88,28 @@ _MODELS = [
     "SetEncoder",
     "SkewWarp",
     "StudentTDecoder",
+    "energy_net",
 ]
 _HOMES = dict.fromkeys(_MODELS, "pyro_mnar.models") | {
+    "Contrastive": "pyro_mnar.infer.objectives",
+    "GuidedCost": "pyro_mnar.infer.objectives",
     "IWELBO": "pyro_mnar.infer.bound",
+    "Importance": "pyro_mnar.infer.objectives",
+    "Langevin": "pyro_mnar.infer.langevin",
     "MNARImputer": "pyro_mnar.faces.imputer",
+    "MaximumLikelihood": "pyro_mnar.infer.langevin_likelihood",
+    "NoiseContrastive": "pyro_mnar.infer.objectives",
+    "PosteriorDraws": "pyro_mnar.infer.posterior",
+    "SelfNormalised": "pyro_mnar.infer.objectives",
     "amputate": "pyro_mnar.tables",
     "fit": "pyro_mnar.infer.training",
     "fit_ensemble": "pyro_mnar.infer.ensembles",
     "impute": "pyro_mnar.results.imputation",
     "impute_ensemble": "pyro_mnar.results.pooling",
+    "log_normaliser": "pyro_mnar.infer.normaliser",
+    "report_tilt": "pyro_mnar.infer.tilt_report",
+    "sample_posterior": "pyro_mnar.infer.posterior",
+    "sample_tilted": "pyro_mnar.infer.normaliser",
     "predict": "pyro_mnar.results.prediction",
 }
 __all__ = sorted(_HOMES)

@@ -22,11 +22,6 @@ def ours_free(values: np.ndarray, seed: int, draws: int = 200, direction: str | 
     return _ours(values, seed, draws, direction="free")
 
 
-def ours_covariates(values: np.ndarray, seed: int, draws: int = 200, direction: str | None = None) -> baselines.Completed:
-    """Impute with the library's defaults and the known direction, if any; masks may depend on the complete columns as well."""
-    return _ours(values, seed, draws, direction=direction or "free", covariates="complete")
-
-
 def ours_none(values: np.ndarray, seed: int, draws: int = 200, direction: str | None = None) -> baselines.Completed:
     """Impute with the library's defaults and no mechanism."""
     return _ours(values, seed, draws, mechanism="none")
@@ -67,7 +62,6 @@ METHODS = {
     "hyperimpute-miwae": Method(peers.hyperimpute_miwae, seeds=1),
     "ours": Method(ours, known=True),
     "ours-free": Method(ours_free),
-    "ours-covariates": Method(ours_covariates),
     "ours-none": Method(ours_none),
 }
 

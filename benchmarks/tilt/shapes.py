@@ -62,9 +62,7 @@ def _moons_sample(n: int) -> Tensor:
 
 
 def _moons_log_density(x: Tensor) -> Tensor:
-    parts = [
-        _normal(rows.unsqueeze(-2), _moons_centres().to(x), 0.1).sum(-1).logsumexp(-1) for rows in x.reshape(-1, 2).split(10_000)
-    ]
+    parts = [_normal(rows.unsqueeze(-2), _moons_centres().to(x), 0.1).sum(-1).logsumexp(-1) for rows in x.reshape(-1, 2).split(10_000)]
     return (torch.cat(parts) - math.log(400)).reshape(x.shape[:-1])
 
 

@@ -56,8 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     impute.add_argument(
         "--covariates",
-        metavar="A,B | complete",
-        help="for self-masking: columns without holes that masks may depend on as well, or complete, all of them (default: none)",
+        metavar="A,B | complete | none | auto",
+        help="for self-masking: columns without holes that masks depend on as well; complete, all of them; none; or auto, all or none "
+        "as the data have it (the default)",
     )
     impute.add_argument("--columns", metavar="A,B", help="columns to use (default: all); the others are passed through untouched")
     impute.add_argument("--model", metavar="FOLDER", help="impute with this saved model instead of fitting one")
@@ -163,8 +164,9 @@ def _imputer(options: argparse.Namespace, table: Any) -> tuple[MNARImputer, list
     settings = {"steps": options.steps, "mechanism": options.mechanism, "random_state": options.seed}
     given = {name: value for name, value in settings.items() if value is not None}
     if options.covariates is not None:
-        whole = options.covariates == "complete"
-        given["covariates"] = "complete" if whole else [name.strip() for name in options.covariates.split(",")]
+        words: dict[str, Any] = {"auto": "auto", "complete": "complete", "none": []}
+        named = [name.strip() for name in options.covariates.split(",")]
+        given["covariates"] = words.get(options.covariates, named)
     return MNARImputer(direction=_direction(options.direction), **given), columns
 
 

@@ -99,7 +99,7 @@ def covariates_of(covariates: str | Sequence[Any], names: Sequence[Any], modelle
     """Return the positions of the columns that masks read beside their own values.
 
     Args:
-        covariates: names, or ``complete`` for every column whose mask is not modelled.
+        covariates: names, or ``complete`` or ``auto`` for every column whose mask is not modelled.
         names: of the D columns.
         modelled: positions of the columns whose masks are modelled.
         mechanism: a word of ``MECHANISMS``.
@@ -111,11 +111,13 @@ def covariates_of(covariates: str | Sequence[Any], names: Sequence[Any], modelle
         >>> covariates_of("complete", ["age", "sex", "income"], [2], "self-masking")
         [0, 1]
     """
-    if len(covariates) and mechanism != "self-masking":
+    if mechanism != "self-masking":
+        if not len(covariates) or covariates == "auto":
+            return []
         raise ValueError(f"covariates: got {covariates!r} with mechanism {mechanism!r}, expected some only with self-masking")
     others = [j for j in range(len(names)) if j not in modelled]
-    if isinstance(covariates, str) and covariates != "complete":
-        raise ValueError(f"covariates: got {covariates!r}, expected a sequence of columns or 'complete'")
+    if isinstance(covariates, str) and covariates not in ("auto", "complete"):
+        raise ValueError(f"covariates: got {covariates!r}, expected a sequence of columns, 'complete' or 'auto'")
     if isinstance(covariates, str):
         return others if modelled else []
     free = [names[j] for j in others]

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyro_mnar.faces.choosing import covariate_gain
 from pyro_mnar.faces.declaration import covariates_of, declare, directions_of, supposed_moments
 from pyro_mnar.faces.saving import describe, restore
 from pyro_mnar.infer.ensembles import fit_ensemble
@@ -53,8 +54,8 @@ class MNARImputer:
             ``none`` (ignorable: missingness says nothing beyond what is observed).
         direction: for self-masking, ``high`` (large values go missing), ``low`` or ``free``; one word, or a mapping from column
             names (positions, for arrays) to words, where columns left out are free.
-        covariates: for self-masking, columns that masks may depend on as well, each without holes or ``ignorable``; or ``complete``,
-            all columns without holes. Where masks do depend on others and none are named, imputations can be far off.
+        covariates: for self-masking, columns that masks depend on as well, each without holes or ``ignorable``; or ``complete``, all
+            such columns; or ``auto``, these or none, as the data have it (see :mod:`pyro_mnar.faces.choosing`).
         ignorable: columns whose missingness is taken as ignorable whatever the mechanism.
         latent_dim: L; by default one less than the number of columns, at most 10.
         hidden: hidden layers of decoder and encoder.
@@ -66,6 +67,7 @@ class MNARImputer:
         progress: bars on standard error, on a terminal only.
 
     Attributes:
+        covariate_gain_: with ``auto``, what covariates gained, in nats beyond their price; they are in use if it is positive.
         members_: the fitted :class:`~pyro_mnar.models.MNAR` models, on scaled columns.
         histories_: what training saw of each.
         schema_: the columns; ``n_features_in_`` and, for data frames, ``feature_names_in_`` as in scikit-learn.
@@ -83,7 +85,7 @@ class MNARImputer:
         self,
         mechanism: str = "self-masking",
         direction: str | Mapping[Any, str] = "free",
-        covariates: str | Sequence[Any] = (),
+        covariates: str | Sequence[Any] = "auto",
         ignorable: Sequence[Any] = (),
         latent_dim: int | None = None,
         hidden: Sequence[int] = (128,),
@@ -147,34 +149,31 @@ class MNARImputer:
         }
         self.scaling_ = self.scaling_.moved(*supposed_moments(modelled, self.declaration_["directions"], mask))
         x, seen = self._scaled(values, mask), torch.from_numpy(mask)
+        training: dict[str, Any] = {name: getattr(self, name) for name in ("particles", "steps", "batch_size", "progress")}
+        self.covariate_gain_ = None
+        if self.covariates == "auto" and self.declaration_["covariates"]:
+            self.covariate_gain_ = covariate_gain(self.declaration_, x, seen, seed=self.random_state, **training)
+            if self.covariate_gain_ <= 0:
+                self.declaration_["covariates"] = []
         with seeded(self.random_state):
             members = declare(**self.declaration_)
         for member in members:
             member.initialise(x, seen)
-        self.histories_ = fit_ensemble(
-            members,
-            x,
-            seen,
-            particles=self.particles,
-            steps=self.steps,
-            batch_size=self.batch_size,
-            seed=self.random_state,
-            callback=callback,
-            progress=self.progress,
-        )
+        self.histories_ = fit_ensemble(members, x, seen, seed=self.random_state, callback=callback, **training)
         # After an interruption there are fewer.
         members = members[: len(self.histories_)]
         self.declaration_["members"] = len(members)
         self._set_fitted(members, schema, named=is_frame(X))
         return self
 
-    def impute(self, X: ArrayLike | DataFrame, draws: int = 0, particles: int = 200) -> Imputation:
+    def impute(self, X: ArrayLike | DataFrame, draws: int = 0, particles: int = 200, method: str = "importance") -> Imputation:
         """Return the :class:`~pyro_mnar.results.imputation.Imputation` of a table, in the table's units and float64.
 
         Args:
             X: (N, D), columns as in training; a column may be missing altogether.
             draws: imputations of each missing cell.
             particles: S for each row and member.
+            method: as in :func:`~pyro_mnar.results.imputation.impute`; ``auto`` where weights fail.
 
         Raises:
             ValueError: before ``fit``, or for columns that differ from training.
@@ -188,6 +187,7 @@ class MNARImputer:
             torch.from_numpy(mask),
             draws=draws,
             particles=particles,
+            method=method,
             seed=self.random_state,
             labels=labels,
             progress=self.progress,

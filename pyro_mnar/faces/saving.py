@@ -26,6 +26,7 @@ def describe(imputer: Any, settings: tuple[str, ...]) -> tuple[dict[str, Tensor]
         "declaration": imputer.declaration_,
         "schema": imputer.schema_.to_json(),
         "scaling": imputer.scaling_.to_json(),
+        "covariate_gain": imputer.covariate_gain_,
         "settings": {name: _plain(getattr(imputer, name)) for name in settings},
         "histories": [asdict(history) for history in imputer.histories_],
         "named": hasattr(imputer, "feature_names_in_"),
@@ -47,6 +48,7 @@ def restore(
     fitted = {
         "declaration_": description["declaration"],
         "scaling_": Scaling.from_json(description["scaling"]),
+        "covariate_gain_": description["covariate_gain"],
         "histories_": [
             History(**(seen | {"evaluations": [Evaluation(**look) for look in seen["evaluations"]]}))
             for seen in description["histories"]

@@ -37,8 +37,12 @@ def assumptions(imputer: MNARImputer) -> list[str]:
             chosen = [str(names[j]) for j, d in zip(declaration["columns"], declaration["directions"], strict=True) if d == word]
             if chosen:
                 sentences.append(f"  {meaning}: {', '.join(chosen)}")
+        gain = imputer.covariate_gain_
+        why = "" if gain is None else f" (the data's choice, by {abs(gain):.3g} nats)"
         if declaration["covariates"]:
-            sentences.append(f"  and the masks depend on: {', '.join(str(names[j]) for j in declaration['covariates'])}")
+            sentences.append(f"  and the masks depend on: {', '.join(str(names[j]) for j in declaration['covariates'])}{why}")
+        elif gain is not None:
+            sentences.append(f"  and the masks depend on no complete column{why}")
     elif declaration["columns"]:
         sentences.append(f"  columns: {', '.join(str(names[j]) for j in declaration['columns'])}")
     if declaration["mechanism"] != "none":
@@ -72,6 +76,6 @@ def shifts(imputer: MNARImputer, completed: np.ndarray, ignorable: np.ndarray, m
     if doubtful:
         lines.append(
             f"Doubtful: {', '.join(doubtful)} imputed more than {_DOUBTFUL:g} standard deviations away; does missingness there depend "
-            "on other columns? Compare --covariates complete and --mechanism none."
+            "on other columns? Compare --covariates and --mechanism none."
         )
     return lines

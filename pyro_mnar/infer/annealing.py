@@ -7,9 +7,10 @@ needed to move in it, and Langevin steps in u are exact for (z, x) jointly. Betw
     pi_t(u) proportional to pi_0(u) exp(-t E(x(u))),         0 = t_0 < t_1 < ... < t_T = 1.
 
 A population of particles is reweighted by exp(-(t_i - t_{i-1}) E), resampled, and moved by Metropolis-adjusted Langevin steps that
-leave pi_{t_i} invariant; the product of the mean weights is an unbiased estimate of Z (Del Moral, Doucet and Jasra 2006, "Sequential Monte
-Carlo samplers", JRSS B 68). Without resampling it is annealed importance sampling (Neal 2001, Statistics and Computing 11). The next
-t is the largest at which the conditional effective sample size is still the asked share (Zhou, Johansen and Aston 2016, JCGS 25).
+leave pi_{t_i} invariant; the product of the mean weights estimates Z without bias (Del Moral, Doucet and Jasra 2006, "Sequential
+Monte Carlo samplers", JRSS B 68). Without resampling it is annealed importance sampling (Neal 2001, Statistics and Computing 11).
+The next t is the largest at which the conditional effective sample size is still the asked share (Zhou, Johansen and Aston 2016,
+JCGS 25).
 Several populations side by side share temperatures and step sizes; their spread is the estimate's standard error.
 """
 

@@ -131,9 +131,9 @@ class IWELBO(nn.Module):
             bound = bound + self.beta * (weights * (score - score.detach())).sum(0)
         return -bound.mean()
 
-    def _by_score(self, model: poutine.Trace, log_w: Tensor) -> Tensor:
+    def _by_score(self, model: poutine.Trace, log_w: Tensor) -> Tensor | float:
         """Return zero, (N,) or a number, with the gradient by way of the scores of what the model drew."""
-        total = torch.zeros(())
+        total: Tensor | float = 0.0
         for name, site in model.nodes.items():
             if not is_scored(site) or not (score := row_log_prob(site, site["value"])).requires_grad:
                 continue

@@ -64,10 +64,8 @@ def init(log_density: LogDensity, position: Tensor) -> State:
         value = log_density(x)
         (gradient,) = torch.autograd.grad(value.sum(), x)
     value = value.detach()
-    finite = value.isfinite() & gradient.isfinite().all(-1)
-    return State(
-        position.detach(), torch.where(finite, value, -torch.inf), torch.where(finite.unsqueeze(-1), gradient.nan_to_num(0, 0, 0), 0.0)
-    )
+    finite = (value + 0.0 * gradient.sum(-1)).isfinite()
+    return State(position.detach(), torch.where(finite, value, -torch.inf), torch.where(finite.unsqueeze(-1), gradient, 0.0))
 
 
 def hmc(
@@ -97,12 +95,13 @@ def hmc(
         (torch.Size([3, 2]), True)
     """
     step = torch.as_tensor(step_size, dtype=normals.dtype, device=normals.device).reshape(-1, 1)
-    momentum, here = normals, state
+    half = 0.5 * step
+    momentum, here = normals + half * pull(scale, state.gradient), state
     bad = torch.zeros_like(state.log_density, dtype=torch.bool)
-    for _ in range(leapfrog):
-        momentum = momentum + 0.5 * step * pull(scale, here.gradient)
+    for i in range(leapfrog):
         here = init(log_density, here.position + step * push(scale, momentum))
-        momentum = momentum + 0.5 * step * pull(scale, here.gradient)
+        # Two half steps between two positions are one.
+        momentum = momentum + (half if i + 1 == leapfrog else step) * pull(scale, here.gradient)
         bad = bad | here.log_density.isneginf()
     gain = here.log_density - state.log_density + 0.5 * (normals.square() - momentum.square()).sum(-1)
     bad = bad | ~(gain > -MAX_ENERGY_ERROR)

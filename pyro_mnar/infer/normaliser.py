@@ -1,8 +1,8 @@
 r"""The normaliser of a tilted model, log Z = log E_base[exp(-E)], with a standard error; and draws of the tilted model.
 
 Importance sampling first: draws of the base, weighted by exp(-E). Its error is that of a mean, se(log Z) = sd(w) / (mean(w) sqrt(S)),
-as long as the weights have a variance; the Pareto k of their tail says whether they do (:mod:`pyro_mnar.infer.weights`). Where it or the
-effective sample size is bad, sequential Monte Carlo from the base to the tilted model (:mod:`pyro_mnar.infer.annealing`).
+as long as the weights have a variance; the Pareto k of their tail says whether they do (:mod:`pyro_mnar.infer.weights`). Where it or
+the effective sample size is bad, sequential Monte Carlo from the base to the tilted model (:mod:`pyro_mnar.infer.annealing`).
 
 Draws come the same way: base draws resampled by weight, or the particles of sequential Monte Carlo, which both put mass on modes in
 proportion; Langevin steps then only polish, since they do not carry mass between separated modes.

@@ -74,6 +74,10 @@ class RowStreams(Messenger):
         self._first: dict[str, int] = {}
         self._next = 0
 
+    def generators(self, site: str) -> list[np.random.Generator]:
+        """Return each row's generator for ``site``, at its start."""
+        return [self._generator(label, site) for label in self.labels]
+
     def _generator(self, label: Hashable, site: str) -> np.random.Generator:
         key = hashlib.blake2b(repr((self.seed, str(label), site)).encode(), digest_size=16).digest()
         return np.random.Generator(np.random.Philox(key=np.frombuffer(key, dtype=np.uint64)))
@@ -90,16 +94,21 @@ class RowStreams(Messenger):
         first = self._first.setdefault(site, self._next)
         self._next = max(self._next, first + size) if first + size <= _SOBOL_DIMENSIONS else self._next
         if not 0 < size <= _SOBOL_DIMENSIONS - first:
-            rows = [self._generator(label, site).standard_normal((draws, *event), np.float32) for label in self.labels]
+            rows = [own.standard_normal((draws, *event), np.float32) for own in self.generators(site)]
             return torch.from_numpy(np.stack(rows, 1)).to(like)
         points = torch.quasirandom.SobolEngine(first + size).draw(draws, dtype=torch.float64)[:, None, first:]
-        shifts = torch.from_numpy(np.stack([self._generator(label, site).random(size) for label in self.labels]))
+        shifts = torch.from_numpy(np.stack([own.random(size) for own in self.generators(site)]))
         spread = torch.special.ndtri((points + shifts).frac().clamp(1e-12, 1 - 1e-12))
         return spread.reshape(draws, len(self.labels), *event).to(like)
 
     def uniform(self, site: str, draws: int, event: Sequence[int], like: Tensor) -> Tensor:
         """Return uniforms (draws, N, *event) in the open unit interval, of the type of ``like``."""
-        rows = [self._generator(label, site).random((draws, *event), np.float32) for label in self.labels]
+        return self.uniforms_of(self.generators(site), draws, event, like)
+
+    @staticmethod
+    def uniforms_of(generators: list[np.random.Generator], draws: int, event: Sequence[int], like: Tensor) -> Tensor:
+        """Return the rows' next uniforms (draws, N, *event) in the open unit interval, of the type of ``like``."""
+        rows = [own.random((draws, *event), np.float32) for own in generators]
         # The generator's grid is i / 2^24; half a step up keeps zero out, and the cap keeps one out after rounding.
         return torch.from_numpy(np.stack(rows, 1)).add_(2.0**-25).clamp_(max=1 - 2.0**-24).to(like)
 

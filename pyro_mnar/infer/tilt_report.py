@@ -77,8 +77,8 @@ def report_tilt(module: Any, at_rows: Tensor | None = None, *, draws: int = 2000
     b, problems = float(module.log_z.detach()), []
     if found.importance_fails:
         problems.append(
-            f"tilt: exp(-E) over draws of the base has Pareto k {found.pareto_k:.2f} and effective sample size {found.ess:.0f} of {draws}; "
-            "take log Z from log_normaliser(..., method='sequential'), and fit the base longer or penalise the energy's gradient"
+            f"tilt: exp(-E) over draws of the base has Pareto k {found.pareto_k:.2f} and effective sample size {found.ess:.0f} in "
+            f"{draws}; take log Z from log_normaliser(..., method='sequential'), and fit the base longer or penalise the gradient of E"
         )
     else:
         gap = found.value - b

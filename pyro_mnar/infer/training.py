@@ -104,8 +104,8 @@ def fit(
         progress: a bar on standard error; none where that is not a terminal.
 
     Raises:
-        ValueError: for arguments out of range or shapes that differ; ``patience`` without held-out rows; a bound of a module with a tilt,
-            without an objective around it.
+        ValueError: for arguments out of range or shapes that differ; ``patience`` without held-out rows; a bound, without an
+            objective around it, of a module with a tilt.
         FloatingPointError: when the loss is no longer finite; the weights are then the best so far.
 
     Example:

@@ -30,13 +30,13 @@ class MissingRows(TorchDistribution):
 
     Args:
         selection: of the row given z.
-        row: (..., D), NaN in the holes: what is seen moves the masks' intercepts where the mechanism has covariates.
+        holed: (..., D), rows with NaN in the holes.
 
     Example:
         >>> from torch.distributions import Independent, Normal
         >>> from pyro_mnar.models import SelfMasking
         >>> selection = SelectionDistribution(Independent(Normal(torch.zeros(2), torch.ones(2)), 1), SelfMasking(2, direction="high"))
-        >>> law = MissingRows(selection, torch.tensor([0.5, torch.nan]))
+        >>> law = MissingRows(selection, torch.tensor([0.3, torch.nan]))
         >>> law.log_prob(law.sample((5,))).shape
         torch.Size([5])
     """
@@ -45,8 +45,8 @@ class MissingRows(TorchDistribution):
     support = constraints.real_vector
     has_rsample = False
 
-    def __init__(self, selection: SelectionDistribution, row: Tensor) -> None:
-        self.selection, self.row, self.mask = selection, row, row == row
+    def __init__(self, selection: SelectionDistribution, holed: Tensor) -> None:
+        self.selection, self.holed, self.mask = selection, holed, holed == holed
         super().__init__(selection.batch_shape, selection.event_shape, validate_args=False)
 
     def expand(self, batch_shape: Sequence[int], _instance: object = None) -> MissingRows:
@@ -65,10 +65,12 @@ class MissingRows(TorchDistribution):
         safe = torch.where(mask, 0.0, y)  # cells of finite support take no other numbers
         cells = torch.where(mask, unread, selection.decoder.base_dist.log_prob(safe) + log_slope)
         total = cells.sum(-1)
-        for part, line in zip(selection._parts, selection.conditional(self.row).lines, strict=True):
-            slope, intercept = line
+        seen = torch.where(mask, self.holed, 0.0)
+        rows = selection._complete(seen if selection.warp is None else selection.warp(seen)[0], mask)
+        for part in selection._parts:
+            slope, intercept = part.line(rows)
             here, hidden = safe[..., part.place], ~mask[..., part.place]
-            integral = selection._log_mask(part, line, here.new_zeros(hidden.shape), ~hidden)
+            integral = selection._log_mask(part, (slope, intercept), here.new_zeros(hidden.shape), ~hidden)
             own = part.mechanism.link.log_missing(slope * here + intercept) - integral
             total = total + torch.where(hidden, own, 0.0).sum(-1)
         return total
@@ -85,5 +87,5 @@ class MissingRows(TorchDistribution):
     @torch.no_grad()
     def from_uniforms(self, uniforms: Tensor) -> Tensor:
         """Return the draws that independent ``uniforms`` (..., D, 3) in the open unit interval stand for."""
-        cells = self.selection.conditional(self.row).from_uniforms(uniforms)
+        cells = self.selection.conditional(self.holed).from_uniforms(uniforms)
         return torch.where(self.mask, torch.special.ndtri(uniforms[..., 2]), cells)

@@ -4,10 +4,10 @@ For each row, S particles z_k from the guide, weights w_k proportional to p(row,
 cell is sum_k w_k E[x | z_k, s]: it minimises the expected squared error. Draws resample the particles by weight and then draw x given
 z and s; quantiles and medians are theirs. Given s matters: that a value is missing says something of it.
 
-Where the missing cells come from:
+Where the missing cells come from: :mod:`pyro_mnar.infer.cells`.
 
-- an observed site whose distribution is a ``SelectionDistribution``: its conditional, for the columns integrated out there;
-- a deterministic site ``complete``, (..., N, D): completed rows, for all other columns.
+Where the weights have too heavy a tail for the number of particles, Markov chains can take over, row by row
+(:func:`~pyro_mnar.infer.posterior.sample_posterior`).
 
 Networks run on chunks padded to one fixed number of rows and every row has its own random stream, so a row's result is the same bit
 for bit whatever the table it comes in, its place, or how the work is split.
@@ -19,19 +19,18 @@ from collections.abc import Hashable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from pyro import poutine
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.cells import missing_cells
 from pyro_mnar.infer.streams import NoInverseError, RowStreams, seeded
 from pyro_mnar.infer.weights import LEAST_DRAWS, effective_sample_size, pareto_threshold, smooth
-from pyro_mnar.models.collapsing import collapsible
-from pyro_mnar.models.missing_rows import MissingRows
-from pyro_mnar.models.selection import SelectionDistribution
+from pyro_mnar.results.by_chains import RHAT, impute_chunk
 
+METHODS = ("importance", "auto", "mcmc")
 _CHUNK = 64
 
 
@@ -42,8 +41,9 @@ class Imputation:
     Attributes:
         completed: (N, D), observed cells bit for bit, missing ones at their posterior mean.
         draws: (M, N, D), likewise, missing cells drawn from their posterior.
-        ess: (N,) effective sample size of the row's weights, from 1 to the number of particles.
-        pareto_k: (N,) shape of the weights' tail.
+        ess: (N,) effective sample size: of the row's weights, from 1 to the number of particles, or of its chains.
+        pareto_k: (N,) shape of the weights' tail; -inf where there were no weights, all being observed or ``method="mcmc"``.
+        rhat: (N,) worst R-hat of the chains of rows that were sampled by MCMC, NaN of the others.
         particles: S.
     """
 
@@ -51,6 +51,7 @@ class Imputation:
     draws: Tensor
     ess: Tensor
     pareto_k: Tensor
+    rhat: Tensor
     particles: int
 
     def quantile(self, q: float) -> Tensor:
@@ -60,9 +61,14 @@ class Imputation:
         return torch.quantile(self.draws, q, dim=0)
 
     @property
+    def by_mcmc(self) -> Tensor:
+        """(N,) bool: rows whose missing cells come from Markov chains, not from importance weights."""
+        return ~self.rhat.isnan()
+
+    @property
     def unreliable(self) -> Tensor:
-        """(N,) bool: rows whose Pareto k is above the threshold for this number of particles."""
-        return self.pareto_k > pareto_threshold(self.particles)
+        """(N,) bool: rows whose Pareto k is above the threshold for this number of particles, or whose chains disagree."""
+        return torch.where(self.by_mcmc, self.rhat > RHAT, self.pareto_k > pareto_threshold(self.particles))
 
 
 @torch.no_grad()
@@ -73,6 +79,7 @@ def impute(
     *,
     draws: int = 0,
     particles: int = 500,
+    method: str = "importance",
     seed: int = 0,
     labels: Sequence[Hashable] | None = None,
     progress: bool = True,
@@ -85,6 +92,8 @@ def impute(
         mask: (N, D) bool, True = observed.
         draws: M, imputations of each missing cell.
         particles: S, at least 100.
+        method: ``importance`` (weights alone), ``auto`` (Markov chains for the rows whose Pareto k is above the threshold) or ``mcmc``
+            (chains for every row that misses something).
         seed: of all draws; global random state is neither read nor changed.
         labels: one for each row, its name for the random streams; positions by default.
         progress: a bar on standard error; none where that is not a terminal.
@@ -105,14 +114,17 @@ def impute(
         raise ValueError(f"particles: got {particles}, expected at least {LEAST_DRAWS}")
     if draws < 0:
         raise ValueError(f"draws: got {draws}, expected 0 or more")
+    if method not in METHODS:
+        raise ValueError(f"method: got {method!r}, expected one of {', '.join(METHODS)}")
     names = list(range(len(x))) if labels is None else list(labels)
     if len(names) != len(x):
         raise ValueError(f"labels: got {len(names)}, expected one for each of {len(x)} rows")
     bound = IWELBO(module, particles)
     mean, draw = torch.where(mask, x, 0.0), torch.where(mask, x, 0.0).repeat(draws, 1, 1)
     ess, pareto_k = torch.full((len(x),), float(particles)), torch.full((len(x),), -torch.inf)
-    inverse = True
-    for rows in _chunks(len(x), progress):
+    rhat, inverse = torch.full((len(x),), torch.nan), True
+    weighed = torch.arange(len(x)) if method != "mcmc" else torch.arange(0)
+    for rows in _chunks(weighed, "imputing", progress):
         padded = torch.cat([rows, rows[:1].expand(_CHUNK - len(rows))])
         if inverse:
             try:
@@ -129,12 +141,19 @@ def impute(
             mean[at] = torch.where(mask[at], x[at], m[:size].to(x))
             draw[:, at] = torch.where(mask[at], x[at], d[:, :size].to(x))
             ess[at], pareto_k[at] = e[:size].to(ess), k[:size].to(ess)
-    return Imputation(mean, draw, ess, pareto_k, particles)
+    hard = {"importance": torch.zeros_like(rhat), "auto": pareto_k > pareto_threshold(particles), "mcmc": ~mask.all(-1).cpu()}[method]
+    for rows in _chunks(hard.nonzero().flatten(), "sampling", progress):
+        padded = torch.cat([rows, rows[:1].expand(_CHUNK - len(rows))])
+        m, d, e, r = impute_chunk(module, x[padded], mask[padded], draws, seed, [names[i] for i in padded.tolist()])
+        mean[rows] = torch.where(mask[rows], x[rows], m[: len(rows)].to(x))
+        draw[:, rows] = torch.where(mask[rows], x[rows], d[:, : len(rows)].to(x))
+        ess[rows], rhat[rows] = e[: len(rows)].to(ess), r[: len(rows)].to(rhat)
+    return Imputation(mean, draw, ess, pareto_k, rhat, particles)
 
 
-def _chunks(n: int, progress: bool) -> Iterator[Tensor]:
-    chunks = torch.arange(n).split(_CHUNK)
-    yield from tqdm(chunks, "imputing", unit="chunk", disable=None if progress else True, leave=False)
+def _chunks(rows: Tensor, said: str, progress: bool) -> Iterator[Tensor]:
+    chunks = rows.split(_CHUNK) if len(rows) else []
+    yield from tqdm(chunks, said, unit="chunk", disable=None if progress else True, leave=False)
 
 
 def _chunk(
@@ -142,15 +161,16 @@ def _chunk(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return mean (N, D), draws (M, N, D), effective sample size (N,) and Pareto k (N,) of a few rows."""
     streams = RowStreams(seed, labels)
-    with seeded(int(streams._generator(labels[0], "").integers(2**63)), x.device), streams if inverse else nullcontext():
+    with seeded(int(RowStreams(seed, labels[:1]).generators("")[0].integers(2**63)), x.device), streams if inverse else nullcontext():
         model, guide = bound.traces(x, mask)
     log_w, k = smooth(bound.weights_of(model, guide))
     weights = log_w.exp()
-    mean = (weights.unsqueeze(-1) * _cells(model, mask, None)).sum(0)
+    mean = (weights.unsqueeze(-1) * missing_cells(model, mask, None)).sum(0)
     sampled = x.new_zeros(draws, *x.shape)
     if draws:
         index = _resample(weights, streams.uniform("resample", draws, (), weights))
-        sampled = _cells(_at(bound, model, guide, index, x, mask), mask, streams)
+        chosen = _at(bound, model, guide, index, x, mask)
+        sampled = missing_cells(chosen, mask, streams.uniform("cells", draws, (x.shape[-1], 3), x))
     return mean, sampled, effective_sample_size(log_w), k
 
 
@@ -169,28 +189,3 @@ def _at(bound: IWELBO, model: poutine.Trace, guide: poutine.Trace, index: Tensor
         spread = index.reshape(*index.shape, *[1] * (value.dim() - 2)).expand(*index.shape, *value.shape[2:])
         chosen[name] = value.gather(0, spread)
     return bound.model_trace(chosen, len(index), x, mask)
-
-
-def _cells(model: poutine.Trace, mask: Tensor, streams: RowStreams | None) -> Tensor:
-    """Return E[x | z, s] (K, N, D), or draws where ``streams`` are given; only missing cells are meant to be read."""
-    complete = model.nodes.get("complete")
-    selections = [s for s in model.nodes.values() if isinstance(s.get("fn"), SelectionDistribution)]
-    if not selections and complete is None:
-        raise ValueError("model: names no missing cells, expected a SelectionDistribution site or a site 'complete'")
-    tilted = any(isinstance(s.get("fn"), MissingRows) for s in model.nodes.values())
-    if not selections or tilted:  # a tilt reweights values together with latents: no cell has a law of its own given z
-        assert complete is not None
-        return complete["value"]
-    law = selections[0]["fn"].conditional(selections[0]["value"])
-    if streams is None:
-        cells = law.mean
-    else:
-        base = law.selection.decoder.base_dist
-        event = (base.batch_shape[-1], 3)
-        cells = law.from_uniforms(streams.uniform("cells", base.batch_shape[0], event, base.mean))
-    if complete is None:
-        return cells
-    integrated = np.zeros(mask.shape[-1], bool)
-    for part in collapsible(law.selection.mechanism):
-        integrated[part.columns.cpu()] = True
-    return torch.where(torch.from_numpy(integrated).to(mask.device), cells, complete["value"])

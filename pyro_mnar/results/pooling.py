@@ -26,6 +26,7 @@ def impute_ensemble(
     *,
     draws: int = 0,
     particles: int = 200,
+    method: str = "importance",
     seed: int = 0,
     labels: Sequence[Hashable] | None = None,
     progress: bool = True,
@@ -34,7 +35,7 @@ def impute_ensemble(
 
     ``draws`` are of the mixture, in whole: M draws of an ensemble of eight are M / 8 of each member, in the members' order, and where
     that leaves a remainder the first members have one more. ``particles`` are of each member; ``ess`` and
-    ``pareto_k`` are the members' means.
+    ``pareto_k`` are the members' means, ``rhat`` the worst of those members that sampled the row.
 
     Raises:
         ValueError: also for no members.
@@ -55,6 +56,7 @@ def impute_ensemble(
             mask,
             draws=share,
             particles=particles,
+            method=method,
             seed=member_seed(seed, i),
             labels=labels,
             progress=progress and len(members) == 1,
@@ -69,6 +71,7 @@ def impute_ensemble(
         torch.cat([part.draws for part in parts]),
         torch.stack([part.ess for part in parts]).mean(0),
         torch.stack([part.pareto_k for part in parts]).mean(0),
+        torch.stack([part.rhat for part in parts]).nan_to_num(-torch.inf).amax(0).nan_to_num(neginf=torch.nan),
         particles,
     )
 

@@ -9,7 +9,9 @@ import torch
 from scipy import special
 
 from pyro_mnar import MNARImputer
+from pyro_mnar.faces import choosing
 from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.training import History
 
 
 def holed(n=120, seed=0):
@@ -238,8 +240,9 @@ def test_masks_that_depend_on_complete_columns_are_not_taken_for_the_value_s_own
     holed = x.copy()
     holed[hidden, 0] = np.nan
     settings = {"direction": "high", "hidden": (8,), "members": 2, "steps": 500, "progress": False}
-    alone = MNARImputer(**settings).fit(holed).transform(holed)[hidden, 0]
-    imputer = MNARImputer(covariates="complete", **settings).fit(holed)
+    alone = MNARImputer(covariates=(), **settings).fit(holed).transform(holed)[hidden, 0]
+    imputer = MNARImputer(**settings).fit(holed)
+    assert imputer.covariate_gain_ > 0
     both = imputer.transform(holed)[hidden, 0]
     truth = x[hidden, 0]
     assert np.sqrt(np.mean((both - truth) ** 2)) < 0.8 * np.sqrt(np.mean((alone - truth) ** 2))
@@ -247,6 +250,25 @@ def test_masks_that_depend_on_complete_columns_are_not_taken_for_the_value_s_own
     # A row in which a covariate is missing has an answer too.
     holed[:5, 3] = np.nan
     assert np.isfinite(imputer.transform(holed)).all()
+
+
+def test_covariates_are_left_out_where_a_value_alone_decides_and_then_change_nothing():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(500, 1)) + 0.5 * rng.normal(size=(500, 4))
+    x[rng.random(500) < special.expit(4 * x[:, 0]), 0] = np.nan
+    settings = {"direction": "high", "hidden": (8,), "members": 2, "steps": 300, "progress": False}
+    auto, alone = MNARImputer(**settings).fit(x), MNARImputer(covariates=[], **settings).fit(x)
+    assert auto.covariate_gain_ < 0 and alone.covariate_gain_ is None
+    assert auto.transform(x).tobytes() == alone.transform(x).tobytes()
+
+
+def test_an_interruption_before_the_ensemble_leaves_nothing_fitted(monkeypatch):
+    monkeypatch.setattr(choosing, "fit_ensemble", lambda *_, **__: [History([], 0, "interrupted")])
+    imputer = small()
+    with pytest.raises(KeyboardInterrupt):
+        imputer.fit(holed()[0])
+    with pytest.raises(ValueError, match="not fitted"):
+        imputer.transform(holed()[0])
 
 
 def test_an_unfitted_imputer_says_so():

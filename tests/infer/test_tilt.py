@@ -11,6 +11,7 @@ from pyro.infer.mcmc.util import initialize_model
 
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.objectives import SelfNormalised
+from pyro_mnar.infer.posterior import sample_posterior
 from pyro_mnar.models import MNAR, PROBIT, EnergyTilt, GaussianDecoder, GaussianEncoder, LinearMasking, SkewWarp, energy_net
 from pyro_mnar.results.imputation import impute
 
@@ -39,7 +40,7 @@ def test_weights_are_unbiased_without_a_mechanism():
 
 def test_weights_are_unbiased_where_the_masks_are_integrated_out_and_the_values_drawn_given_them():
     exact = torch.tensor([TILTED.probit(x, m, SLOPE, INTERCEPT) for x, m in zip(ROWS, MASKS, strict=True)]).double()
-    log_w = log_weights(model(self_masking(SLOPE, INTERCEPT, PROBIT)), 100_000)
+    log_w = log_weights(model(self_masking(SLOPE, INTERCEPT, PROBIT)), 50_000)
     assert float(z_score((log_w - exact).exp(), 1.0).abs().max()) < Z_MAX
 
 
@@ -56,7 +57,7 @@ def test_weights_are_unbiased_where_columns_are_coupled():
 
     rows = [1, 2, 4]
     exact = torch.tensor([TILTED.grid(ROWS[i], MASKS[i], log_mask(MASKS[i])).log_prob for i in rows]).double()
-    log_w = log_weights(model(both), 100_000)[:, rows]
+    log_w = log_weights(model(both), 50_000)[:, rows]
     assert float(z_score((log_w - exact).exp(), 1.0).abs().max()) < Z_MAX
 
 
@@ -132,6 +133,16 @@ def test_a_row_s_imputation_under_a_tilt_does_not_depend_on_its_table(seed):
     assert torch.equal(whole.draws[:, [3, 1]], part.draws) and torch.equal(whole.completed[[3, 1]], part.completed)
 
 
+def test_chains_on_latents_and_missing_values_draw_the_same_law(seed):
+    exact = TILTED.ignorable(ROWS[2], MASKS[2])
+    x, mask = X[2].expand(20, -1), MASK[2].expand(20, -1)
+    found = sample_posterior(model(inflate=1.0), x, mask, chains=2, draws=100, warmup=100, seed=seed, progress=False)
+    assert set(found.latents) == {"z", "missing"} and torch.equal(found.x[..., 2:], X[2, 2:].expand(2, 100, 20, 2))
+    values = found.x[..., :2].flatten(0, 1)  # a row's chains are its own: rows are the independent repetitions
+    assert float(z_score(values.mean(0), torch.tensor(exact.mean)).abs().max()) < Z_MAX
+    assert float(z_score((values - torch.tensor(exact.mean)).square().mean(0), torch.tensor(exact.cov).diagonal()).abs().max()) < Z_MAX
+
+
 # Identities -------------------------------------------------------------------------------------------
 
 
@@ -192,7 +203,7 @@ def test_potential_is_a_function_of_the_latents_and_its_conditional_is_that_of_t
 
 def test_gradient_of_the_bound_reaches_base_and_mechanism_through_the_values_drawn_from_them():
     """Against differences of the expected bound, whose two sides use the same uniforms."""
-    n, h = 4000, 0.05
+    n, h = 2000, 0.05
     x, mask = X[2].expand(n, -1), MASK[2].expand(n, -1)
 
     def made(d_bias=0.0, d_slope=0.0):

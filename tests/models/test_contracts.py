@@ -9,6 +9,7 @@ from exact import Z_MAX, z_score
 from pyro.distributions.transforms import affine_coupling
 from torch import nn
 
+from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.models import (
     LOGIT,
     MNAR,
@@ -18,6 +19,7 @@ from pyro_mnar.models import (
     CategoricalDecoder,
     ConjugateEncoder,
     Constraint,
+    EnergyTilt,
     FixedMasking,
     FlowEncoder,
     FlowPrior,
@@ -25,6 +27,7 @@ from pyro_mnar.models import (
     GaussianEncoder,
     GaussianOutcome,
     LatentMasking,
+    LearnedConstraint,
     LinearMasking,
     MaskDistribution,
     MixedMasking,
@@ -34,6 +37,7 @@ from pyro_mnar.models import (
     SetEncoder,
     SkewWarp,
     StudentTDecoder,
+    energy_net,
 )
 from pyro_mnar.models.masks import indicator
 from pyro_mnar.results.prediction import predict
@@ -323,6 +327,57 @@ def test_set_encoder_is_invariant_when_columns_are_permuted_with_their_embedding
     with torch.no_grad():
         encoder.embedding.copy_(encoder.embedding[order].clone())
     torch.testing.assert_close(encoder(x[:, order], mask[:, order]).base_dist.loc, before)
+
+
+# Tilts --------------------------------------------------------------------------------------------
+
+TILTS = {
+    "energy": lambda: EnergyTilt(energy_net(D, [8])),
+    "energy with a ceiling": lambda: EnergyTilt(energy_net(D, [8]), ceiling=1.0),
+    "energy of the latents": lambda: EnergyTilt(energy_net(2, [8]), latent=True),
+    "constraint": lambda: Constraint(lambda x: (x[..., 0] - x[..., 1]).clamp(max=0), 2.0),
+    "learned constraint": lambda: LearnedConstraint(lambda x: torch.stack([x[..., 0], x.square().sum(-1)], -1), 2),
+    "sum": lambda: EnergyTilt(energy_net(D, [8])) + Constraint(lambda x: x[..., 2], 0.5) + EnergyTilt(energy_net(2, [4]), latent=True),
+}
+
+
+@pytest.fixture(params=TILTS.values(), ids=TILTS.keys())
+def tilt(request):
+    made = request.param().double()
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return made
+
+
+def test_tilt_gives_each_row_one_number_from_that_row_alone_and_says_what_it_reads(tilt):
+    z, x = torch.randn(5, 3, 2).double(), torch.randn(5, 3, D).double()
+    weight = tilt.log_weight(z, x)
+    assert weight.shape == (5, 3)
+    torch.testing.assert_close(tilt.log_weight(z[2, 1], x[2, 1]), weight[2, 1])
+    assert torch.equal(tilt.log_weight(z, 2 * x + 1), weight) == (not tilt.reads_rows)
+
+
+def test_tilts_add_and_their_parameters_are_the_sum_s(tilt):
+    z, x = torch.randn(5, 2).double(), torch.randn(5, D).double()
+    both = tilt + Constraint(lambda x: x[..., 0], 1.0)
+    torch.testing.assert_close(both.log_weight(z, x), tilt.log_weight(z, x) + x[..., 0])
+    assert both.reads_rows and len(list(both.parameters())) == len(list(tilt.parameters()))
+
+
+def test_model_with_a_tilt_holds_its_parameters_and_gives_it_a_factor(tilt):
+    mnar = MNAR(GaussianDecoder(2, D, [8]), GaussianEncoder(D, 2), SelfMasking(D, direction="high"), tilt=tilt).double()
+    assert {id(p) for p in tilt.parameters()} <= {id(p) for p in mnar.parameters()}
+    x, mask = torch.randn(6, D).double(), torch.rand(6, D) < 0.6
+    mask[0] = False
+    weights = []
+    for filler in (0.0, torch.nan):
+        torch.manual_seed(4)
+        weights.append(IWELBO(mnar, 3).log_weights(torch.where(mask, x, filler), mask))
+    assert torch.equal(*weights) and bool(weights[0].isfinite().all())
+    mnar.freeze_base()
+    trained = {id(p) for p in mnar.parameters() if p.requires_grad}
+    assert trained == {id(p) for p in [*tilt.parameters(), mnar.log_z]}
 
 
 # Refusals -----------------------------------------------------------------------------------------

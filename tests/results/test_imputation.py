@@ -74,6 +74,56 @@ def test_more_draws_begin_with_the_same_ones():
     assert torch.equal(few, many[:2])
 
 
+class WrongWhereHigh(PosteriorEncoder):
+    """The exact posterior, but in another place for rows whose last cell is above zero: their weights fail."""
+
+    def forward(self, x, mask):
+        law = super().forward(x, mask)
+        high = (mask[..., -1] & (x[..., -1] > 0)).unsqueeze(-1)
+        return dist.MultivariateNormal(law.mean + torch.where(high, 3.0, 0.0), scale_tril=law.scale_tril)
+
+
+def test_rows_whose_weights_fail_are_handed_to_markov_chains():
+    slope, intercept = np.array([2.0, np.nan, np.nan]), np.array([-0.5, np.nan, np.nan])
+    model = MNAR(LAW.decoder(), WrongWhereHigh(LAW), self_masking(slope, intercept)).double()
+    rows, mask = np.array([[0.0, 0.4, -0.9], [0.0, 0.4, 0.9]]), np.array([False, True, True])
+    n = 32
+    x, seen = torch.from_numpy(rows).repeat(n, 1), torch.from_numpy(mask).repeat(2 * n, 1)
+    result = impute(model, x, seen, draws=40, particles=200, method="auto", progress=False)
+    assert result.by_mcmc[1::2].all() and not result.unreliable[1::2].any()
+    assert (result.pareto_k[result.by_mcmc] > pareto_threshold(200)).all() and result.rhat[~result.by_mcmc].isnan().all()
+    assert (result.ess[1::2] > 200).all() and result.by_mcmc[::2].sum() < n / 4
+    for i in range(2):
+        exact = LAW.probit_one(rows[i], mask, slope, intercept)
+        means, draws = result.completed[i::2, 0], result.draws[:, i::2, 0]
+        averages, squares = draws.mean(0), (draws - exact.mean[0]).square().mean(0)
+        for estimate, answer in ((means, exact.mean[0]), (averages, exact.mean[0]), (squares, exact.cov[0, 0])):
+            assert abs((estimate.mean() - answer) / (estimate.std() / n**0.5)) < 4.5
+    assert torch.equal(result.completed[:, 1:], x[:, 1:]) and torch.equal(result.draws[..., 1:], x[:, 1:].expand(40, -1, -1))
+    weights_alone = impute(model, x, seen, particles=200, progress=False)
+    assert weights_alone.unreliable[1::2].all() and not weights_alone.by_mcmc.any()
+    assert torch.equal(weights_alone.completed[~result.by_mcmc], result.completed[~result.by_mcmc])
+
+
+def test_by_chains_too_a_row_has_one_answer():
+    x = torch.tensor([[0.0, 0.4, -0.9], [0.0, 1.4, 0.3], [0.5, -0.4, 0.1]]).double()
+    mask = torch.tensor([[False, True, True], [False, True, False], [True, True, True]])
+    whole = impute(mnar(), x, mask, draws=7, method="mcmc", labels=["a", "b", "c"], progress=False)
+    alone = impute(mnar(), x[1:2], mask[1:2], draws=3, method="mcmc", labels=["b"], progress=False)
+    assert torch.equal(alone.draws[:, 0], whole.draws[:3, 1]) and torch.equal(alone.completed[0], whole.completed[1])
+    assert whole.by_mcmc.tolist() == [True, True, False] and torch.equal(whole.completed[2], x[2])
+    exact = LAW.ignorable(x[0].numpy(), mask[0].numpy())
+    assert abs(whole.completed[0, 0] - exact.mean[0]) < 4.5 * exact.cov[0, 0] ** 0.5 / float(whole.ess[0]) ** 0.5
+
+
+def test_many_draws_go_round_the_chains():
+    x, mask = torch.tensor([[0.0, 0.4, -0.9]]).double(), torch.tensor([[False, True, True]])
+    draws = impute(mnar(), x, mask, draws=1100, method="mcmc", progress=False).draws[:, 0, 0]
+    assert len(draws.unique()) == 1100
+    exact = LAW.ignorable(x[0].numpy(), mask[0].numpy())
+    assert abs(draws.mean() - exact.mean[0]) < 4.5 * (exact.cov[0, 0] / 500) ** 0.5
+
+
 def test_global_randomness_is_left_alone_and_the_seed_decides():
     x, mask = torch.zeros(3, 3).double(), torch.tensor([[True, False, True]] * 3)
     model = mnar()
@@ -102,7 +152,13 @@ def test_equal_weights_are_whole_and_one_heavy_weight_is_flagged():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"), [({"particles": 9}, "particles"), ({"draws": -1}, "draws"), ({"labels": ["a"]}, "labels: got 1")]
+    ("wrong", "said"),
+    [
+        ({"particles": 9}, "particles"),
+        ({"draws": -1}, "draws"),
+        ({"labels": ["a"]}, "labels: got 1"),
+        ({"method": "mice"}, "method: got 'mice'"),
+    ],
 )
 def test_impute_refuses(wrong, said):
     with pytest.raises(ValueError, match=said):

@@ -1,0 +1,1 @@
+"""How fast and how right the samplers are: ``python -m benchmarks.sampling``."""

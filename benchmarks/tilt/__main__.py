@@ -1,0 +1,81 @@
+"""What an energy tilt is worth, measured where the truth is known. Prints tables and writes JSON, one file a run, skipped when there.
+
+python -m benchmarks.tilt densities [--seeds 5]     ring, moons, pinwheel, checkerboard on two bases
+python -m benchmarks.tilt objectives [--seeds 1]    every objective on the normal base
+python -m benchmarks.tilt holes [--seeds 5]         ring and moons with self-masked holes
+python -m benchmarks.tilt debias [--seeds 5]        a mixture's shares corrected by 100 unbiased rows
+python -m benchmarks.tilt constraint [--seeds 5]    imputations that keep an order
+python -m benchmarks.tilt sampling [--seeds 1]      what moves mass between modes
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from benchmarks.tilt import constraint, debias, densities, holes, sampling
+from benchmarks.tilt.objectives import OBJECTIVES
+from benchmarks.tilt.shapes import SHAPES
+
+Cells = Iterator[tuple[object, ...]]
+
+#: By name: the function, its arguments but the seed, and what the table groups by.
+PARTS: dict[str, tuple[Callable[..., dict[str, object]], Callable[[], Cells], list[str]]] = {
+    "densities": (
+        densities.run,
+        lambda: itertools.product(SHAPES, ("gaussian", "vae"), ("self-normalised",)),
+        ["shape", "base"],
+    ),
+    "objectives": (
+        densities.run,
+        lambda: itertools.product(SHAPES, ("gaussian",), OBJECTIVES),
+        ["objective", "shape"],
+    ),
+    "holes": (holes.run, lambda: itertools.product(holes.CASES, ("known",)), ["case", "mechanism"]),
+    "debias": (debias.run, lambda: itertools.product(("random", "stratified")), ["unbiased rows"]),
+    "constraint": (constraint.run, lambda: iter([()]), ["method"]),
+    "sampling": (sampling.run, lambda: itertools.product(sampling.SAMPLERS), ["sampler"]),
+}
+
+
+def main(arguments: list[str] | None = None) -> pd.DataFrame:
+    """Run what is not there yet; print and return the table of means over seeds."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.tilt", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("part", choices=PARTS)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--steps", type=int, help="training updates, for a trial; the results then go to a folder of their own")
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/tilt"))
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    function, cells, group = PARTS[options.part]
+    home = options.output / (options.part if options.steps is None else f"{options.part}-{options.steps}")
+    home.mkdir(parents=True, exist_ok=True)
+    found: list[dict[str, object]] = []
+    for seed, cell in itertools.product(range(options.seeds), list(cells())):
+        path = home / ("-".join([*(str(part).replace(" ", "_") for part in cell), str(seed)]) + ".json")
+        if not path.exists():
+            print(f"{options.part}: {', '.join(map(str, cell))}, seed {seed}", flush=True)
+            result = function(*cell, seed, **({} if options.steps is None else {"steps": options.steps}))
+            path.write_text(json.dumps(result, indent=1))
+        result = json.loads(path.read_text())
+        found += result if isinstance(result, list) else [result]
+    frame = pd.DataFrame(found)
+    numbers = [name for name in frame.columns if name not in (*group, "seed") and pd.api.types.is_numeric_dtype(frame[name])]
+    grouped = frame.groupby(group, sort=False)[numbers]
+    table = grouped.mean()
+    print(table.round(4).to_string())
+    if options.seeds > 1:
+        print("\nleast over seeds\n", grouped.min().round(4).to_string(), "\n\nmost over seeds\n", grouped.max().round(4).to_string())
+    return table
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""What carries mass between separated modes: shares of three classes under an exact tilt, by several ways to draw."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from benchmarks.tilt.debias import BIASED, CENTRES, SPREAD, UNBIASED, biased_base, classes, shares
+from pyro_mnar import IWELBO, MNAR, EnergyTilt, sample_tilted
+from pyro_mnar.infer import kernels
+from pyro_mnar.infer.annealing import Path, anneal
+
+N = 2000
+
+
+def _energy(x: Tensor) -> Tensor:
+    """Minus the logarithm of the ratio of two mixtures that differ in their shares alone."""
+    parts = -0.5 * ((x.unsqueeze(-2) - CENTRES) / (2 * SPREAD)).square().sum(-1)
+    return (parts + torch.tensor(BIASED).log()).logsumexp(-1) - (parts + torch.tensor(UNBIASED).log()).logsumexp(-1)
+
+
+def _target(model: MNAR) -> Tensor:
+    """The tilted model's own shares, by importance sampling from very many draws of the base."""
+    with torch.no_grad():
+        z, x = model.draw(400_000)
+        weight = model.tilt.log_weight(z, x).softmax(0)
+        return torch.stack([weight[classes(x) == k].sum() for k in range(3)])
+
+
+def _joint_langevin(model: MNAR, seed: int) -> Tensor:
+    path = Path(model)
+    u, _, _ = path.move(path.draw(N), 300, 0.3)
+    return path.complete(u)[1]
+
+
+def _bound_langevin(model: MNAR, seed: int) -> Tensor:
+    """Unadjusted steps in x along the gradient of the importance bound of log p_base(x), less the energy's."""
+    bound = IWELBO(MNAR(model.decoder, model.encoder), 20)
+    mask = torch.ones(N, 2, dtype=torch.bool)
+
+    def log_density(x: Tensor) -> Tensor:
+        return bound(x, mask) + model.tilt(x)
+
+    state = kernels.init(log_density, model.draw(N)[1].detach())
+    for _ in range(300):
+        state, _ = kernels.langevin(log_density, state, 0.05, torch.randn(N, 2))
+    return state.position
+
+
+SAMPLERS: dict[str, Callable[[MNAR, int], Tensor]] = {
+    "draws of the base": lambda model, seed: model.draw(N)[1],
+    "Langevin in (z, noise), adjusted": _joint_langevin,
+    "Langevin in x by the bound": _bound_langevin,
+    "resampled, polished": lambda model, seed: sample_tilted(model, N, seed=seed).x,
+    "sequential Monte Carlo": lambda model, seed: Path(model).complete(anneal(Path(model), 1, N).positions[0])[1],
+}
+
+
+def run(sampler: str, seed: int, steps: int | None = None) -> dict[str, object]:
+    """Return the largest error of a class's share, and how far rows lie from their centres."""
+    torch.manual_seed(seed)
+    labels = torch.multinomial(torch.tensor(BIASED), 5000, replacement=True)
+    base = biased_base(CENTRES[labels] + SPREAD * torch.randn(5000, 2), seed)
+    model = MNAR(base.decoder, base.encoder, tilt=EnergyTilt(_energy))
+    model.requires_grad_(False)
+    target, begun = _target(model), time.perf_counter()
+    x = SAMPLERS[sampler](model, seed).detach()
+    return {
+        "sampler": sampler,
+        "seed": seed,
+        "largest error of a share": float((shares(classes(x)) - target).abs().max()),
+        "error of independent draws": math.sqrt(0.25 / N),
+        "spread about centres": float((x - CENTRES[classes(x)]).square().mean().sqrt()),
+        "seconds": time.perf_counter() - begun,
+    }

@@ -1,0 +1,44 @@
+"""What a traced model says of the missing cells of its rows.
+
+- an observed site whose distribution is a ``SelectionDistribution``: its conditional, for the columns integrated out there;
+- a deterministic site ``complete``, (..., N, D): completed rows, for all other columns, and for every column of a model
+  with a tilt that reads rows.
+"""
+
+from __future__ import annotations
+
+from pyro import poutine
+from torch import Tensor, where, zeros
+
+from pyro_mnar.models.collapsing import collapsible
+from pyro_mnar.models.missing_rows import MissingRows
+from pyro_mnar.models.selection import SelectionDistribution
+
+
+def names_cells(model: poutine.Trace) -> bool:
+    """Return whether the model has a site that says what its missing cells are."""
+    return "complete" in model.nodes or any(isinstance(site.get("fn"), SelectionDistribution) for site in model.nodes.values())
+
+
+def missing_cells(model: poutine.Trace, mask: Tensor, uniforms: Tensor | None) -> Tensor:
+    """Return E[x | z, s] (K, N, D), or the draws that ``uniforms`` (K, N, D, 3) stand for; only missing cells are meant to be read.
+
+    Raises:
+        ValueError: when the model names no missing cells.
+    """
+    if not names_cells(model):
+        raise ValueError("model: names no missing cells, expected a SelectionDistribution site or a site 'complete'")
+    complete = model.nodes.get("complete")
+    selections = [s for s in model.nodes.values() if isinstance(s.get("fn"), SelectionDistribution)]
+    # A tilt reweights values together with latents: no cell then has a law of its own given z.
+    tilted = any(isinstance(s.get("fn"), MissingRows) for s in model.nodes.values())
+    if not selections or tilted:
+        return model.nodes["complete"]["value"]
+    law = selections[0]["fn"].conditional(selections[0]["value"])
+    cells = law.mean if uniforms is None else law.from_uniforms(uniforms)
+    if complete is None:
+        return cells
+    integrated = zeros(mask.shape[-1], dtype=mask.dtype, device=mask.device)
+    for part in collapsible(law.selection.mechanism):
+        integrated[part.columns] = True
+    return where(integrated, cells, complete["value"])

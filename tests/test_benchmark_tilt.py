@@ -1,0 +1,65 @@
+"""The tilt's benchmark: its densities are densities, its samples theirs, and a run gives what its table reads."""
+
+import math
+
+import pytest
+import torch
+
+from benchmarks.tilt import densities, holes, sampling
+from benchmarks.tilt.__main__ import main
+from benchmarks.tilt.bases import base_log_density, gaussian_base, grid
+from benchmarks.tilt.shapes import SHAPES
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
+def test_density_integrates_to_one_and_is_that_of_the_sample(shape):
+    points, log_cell = grid(241, 5.0)
+    points = points.double() + 1e-4  # off the checkerboard's edges
+    density = shape.log_density(points).exp()
+    # A sum over cells is exact to 2 % where the density has edges.
+    assert float(density.sum()) * math.exp(log_cell) == pytest.approx(1.0, abs=0.02)
+    x = shape.sample(20_000)
+    for f in (lambda v: v.tanh(), lambda v: (2 * v).cos(), lambda v: v[:, :1].sin() * v[:, 1:].sin()):
+        exact = (density.unsqueeze(-1) * f(points)).sum(0) / density.sum()
+        assert float((f(x).mean(0) - exact).abs().max()) < 0.03
+    assert float(x.std(0).sub(1).abs().max()) < 0.05
+
+
+def test_gaussian_base_has_the_data_s_moments_and_its_stated_density():
+    x = SHAPES["ring"].sample(3000)
+    base = gaussian_base(x)
+    exact = torch.distributions.MultivariateNormal(x.mean(0).double(), torch.cov(x.T).double())
+    found = base_log_density(base, x)
+    torch.testing.assert_close(found, exact.log_prob(x.double()), atol=1e-3, rtol=0)
+
+
+def test_energy_distance_is_nought_for_one_law_and_grows_with_a_shift():
+    a, b = torch.randn(2, 2000, 2)
+    near, far = holes.energy_distance(a, b), holes.energy_distance(a, b + 1)
+    assert near < 0.1 < 0.4 < far
+
+
+def test_energy_of_the_sampling_part_is_the_log_ratio_of_shares():
+    energy = sampling._energy(sampling.CENTRES)
+    torch.testing.assert_close(energy, (torch.tensor(sampling.BIASED) / torch.tensor(sampling.UNBIASED)).log(), atol=0.05, rtol=0)
+
+
+def test_a_short_run_closes_some_of_the_gap_and_its_bound_is_not_above():
+    found = densities.run("ring", "gaussian", "self-normalised", 0, steps=40)
+    assert 0.5 < found["share closed"] < 1
+    assert found["bound less exact"] < 3 * found["its standard error"]
+    assert abs(found["estimate less grid"]) < 5 * found["estimate's error"] + 1e-3
+
+
+def test_results_are_kept_and_read_again(tmp_path, monkeypatch, capsys):
+    calls = []
+
+    def run(*cell, steps):
+        calls.append(cell)
+        return {"sampler": cell[0], "seed": cell[1], "error": 0.5}
+
+    parts = __import__("benchmarks.tilt.__main__", fromlist=["PARTS"]).PARTS
+    monkeypatch.setitem(parts, "sampling", (run, *parts["sampling"][1:]))
+    tables = [main(["sampling", "--seeds", "1", "--steps", "1", "--output", str(tmp_path)]) for _ in range(2)]
+    assert len(calls) == len(sampling.SAMPLERS) and tables[0].equals(tables[1])
+    assert "error" in capsys.readouterr().out
