@@ -9,6 +9,7 @@ supplies; else a stand-in of Coat's layout, simulated: most users do not rate wh
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +18,8 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from shared import BLUE, GREY, ORANGE, arguments, written
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from pyro_mnar import IWELBO, MNAR, CategoricalDecoder, SelfMasking, SetEncoder, fit, impute
 
@@ -54,6 +56,13 @@ def simulate(users: int, items: int, seed: int) -> tuple[Tensor, Tensor]:
     return torch.where(chosen, ratings, torch.nan), torch.where(random & ~chosen, ratings, torch.nan)
 
 
+class Shared(nn.Module):
+    """One slope for all items: of some thirty ratings an item no slope of its own can be learned."""
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return raw.mean() + torch.zeros_like(raw)
+
+
 def main(args: argparse.Namespace) -> pd.DataFrame:
     """Fit on self-chosen ratings; return errors on random ones."""
     given, test = coat(args.coat) if args.coat else yahoo(args.yahoo) if args.yahoo else simulate(args.users, args.items, args.seed)
@@ -69,12 +78,17 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     items = (torch.where(mask, x - overall, 0.0).sum(0)) / (mask.sum(0) + 5)
     users = (torch.where(mask, x - overall - items, 0.0).sum(1)) / (mask.sum(1) + 5)
     found = {"mean of all": overall.expand_as(x), "user and item means": overall + items + users.unsqueeze(-1)}
-    mechanisms = {"MIWAE": None, "not-MIWAE": SelfMasking(n_items, None, "low")}
+    stated = f"not-MIWAE, slope {args.slope:g} stated"
     shares = {}
-    for name, mechanism in mechanisms.items():
+    for name in ("MIWAE", "not-MIWAE, slope learned", stated):
         torch.manual_seed(args.seed)
+        mechanism = None if name == "MIWAE" else SelfMasking(n_items, None, "low")
         mnar = MNAR(CategoricalDecoder(args.latent, n_items, 5), SetEncoder(n_items, args.latent, hidden=[64]), mechanism)
         mnar.initialise(x, mask)
+        if mechanism is not None and name == stated:
+            mechanism.raw_slope.requires_grad_(False).fill_(math.log(math.expm1(args.slope)))
+        elif mechanism is not None:
+            parametrize.register_parametrization(mechanism, "raw_slope", Shared())
         fit(
             IWELBO(mnar, args.particles),
             x,
@@ -89,6 +103,8 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
         result = impute(mnar, x, mask, draws=10, particles=args.particles_imputing, seed=args.seed)
         found[name] = result.completed
         drawn = result.draws[:, asked]
+        if mechanism is not None:
+            print(f"{name}: {float(mechanism.slope.detach()[0]):.2f} log-odds of missing per step of a rating")
         shares[name] = [float((drawn == v).float().mean()) for v in range(5)]
     lines = {}
     for name, prediction in found.items():
@@ -103,10 +119,11 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
         "self-chosen": (GREY, [float((x[mask] == v).float().mean()) for v in values]),
         "random (truth)": (BLUE, [float((test[asked] == v).float().mean()) for v in values]),
         "predicted, MIWAE": ("#CCCCCC", shares["MIWAE"]),
-        "predicted, not-MIWAE": (ORANGE, shares["not-MIWAE"]),
+        "predicted, slope learned": ("#F0A070", shares["not-MIWAE, slope learned"]),
+        "predicted, slope stated": (ORANGE, shares[stated]),
     }
     for i, (name, (colour, heights)) in enumerate(bars.items()):
-        axis.bar(values + 0.2 * (i - 1.5), heights, 0.2, color=colour, label=name)
+        axis.bar(values + 0.17 * (i - 2), heights, 0.17, color=colour, label=name)
     axis.set(xlabel="rating", ylabel="share of ratings", xticks=values, xticklabels=[str(v + 1) for v in range(5)])
     axis.legend(frameon=False, fontsize=8)
     return written(figure, table, args.output, "ratings")
@@ -114,7 +131,18 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
 
 def options(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return arguments(
-        __doc__, "ratings", argv, coat=None, yahoo=None, users=290, items=300, latent=4, steps=1500, particles=5, particles_imputing=200
+        __doc__,
+        "ratings",
+        argv,
+        coat=None,
+        yahoo=None,
+        users=290,
+        items=300,
+        latent=4,
+        slope=1.2,
+        steps=800,
+        particles=5,
+        particles_imputing=200,
     )
 
 
