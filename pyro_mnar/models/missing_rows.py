@@ -42,11 +42,13 @@ class MissingRows(TorchDistribution):
     """
 
     arg_constraints: dict[str, constraints.Constraint] = {}
-    support = constraints.real_vector
+    support: constraints.Constraint = constraints.real_vector
     has_rsample = False
 
     def __init__(self, selection: SelectionDistribution, holed: Tensor) -> None:
         self.selection, self.holed, self.mask = selection, holed, holed == holed
+        if selection.decoder.base_dist.has_enumerate_support:  # so that no chain takes such a row for continuous
+            self.support = constraints.independent(constraints.nonnegative_integer, 1)
         super().__init__(selection.batch_shape, selection.event_shape, validate_args=False)
 
     def expand(self, batch_shape: Sequence[int], _instance: object = None) -> MissingRows:

@@ -13,6 +13,7 @@ from scipy import special, stats
 from torch import nn
 
 from pyro_mnar.infer.bound import ESTIMATORS, IWELBO
+from pyro_mnar.infer.posterior import sample_posterior
 from pyro_mnar.models import (
     LOGIT,
     MNAR,
@@ -318,6 +319,14 @@ def test_weights_of_discrete_rows_are_unbiased_given_z_and_exact_where_masks_rea
     # What is imputed has the support of the cells.
     drawn = impute(mnar, x, mask, draws=20).draws
     assert torch.equal(drawn[:, mask], x[mask].expand(20, -1)) and set(drawn.unique().tolist()) <= set(range(4))
+
+
+def test_chains_refuse_missing_values_that_are_discrete_latents():
+    mnar, mask = MNAR(DISCRETE["ratings"](), GaussianEncoder(3, 2, [4]), COUPLED["linear"]()), torch.tensor(HOLES).bool()
+    with pytest.raises(ValueError, match="site 'missing': MissingRows is discrete"):
+        sample_posterior(mnar, ROW.float().expand(4, 3), mask, draws=4)
+    mnar = MNAR(DISCRETE["ratings"](), GaussianEncoder(3, 2, [4]), COUPLED["self"]())
+    assert sample_posterior(mnar, ROW.float().expand(4, 3), mask, draws=4, warmup=5, chains=2).x.shape[2:] == (4, 3)
 
 
 def test_gradients_by_scores_are_those_of_the_enumerated_bound():
