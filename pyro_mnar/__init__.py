@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pyro_mnar.infer.ensembles import fit_ensemble as fit_ensemble
     from pyro_mnar.infer.langevin import Langevin as Langevin
     from pyro_mnar.infer.langevin_likelihood import MaximumLikelihood as MaximumLikelihood
+    from pyro_mnar.infer.nested_rhat import nested_rhat as nested_rhat
     from pyro_mnar.infer.normaliser import log_normaliser as log_normaliser
     from pyro_mnar.infer.normaliser import sample_tilted as sample_tilted
     from pyro_mnar.infer.objectives import Contrastive as Contrastive
@@ -55,9 +56,17 @@ if TYPE_CHECKING:
     from pyro_mnar.models import SkewWarp as SkewWarp
     from pyro_mnar.models import StudentTDecoder as StudentTDecoder
     from pyro_mnar.models import energy_net as energy_net
+    from pyro_mnar.results.analyses import analyse as analyse
+    from pyro_mnar.results.diagnosis import diagnose as diagnose
+    from pyro_mnar.results.importance import sample_importance as sample_importance
     from pyro_mnar.results.imputation import impute as impute
+    from pyro_mnar.results.inference_data import to_arviz as to_arviz
+    from pyro_mnar.results.mask_check import check_mask as check_mask
     from pyro_mnar.results.pooling import impute_ensemble as impute_ensemble
     from pyro_mnar.results.prediction import predict as predict
+    from pyro_mnar.results.rubin import pool as pool
+    from pyro_mnar.results.sensitivity import Completions as Completions
+    from pyro_mnar.results.tipping import tipping_point as tipping_point
     from pyro_mnar.tables import amputate as amputate
 
 _MODELS = [
@@ -91,6 +100,7 @@ _MODELS = [
     "energy_net",
 ]
 _HOMES = dict.fromkeys(_MODELS, "pyro_mnar.models") | {
+    "Completions": "pyro_mnar.results.sensitivity",
     "Contrastive": "pyro_mnar.infer.objectives",
     "GuidedCost": "pyro_mnar.infer.objectives",
     "IWELBO": "pyro_mnar.infer.bound",
@@ -102,15 +112,23 @@ _HOMES = dict.fromkeys(_MODELS, "pyro_mnar.models") | {
     "PosteriorDraws": "pyro_mnar.infer.posterior",
     "SelfNormalised": "pyro_mnar.infer.objectives",
     "amputate": "pyro_mnar.tables",
+    "analyse": "pyro_mnar.results.analyses",
+    "check_mask": "pyro_mnar.results.mask_check",
+    "diagnose": "pyro_mnar.results.diagnosis",
     "fit": "pyro_mnar.infer.training",
     "fit_ensemble": "pyro_mnar.infer.ensembles",
     "impute": "pyro_mnar.results.imputation",
     "impute_ensemble": "pyro_mnar.results.pooling",
     "log_normaliser": "pyro_mnar.infer.normaliser",
+    "nested_rhat": "pyro_mnar.infer.nested_rhat",
+    "pool": "pyro_mnar.results.rubin",
     "report_tilt": "pyro_mnar.infer.tilt_report",
+    "sample_importance": "pyro_mnar.results.importance",
     "sample_posterior": "pyro_mnar.infer.posterior",
     "sample_tilted": "pyro_mnar.infer.normaliser",
     "predict": "pyro_mnar.results.prediction",
+    "tipping_point": "pyro_mnar.results.tipping",
+    "to_arviz": "pyro_mnar.results.inference_data",
 }
 __all__ = sorted(_HOMES)
 

@@ -1,79 +1,36 @@
-"""Every example runs at tiny settings and writes its figure and its table."""
+"""The examples run, tiny."""
 
-import importlib
-import sys
-from pathlib import Path
+import argparse
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from exact import LAW, ROWS, Z_MAX, z_score
-from matplotlib.image import imread
 
-from pyro_mnar import MNAR, GaussianEncoder
-
-FOLDER = Path(__file__).parents[1] / "examples"
-TINY = {
-    "gaussian": "--rows 150 --steps 20 --particles 3 --particles-imputing 100 --trees 2",
-    "identifiability": "--rows 200 --steps 10",
-    "latent_mask": "--rows 100 --steps 5 --seeds 2 --particles 2 --particles-imputing 100",
-    "supervised": "--rows 120 --steps 5 --seeds 2 --particles 2 --particles-imputing 100 --epochs 3",
-    "ring": "--rows 100 --steps 5 --particles 2 --particles-tilted 5 --particles-imputing 100 --trees 2",
-    "mechanisms": "--rows 100 --steps 5 --members 2 --particles-imputing 100 --trees 2",
-    "clipping": "--height 32 --width 40 --steps 5 --particles 2 --particles-imputing 100 --trees 0 --rounds 1",
-    "images": "--rows 80 --shown 12 --latent 4 --steps 5 --particles 2 --particles-imputing 100 --trees 0",
-    "ratings": "--users 60 --items 30 --latent 2 --steps 5 --particles 2 --particles-imputing 100",
-    "rate_distortion": "--rows 100 --steps 5 --rows-annealed 10 --temperatures 5",
-}
-SCRIPTS = {path.stem for path in FOLDER.glob("*.py")} - {"shared", "demo", "tilt"}  # these two have tests of their own
+from examples import sensitivity_analysis
 
 
-@pytest.fixture(autouse=True)
-def _examples_can_be_imported(monkeypatch):
-    monkeypatch.syspath_prepend(str(FOLDER))
-    yield
-    for name in {*SCRIPTS, "shared"}:
-        sys.modules.pop(name, None)
+def options(tmp_path, **given):
+    tiny = {"output": tmp_path / "out", "trial": None, "patients": 80, "steps": 10, "draws": 8, "seed": 0}
+    return argparse.Namespace(**(tiny | given))
 
 
-def test_no_example_is_left_out():
-    assert set(TINY) == SCRIPTS
+def test_the_sensitivity_analysis_of_a_simulated_trial_and_of_one_in_rbmis_form(tmp_path, capsys):
+    table = sensitivity_analysis.main(options(tmp_path))
+    assert list(table.index[:2]) == ["missing at random", "jump to reference"] and np.isfinite(table.estimate).all()
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["estimates.png", "strength.png", "tipping-both.png", "tipping.png"]
+    frame = sensitivity_analysis.simulated(80, 0)
+    long = frame.reset_index(names="PATIENT").melt(["PATIENT", "base", "drug"], sensitivity_analysis.VISITS, "VISIT", "CHANGE").dropna()
+    long = long.assign(VISIT=long.VISIT.str[1:].astype(int), THERAPY=np.where(long.drug == 1, "DRUG", "PLACEBO"), BASVAL=long.base)
+    long[["PATIENT", "VISIT", "THERAPY", "BASVAL", "CHANGE"]].to_csv(tmp_path / "trial.csv", index=False)
+    again = sensitivity_analysis.read_trial(str(tmp_path / "trial.csv"))
+    pd.testing.assert_frame_equal(again.reset_index(drop=True), frame[again.columns], check_dtype=False)
+    assert "the conclusion tips at" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", TINY)
-def test_example_runs_and_writes_its_figure_and_table(name, tmp_path, capsys):
-    example = importlib.import_module(name)
-    table = example.main(example.options([*TINY[name].split(), "--output", str(tmp_path)]))
-    (figure,), (written,) = tmp_path.glob("*.png"), tmp_path.glob("*.csv")
-    picture = imread(figure)
-    assert picture.shape[1] > 600 and picture.std() > 0.05
-    assert len(pd.read_csv(written)) == len(table)
-    assert not table.isna().all(axis=1).any()
-    out = capsys.readouterr().out
-    assert all(str(column) in out for column in table.columns)
-
-
-def test_ratings_of_coat_and_yahoo_are_read_from_the_user_s_files(tmp_path):
-    ratings = importlib.import_module("ratings")
-    for part, rows in (("train", "5 0 0\n0 1 2"), ("test", "0 3 0\n4 0 0")):
-        (tmp_path / f"{part}.ascii").write_text(rows)
-    given, test = ratings.coat(tmp_path)
-    assert given.nan_to_num(nan=-1).tolist() == [[4, -1, -1], [-1, 0, 1]]
-    assert test.nan_to_num(nan=-1).tolist() == [[-1, 2, -1], [3, -1, -1]]
-    for part in ("train", "test"):
-        (tmp_path / f"ydata-ymusic-rating-study-v1_0-{part}.txt").write_text("1\t14\t5\n5400\t1000\t1\n5401\t2\t3\n")
-    given, _ = ratings.yahoo(tmp_path)
-    assert given.shape == (5400, 1000) and given[0, 13] == 4 and given[-1, -1] == 0 and int((~given.isnan()).sum()) == 2
-
-
-def test_annealed_estimates_average_to_the_exact_likelihood_of_a_linear_normal_model():
-    annealed = importlib.import_module("rate_distortion").annealed
-    mnar = MNAR(LAW.decoder().float(), GaussianEncoder(4, 2, [4]))
-    x = torch.tensor(ROWS[:3]).float()
-    whole = np.ones(4, bool)
-    exact = torch.tensor([LAW.ignorable(row, whole).log_prob for row in ROWS[:3]])
-    estimates = torch.stack([annealed(mnar, x, 100, 20, seed) for seed in range(20)])
-    assert float(z_score((estimates - exact).exp(), 1.0).abs().max()) < Z_MAX
-    # From a guide that knows nothing of the rows, and still nearly without spread.
-    assert float((estimates - exact).abs().max()) < 0.5
+def test_the_simulated_trial_has_its_stated_effect():
+    trials = [sensitivity_analysis.simulated(3000, seed) for seed in range(3)]
+    assert all(t.v4.notna().all() and t.v7.isna().mean() == pytest.approx(0.3, abs=0.1) for t in trials)
+    # Leaving is for good, and the complete cases understate the effect of -3.5.
+    assert not any((t.v6.isna() & t.v7.notna()).any() for t in trials)
+    effects = [t.v7[t.drug == 1].mean() - t.v7[t.drug == 0].mean() for t in trials]
+    assert -3.4 < np.mean(effects) < -1.5

@@ -187,7 +187,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--only", nargs="+", help="samplers of arms")
     parser.add_argument("--nuts", type=int, nargs=2, default=[500, 300], metavar=("DRAWS", "WARMUP"), help="of Pyro's NUTS")
     parser.add_argument("--nuts-chains", type=int, default=CHAINS)
-    parser.add_argument("--draws", type=int, default=500, help="of wine, each chain")
+    parser.add_argument("--draws", type=int, default=400, help="of wine, each chain")
     parser.add_argument("--data-sets", type=int, default=1000, help="of calibration")
     parser.add_argument("--steps", type=int, default=1000, help="training updates of the model")
     parser.add_argument("--numpyro", help="python of an environment that has it; by default one is made")

@@ -1,4 +1,4 @@
-"""The command line: ``pyro-mnar impute``."""
+"""The command line: ``pyro-mnar impute``, ``pyro-mnar report`` and ``pyro-mnar diagnose``."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ examples:
       one word for each column; columns left out are free; the fitted model is kept
   pyro-mnar impute new.csv --model model --output c.csv --draws 20 --draws-output draws.nc
       new rows with that model, and 20 draws of each missing value
+  pyro-mnar report table.csv --output report.html --direction income=high --regress income=education,age
+      what was assumed and how far the coefficient of education moves, as one HTML file
 """
 
 
@@ -40,6 +42,40 @@ def _parser() -> argparse.ArgumentParser:
     )
     impute.add_argument("table", help="the table to impute (.csv, .parquet); empty cells are holes")
     impute.add_argument("--output", required=True, metavar="FILE", help="where the completed table goes (.csv, .parquet)")
+    _model_options(impute)
+    impute.add_argument("--save", metavar="FOLDER", help="keep the fitted model here")
+    impute.add_argument("--draws", type=int, metavar="M", help="draws of each missing value (with --draws-output)")
+    impute.add_argument("--draws-output", metavar="FILE", help="where the draws go, as netCDF (.nc); 20 of them without --draws")
+    impute.add_argument("--report", metavar="FILE", help="write a report as well (.html; see pyro-mnar report)")
+    report = commands.add_parser(
+        "report",
+        help="write what was assumed, what follows and how far it moves, as one HTML file",
+        description="Impute a table and write a report to attach, one HTML file: the assumption, training, what was learned of "
+        "missingness, observed and imputed values beside those under ignorable missingness, rows to distrust, sensitivity, and what "
+        "reproduces it.",
+    )
+    report.add_argument("table", help="the table (.csv, .parquet); empty cells are holes")
+    report.add_argument("--output", required=True, metavar="FILE", help="where the report goes (.html)")
+    _model_options(report)
+    for command in (impute, report):
+        command.add_argument(
+            "--regress",
+            metavar="Y=X,A,B",
+            help="the conclusion that the report moves until it tips: the coefficient of X in the regression of Y on X, A and B",
+        )
+    diagnose = commands.add_parser(
+        "diagnose",
+        help="say what is wrong with a saved model on a table",
+        description="Say in words what is wrong with a saved model and its imputation of a table, and what to do: rows whose "
+        "importance weights fail, masks that the mechanism does not explain, imputed values implausibly far out.",
+    )
+    diagnose.add_argument("table", help="the table (.csv, .parquet); empty cells are holes")
+    diagnose.add_argument("--model", required=True, metavar="FOLDER", help="the model, as impute --save left it")
+    diagnose.add_argument("--figure", metavar="FILE", help="where a figure of the mask check goes (.png, .pdf, .svg)")
+    return parser
+
+
+def _model_options(impute: argparse.ArgumentParser) -> None:
     impute.add_argument(
         "--mechanism",
         metavar="WORD",
@@ -62,12 +98,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     impute.add_argument("--columns", metavar="A,B", help="columns to use (default: all); the others are passed through untouched")
     impute.add_argument("--model", metavar="FOLDER", help="impute with this saved model instead of fitting one")
-    impute.add_argument("--save", metavar="FOLDER", help="keep the fitted model here")
-    impute.add_argument("--draws", type=int, metavar="M", help="draws of each missing value (with --draws-output)")
-    impute.add_argument("--draws-output", metavar="FILE", help="where the draws go, as netCDF (.nc); 20 of them without --draws")
     impute.add_argument("--steps", type=int, metavar="N", help="training updates of each model (default: 1000)")
     impute.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same result (default: 0)")
-    return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,8 +110,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         2
     """
     options = _parser().parse_args(arguments)
+    options.arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _impute(options)
+        return {"impute": _impute, "report": _report, "diagnose": _diagnose}[options.command](options)
     except (ValueError, FloatingPointError) as error:
         print(f"pyro-mnar: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -91,8 +124,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _impute(options: argparse.Namespace) -> int:
     import torch
 
+    from pyro_mnar.faces.report import write_report
     from pyro_mnar.results.draws import check_draws_path, write_draws
     from pyro_mnar.results.model_files import check_model_folder
+    from pyro_mnar.results.page import check_page_path
     from pyro_mnar.tables import Schema, check_ending, check_writable, read_table, split, write_table
 
     # The networks are small: a second thread gains little, and stalls when the machine's cores are shared.
@@ -108,6 +143,10 @@ def _impute(options: argparse.Namespace) -> int:
         raise ValueError(f"--draws: got {options.draws}, expected at least 1")
     if options.save is not None:
         check_model_folder(options.save)
+    if options.report is not None:
+        check_page_path(options.report)
+    elif options.regress is not None:
+        raise ValueError("--regress: got no --report, expected a file for the report")
     table = read_table(options.table)
     try:
         imputer, columns = _imputer(options, table)
@@ -124,7 +163,7 @@ def _impute(options: argparse.Namespace) -> int:
                 imputer.fit(part)
         draws = 0 if options.draws_output is None else options.draws or 20
         result = imputer.impute(part, draws=draws)
-        plain = _ignorable(imputer, part) if options.model is None else None
+        plain = _ignorable(imputer, part) if options.model is None or options.report is not None else None
     except ValueError as error:
         # The library's messages name the column; the command line adds the file.
         message = str(error)
@@ -139,8 +178,58 @@ def _impute(options: argparse.Namespace) -> int:
         write_draws(options.draws_output, result.draws.numpy(), mask, list(part.index), list(part.columns))
     if options.save is not None:
         imputer.save(options.save)
+    if options.report is not None:
+        write_report(options.report, options.table, imputer, part, plain, options.regress, options.arguments)
     write_table(completed, options.output)
-    _say(imputer, result, mask, plain, Path(options.output))
+    _say(imputer, result, mask, None if plain is None else plain.impute(part).completed.numpy(), Path(options.output))
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    import torch
+
+    from pyro_mnar.faces.report import write_report
+    from pyro_mnar.results.page import check_page_path
+    from pyro_mnar.tables import read_table
+
+    torch.set_num_threads(1)
+    check_page_path(options.output)
+    table = read_table(options.table)
+    options.save = None
+    try:
+        imputer, columns = _imputer(options, table)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the report says it
+            if options.model is None:
+                imputer.fit(table[columns])
+            plain = _ignorable(imputer, table[columns])
+        write_report(options.output, options.table, imputer, table[columns], plain, options.regress, options.arguments)
+    except ValueError as error:
+        message = str(error)
+        raise ValueError(message if options.table in message else f"{options.table}: {message}") from None
+    print(f"{options.output}: report on {options.table}")
+    return 0
+
+
+def _diagnose(options: argparse.Namespace) -> int:
+    import torch
+
+    from pyro_mnar.faces.imputer import MNARImputer
+    from pyro_mnar.results.plots import plot_mask_check
+    from pyro_mnar.tables import check_writable, read_table
+
+    torch.set_num_threads(1)
+    if options.figure is not None:
+        check_writable(options.figure)
+    imputer = MNARImputer.load(options.model)
+    table = read_table(options.table)
+    imputer.schema_.check(table)
+    found = imputer.diagnose(table[[column.name for column in imputer.schema_.columns]])
+    if options.figure is not None:
+        if found.mask_check is None:
+            raise ValueError("--figure: got one for a model without a mechanism, expected one with (there is no mask to check)")
+        plot_mask_check(found.mask_check).savefig(options.figure, dpi=150)
+    print(found)
     return 0
 
 
@@ -181,14 +270,13 @@ def _direction(words: list[str] | None) -> str | dict[str, str]:
     return words[0]
 
 
-def _ignorable(imputer: MNARImputer, part: Any) -> np.ndarray | None:
-    """Return the table completed by the same model without a mechanism; None where there was none."""
+def _ignorable(imputer: MNARImputer, part: Any) -> MNARImputer | None:
+    """Return the same model without a mechanism, fitted; None where there was none."""
     if imputer.declaration_["mechanism"] == "none":
         return None
     from pyro_mnar.faces.imputer import MNARImputer
 
-    plain = MNARImputer("none", steps=imputer.steps, random_state=imputer.random_state)
-    return plain.fit(part).impute(part).completed.numpy()
+    return MNARImputer("none", steps=imputer.steps, random_state=imputer.random_state).fit(part)
 
 
 def _say(imputer: MNARImputer, result: object, mask: np.ndarray, plain: np.ndarray | None, output: Path) -> None:

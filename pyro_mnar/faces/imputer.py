@@ -27,19 +27,10 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from pandas import DataFrame
 
-_SETTINGS = (
-    "mechanism",
-    "direction",
-    "covariates",
-    "ignorable",
-    "latent_dim",
-    "hidden",
-    "members",
-    "particles",
-    "steps",
-    "batch_size",
-    "random_state",
-)
+    from pyro_mnar.results.diagnosis import Diagnosis
+
+_SETTINGS: tuple[str, ...] = ("mechanism", "direction", "covariates", "ignorable", "latent_dim", "hidden", "members", "particles")
+_SETTINGS += ("steps", "batch_size", "random_state")
 
 
 class MNARImputer:
@@ -211,6 +202,12 @@ class MNARImputer:
             raise ValueError(f"n_draws: got {n_draws}, expected at least 1")
         mask = self._read(X)[1]
         return [join(X, draw.numpy(), mask, self.schema_) for draw in self.impute(X, draws=n_draws).draws]
+
+    def diagnose(self, X: ArrayLike | DataFrame) -> Diagnosis:
+        """Return what is wrong with the imputation of a table and with the mechanism, in words; ``print`` it."""
+        from pyro_mnar.faces.words import diagnosis
+
+        return diagnosis(self, X)
 
     def score(self, X: ArrayLike | DataFrame, y: None = None, particles: int = 200) -> float:
         """Return the mean bound per row in nats at K = ``particles`` a member, as a density in the table's units.

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import torch
 
 from pyro_mnar.faces.declaration import MECHANISMS
 from pyro_mnar.faces.imputer import MNARImputer
-from pyro_mnar.tables import Scaling
+from pyro_mnar.results.diagnosis import Diagnosis, diagnose
+from pyro_mnar.results.pooling import impute_ensemble
+from pyro_mnar.tables import Scaling, is_frame
 
 _DIRECTIONS = {
     "high": "large values go missing more often",
@@ -79,3 +84,22 @@ def shifts(imputer: MNARImputer, completed: np.ndarray, ignorable: np.ndarray, m
             "on other columns? Compare --covariates and --mechanism none."
         )
     return lines
+
+
+def diagnosis(imputer: MNARImputer, X: Any) -> Diagnosis:
+    """Return what is wrong with the fitted ``imputer`` and its imputation of the table ``X``, in the table's units.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> x = rng.normal(size=(60, 3)) @ rng.normal(size=(3, 3))
+        >>> x[x[:, 0] > 1, 0] = np.nan
+        >>> found = diagnosis(MNARImputer(direction="high", members=2, steps=20, progress=False).fit(x), x)
+        >>> sorted(found.caveats)
+        ['assumption']
+    """
+    values, mask = imputer._read(X)
+    x, seen, members = imputer._scaled(values, mask), torch.from_numpy(mask), imputer.members_
+    rows, columns = list(X.index) if is_frame(X) else None, [column.name for column in imputer.schema_.columns]
+    seed = imputer.random_state
+    draws = impute_ensemble(members, x, seen, draws=25 * len(members), seed=seed, labels=rows, progress=imputer.progress)
+    return diagnose(draws, members, x, seen, rows=rows, columns=columns, scaling=imputer.scaling_, seed=seed)

@@ -4,8 +4,10 @@ Warm-up adapts every chain's step size throughout, and replaces the precondition
 of the row's own positions, over its chains, half-way and near the end. Afterwards nothing adapts.
 
 A Hamiltonian trajectory is n e long in whitened units. On a normal target a quarter of a period, pi / 2, makes the next draw
-independent of this one, so that e is kept below pi / (2 n); its jitter, :data:`JITTER` of itself, breaks resonances (Mackenzie
-1989, "An improved hybrid Monte Carlo method", Physics Letters B 226).
+independent of this one; somewhat more, :data:`LONGEST`, makes draws alternate about their mean, which means gain from and
+squares hardly lose by (white wine, ten latents, draws worth per draw made: 1.2 against .8 for means, .72 against .82 for squares). So e
+is kept below LONGEST / n. Its jitter, :data:`JITTER` of itself, breaks resonances (Mackenzie 1989, "An improved hybrid Monte Carlo
+method", Physics Letters B 226).
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from pyro_mnar.infer import kernels
 from pyro_mnar.infer.adaptation import TARGET_ACCEPTANCE, adapt_step, learn_scale, learning_windows, least_positions, start_step
 from pyro_mnar.infer.targets import RowTarget
 
+#: Length that a Hamiltonian trajectory has at most, before jitter, in whitened units: .3 of a normal target's period.
+LONGEST = 0.6 * math.pi
 #: Share of the step size by which a Hamiltonian trajectory's varies, up and down.
 JITTER = 0.2
 # Steps whose randomness is drawn at once.
@@ -68,7 +72,7 @@ class Chains:
     def warm_up(self, steps: int) -> Iterator[kernels.Info]:
         """Adapt step sizes and preconditioners over ``steps`` steps, each of which is yielded."""
         adjusted = "hmc" if self.kernel == "hmc" else "mala"
-        largest = 0.5 * math.pi / self.leapfrog if adjusted == "hmc" else math.inf
+        largest = LONGEST / self.leapfrog if adjusted == "hmc" else math.inf
         adapted = start_step(self.step_size.flatten().clamp(max=largest))
         windows = learning_windows(steps)
         gathered: list[Tensor] = []

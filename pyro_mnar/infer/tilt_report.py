@@ -24,7 +24,7 @@ from pyro_mnar.models.decoders import StudentTDecoder
 # Looseness of the bound that is worth a word, in nats.
 _LOOSE = 0.05
 # Share of the rows that may lie beyond every draw of the base.
-_BEYOND = 0.02
+_BEYOND = 0.05
 # Ends of rays, in distances from the base's mean to its draws.
 _FAR = (100.0, 1000.0)
 

@@ -27,6 +27,11 @@ def parameters(law: Distribution) -> dict[str, Tensor]:
     return given if given is not None else {name: getattr(law, name) for name in ("df", "loc", "scale") if name in law.arg_constraints}
 
 
+def chosen_of(value: Tensor, chosen: Tensor) -> Tensor:
+    """Return the entries (..., M) of ``value`` where ``chosen``, bool of the last dimensions, is True M times; or broadcast."""
+    return value.expand(*value.shape[: max(0, value.dim() - chosen.dim())], *chosen.shape)[..., chosen]
+
+
 class _AsGiven:
     """Keeps ``given``, parameters that broadcast to the batch shape and agree in the last dimension."""
 
@@ -49,10 +54,7 @@ class _AsGiven:
     def at(self, chosen: Tensor) -> Any:
         """Return the laws of some cells, (..., M), where ``chosen``, bool of the last dimensions, is True M times."""
 
-        def take(value: Tensor) -> Tensor:
-            return value.expand(*value.shape[: max(0, value.dim() - chosen.dim())], *chosen.shape)[..., chosen]
-
-        return type(self)(**{name: take(value) for name, value in self.given.items()})
+        return type(self)(**{name: chosen_of(value, chosen) for name, value in self.given.items()})
 
     def _full(self, log_prob: Tensor) -> Tensor:
         # A value has the batch's shape as a rule, perhaps with more in front; then there is nothing to do.

@@ -155,10 +155,7 @@ class SelectionDistribution(TorchDistribution):
             return torch.where(mask, link.log_observed(score), self._finite(part, cells, slope, intercept)[1].logsumexp(0))
         # Of missing cells alone, since each may have hundreds of components.
         hidden = (~mask).expand(torch.broadcast_shapes(mask.shape, cells.batch_shape[-mask.dim() :]))
-        slope, intercept = (
-            coefficient.expand(*coefficient.shape[: max(0, coefficient.dim() - hidden.dim())], *hidden.shape)[..., hidden]
-            for coefficient in (slope, intercept)
-        )
+        slope, intercept = (laws.chosen_of(coefficient, hidden) for coefficient in (slope, intercept))
         missing = integrals.log_missing(integrals.missing_components(cells.at(hidden), slope, intercept, link))
         return link.log_observed(score).expand(*missing.shape[:-1], *hidden.shape).masked_scatter(hidden, missing)
 
@@ -184,7 +181,7 @@ class MissingCells:
 
     def __init__(self, selection: SelectionDistribution, x: Tensor, mask: Tensor) -> None:
         self.selection, self.mask = selection, mask
-        self.lines = [part.line(x) for part in selection._parts]
+        self._lines = [part.line(x) for part in selection._parts]
 
     @property
     def mean(self) -> Tensor:
@@ -211,7 +208,7 @@ class MissingCells:
     def _mean(self) -> Tensor:
         base = self.selection.decoder.base_dist
         result = base.mean
-        for part, line in zip(self.selection._parts, self.lines, strict=True):
+        for part, line in zip(self.selection._parts, self._lines, strict=True):
             cells = _pick(base, part.place)
             if cells.has_enumerate_support:
                 values, log_joint = self.selection._finite(part, cells, *line)
@@ -238,7 +235,7 @@ class MissingCells:
     def _draws(self, uniforms: Tensor) -> Tensor:
         base = self.selection.decoder.base_dist
         result = _draw(base, uniforms)
-        for part, line in zip(self.selection._parts, self.lines, strict=True):
+        for part, line in zip(self.selection._parts, self._lines, strict=True):
             cells = _pick(base, part.place)
             own = uniforms[..., part.place, :]
             if cells.has_enumerate_support:

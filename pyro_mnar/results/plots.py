@@ -1,4 +1,4 @@
-"""Figures: training, distributions, missingness curves. Each function returns a matplotlib ``Figure`` and touches no global state."""
+"""Figures of training, distributions, missingness and mask checks. Each returns a matplotlib ``Figure``; nothing global is touched."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyro_mnar.infer.training import History
+from pyro_mnar.results.mask_check import MaskCheck
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -165,5 +166,46 @@ def plot_missingness(
         axis.set_xlabel("value", fontsize=8)
     for axis in axes[::3]:
         axis.set_ylabel("P(missing | value)", fontsize=8)
+    axes[0].legend(frameon=False, fontsize=7)
+    return figure
+
+
+def plot_mask_check(check: MaskCheck, max_columns: int = 6) -> Figure:
+    """Plot missing rates, of the data and as the mechanism expects them: of all rows, and by the column that tells most.
+
+    Args:
+        check: of :func:`~pyro_mnar.results.mask_check.check_mask`.
+        max_columns: panels at most, the least p-values first.
+
+    Example:
+        >>> import torch
+        >>> from pyro_mnar.results.mask_check import check_mask
+        >>> x, mask = torch.randn(20, 300, 2), torch.rand(300, 2) < 0.7
+        >>> len(plot_mask_check(check_mask(x, torch.full_like(x, 0.3), mask)).axes)
+        2
+    """
+    worst = [check.worst(j) for j in range(len(check.columns))]
+    order = sorted(range(len(worst)), key=lambda j: (check.p_value[j, worst[j]], -check.surprise[j, worst[j]]))[:max_columns]
+    figure, axes = _panels(len(order))
+    for axis, j in zip(axes, order, strict=True):
+        # All rows first, then the bins of one other column.
+        k = int(np.lexsort((-check.surprise[j], check.p_value[j], np.arange(len(check.by)) == 0))[0])
+        k = 0 if np.isnan(check.p_value[j, k]) else k
+        shown = [(0, 0)] + [(k, b) for b in np.flatnonzero(check.counts[k]) if k]
+        place = np.arange(len(shown))
+        at = tuple(np.array(shown).T)
+        low, middle, high = check.replicated[:, j][(slice(None), *at)]
+        spread = [middle - low, high - middle]
+        axis.errorbar(place, middle, spread, fmt="_", color=_TRUE, capsize=2, linewidth=1, label="expected (90 %)")
+        axis.plot(place, check.rate[j][at], "o", color=_IMPUTED, markersize=3, label="data")
+        axis.set_xticks(
+            place, [check.where(*pair).removeprefix(f"{check.by[k]} ") for pair in shown], fontsize=6, rotation=40, ha="right"
+        )
+        p = check.p_value[j, worst[j]]
+        axis.set_title(f"{check.columns[j]}" + (f" by {check.by[k]}" if k else "") + f" (p = {p:.2g})", fontsize=8)
+        axis.set_ylim(-0.04, 1.04)
+        axis.tick_params(axis="y", labelsize=7)
+    for axis in axes[::3]:
+        axis.set_ylabel("share missing", fontsize=8)
     axes[0].legend(frameon=False, fontsize=7)
     return figure

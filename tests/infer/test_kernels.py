@@ -55,21 +55,39 @@ def test_detailed_balance_finds_what_is_broken():
         assert asymmetry(broken) > 2 * Z_MAX
 
 
-def test_one_leapfrog_is_the_metropolis_adjusted_langevin_step():
-    x, noise, e, s = torch.randn(50, 3).double(), torch.randn(50, 3).double(), 0.7, torch.tensor([0.5, 1.0, 2.0]).double()
+@pytest.mark.parametrize("dense", [False, True])
+def test_one_leapfrog_is_the_metropolis_adjusted_langevin_step(dense):
+    x, noise, e = torch.randn(50, 3).double(), torch.randn(50, 3).double(), 0.7
+    factor = torch.tensor([[0.5, 0.0, 0.0], [0.8 * dense, 1.0, 0.0], [-0.4 * dense, 0.3 * dense, 2.0]]).double()
+    covariance, precision = factor @ factor.T, torch.linalg.inv(factor @ factor.T)
+    scale = factor.expand(50, 3, 3) if dense else factor.diagonal()
 
     def target(v):
         return -v.square().square().sum(-1) / 4 - (v[:, 0] * v[:, 1]).sin()
 
-    def log_proposal(to, of):  # of x + e^2/2 C gradient + e S noise
-        return -0.5 * ((to - of.position - 0.5 * e**2 * s**2 * of.gradient) / (e * s)).square().sum(-1)
+    def drift(of):
+        return of.position + e**2 / 2 * of.gradient @ covariance
+
+    def log_proposal(to, of):
+        return -0.5 * torch.einsum("bi,ij,bj->b", to - drift(of), precision, to - drift(of)) / e**2
 
     here = kernels.init(target, x)
-    there, info = kernels.mala(target, here, e, noise, torch.zeros(50), s)
-    assert torch.allclose(there.position[info.accepted], (x + e**2 / 2 * s**2 * here.gradient + e * s * noise)[info.accepted])
-    moved = kernels.init(target, x + e**2 / 2 * s**2 * here.gradient + e * s * noise)
+    there, info = kernels.mala(target, here, e, noise, torch.zeros(50), scale)
+    moved = kernels.init(target, drift(here) + e * noise @ factor.T)
+    assert torch.allclose(there.position[info.accepted], moved.position[info.accepted])
     ratio = moved.log_density - here.log_density + log_proposal(x, moved) - log_proposal(moved.position, here)
     assert torch.allclose(info.acceptance, ratio.exp().clamp(max=1))
+    unadjusted, _ = kernels.langevin(target, here, e, noise, scale)
+    assert torch.allclose(unadjusted.position, moved.position)
+
+
+def test_a_trajectory_through_a_hole_is_a_divergence():
+    def target(v):
+        return torch.where((v[:, 0] - 1).abs() < 0.1, torch.nan, v[:, 0] * 0)
+
+    here = kernels.init(target, torch.zeros(1, 1))
+    there, info = kernels.hmc(target, here, 1.0, torch.ones(1, 1), torch.zeros(1), leapfrog=2)
+    assert info.diverging.item() and not info.accepted.item() and there.position.item() == 0
 
 
 @pytest.mark.parametrize(("noise", "step"), [(1.0, 0.5), (1.0, 1.2), (0.3, 1.0)])

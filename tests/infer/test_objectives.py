@@ -221,10 +221,9 @@ def test_jensen_s_inequality_puts_the_contrastive_value_above_the_likelihood_and
     for scale in (1.0, 10.0, 100.0):
         # E on data less E on the base, of the energy times a scale.
         values.append(float(-scale * BOWL(x).mean() + scale * mean_energy))
-    assert values[0] < values[1] / 5 < values[2] / 50
-    for cls, options in ((Contrastive, {"penalty": 0.0}),):
-        with pytest.raises(ValueError, match="penalty: got 0.0"):
-            cls(IWELBO(model(), 1), **options)
+    assert values[0] > 0.1 and values == pytest.approx([values[0], 10 * values[0], 100 * values[0]])
+    with pytest.raises(ValueError, match="penalty: got 0.0"):
+        Contrastive(IWELBO(model(), 1), penalty=0.0)
 
 
 def test_the_gradient_s_second_term_is_over_the_tilted_model_with_a_plus():

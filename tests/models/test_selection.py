@@ -243,6 +243,23 @@ def test_a_missing_covariate_counts_as_its_expected_value_and_the_masks_laws_sti
     torch.testing.assert_close(selection.conditional(missing).mean[:2], selection.conditional(filled).mean[:2])
 
 
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("link", [LOGIT, PROBIT], ids=lambda link: link.name)
+@torch.no_grad()
+def test_a_missing_covariate_has_an_expected_value_for_each_particle(law, link):
+    base = LAWS[law].base_dist
+    loc = base.loc + torch.randn(5, 1, 3).double()
+    given = {name: loc if name == "loc" else getattr(base, name) for name in ("df", "loc", "scale") if name in base.arg_constraints}
+    rows = torch.tensor([[NAN, 0.4, NAN], [0.2, NAN, -0.6], [NAN, NAN, NAN]]).double()
+    family = laws.Normal if law == "normal" else laws.StudentT
+    together = SelectionDistribution(Independent(family(**given).expand((5, 3, 3)), 1), with_covariates(link))
+    for k in range(5):
+        alone = Independent(family(**(given | {"loc": loc[k]})).expand((3, 3)), 1)
+        one = SelectionDistribution(alone, with_covariates(link))
+        torch.testing.assert_close(together.log_prob(rows)[k], one.log_prob(rows))
+        torch.testing.assert_close(together.conditional(rows).mean[k], one.conditional(rows).mean)
+
+
 @torch.no_grad()
 def test_sampled_rows_with_covariates_follow_the_density():
     selection = SelectionDistribution(LAWS["normal"], with_covariates(LOGIT))
