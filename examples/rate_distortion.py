@@ -79,7 +79,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
 
     x, entropy = known(args.rows, args.seed)
     seen, lines = torch.ones_like(x, dtype=torch.bool), {}
-    for beta in (0.1, 0.3, 1.0, 3.0, 10.0):
+    for beta in (0.2, 0.5, 1.0, 1.5, 3.0):
         torch.manual_seed(args.seed)
         mnar = MNAR(GaussianDecoder(2, 6, hidden=()), GaussianEncoder(6, 2, [32]))
         mnar.initialise(x, seen)
