@@ -6,7 +6,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 PYTHON = python3
 BIN = .venv/bin
 
-.PHONY: install demo examples test lint bench bench-table bench-speed bench-tilt clean
+.PHONY: install demo examples test lint bench bench-table bench-speed bench-tilt bench-coverage clean
 
 install: .venv/installed
 
@@ -45,6 +45,10 @@ bench-speed: install
 # An hour: what an energy tilt is worth where the truth is known.
 bench-tilt: install
 	for what in densities objectives holes debias constraint sampling; do $(BIN)/python -m benchmarks.tilt $$what || exit 1; done
+
+# Minutes: whether pooled intervals cover, with and without the parameters' uncertainty.
+bench-coverage: install
+	$(BIN)/python -m benchmarks.coverage
 
 clean:
 	rm -rf .venv .venv-3.12 demo-output example-output *.egg-info

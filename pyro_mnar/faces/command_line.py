@@ -124,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _impute(options: argparse.Namespace) -> int:
     import torch
 
-    from pyro_mnar.faces.report import write_report
+    from pyro_mnar.faces.report import ignorable_of, write_report
     from pyro_mnar.results.draws import check_draws_path, write_draws
     from pyro_mnar.results.model_files import check_model_folder
     from pyro_mnar.results.page import check_page_path
@@ -163,7 +163,7 @@ def _impute(options: argparse.Namespace) -> int:
                 imputer.fit(part)
         draws = 0 if options.draws_output is None else options.draws or 20
         result = imputer.impute(part, draws=draws)
-        plain = _ignorable(imputer, part) if options.model is None or options.report is not None else None
+        plain = ignorable_of(imputer, part) if options.model is None or options.report is not None else None
     except ValueError as error:
         # The library's messages name the column; the command line adds the file.
         message = str(error)
@@ -188,7 +188,7 @@ def _impute(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     import torch
 
-    from pyro_mnar.faces.report import write_report
+    from pyro_mnar.faces.report import ignorable_of, write_report
     from pyro_mnar.results.page import check_page_path
     from pyro_mnar.tables import read_table
 
@@ -202,7 +202,7 @@ def _report(options: argparse.Namespace) -> int:
             warnings.simplefilter("ignore", UserWarning)  # the report says it
             if options.model is None:
                 imputer.fit(table[columns])
-            plain = _ignorable(imputer, table[columns])
+            plain = ignorable_of(imputer, table[columns])
         write_report(options.output, options.table, imputer, table[columns], plain, options.regress, options.arguments)
     except ValueError as error:
         message = str(error)
@@ -268,15 +268,6 @@ def _direction(words: list[str] | None) -> str | dict[str, str]:
     if len(words) > 1:
         raise ValueError(f"--direction: got {' and '.join(words)}, expected one word for all columns, or COLUMN=WORD for each")
     return words[0]
-
-
-def _ignorable(imputer: MNARImputer, part: Any) -> MNARImputer | None:
-    """Return the same model without a mechanism, fitted; None where there was none."""
-    if imputer.declaration_["mechanism"] == "none":
-        return None
-    from pyro_mnar.faces.imputer import MNARImputer
-
-    return MNARImputer("none", steps=imputer.steps, random_state=imputer.random_state).fit(part)
 
 
 def _say(imputer: MNARImputer, result: object, mask: np.ndarray, plain: np.ndarray | None, output: Path) -> None:

@@ -17,9 +17,10 @@ from pyro_mnar.faces.report_sensitivity import regression, sensitivity
 from pyro_mnar.faces.strength import groups_of
 from pyro_mnar.faces.words import assumptions
 from pyro_mnar.infer.weights import pareto_threshold
+from pyro_mnar.results.diagnosis import Diagnosis
 from pyro_mnar.results.imputation import Imputation
 from pyro_mnar.results.page import Section, write_page
-from pyro_mnar.results.plots import plot_missingness, plot_training
+from pyro_mnar.results.plots import plot_mask_check, plot_missingness, plot_training
 from pyro_mnar.results.sensitivity import Completions
 from pyro_mnar.results.sensitivity_plots import plot_assumptions, plot_pattern, plot_reliability
 from pyro_mnar.tables import Scaling, join, split
@@ -90,6 +91,13 @@ def sections(
     return [section for section in found if section.parts]
 
 
+def ignorable_of(imputer: MNARImputer, part: DataFrame) -> MNARImputer | None:
+    """Return the same model without a mechanism, fitted; None where there was none."""
+    if imputer.declaration_["mechanism"] == "none":
+        return None
+    return MNARImputer("none", steps=imputer.steps, random_state=imputer.random_state).fit(part)
+
+
 def write_report(
     path: str,
     table_path: str,
@@ -129,7 +137,8 @@ def write_report(
     draws = max(min(DRAWS, _MOST_CELLS // part.size), min(DRAWS, 40))
     result = imputer.impute(part, draws=draws)
     plain = None if ignorable is None else ignorable.impute(part, draws=draws)
-    found = sections(imputer, part, result, plain, analysis=analysis, analysis_name=label, origin=origin)
+    further = [_checks(imputer.diagnose(part))]
+    found = sections(imputer, part, result, plain, analysis=analysis, analysis_name=label, origin=origin, further=further)
     write_page(path, f"Missing values of {Path(table_path).name}", found)
 
 
@@ -213,6 +222,18 @@ def _reliability(result: Imputation, mask: np.ndarray, X: Any) -> Section:
     rhat = ["" if np.isnan(r) else float(r) for r in result.rhat.tolist()]
     rows = [[labels[i], float(result.pareto_k[i]), float(result.ess[i]), rhat[i], int((~mask[i]).sum())] for i in worst]
     return section.rows(["row", "Pareto k", "effective particles", "R-hat of chains", "missing cells"], rows, "The least reliable rows")
+
+
+def _checks(found: Diagnosis) -> Section:
+    section = Section("What the diagnosis found")
+    for problem in found.problems.values():
+        section.warning(problem)
+    if not found.problems:
+        section.text("No problem.")
+    section.text(*found.caveats.values())
+    if found.mask_check is not None:
+        section.figure(plot_mask_check(found.mask_check), "Mask predictive check: observed rates of missing values against the model's")
+    return section
 
 
 def _origin(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from pyro.distributions import Unit
 from torch import Tensor, nn
 
 from pyro_mnar.infer.particles import Particles
@@ -55,6 +56,7 @@ def to_arviz(
       its ``mask``; masks of columns without mechanism are those of the data.
     - ``log_likelihood``: ``x`` (chain, draw, row), log p(x_obs, s | latents) in nats, of what was seen of a row and nothing else.
       The latents are the row's own and the parameters fixed, so ``az.loo`` of it is no estimate of predictive accuracy.
+      Neither this group nor the two before are there of a model with a ``pyro.factor`` (a tilt): its sites are not drawn one by one.
     - ``observed_data``: ``x`` with NaN in the holes and ``mask``, 1 = observed, (row, column).
     - ``sample_stats``: of MCMC ``acceptance_rate``, ``diverging``, ``energy`` (chain, draw) of all rows together, and of each
       ``row_acceptance_rate``, ``row_diverging``, ``row_energy``, ``row_step_size`` and ``row_thinning``; of importance sampling
@@ -85,7 +87,6 @@ def to_arviz(
         >>> data.posterior.x_mis.dims, data.posterior.cell.values.tolist()
         (('chain', 'draw', 'cell'), ['0, income', '2, age'])
     """
-    n_chains, kept = draws.x.shape[:2]
     if mask.shape != x.shape or mask.dtype != torch.bool or draws.x.shape[2:] != x.shape:
         raise ValueError(
             f"x, mask: got {tuple(x.shape)} and {tuple(mask.shape)} {mask.dtype}, expected the rows and columns of the draws "
@@ -103,6 +104,28 @@ def to_arviz(
         names["cell"] = _labels("rows, columns", [f"{row}, {column}" for row, column in zip(own, theirs, strict=True)], len(at))
         posterior["x_mis"] = (("chain", "draw", "cell"), _array(draws.x, scaling)[:, :, _array(~mask)])
         groups["constant_data"] = {"cell_row": (("cell",), own), "cell_column": (("cell",), theirs)}
+    groups |= {} if _has_factor(module, x, mask) else _replicates(draws, module, x, mask, scaling, seed)
+    row_column = ("row", "column")
+    groups["observed_data"] = {
+        "x": (row_column, _array(torch.where(mask, x, torch.nan), scaling)),
+        "mask": (row_column, _array(mask).astype(np.int8)),
+    }
+    groups["sample_stats"] = _statistics(draws)
+    return _tree({group: _dataset(variables, names) for group, variables in groups.items()})
+
+
+def _has_factor(module: Any, x: Tensor, mask: Tensor) -> bool:
+    with seeded(0, x.device), torch.no_grad(), Particles(1) as seen:
+        module.model(x[:1], mask[:1])
+    return any(isinstance(site["fn"], Unit) for site in seen.trace.nodes.values() if is_random(site))
+
+
+def _replicates(
+    draws: PosteriorDraws | ImportanceDraws, module: nn.Module, x: Tensor, mask: Tensor, scaling: Scaling | None, seed: int
+) -> dict[str, Any]:
+    """Return the predictive groups and the log likelihood."""
+    groups: dict[str, Any] = {}
+    n_chains, kept = draws.x.shape[:2]
     with seeded(seed, x.device), torch.no_grad():
         blocks = max(1, -(-n_chains * kept * x.numel() // _CELLS))
         flat = {name: value.flatten(0, 1).tensor_split(blocks) for name, value in draws.latents.items()}
@@ -115,13 +138,7 @@ def to_arviz(
         if group == "posterior_predictive":
             jacobian = 0.0 if scaling is None else scaling.log_jacobian(_array(mask))
             groups["log_likelihood"] = {"x": (("chain", "draw", "row"), _array(log_prob) + jacobian)}
-    row_column = ("row", "column")
-    groups["observed_data"] = {
-        "x": (row_column, _array(torch.where(mask, x, torch.nan), scaling)),
-        "mask": (row_column, _array(mask).astype(np.int8)),
-    }
-    groups["sample_stats"] = _statistics(draws)
-    return _tree({group: _dataset(variables, names) for group, variables in groups.items()})
+    return groups
 
 
 def _statistics(draws: PosteriorDraws | ImportanceDraws) -> dict[str, Any]:

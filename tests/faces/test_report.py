@@ -103,6 +103,7 @@ def test_the_page_says_what_reproduces_it_and_how_the_conclusion_tips(page):
     said = " ".join(words)
     for part in ("goes missing because of itself", "large values go missing more often: a", "Pareto k", "Rubin's rules", "torch 2"):
         assert part in said
+    assert "What the diagnosis found" in words
     assert "Where the conclusion on the coefficient of a on c tips" in words and "mean of a" in words and "ignorable" in words
 
 

@@ -16,6 +16,7 @@ from torch import nn
 from pyro_mnar.infer.posterior import sample_posterior
 from pyro_mnar.models import MNAR, LinearMasking, SelfMasking
 from pyro_mnar.models.mixed_masking import MixedMasking
+from pyro_mnar.models.tilts import EnergyTilt
 from pyro_mnar.results import importance as importance_module
 from pyro_mnar.results.importance import sample_importance, weight_table
 from pyro_mnar.results.inference_data import to_arviz
@@ -202,6 +203,18 @@ def test_any_model_is_converted_and_a_row_s_draws_are_its_own(seed):
     alone = importance(Own(), x[1:], mask[1:], draws=50, labels=["b"], seed=seed)
     assert torch.equal(alone.x[:, :, 0], draws.x[:, :, 1]) and torch.equal(alone.log_weights[..., 0], draws.log_weights[..., 1])
     assert torch.equal(alone.latents["rate"][..., 0], draws.latents["rate"][..., 1])
+
+
+def test_of_a_tilted_model_nothing_is_replicated():
+    class Square(nn.Module):
+        def forward(self, x):
+            return 0.1 * x.square().sum(-1)
+
+    model = MNAR(LAW.decoder(), PosteriorEncoder(LAW), self_masking(SLOPE, INTERCEPT), tilt=EnergyTilt(Square())).double()
+    draws = importance(model, draws=10, chains=2)
+    tree = to_arviz(draws, model, X, MASK)
+    assert sorted(tree.groups()) == ["constant_data", "observed_data", "posterior", "sample_stats"]
+    np.testing.assert_array_equal(tree.posterior.x_mis, draws.x[:, :, ~MASK])
 
 
 def test_importance_draws_have_the_exact_moments(seed):
