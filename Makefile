@@ -6,7 +6,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 PYTHON = python3
 BIN = .venv/bin
 
-.PHONY: install demo test lint bench bench-table bench-speed bench-tilt bench-coverage clean
+.PHONY: install demo examples test lint bench bench-table bench-speed bench-tilt bench-coverage clean
 
 install: .venv/installed
 
@@ -17,6 +17,10 @@ install: .venv/installed
 
 demo: install
 	$(BIN)/python examples/demo.py --output demo-output
+
+EXAMPLES = gaussian ring mechanisms clipping images latent_mask supervised ratings rate_distortion identifiability
+examples: install
+	for name in $(EXAMPLES); do $(BIN)/python examples/$$name.py || exit 1; done
 
 lint: install
 	$(BIN)/ruff check pyro_mnar tests examples benchmarks
@@ -47,4 +51,4 @@ bench-coverage: install
 	$(BIN)/python -m benchmarks.coverage
 
 clean:
-	rm -rf .venv .venv-3.12 demo-output *.egg-info
+	rm -rf .venv .venv-3.12 demo-output example-output *.egg-info

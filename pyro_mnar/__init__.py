@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from pyro_mnar.models import MNAR as MNAR
     from pyro_mnar.models import PROBIT as PROBIT
     from pyro_mnar.models import THRESHOLD as THRESHOLD
+    from pyro_mnar.models import BernoulliDecoder as BernoulliDecoder
+    from pyro_mnar.models import CategoricalDecoder as CategoricalDecoder
+    from pyro_mnar.models import CategoricalOutcome as CategoricalOutcome
     from pyro_mnar.models import CategoryBlock as CategoryBlock
     from pyro_mnar.models import CategoryMasking as CategoryMasking
     from pyro_mnar.models import ConjugateEncoder as ConjugateEncoder
@@ -39,8 +42,12 @@ if TYPE_CHECKING:
     from pyro_mnar.models import CountBlock as CountBlock
     from pyro_mnar.models import EnergyTilt as EnergyTilt
     from pyro_mnar.models import FixedMasking as FixedMasking
+    from pyro_mnar.models import FlowEncoder as FlowEncoder
+    from pyro_mnar.models import FlowPrior as FlowPrior
     from pyro_mnar.models import GaussianDecoder as GaussianDecoder
     from pyro_mnar.models import GaussianEncoder as GaussianEncoder
+    from pyro_mnar.models import GaussianOutcome as GaussianOutcome
+    from pyro_mnar.models import LatentMasking as LatentMasking
     from pyro_mnar.models import LearnedConstraint as LearnedConstraint
     from pyro_mnar.models import LinearMasking as LinearMasking
     from pyro_mnar.models import MixedDecoder as MixedDecoder
@@ -62,6 +69,7 @@ if TYPE_CHECKING:
     from pyro_mnar.results.inference_data import to_arviz as to_arviz
     from pyro_mnar.results.mask_check import check_mask as check_mask
     from pyro_mnar.results.pooling import impute_ensemble as impute_ensemble
+    from pyro_mnar.results.prediction import predict as predict
     from pyro_mnar.results.rubin import pool as pool
     from pyro_mnar.results.sensitivity import Completions as Completions
     from pyro_mnar.results.tipping import tipping_point as tipping_point
@@ -74,14 +82,21 @@ _MODELS = [
     "THRESHOLD",
     "CategoryBlock",
     "CategoryMasking",
+    "BernoulliDecoder",
+    "CategoricalDecoder",
+    "CategoricalOutcome",
     "ConjugateEncoder",
     "CountBlock",
     "Constraint",
     "EnergyTilt",
     "FixedMasking",
+    "FlowEncoder",
+    "FlowPrior",
     "GaussianDecoder",
     "GaussianEncoder",
     "LearnedConstraint",
+    "GaussianOutcome",
+    "LatentMasking",
     "LinearMasking",
     "MixedDecoder",
     "MixedMasking",
@@ -119,6 +134,7 @@ _HOMES = dict.fromkeys(_MODELS, "pyro_mnar.models") | {
     "log_normaliser": "pyro_mnar.infer.normaliser",
     "nested_rhat": "pyro_mnar.infer.nested_rhat",
     "pool": "pyro_mnar.results.rubin",
+    "predict": "pyro_mnar.results.prediction",
     "report_tilt": "pyro_mnar.infer.tilt_report",
     "sample_importance": "pyro_mnar.results.importance",
     "sample_posterior": "pyro_mnar.infer.posterior",

@@ -20,6 +20,11 @@ the plain normalised weights. They are made of one backward pass: a hook rescale
 score does not arise, since log q is taken of the guide's law with its parameters stopped. Of a law that cannot be copied so, adding
 w_k log q(stop(z_k)) to the loss cancels it.
 
+``beta`` weighs what the guide's sites cost, log w = log p(row | z) + beta (log p(z) - log q(z)): with one particle the beta-VAE
+(Higgins et al. 2017, ICLR; Alemi et al. 2018, arXiv 1711.00464), and as an attribute that a callback of ``fit`` raises, warm-up
+(Bowman et al. 2016, arXiv 1511.06349). It is a bound for beta = 1, and for one particle for any above. On the path through the
+guide's draws the double reparameterisation then multiplies by 1 - beta + beta w, w the normalised weight, in place of w.
+
 A site that the model proposes and marks with ``infer={"score": True}`` need not be reparameterised. Its gradient then is that of
 its log probability, times how much the particle's draw raised the row's bound: the bound less that of the other particles, which does
 not know the draw (Mnih and Rezende 2016, "Variational inference for Monte Carlo objectives", arXiv 1602.06725).
@@ -51,9 +56,10 @@ class IWELBO(nn.Module):
         module: holds the model and the guide, so that their parameters are this module's too.
         particles: K.
         estimator: of the gradient: ``iwae``, ``stl`` or ``dreg``.
+        beta: weight of log p(z) - log q(z), 1 for the bound; an attribute too.
 
     Raises:
-        ValueError: for K < 1 or an unknown estimator, and when called on a model that breaks the conventions.
+        ValueError: for K < 1, an unknown estimator or a negative beta, and when called on a model that breaks the conventions.
 
     Example:
         >>> import torch
@@ -66,13 +72,15 @@ class IWELBO(nn.Module):
 
     module: Any  # an nn.Module; its model and guide are called
 
-    def __init__(self, module: nn.Module, particles: int = 20, estimator: str = "dreg") -> None:
+    def __init__(self, module: nn.Module, particles: int = 20, estimator: str = "dreg", beta: float = 1.0) -> None:
         super().__init__()
         if particles < 1:
             raise ValueError(f"particles: got {particles}, expected at least 1")
         if estimator not in ESTIMATORS:
             raise ValueError(f"estimator: got {estimator!r}, expected one of {', '.join(ESTIMATORS)}")
-        self.module, self.particles, self.estimator = module, particles, estimator
+        if not beta >= 0:
+            raise ValueError(f"beta: got {beta}, expected 0 or more")
+        self.module, self.particles, self.estimator, self.beta = module, particles, estimator, beta
 
     def traces(self, *args: Any, **kwargs: Any) -> tuple[poutine.Trace, poutine.Trace]:
         """Return the traces of the model and the guide with K particles at ``dim=-2``."""
@@ -116,10 +124,11 @@ class IWELBO(nn.Module):
         check_independent(list(latent.values()), list(latent))
         for view in views:
             if view.requires_grad and self.estimator == "dreg":
-                view.register_hook(lambda grad: grad * weights.reshape(*weights.shape, *[1] * (grad.dim() - 2)))
+                kept = weights if self.beta == 1 else 1 - self.beta + self.beta * weights
+                view.register_hook(lambda grad, kept=kept: grad * kept.reshape(*kept.shape, *[1] * (grad.dim() - 2)))
         if score is not None:
             # Its value is zero; its gradient takes the guide's score out of the bound's.
-            bound = bound + (weights * (score - score.detach())).sum(0)
+            bound = bound + self.beta * (weights * (score - score.detach())).sum(0)
         return -bound.mean()
 
     def _by_score(self, model: poutine.Trace, log_w: Tensor) -> Tensor | float:
@@ -145,7 +154,7 @@ class IWELBO(nn.Module):
         own = drawn(guide)
         names = {name for name, _ in own}
         terms = [
-            row_log_prob(site, site["value"])
+            self._weighed(row_log_prob(site, site["value"]), name in names)
             for name, site in model.nodes.items()
             if is_random(site) and (site["is_observed"] or name in names)
         ]
@@ -153,10 +162,14 @@ class IWELBO(nn.Module):
         scores = []
         for name, site in own:
             law = stopped(site["fn"]) if without_score else site["fn"]
-            log_w = log_w - row_log_prob(site if law is None else site | {"fn": law}, model.nodes[name]["value"])
+            log_q = row_log_prob(site if law is None else site | {"fn": law}, model.nodes[name]["value"])
+            log_w = log_w - self._weighed(log_q, True)
             if law is None:
                 scores.append(row_log_prob(site, site["value"].detach()))
         return log_w.expand(self.particles, n_rows), sum(scores[1:], scores[0]) if scores else None
+
+    def _weighed(self, log_prob: Tensor, latent: bool) -> Tensor:
+        return self.beta * log_prob if latent and self.beta != 1 else log_prob
 
 
 def drawn(guide: poutine.Trace) -> list[tuple[str, dict[str, Any]]]:

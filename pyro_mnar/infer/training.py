@@ -47,10 +47,10 @@ class History:
 def parameter_groups(module: nn.Module, lr: float, mechanism_lr: float, weight_decay: float) -> list[dict]:
     """Split a module's parameters: weight matrices (decayed), other parameters, and the mechanism's, faster and not decayed.
 
-    The mechanism is the attribute ``mechanism``, and with it goes ``warp``, where there are such. Their few parameters sit behind
-    flat likelihoods and want a learning rate several times the networks'.
+    The mechanism is the attribute ``mechanism`` (of one with a latent its ``base``), and with it goes ``warp``, where there are such.
+    Their few parameters sit behind flat likelihoods and want a learning rate several times the networks'.
     """
-    fast = [part for name in ("mechanism", "warp") if isinstance(part := getattr(module, name, None), nn.Module)]
+    fast = [getattr(part, "base", part) for name in ("mechanism", "warp") if isinstance(part := getattr(module, name, None), nn.Module)]
     slopes = [p for part in fast for p in part.parameters()]
     own = {id(p) for p in slopes}
     rest = [p for p in module.parameters() if id(p) not in own]

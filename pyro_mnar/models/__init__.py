@@ -4,8 +4,11 @@ from pyro_mnar.models.blocks import CategoryBlock, CountBlock, NormalBlock, Ordi
 from pyro_mnar.models.category_masking import CategoryMasking
 from pyro_mnar.models.conjugate import ConjugateEncoder
 from pyro_mnar.models.coupled_masking import FixedMasking, LinearMasking, NeuralMasking
-from pyro_mnar.models.decoders import GaussianDecoder, StudentTDecoder
+from pyro_mnar.models.decoders import Decoder, GaussianDecoder, StudentTDecoder
+from pyro_mnar.models.discrete import BernoulliDecoder, CategoricalDecoder
 from pyro_mnar.models.encoders import GaussianEncoder, SetEncoder
+from pyro_mnar.models.flows import FlowEncoder, FlowPrior
+from pyro_mnar.models.latent_masking import LatentMasking
 from pyro_mnar.models.links import LOGIT, PROBIT, THRESHOLD, Link
 from pyro_mnar.models.masks import MaskDistribution, Mechanism
 from pyro_mnar.models.missing_rows import MissingRows
@@ -13,6 +16,7 @@ from pyro_mnar.models.mixed_cells import MixedCells
 from pyro_mnar.models.mixed_decoder import MixedDecoder
 from pyro_mnar.models.mixed_masking import MixedMasking
 from pyro_mnar.models.mnar import MNAR
+from pyro_mnar.models.outcomes import CategoricalOutcome, GaussianOutcome
 from pyro_mnar.models.priors import Prior
 from pyro_mnar.models.selection import MissingCells, SelectionDistribution
 from pyro_mnar.models.self_masking import SelfMasking
@@ -24,15 +28,23 @@ __all__ = [
     "MNAR",
     "PROBIT",
     "THRESHOLD",
+    "BernoulliDecoder",
+    "CategoricalDecoder",
+    "CategoricalOutcome",
     "CategoryBlock",
     "CategoryMasking",
     "ConjugateEncoder",
     "Constraint",
     "CountBlock",
+    "Decoder",
     "EnergyTilt",
     "FixedMasking",
+    "FlowEncoder",
+    "FlowPrior",
     "GaussianDecoder",
     "GaussianEncoder",
+    "GaussianOutcome",
+    "LatentMasking",
     "LearnedConstraint",
     "LinearMasking",
     "Link",

@@ -73,10 +73,11 @@ class CategoryMasking(nn.Module):
         self.offset.copy_(torch.logit(rate) if self.link is LOGIT else torch.special.ndtri(rate))
         return x.new_zeros(x.shape[-1])
 
-    def forward(self, x: Tensor) -> MaskDistribution:
-        """Return the law of the masks of complete rows ``x`` (..., D)."""
+    def forward(self, x: Tensor, effect: Tensor | None = None) -> MaskDistribution:
+        """Return the law of the masks of complete rows ``x`` (..., D), ``effect`` (..., D) added to the scores."""
         own = lookup(self.table(), x[..., self.columns])
         score = torch.zeros_like(x).index_copy(-1, self.columns, own + self.shift(x))
+        score = score if effect is None else score + effect
         modelled = indicator(self.columns, self.n_columns)
         return MaskDistribution(self.link.log_missing(score), self.link.log_observed(score), modelled)
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pyro_mnar.models import laws
 from pyro_mnar.models.category_masking import CategoryMasking, lookup
+from pyro_mnar.models.latent_masking import GivenLatent, LatentMasking
 from pyro_mnar.models.masks import Mechanism, indicator, neighbours
 from pyro_mnar.models.mixed_masking import MixedMasking
 from pyro_mnar.models.self_masking import SelfMasking
@@ -28,11 +29,13 @@ class Part(NamedTuple):
     own: Tensor | slice  # their places among the mechanism's own columns
     block: int = 0  # of the decoder's cells
     within: Tensor | slice | None = None  # their places in it; None for ``place``, of cells that are one block
+    effect: Tensor | None = None  # (..., D), what a latent adds to a row's scores
 
     def line(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return what :meth:`score` needs for rows ``x`` (..., D), each ending in J.
 
-        Slope and intercept; of categories, their table (V, J) and what covariates add to it. The second is (..., J) with covariates.
+        Slope and intercept; of categories, their table (V, J) and what covariates add to it. The second is (..., J) where rows have
+        their own.
         """
         if isinstance(self.mechanism, CategoryMasking):
             slope, intercept = self.mechanism.table(), self.mechanism.shift(x)
@@ -40,7 +43,9 @@ class Part(NamedTuple):
             slope, intercept = self.mechanism.line()
             if len(self.mechanism.covariates):
                 intercept = intercept + self.mechanism.shift(x)
-        return (slope, intercept) if slope.shape[-1] == len(self.columns) else (slope[..., self.own], intercept[..., self.own])
+        if slope.shape[-1] > len(self.columns):
+            slope, intercept = slope[..., self.own], intercept[..., self.own]
+        return slope, intercept if self.effect is None else intercept + self.effect[..., self.place]
 
     def score(self, values: Tensor, line: tuple[Tensor, Tensor]) -> Tensor:
         """Return the scores of the columns' ``values`` (..., J)."""
@@ -71,6 +76,10 @@ def collapsible(mechanism: Mechanism | None, blocks: Sequence[Sequence[int]] | N
 def _parts(mechanism: Mechanism | None) -> list[Part]:
     if mechanism is None:
         return []
+    if isinstance(mechanism, GivenLatent):
+        return [part._replace(effect=mechanism.effect) for part in _parts(mechanism.mechanism)]
+    if isinstance(mechanism, LatentMasking):
+        return _parts(mechanism.base)
     if type(mechanism) is SelfMasking:  # no mask but its own reads a modelled column: nothing to look for, at every step
         return [Part(mechanism, mechanism.columns, mechanism.place, slice(None))]
     read = mechanism.couplings.any(0)
@@ -96,7 +105,9 @@ def _inside(part: Part, number: int, block: Sequence[int]) -> list[Part]:
     own = torch.arange(len(part.mechanism.columns), device=device)[part.own][picked]
     within = torch.tensor([list(block).index(columns[i]) for i in chosen], device=device)
     mine = part.columns[picked]
-    return [Part(part.mechanism, mine, neighbours(mine) or mine, neighbours(own) or own, number, neighbours(within) or within)]
+    return [
+        Part(part.mechanism, mine, neighbours(mine) or mine, neighbours(own) or own, number, neighbours(within) or within, part.effect)
+    ]
 
 
 def coupled_columns(mechanism: Mechanism | None) -> Tensor | None:

@@ -39,9 +39,9 @@ class LinearMasking(nn.Module):
         self.score.bias.copy_(_log_odds(1 - mask[:, self.columns].to(x).mean(0)))
         return x.new_zeros(x.shape[-1])
 
-    def forward(self, x: Tensor) -> MaskDistribution:
-        """Return the law of the masks of complete rows ``x`` (..., D)."""
-        return _logit_law(self.score(x), self.columns, x)
+    def forward(self, x: Tensor, effect: Tensor | None = None) -> MaskDistribution:
+        """Return the law of the masks of complete rows ``x`` (..., D), ``effect`` (..., D) added to the scores."""
+        return _logit_law(self.score(x), self.columns, x, effect)
 
 
 class NeuralMasking(nn.Module):
@@ -75,9 +75,9 @@ class NeuralMasking(nn.Module):
         last.bias.copy_(_log_odds(1 - mask[:, self.columns].to(x).mean(0)))
         return x.new_zeros(x.shape[-1])
 
-    def forward(self, x: Tensor) -> MaskDistribution:
-        """Return the law of the masks of complete rows ``x`` (..., D)."""
-        return _logit_law(self.score(x), self.columns, x)
+    def forward(self, x: Tensor, effect: Tensor | None = None) -> MaskDistribution:
+        """Return the law of the masks of complete rows ``x`` (..., D), ``effect`` (..., D) added to the scores."""
+        return _logit_law(self.score(x), self.columns, x, effect)
 
 
 class FixedMasking(nn.Module):
@@ -106,12 +106,12 @@ class FixedMasking(nn.Module):
         """Return zeros: the function is known, and says nothing of the means."""
         return x.new_zeros(x.shape[-1])
 
-    def forward(self, x: Tensor) -> MaskDistribution:
-        """Return the law of the masks of complete rows ``x`` (..., D)."""
+    def forward(self, x: Tensor, effect: Tensor | None = None) -> MaskDistribution:
+        """Return the law of the masks of complete rows ``x`` (..., D), ``effect`` (..., D) added to the scores."""
         score = self.score(x)
         if score.shape[-1] != len(self.columns):
             raise ValueError(f"score: returned {score.shape[-1]} columns, expected one for each of {len(self.columns)}")
-        return _logit_law(score, self.columns, x)
+        return _logit_law(score, self.columns, x, effect)
 
 
 def _log_odds(rate: Tensor) -> Tensor:
@@ -124,7 +124,8 @@ def _register_coupled(module: nn.Module, n_columns: int, columns: Tensor) -> Non
     module.register_buffer("couplings", couplings, persistent=False)
 
 
-def _logit_law(score: Tensor, columns: Tensor, x: Tensor) -> MaskDistribution:
+def _logit_law(score: Tensor, columns: Tensor, x: Tensor, effect: Tensor | None) -> MaskDistribution:
     scores = torch.zeros(*score.shape[:-1], x.shape[-1], dtype=score.dtype, device=score.device)
     scores = scores.index_copy(-1, columns, score)
+    scores = scores if effect is None else scores + effect
     return MaskDistribution(LOGIT.log_missing(scores), LOGIT.log_observed(scores), indicator(columns, x.shape[-1]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Protocol
 
 import pyro.distributions as dist
 import torch
@@ -11,6 +12,18 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from pyro_mnar.models import laws
+
+
+class Decoder(Protocol):
+    """What every decoder offers; one of continuous cells also has ``noise()``, the law of the standardised residual."""
+
+    latent_dim: int
+    n_columns: int
+
+    def __call__(self, z: Tensor) -> dist.Distribution: ...
+
+    def centre(self, means: Tensor) -> None: ...
+
 
 # In scaled units (each column's observed standard deviation is about 1): below it a likelihood of rounded data has no maximum.
 MIN_SCALE = 0.05

@@ -167,3 +167,17 @@ class PrecisionNormal(dist.TorchDistribution):
         n_lead = vectors.dim() - self.factor.dim() + 1
         columns = vectors.flatten(0, n_lead - 1) if n_lead else vectors.unsqueeze(0)
         return function(columns.movedim(0, -1)).movedim(-1, 0).reshape(vectors.shape)
+
+
+class Categorical(dist.Categorical):
+    """A law of 0, 1, ..., V - 1 with the mean of these numbers, which torch's has not.
+
+    Example:
+        >>> round(float(Categorical(logits=torch.zeros(3)).mean), 4)
+        1.0
+    """
+
+    @property
+    def mean(self) -> Tensor:
+        values = torch.arange(self._num_events, dtype=self.probs.dtype, device=self.probs.device)
+        return self.probs @ values

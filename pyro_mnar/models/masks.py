@@ -6,6 +6,8 @@ A mechanism is a module whose ``forward(x)`` takes complete rows (..., D) and re
 - ``columns``: the indices of the columns whose masks it models; the other columns' masks are not modelled (ignorable);
 - ``couplings``: (D, D), True at [j, k] where the *value* of column k enters the mask of another column j.
 
+``forward(x, effect)`` adds a given number, (..., D), to each cell's score; so a latent enters (:mod:`pyro_mnar.models.latent_masking`).
+
 A cell whose value no other mask reads can be integrated out (see :mod:`pyro_mnar.models.selection`); ``SelfMasking`` has only
 such cells. Signs, once: slope a > 0 means that P(missing) rises with x (``direction`` high); the score u = a x + c is that of
 *missing*. Source of the model: Ipsen, Mattei and Frellsen, "not-MIWAE", arXiv 2006.12871.
@@ -71,7 +73,7 @@ class Mechanism(Protocol):
     columns: Tensor
     couplings: Tensor
 
-    def __call__(self, x: Tensor) -> MaskDistribution: ...
+    def __call__(self, x: Tensor, effect: Tensor | None = None) -> MaskDistribution: ...
 
     def initialise(self, x: Tensor, mask: Tensor) -> Tensor: ...
 

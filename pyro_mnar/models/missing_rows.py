@@ -42,11 +42,13 @@ class MissingRows(TorchDistribution):
     """
 
     arg_constraints: dict[str, constraints.Constraint] = {}
-    support = constraints.real_vector
+    support: constraints.Constraint = constraints.real_vector
     has_rsample = False
 
     def __init__(self, selection: SelectionDistribution, holed: Tensor) -> None:
         self.selection, self.holed, self.mask = selection, holed, holed == holed
+        if selection.decoder.base_dist.has_enumerate_support:  # so that no chain takes such a row for continuous
+            self.support = constraints.independent(constraints.nonnegative_integer, 1)
         super().__init__(selection.batch_shape, selection.event_shape, validate_args=False)
 
     def expand(self, batch_shape: Sequence[int], _instance: object = None) -> MissingRows:
@@ -62,13 +64,14 @@ class MissingRows(TorchDistribution):
         if bool(mask.all()):
             return unread.sum(-1)
         y, log_slope = (value, torch.zeros_like(value)) if selection.warp is None else selection.warp(value)
-        cells = torch.where(mask, unread, selection.decoder.base_dist.log_prob(y) + log_slope)
+        safe = torch.where(mask, 0.0, y)  # cells of finite support take no other numbers
+        cells = torch.where(mask, unread, selection.decoder.base_dist.log_prob(safe) + log_slope)
         total = cells.sum(-1)
         seen = torch.where(mask, self.holed, 0.0)
         rows = selection._complete(seen if selection.warp is None else selection.warp(seen)[0], mask)
         for part in selection._parts:
             line = part.line(rows)
-            here, hidden = y[..., part.place], ~mask[..., part.place]
+            here, hidden = safe[..., part.place], ~mask[..., part.place]
             integral = selection._log_mask(part, line, here.new_zeros(hidden.shape), ~hidden)
             own = part.mechanism.link.log_missing(part.score(here, line)) - integral
             total = total + torch.where(hidden, own, 0.0).sum(-1)

@@ -48,9 +48,9 @@ class MixedMasking(nn.Module):
         """Start every mechanism from the data (N, D); return how far they suppose the column means, (D,), from those seen."""
         return torch.stack([part.initialise(x, mask) for part in self.mechanisms()]).sum(0)
 
-    def forward(self, x: Tensor) -> MaskDistribution:
-        """Return the law of the masks of complete rows ``x`` (..., D)."""
-        laws = [part(x) for part in self.parts]
+    def forward(self, x: Tensor, effect: Tensor | None = None) -> MaskDistribution:
+        """Return the law of the masks of complete rows ``x`` (..., D), ``effect`` (..., D) added to the scores."""
+        laws = [part(x, effect) for part in self.parts]
         missing = sum(law.log_missing.masked_fill(~law.modelled, 0.0) for law in laws)
         observed = sum(law.log_observed.masked_fill(~law.modelled, 0.0) for law in laws)
         return MaskDistribution(missing, observed, torch.stack([law.modelled for law in laws]).any(0))

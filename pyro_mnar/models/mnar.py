@@ -14,9 +14,13 @@ for HMC too and cells that nobody reads stay independent of everything; ``mask``
 ``noise`` from the model's own law, so it adds nothing to an importance weight, and says so with ``infer={"prior": True}``.
 
 A tilt multiplies p(z, y) by exp(-E) (:mod:`pyro_mnar.models.tilts`). Where it reads rows, the site ``missing`` in place of ``noise``
-holds the missing values, drawn given z *and the mask* (:mod:`pyro_mnar.models.missing_rows`), which adds nothing to the weight
-either; ``tilt`` is the factor -E - b, with b, ``log_z``, what is known of the normaliser. It is a function of the latents alone, so
-HMC sees a potential without noise. How it is learned: :mod:`pyro_mnar.infer.objectives`.
+holds the missing values, drawn given z *and the mask* (:mod:`pyro_mnar.models.missing_rows`), which adds nothing to the weight either;
+so it does where an outcome reads rows or cells are of finite support. ``tilt`` is the factor -E - b, with b, ``log_z``, what is known
+of the normaliser. It is a function of the latents alone, so HMC sees a potential without noise. How it is learned:
+:mod:`pyro_mnar.infer.objectives`.
+
+A mechanism with a latent of its own (:mod:`pyro_mnar.models.latent_masking`) adds the site ``z_m``. An outcome
+(:mod:`pyro_mnar.models.outcomes`) is the table's last column, D columns of x before it, and the site ``outcome`` scores p(y | x).
 
 Dropping an argument drops an assumption: without a mechanism the model is MIWAE (arXiv 1812.02633), with one it is not-MIWAE
 (arXiv 2006.12871), with one particle it is a VAE, with a linear decoder factor analysis.
@@ -25,16 +29,17 @@ Dropping an argument drops an assumption: without a mechanism the model is MIWAE
 from __future__ import annotations
 
 import pyro
+import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
 from pyro_mnar.models import laws
 from pyro_mnar.models.collapsing import coupled_columns
-from pyro_mnar.models.decoders import GaussianDecoder
+from pyro_mnar.models.decoders import Decoder, GaussianDecoder
+from pyro_mnar.models.latent_masking import LatentMasking
 from pyro_mnar.models.links import THRESHOLD
 from pyro_mnar.models.masks import Mechanism
 from pyro_mnar.models.missing_rows import MissingRows
-from pyro_mnar.models.mixed_decoder import MixedDecoder
 from pyro_mnar.models.mixed_masking import MixedMasking
 from pyro_mnar.models.priors import Prior
 from pyro_mnar.models.selection import SelectionDistribution
@@ -53,9 +58,12 @@ class MNAR(nn.Module):
         warp: of the columns' margins, or None.
         prior: of the parameters, or None for flat ones; training adds :meth:`log_prior` to the bound.
         tilt: an energy, or None. The parameter ``log_z`` is then the model's word for log Z, from 0.
+        outcome: p(y given x), or None. Tables then have D + 1 columns, y the last.
+        latent_prior: p(z), or None for standard normals; see :mod:`pyro_mnar.models.flows`.
 
     Raises:
-        ValueError: when the mechanism's width is not the decoder's, or a threshold, which stays where it is, meets a warp.
+        ValueError: when the mechanism's width is not the decoder's, when a threshold, which stays where it is, meets a warp, or a tilt
+            another prior of z than the standard normal; for a ``prior`` of parameters that the decoder has not.
 
     Example:
         >>> from pyro_mnar.models import GaussianDecoder, GaussianEncoder, SelfMasking
@@ -70,33 +78,43 @@ class MNAR(nn.Module):
 
     def __init__(
         self,
-        decoder: GaussianDecoder | MixedDecoder,
+        decoder: Decoder,
         encoder: nn.Module,
         mechanism: Mechanism | None = None,
         warp: SkewWarp | None = None,
         prior: Prior | None = None,
         tilt: Tilt | None = None,
+        outcome: nn.Module | None = None,
+        latent_prior: nn.Module | None = None,
     ) -> None:
         super().__init__()
         if mechanism is not None and len(mechanism.couplings) != decoder.n_columns:
             raise ValueError(f"mechanism: made for {len(mechanism.couplings)} columns, expected {decoder.n_columns}")
-        parts = mechanism.parts if isinstance(mechanism, MixedMasking) else [mechanism]
+        plain = _base(mechanism)
+        parts = plain.parts if isinstance(plain, MixedMasking) else [plain]
         if warp is not None and any(isinstance(part, SelfMasking) and part.link is THRESHOLD for part in parts):
             raise ValueError("mechanism: got a threshold together with a warp, expected another link or no warp")
-        self.decoder, self.encoder = decoder, encoder
+        if prior is not None and not isinstance(decoder, GaussianDecoder):
+            raise ValueError(f"prior: got one for a {type(decoder).__name__}, expected a GaussianDecoder or a subclass")
+        if tilt is not None and latent_prior is not None:
+            raise ValueError("latent_prior: got one together with a tilt, expected one of them")
+        self.decoder, self.encoder, self.outcome, self.latent_prior = decoder, encoder, outcome, latent_prior
         self.mechanism, self.warp, self.prior, self.tilt = mechanism, warp, prior, tilt
         if tilt is not None:
             self.log_z = nn.Parameter(torch.zeros(()))
         coupled = coupled_columns(mechanism)
-        self.reads_rows = tilt is not None and tilt.reads_rows
+        reads = (tilt is not None and tilt.reads_rows) or outcome is not None
+        #: Whether complete rows are needed that no noise can be put into: the missing values are then a site, drawn given the mask.
+        self.reads_rows = reads or (coupled is not None and not hasattr(decoder, "noise"))
         self.register_buffer("coupled", coupled, persistent=False)
         self.register_buffer("zeros", torch.zeros(int(decoder.latent_dim)), persistent=False)
 
     @torch.no_grad()
     def initialise(self, x: Tensor, mask: Tensor) -> None:
         """Set starting values of warp and mechanism, and the means they suppose, from rows (N, D) on scaled columns."""
+        x, mask = self._predictors(x, mask)
         if self.prior is not None:
-            self.prior.start(self.warp, self.mechanism)
+            self.prior.start(self.warp, _base(self.mechanism))
         y = self._warped(x, mask)
         shift = 0.0 if self.mechanism is None else self.mechanism.initialise(y, mask)
         self.decoder.centre(observed_moments(y, mask)[0] + shift)
@@ -105,37 +123,58 @@ class MNAR(nn.Module):
         """Return log p of the parameters, up to a constant, for a table of ``n_rows``."""
         if self.prior is None:
             return self.zeros.sum()
-        return self.prior.log_prob(n_rows, self.decoder, self.warp, self.mechanism)
+        assert isinstance(self.decoder, GaussianDecoder)
+        return self.prior.log_prob(n_rows, self.decoder, self.warp, _base(self.mechanism))
 
     def model(self, x: Tensor, mask: Tensor) -> None:
-        """Declare p(z, x, s) of rows ``x`` (N, D), float, with their ``mask`` (N, D), True = observed."""
+        """Declare p(z, x, s) of rows ``x`` (N, D), float, with their ``mask`` (N, D), True = observed; with an outcome (N, D + 1)."""
+        table, seen = x, mask
+        x, mask = self._predictors(x, mask)
         with pyro.plate("rows", x.shape[-2], dim=-1):
-            z = pyro.sample("z", laws.StandardNormal(self.zeros).to_event(1))
+            z = pyro.sample("z", self.latent_law())
             rows = self.decoder(z)
-            selection = SelectionDistribution(rows, self.mechanism, self.warp)
-            holed = torch.where(mask, x, torch.nan)
+            mechanism: Mechanism | None = self.mechanism
+            if isinstance(mechanism, LatentMasking):
+                mechanism = mechanism.given(pyro.sample("z_m", laws.StandardNormal(mechanism.zeros).to_event(1)))
+            selection, holed = SelectionDistribution(rows, mechanism, self.warp), torch.where(mask, x, torch.nan)
             pyro.sample("x", selection, obs=holed)
             complete = x
             if self.reads_rows:
                 x_mis = pyro.sample("missing", MissingRows(selection, holed), infer={"score": True})
-                complete = pyro.deterministic("complete", torch.where(mask, x, x_mis), event_dim=1)
+                complete = torch.where(mask, x, x_mis)
+                if self.outcome is None:
+                    pyro.deterministic("complete", complete, event_dim=1)
+                else:
+                    self._outcome(complete, table[..., -1], seen[..., -1])
                 y_mis = self._warped(x_mis, torch.ones_like(mask))
             elif self.coupled is not None:
-                noise = pyro.sample("noise", self.decoder.noise())
+                noise = pyro.sample("noise", self._noise())
                 y_mis = rows.base_dist.loc + rows.base_dist.scale * noise
                 x_mis = y_mis if self.warp is None else self.warp.inverse(y_mis)
                 complete = pyro.deterministic("complete", torch.where(mask, x, x_mis), event_dim=1)
-            if self.mechanism is not None and self.coupled is not None:
+            if mechanism is not None and self.coupled is not None:
                 y = torch.where(mask, self._warped(x, mask), y_mis)
-                pyro.sample("mask", self.mechanism(y).restrict(self.coupled), obs=mask)
+                pyro.sample("mask", mechanism(y).restrict(self.coupled), obs=mask)
             if self.tilt is not None:
                 # Rows without holes are all alike for every particle: one pass through the energy.
                 pyro.factor("tilt", self.tilt.log_weight(z, x if bool(mask.all()) else complete) - self.log_z)
 
+    def _outcome(self, x: Tensor, y: Tensor, seen: Tensor) -> None:
+        """Score the outcomes ``y`` (N,) that are ``seen``, and name the completed table, in which the others stand at their means."""
+        assert self.outcome is not None
+        law = self.outcome(x)
+        pyro.sample("outcome", law.mask(seen), obs=torch.where(seen, y, 0.0))
+        completed = torch.where(seen, y, law.mean)
+        pyro.deterministic("complete", torch.cat([x, completed.unsqueeze(-1).expand(*x.shape[:-1], 1)], -1), event_dim=1)
+
+    def latent_law(self) -> dist.Distribution:
+        """Return p(z), event shape (L,)."""
+        return laws.StandardNormal(self.zeros).to_event(1) if self.latent_prior is None else self.latent_prior()
+
     def draw(self, n: int) -> tuple[Tensor, Tensor]:
         """Return latents (n, L) and complete rows (n, D) of the model without its tilt, reparameterised."""
-        z = torch.randn(n, len(self.zeros), dtype=self.zeros.dtype, device=self.zeros.device)
-        return z, self.rows(z, self.decoder.noise().rsample((n,)))
+        z = self.latent_law().rsample((n,))
+        return z, self.rows(z, self._noise().rsample((n,)))
 
     def rows(self, z: Tensor, noise: Tensor) -> Tensor:
         """Return the complete rows (..., D) that ``z`` (..., L) and standardised ``noise`` (..., D) stand for."""
@@ -152,12 +191,15 @@ class MNAR(nn.Module):
 
     def guide(self, x: Tensor, mask: Tensor) -> None:
         """Declare q(z | x_obs, s), over the same rows."""
+        x, mask = self._predictors(x, mask)
         with pyro.plate("rows", x.shape[-2], dim=-1):
             with torch.no_grad():  # the guide does not train the warp
                 y = self._warped(x, mask)
             pyro.sample("z", self.encoder(y, mask))
+            if isinstance(self.mechanism, LatentMasking):
+                pyro.sample("z_m", self.mechanism.encoder(y, mask))
             if self.coupled is not None and not self.reads_rows:
-                pyro.sample("noise", self.decoder.noise(), infer={"prior": True})
+                pyro.sample("noise", self._noise(), infer={"prior": True})
 
     def missing_rate(self, x: Tensor) -> Tensor:
         """Return P(s_j = 0 | x), (..., D), of complete rows ``x`` (..., D).
@@ -169,5 +211,21 @@ class MNAR(nn.Module):
             raise ValueError("mechanism: got none, expected one (ignorable missingness has no rate)")
         return self.mechanism(self._warped(x, torch.ones_like(x, dtype=torch.bool))).log_missing.exp()
 
+    def _predictors(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the columns that the decoder models: all, or all but the outcome."""
+        width = self.decoder.n_columns + (self.outcome is not None)
+        if x.shape[-1] != width:
+            raise ValueError(f"x: got {x.shape[-1]} columns, expected {width}")
+        return (x, mask) if self.outcome is None else (x[..., :-1], mask[..., :-1])
+
+    def _noise(self) -> dist.Distribution:
+        """Return the law of the standardised residual, which decoders of continuous cells have."""
+        return self.decoder.noise()  # type: ignore[attr-defined]
+
     def _warped(self, x: Tensor, mask: Tensor) -> Tensor:
         return x if self.warp is None else self.warp(torch.where(mask, x, 0.0))[0]
+
+
+def _base(mechanism: Mechanism | None) -> Mechanism | None:
+    """Return the mechanism of the values, without its latent."""
+    return mechanism.base if isinstance(mechanism, LatentMasking) else mechanism

@@ -138,10 +138,11 @@ class SelfMasking(nn.Module):
         self.raw_slope.copy_(torch.where(self.sign == 0, 2.0 * sign, self.raw_slope))
         return shift
 
-    def forward(self, x: Tensor) -> MaskDistribution:
-        """Return the law of the masks of complete rows ``x`` (..., D)."""
+    def forward(self, x: Tensor, effect: Tensor | None = None) -> MaskDistribution:
+        """Return the law of the masks of complete rows ``x`` (..., D), ``effect`` (..., D) added to the scores."""
         own = self.score(x[..., self.columns])
         score = torch.zeros_like(x).index_copy(-1, self.columns, own + self.shift(x) if len(self.covariates) else own)
+        score = score if effect is None else score + effect
         modelled = indicator(self.columns, self.n_columns)
         return MaskDistribution(self.link.log_missing(score), self.link.log_observed(score), modelled)
 

@@ -22,6 +22,7 @@ from exact import (
 from torch import nn
 
 from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.training import fit
 from pyro_mnar.models import (
     LOGIT,
     MNAR,
@@ -169,6 +170,22 @@ def test_one_particle_is_the_evidence_lower_bound_in_closed_form():
     value = bound(X, MASK)
     torch.manual_seed(1)
     assert torch.equal(value, bound.log_weights(X, MASK)[0])
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.3, 4.0])
+def test_one_particle_with_a_weight_is_the_reconstruction_less_so_much_divergence(beta):
+    loc, scale = np.array([0.3, -0.2]), np.array([0.5, 0.6])
+    divergence = 0.5 * (scale**2 + loc**2 - 1).sum() - np.log(scale).sum()
+    exact = torch.tensor([LAW.elbo(x, m, loc, scale) for x, m in zip(ROWS, MASKS, strict=True)]) + (1 - beta) * divergence
+    bound = IWELBO(MNAR(LAW.decoder(), GaussianGuess(loc.tolist(), scale.tolist())), 40_000, beta=beta)
+    with torch.no_grad():
+        assert float(z_score(bound.log_weights(X, MASK), exact).abs().max()) < Z_MAX
+
+
+def test_a_bound_s_weight_can_rise_while_it_is_trained():
+    bound = IWELBO(MNAR(GaussianDecoder(1, 4, hidden=()), GaussianEncoder(4, 1, [4])), 1, beta=0.0)
+    fit(bound, X.float(), MASK, steps=10, every=2, callback=lambda look: setattr(bound, "beta", look.step / 10))
+    assert bound.beta == 1.0
 
 
 def test_self_normalised_weights_impute_the_exact_posterior_mean():

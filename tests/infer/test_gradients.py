@@ -49,10 +49,10 @@ class PerRowDecoder(nn.Module):
         return dist.Normal(z @ self.weight.T + self.bias, self.log_noise.exp()).to_event(1)
 
 
-def gradients(row, particles, estimator, mechanism=None, n=20_000, scale=SCALE):
+def gradients(row, particles, estimator, mechanism=None, n=20_000, scale=SCALE, beta=1.0):
     """Return n independent gradients of the bound of one row, for each parameter (n, P)."""
     model = MNAR(PerRowDecoder(n), PerRowGuess(n, scale), mechanism)
-    loss = IWELBO(model, particles, estimator).loss(X[row].expand(n, 4), MASK[row].expand(n, 4))
+    loss = IWELBO(model, particles, estimator, beta).loss(X[row].expand(n, 4), MASK[row].expand(n, 4))
     parameters = [model.encoder.loc, model.encoder.log_scale, model.decoder.bias, model.decoder.log_noise]
     return [-n * grad for grad in torch.autograd.grad(loss, parameters)]
 
@@ -88,6 +88,12 @@ def test_one_particle_gradients_average_to_the_exact_gradient_of_the_evidence_lo
         seen = draws.std(0) > 1e-12
         assert float(z_score(draws[:, seen], value[seen]).abs().max()) < Z_MAX
         torch.testing.assert_close(draws[:, ~seen].mean(0), value[~seen])
+
+
+@pytest.mark.parametrize(("beta", "particles", "estimator"), [(0.4, 4, "dreg"), (2.5, 4, "dreg"), (2.5, 1, "stl"), (0.4, 1, "dreg")])
+def test_gradients_of_a_weighted_bound_have_the_mean_of_the_plain_ones(beta, particles, estimator):
+    plain, other = (gradients(0, particles, name, n=60_000, beta=beta) for name in ("iwae", estimator))
+    assert all(float(z_between(a, b).abs().max()) < Z_MAX for a, b in zip(plain, other, strict=True))
 
 
 @pytest.mark.parametrize("form", mechanisms())
@@ -251,13 +257,13 @@ class KeepsAList(dist.Normal):
         return dist.Normal(*self.kept).log_prob(value)
 
 
-@pytest.mark.parametrize("estimator", ["stl", "dreg"])
-def test_a_score_that_is_cancelled_leaves_the_gradient_of_one_that_does_not_arise(estimator):
+@pytest.mark.parametrize(("estimator", "beta"), [("stl", 1.0), ("dreg", 1.0), ("dreg", 0.4)])
+def test_a_score_that_is_cancelled_leaves_the_gradient_of_one_that_does_not_arise(estimator, beta):
     results = []
     for law in (dist.Normal, KeepsAList):
         model = MNAR(PerRowDecoder(5), PerRowGuess(5), mechanisms()["collapsed"])
         model.encoder.forward = lambda x, mask, q=model.encoder, law=law: law(q.loc, q.log_scale.exp()).to_event(1)
         torch.manual_seed(8)
-        IWELBO(model, 4, estimator).loss(X, MASK).backward()
+        IWELBO(model, 4, estimator, beta).loss(X, MASK).backward()
         results.append([p.grad for p in model.parameters()])
     torch.testing.assert_close(*results)

@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 from exact import Z_MAX, z_score
+from pyro.distributions.transforms import affine_coupling
 from torch import nn
 
 from pyro_mnar.infer.bound import IWELBO
@@ -14,6 +15,8 @@ from pyro_mnar.models import (
     MNAR,
     PROBIT,
     THRESHOLD,
+    BernoulliDecoder,
+    CategoricalDecoder,
     CategoryBlock,
     CategoryMasking,
     ConjugateEncoder,
@@ -21,8 +24,12 @@ from pyro_mnar.models import (
     CountBlock,
     EnergyTilt,
     FixedMasking,
+    FlowEncoder,
+    FlowPrior,
     GaussianDecoder,
     GaussianEncoder,
+    GaussianOutcome,
+    LatentMasking,
     LearnedConstraint,
     LinearMasking,
     MaskDistribution,
@@ -31,6 +38,7 @@ from pyro_mnar.models import (
     NeuralMasking,
     NormalBlock,
     OrdinalBlock,
+    Prior,
     SelfMasking,
     SetEncoder,
     SkewWarp,
@@ -38,6 +46,7 @@ from pyro_mnar.models import (
     energy_net,
 )
 from pyro_mnar.models.masks import indicator
+from pyro_mnar.results.prediction import predict
 
 D = 4
 
@@ -60,6 +69,9 @@ MECHANISMS = {
     "linear some columns": lambda: LinearMasking(D, [2, 0]),
     "neural": lambda: NeuralMasking(D, [1, 2], hidden=8),
     "fixed": lambda: FixedMasking(fixed, D, [0, 2]),
+    "latent self": lambda: LatentMasking(SelfMasking(D, [3, 1], "high", PROBIT), 2, [4]),
+    "latent linear": lambda: LatentMasking(LinearMasking(D), 1, []),
+    "latent mixed": lambda: LatentMasking(MixedMasking(SelfMasking(D, [0], "high"), NeuralMasking(D, [3], hidden=4)), 2),
     "mixed": lambda: MixedMasking(SelfMasking(D, [0], "high"), LinearMasking(D, [2]), NeuralMasking(D, [3], hidden=4)),
 }
 
@@ -280,6 +292,7 @@ def mixed():
 ENCODERS = {
     "gaussian": lambda: GaussianEncoder(D, 2, hidden=[8]),
     "set": lambda: SetEncoder(D, 2, embedding_dim=4, hidden=[8]),
+    "flow": lambda: FlowEncoder(GaussianEncoder(D, 2, hidden=[8]), affine_coupling(2, hidden_dims=[8])),
     "conjugate": lambda: ConjugateEncoder(GaussianDecoder(2, D, hidden=[8]).double(), hidden=[8]),
     "conjugate of several kinds": lambda: ConjugateEncoder(mixed().double(), hidden=[8]),
 }
@@ -438,6 +451,31 @@ REFUSALS = {
     "conjugate encoder of a decoder without linear part": (
         lambda: ConjugateEncoder(GaussianDecoder(2, D, hidden=[8], linear=False)),
         "decoder: its mean has no linear part",
+    ),
+    "threshold with a latent": (
+        lambda: LatentMasking(MixedMasking(SelfMasking(D, [0], "high", THRESHOLD), LinearMasking(D, [1]))),
+        "base: got a threshold",
+    ),
+    "one value": (lambda: CategoricalDecoder(2, D, 1), "n_values: got 1"),
+    "prior of a discrete decoder": (
+        lambda: MNAR(BernoulliDecoder(2, D), GaussianEncoder(D, 2), prior=Prior.members(1, D, 0)[0]),
+        "prior: got one for a BernoulliDecoder",
+    ),
+    "prior of z with a tilt": (
+        lambda: MNAR(
+            GaussianDecoder(2, D), GaussianEncoder(D, 2), tilt=Constraint(lambda x: x[..., 0], 1.0), latent_prior=FlowPrior(2)
+        ),
+        "latent_prior: got one together with a tilt",
+    ),
+    "table without its outcome": (
+        lambda: MNAR(GaussianDecoder(2, D), GaussianEncoder(D, 2), outcome=GaussianOutcome(D)).model(
+            torch.zeros(3, D), torch.ones(3, D, dtype=torch.bool)
+        ),
+        "x: got 4 columns, expected 5",
+    ),
+    "prediction without an outcome": (
+        lambda: predict(MNAR(GaussianDecoder(2, D), GaussianEncoder(D, 2)), torch.zeros(3, D), torch.ones(3, D, dtype=torch.bool)),
+        "mnar: has no outcome",
     ),
     "missing rate without a mechanism": (
         lambda: MNAR(GaussianDecoder(2, D), GaussianEncoder(D, 2)).missing_rate(torch.zeros(1, D)),

@@ -1,0 +1,151 @@
+"""Ratings that are given because they are liked: learn from self-chosen ones, predict ratings of items chosen at random.
+
+Coat (``--coat FOLDER`` with its train.ascii and test.ascii) or Yahoo! R3 (``--yahoo FOLDER`` with its two text files), which the user
+supplies; else a stand-in of Coat's layout, simulated: most users do not rate what they would rate low.
+
+    python examples/ratings.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from shared import BLUE, GREY, ORANGE, arguments, written
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from pyro_mnar import IWELBO, MNAR, CategoricalDecoder, SelfMasking, SetEncoder, fit, impute
+
+
+def coat(folder: str) -> tuple[Tensor, Tensor]:
+    """Return self-chosen and random ratings, (290, 300) each, 0 to 4, NaN where there is none."""
+    return tuple(_holed(np.loadtxt(Path(folder, f"{part}.ascii"))) for part in ("train", "test"))
+
+
+def yahoo(folder: str) -> tuple[Tensor, Tensor]:
+    """Return self-chosen and random ratings of the users who have both, (5400, 1000) each."""
+    names = ("ydata-ymusic-rating-study-v1_0-train.txt", "ydata-ymusic-rating-study-v1_0-test.txt")
+    found = []
+    for name in names:
+        user, item, rating = np.loadtxt(Path(folder, name), dtype=int).T
+        table = np.zeros((15400, 1000))
+        table[user - 1, item - 1] = rating
+        found.append(_holed(table[:5400]))
+    return found[0], found[1]
+
+
+def _holed(table: np.ndarray) -> Tensor:
+    return torch.tensor(np.where(table > 0, table - 1, np.nan), dtype=torch.float32)
+
+
+def simulate(users: int, items: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Return a stand-in: tastes of three dimensions, some 8 % rated, by choice, and 16 random ratings of each user."""
+    g = torch.Generator().manual_seed(seed)
+    taste = torch.randn(users, 3, generator=g) @ torch.randn(3, items, generator=g) / 3**0.5
+    taste = taste + 0.7 * torch.randn(1, items, generator=g) + 0.5 * torch.randn(users, items, generator=g)
+    ratings = torch.bucketize(taste, torch.tensor([-1.0, 0.0, 0.8, 1.6])).float()
+    chosen = torch.rand(users, items, generator=g) < torch.sigmoid(1.2 * (ratings - 2) - 2.6)
+    random = torch.rand(users, items, generator=g).argsort(-1) < 16
+    return torch.where(chosen, ratings, torch.nan), torch.where(random & ~chosen, ratings, torch.nan)
+
+
+class Shared(nn.Module):
+    """One slope for all items: of some thirty ratings an item no slope of its own can be learned."""
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return raw.mean() + torch.zeros_like(raw)
+
+
+def main(args: argparse.Namespace) -> pd.DataFrame:
+    """Fit on self-chosen ratings; return errors on random ones."""
+    given, test = coat(args.coat) if args.coat else yahoo(args.yahoo) if args.yahoo else simulate(args.users, args.items, args.seed)
+    mask, asked = ~given.isnan(), ~test.isnan()
+    x = given.nan_to_num()
+    n_users, n_items = x.shape
+    print(
+        f"{n_users} users, {n_items} items, {float(mask.float().mean()):.1%} rated; mean of self-chosen {float(x[mask].mean()):.2f}, "
+        f"of random {float(test[asked].mean()):.2f}"
+    )
+    overall = x[mask].mean()
+    # Means of few ratings are drawn to the mean of all.
+    items = (torch.where(mask, x - overall, 0.0).sum(0)) / (mask.sum(0) + 5)
+    users = (torch.where(mask, x - overall - items, 0.0).sum(1)) / (mask.sum(1) + 5)
+    found = {"mean of all": overall.expand_as(x), "user and item means": overall + items + users.unsqueeze(-1)}
+    stated = f"not-MIWAE, slope {args.slope:g} stated"
+    shares = {}
+    for name in ("MIWAE", "not-MIWAE, slope learned", stated):
+        torch.manual_seed(args.seed)
+        mechanism = None if name == "MIWAE" else SelfMasking(n_items, None, "low")
+        mnar = MNAR(CategoricalDecoder(args.latent, n_items, 5), SetEncoder(n_items, args.latent, hidden=[64]), mechanism)
+        mnar.initialise(x, mask)
+        if mechanism is not None and name == stated:
+            mechanism.raw_slope.requires_grad_(False).fill_(math.log(math.expm1(args.slope)))
+        elif mechanism is not None:
+            parametrize.register_parametrization(mechanism, "raw_slope", Shared())
+        fit(
+            IWELBO(mnar, args.particles),
+            x,
+            mask,
+            steps=args.steps,
+            batch_size=64,
+            lr=1e-2,
+            mechanism_lr=2e-2,
+            weight_decay=1.0,
+            seed=args.seed,
+        )
+        result = impute(mnar, x, mask, draws=10, particles=args.particles_imputing, seed=args.seed)
+        found[name] = result.completed
+        drawn = result.draws[:, asked]
+        if mechanism is not None:
+            print(f"{name}: {float(mechanism.slope.detach()[0]):.2f} log-odds of missing per step of a rating")
+        shares[name] = [float((drawn == v).float().mean()) for v in range(5)]
+    lines = {}
+    for name, prediction in found.items():
+        error = prediction[asked] - test[asked]
+        lines[name] = {"RMSE": float(error.square().mean().sqrt()), "MAE": float(error.abs().mean()), "mean error": float(error.mean())}
+    table = pd.DataFrame(lines).T
+
+    figure = Figure(figsize=(6.5, 3.0), layout="constrained")
+    axis = figure.subplots()
+    values = torch.arange(5)
+    bars = {
+        "self-chosen": (GREY, [float((x[mask] == v).float().mean()) for v in values]),
+        "random (truth)": (BLUE, [float((test[asked] == v).float().mean()) for v in values]),
+        "predicted, MIWAE": ("#CCCCCC", shares["MIWAE"]),
+        "predicted, slope learned": ("#F0A070", shares["not-MIWAE, slope learned"]),
+        "predicted, slope stated": (ORANGE, shares[stated]),
+    }
+    for i, (name, (colour, heights)) in enumerate(bars.items()):
+        axis.bar(values + 0.17 * (i - 2), heights, 0.17, color=colour, label=name)
+    axis.set(xlabel="rating", ylabel="share of ratings", xticks=values, xticklabels=[str(v + 1) for v in range(5)])
+    axis.legend(frameon=False, fontsize=8)
+    return written(figure, table, args.output, "ratings")
+
+
+def options(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    return arguments(
+        __doc__,
+        "ratings",
+        argv,
+        coat=None,
+        yahoo=None,
+        users=290,
+        items=300,
+        latent=4,
+        slope=1.2,
+        steps=800,
+        particles=5,
+        particles_imputing=200,
+    )
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main(options())
