@@ -23,6 +23,7 @@ from pyro_mnar.models import (
     SelfMasking,
     SkewWarp,
 )
+from pyro_mnar.models.laws import PrecisionNormal
 
 #: Columns 0 and 4 normal, 1 binary, 2 ordinal of three levels, 3 and 6 categories, 5 a count.
 D = 7
@@ -236,6 +237,14 @@ def posterior(model, row, mask, points=2001):
     return log_joint.logsumexp(0) + np.log(16 / (points - 1)), log_joint.softmax(0), law.conditional(value)
 
 
+class Wide(ConjugateEncoder):
+    """Twice as wide as the encoder says, so that importance weights have light tails and z scores of their means are honest."""
+
+    def forward(self, x, mask):
+        law = super().forward(x, mask)
+        return PrecisionNormal(law.loc, law.factor / 2)
+
+
 def one_dimensional():
     blocks = [
         NormalBlock([0, 4]),
@@ -244,7 +253,7 @@ def one_dimensional():
         CountBlock([5], [2.0], [7.0], [FIRST[5]], [STEP[5]]),
     ]
     made = MixedDecoder(1, blocks, [])
-    model = MNAR(made, ConjugateEncoder(made, [4]), masking(), SkewWarp(D, [0, 4])).double()
+    model = MNAR(made, Wide(made, [4]), masking(), SkewWarp(D, [0, 4])).double()
     with torch.no_grad():
         made.linear.weight.copy_(torch.randn_like(made.linear.weight))
         model.warp.skew.copy_(torch.tensor([0.4, -0.3]))
