@@ -121,7 +121,7 @@ class SelfNormalised(Objective):
         >>> mnar = MNAR(GaussianDecoder(1, 2), GaussianEncoder(2, 1), tilt=EnergyTilt(energy_net(2)))
         >>> mnar.freeze_base()
         >>> objective = SelfNormalised(IWELBO(mnar, particles=5))
-        >>> x, mask = torch.randn(50, 2), torch.ones(50, 2, dtype=torch.bool)
+        >>> x, mask = 0.1 * torch.randn(50, 2), torch.ones(50, 2, dtype=torch.bool)
         >>> fit(objective, x, mask, steps=5).stopped, objective(x, mask).shape
         ('steps', torch.Size([50]))
     """

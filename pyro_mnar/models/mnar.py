@@ -40,6 +40,7 @@ from pyro_mnar.models.latent_masking import LatentMasking
 from pyro_mnar.models.links import THRESHOLD
 from pyro_mnar.models.masks import Mechanism
 from pyro_mnar.models.missing_rows import MissingRows
+from pyro_mnar.models.mixed_decoder import MixedDecoder
 from pyro_mnar.models.mixed_masking import MixedMasking
 from pyro_mnar.models.priors import Prior
 from pyro_mnar.models.selection import SelectionDistribution
@@ -94,8 +95,8 @@ class MNAR(nn.Module):
         parts = plain.parts if isinstance(plain, MixedMasking) else [plain]
         if warp is not None and any(isinstance(part, SelfMasking) and part.link is THRESHOLD for part in parts):
             raise ValueError("mechanism: got a threshold together with a warp, expected another link or no warp")
-        if prior is not None and not isinstance(decoder, GaussianDecoder):
-            raise ValueError(f"prior: got one for a {type(decoder).__name__}, expected a GaussianDecoder or a subclass")
+        if prior is not None and not isinstance(decoder, (GaussianDecoder, MixedDecoder)):
+            raise ValueError(f"prior: got one for a {type(decoder).__name__}, expected a GaussianDecoder or a MixedDecoder")
         if tilt is not None and latent_prior is not None:
             raise ValueError("latent_prior: got one together with a tilt, expected one of them")
         self.decoder, self.encoder, self.outcome, self.latent_prior = decoder, encoder, outcome, latent_prior
@@ -123,7 +124,7 @@ class MNAR(nn.Module):
         """Return log p of the parameters, up to a constant, for a table of ``n_rows``."""
         if self.prior is None:
             return self.zeros.sum()
-        assert isinstance(self.decoder, GaussianDecoder)
+        assert isinstance(self.decoder, (GaussianDecoder, MixedDecoder))
         return self.prior.log_prob(n_rows, self.decoder, self.warp, _base(self.mechanism))
 
     def model(self, x: Tensor, mask: Tensor) -> None:
