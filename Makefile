@@ -6,7 +6,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 PYTHON = python3
 BIN = .venv/bin
 
-.PHONY: install demo examples test lint bench bench-table bench-speed bench-tilt bench-coverage clean
+.PHONY: install demo examples test lint bench bench-table bench-speed bench-tilt bench-coverage bench-mixed bench-sampling clean
 
 install: .venv/installed
 
@@ -49,6 +49,13 @@ bench-tilt: install
 # Minutes: whether pooled intervals cover, with and without the parameters' uncertainty.
 bench-coverage: install
 	$(BIN)/python -m benchmarks.coverage
+
+bench-mixed: install
+	$(BIN)/python benchmarks/mixed_tables.py
+
+# Effective draws a second of each sampler; white wine by chains.
+bench-sampling: install
+	for what in arms wine; do $(BIN)/python -m benchmarks.sampling $$what || exit 1; done
 
 clean:
 	rm -rf .venv .venv-3.12 demo-output example-output *.egg-info
