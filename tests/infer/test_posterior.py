@@ -161,9 +161,10 @@ def test_rows_that_fall_short_go_on_and_the_others_rest(seed):
     x, mask = table(30)
     wanted = {"method": "mala", "draws": 60, "warmup": 100, "seed": seed, "progress": False}
     plain = sample_posterior(small(), x, mask, **wanted)
-    longer = sample_posterior(small(), x, mask, ess=80, chunk=7, **wanted)
-    assert (plain.ess() < 80).any() and (plain.thinning == 1).all()
-    assert (longer.ess() >= 80).all() and longer.thinning.max() > 1
+    enough = float(plain.ess().quantile(0.4))
+    longer = sample_posterior(small(), x, mask, ess=enough, chunk=7, **wanted)
+    assert (plain.thinning == 1).all()
+    assert (longer.ess() >= enough).all() and longer.thinning.max() > 1
     rested = longer.thinning == 1
     assert rested.any() and torch.allclose(longer.latents["z"][:, :, rested], plain.latents["z"][:, :, rested])
     assert longer.latents["z"].shape == plain.latents["z"].shape
