@@ -53,7 +53,7 @@ def cells(
         for mask in masks:
             for name in methods:
                 method = METHODS[name]
-                if (method.known and MASKS[mask].direction is None) or (method.long and mask != "hard"):
+                if (method.known and MASKS[mask].direction is None) or (method.long and mask not in ("hard", "mcar")):
                     continue
                 steps = published_steps if method.long else None
                 count = method.seeds if seeds is None else min(seeds, method.seeds)
