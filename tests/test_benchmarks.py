@@ -62,7 +62,8 @@ def test_the_command_runs_and_reports(tmp_path, data_home, capsys):
 def test_the_grid_is_the_one_asked_for():
     whole = cells(["red", "white"], list(MASKS), list(METHODS))
     assert len({cell.path(Path()) for cell in whole}) == len(whole)
-    assert {cell.mask for cell in whole if cell.method in ("miwae", "not-miwae", "not-miwae-ppca")} == {"hard"}
+    assert {cell.mask for cell in whole if cell.method in ("not-miwae", "not-miwae-ppca")} == {"hard"}
+    assert {cell.mask for cell in whole if cell.method == "miwae"} == {"hard", "mcar"}
     assert {cell.mask for cell in whole if cell.method == "ours"} == set(MASKS) - {"mar", "mcar"}
     assert {cell.mask for cell in whole if cell.method in ("ours-none", "ours-free")} == set(MASKS)
     assert {cell.seed for cell in whole if cell.method.startswith("ours")} == set(range(5))

@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--seeds", type=_positive, help="at most so many of each method's seeds")
     parser.add_argument("--jobs", type=_positive, default=2, help="processes, of one thread each (default 2)")
-    parser.add_argument("--published-steps", type=_positive, help="shorten the published recipes to so many steps (masks hard and mcar, as ever)")
+    parser.add_argument("--published-steps", type=_positive, help="shorten the published recipes to so many steps")
     parser.add_argument("--quick", action="store_true", help="one seed, published recipes for 2000 steps, no packages to install")
     parser.add_argument("--retry", action="store_true", help="run failed cells again")
     parser.add_argument("--data-home", default="../shared/data", help="folder that holds uci/*.csv")

@@ -36,7 +36,8 @@ def _ours(values: np.ndarray, seed: int, draws: int, **settings: Any) -> baselin
 class Method(NamedTuple):
     """A method and where it runs.
 
-    ``known`` methods need a direction and are left out where values go missing at random; ``long`` ones run on the masks ``hard`` and ``mcar`` alone.
+    ``known`` methods need a direction and are left out where values go missing at random; ``long`` ones run on the masks ``hard`` and
+    ``mcar`` alone.
     """
 
     function: Callable[..., baselines.Completed]
