@@ -23,13 +23,14 @@ from tqdm import tqdm
 
 from benchmarks.imputation.masks import MASKS, masked
 from benchmarks.imputation.scoring import score
-from pyro_mnar import MNAR, GaussianDecoder, GaussianEncoder
-from pyro_mnar.faces.declaration import declare, supposed_moments
+from pyro_mnar import MNAR, GaussianDecoder, GaussianEncoder, MNARImputer
+from pyro_mnar.faces.declaration import declaration_of, declare
+from pyro_mnar.faces.supposing import supposed_scaling
 from pyro_mnar.infer.ensembles import fit_ensemble
 from pyro_mnar.models import ConjugateEncoder
 from pyro_mnar.models.priors import LOG_SLOPE, TYPICAL_SKEW
 from pyro_mnar.results.pooling import impute_ensemble
-from pyro_mnar.tables import Scaling
+from pyro_mnar.tables import Column, Schema
 
 SHOWN = {"rmse": "RMSE", "crps": "CRPS", "coverage_90": "coverage 90 %", "interval_90": "interval score", "width_90": "width"}
 
@@ -106,16 +107,14 @@ VARIANTS: dict[str, tuple[Callable[[MNAR], MNAR], int, bool]] = {
 def impute(x: np.ndarray, mask: np.ndarray, direction: str, variant: str, seed: int, steps: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the completed table (N, D) and 200 draws (200, N, D) by a variant of the imputer."""
     change, size, bootstrap = VARIANTS[variant]
-    columns = [j for j in range(x.shape[1]) if not mask[:, j].all()]
-    directions = [direction] * len(columns)
-    scaling = Scaling.of(np.where(mask, x, 0.0), mask).moved(*supposed_moments(columns, directions, mask))
+    schema = Schema(tuple(Column(f"x{j}", "continuous", "float64") for j in range(x.shape[1])))
+    asked = MNARImputer(direction=direction, covariates=(), members=size)
+    declaration = declaration_of(asked, schema, mask)
+    scaling = supposed_scaling(schema, declaration, x, mask)
     values, seen = torch.from_numpy(scaling.apply(np.where(mask, x, 0.0), mask)).float(), torch.from_numpy(mask)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        latent = max(1, min(x.shape[1] - 1, 10))
-        members: list[nn.Module] = [
-            change(m) for m in declare("self-masking", columns, directions, [], x.shape[1], latent, (128,), members=size)
-        ]
+        members: list[nn.Module] = [change(m) for m in declare(**declaration)]
     for i, member in enumerate(members):
         member.initialise(values, seen)
         if not bootstrap:

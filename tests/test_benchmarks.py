@@ -1,13 +1,16 @@
 """The imputation benchmark on a tiny table: the grid runs, goes on, keeps failures and reports."""
 
+import argparse
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sklearn.datasets import load_wine
 
+from benchmarks import ablation
 from benchmarks.imputation import grid, peers
 from benchmarks.imputation.__main__ import main
 from benchmarks.imputation.grid import Cell, cells, run
@@ -149,3 +152,11 @@ def test_masks_are_as_named_and_decided_by_the_seed(name):
         assert hidden[:, first].mean() == pytest.approx(0.3, abs=0.06)
     sign = {"high": 1, "low": -1, None: 0}[MASKS[name].direction]
     assert sign * x[hidden].mean() > 0.2 or not sign
+
+
+def test_the_ablation_runs_its_variants(tmp_path):
+    pytest.importorskip("tabulate")
+    options = {"tables": ["wine"], "masks": ["hard"], "variants": list(ablation.VARIANTS), "seeds": 1, "steps": 2}
+    means = ablation.main(argparse.Namespace(output=tmp_path / "a.json", **options))
+    assert len(means) == len(ablation.VARIANTS) and np.isfinite(means["RMSE"]).all()
+    assert len(set(means["RMSE"])) == len(means)

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from pyro_mnar.models import (
@@ -28,7 +27,7 @@ from pyro_mnar.models import (
     SelfMasking,
     SkewWarp,
 )
-from pyro_mnar.models.self_masking import DIRECTIONS, censored_normal
+from pyro_mnar.models.self_masking import DIRECTIONS
 from pyro_mnar.tables import Column, Scaling, Schema
 from pyro_mnar.tables.kinds import LEVELLED
 from pyro_mnar.tables.units import REAL
@@ -242,27 +241,6 @@ def covariates_of(covariates: str | Sequence[Any], schema: Schema, modelled: Seq
             f"(without holes, or ignorable) and that are not categorical: {', '.join(map(str, free)) or 'there are none'}"
         )
     return [names.index(name) for name in covariates] if modelled else []
-
-
-def supposed_moments(schema: Schema, declaration: Mapping[str, Any], mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return how far the mean and the scale of complete columns, (D,) each, are from the observed ones', in scales, were all normal.
-
-    Only a known direction of a column of real numbers says anything: elsewhere the two are 0 and 1.
-
-    Example:
-        >>> table = Schema((Column("a", "continuous", "float64"), Column("b", "continuous", "float64")))
-        >>> declared = {"columns": [1], "directions": ["high"]}
-        >>> shift, stretch = supposed_moments(table, declared, np.array([[True, True], [True, False]]))
-        >>> shift.round(2).tolist(), stretch.round(2).tolist()
-        ([0.0, 1.32], [1.0, 1.66])
-    """
-    shift, stretch = np.zeros(mask.shape[1]), np.ones(mask.shape[1])
-    signs = {"high": 1.0, "low": -1.0}
-    for j, word in zip(declaration["columns"], declaration["directions"], strict=True):
-        if word in signs and schema.columns[j].kind in REAL:
-            mean, scale, _ = censored_normal(torch.tensor(1 - mask[:, j].mean()))
-            shift[j], stretch[j] = signs[word] * float(mean), float(scale)
-    return shift, stretch
 
 
 def most_probable(columns: Sequence[Column], point: Tensor, probabilities: Tensor) -> Tensor:

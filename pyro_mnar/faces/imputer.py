@@ -18,15 +18,16 @@ from sklearn.utils.validation import _check_feature_names_in
 from torch import Tensor
 
 from pyro_mnar.faces.choosing import covariate_gain
-from pyro_mnar.faces.declaration import cells_of, declaration_of, declare, most_probable, supposed_moments
+from pyro_mnar.faces.declaration import cells_of, declaration_of, declare, most_probable
 from pyro_mnar.faces.saving import describe, restore
+from pyro_mnar.faces.supposing import supposed_scaling
 from pyro_mnar.faces.validation import as_table, complete, learn_columns
 from pyro_mnar.infer.ensembles import fit_ensemble
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.results.imputation import Imputation
 from pyro_mnar.results.model_files import load_model, save_model
 from pyro_mnar.results.pooling import impute_ensemble, score_ensemble
-from pyro_mnar.tables import is_frame, log_jacobian, off_line, on_line, scaling_of, split
+from pyro_mnar.tables import is_frame, log_jacobian, off_line, on_line, split
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -129,8 +130,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         if mask.all() and self.mechanism != "none":
             warnings.warn("X: nothing is missing, so the model is trained without a mechanism", UserWarning, stacklevel=2)
         self.seed_ = check_random_state(self.random_state).randint(2**31 - 1)
-        scaling = scaling_of(schema.columns, on_line(schema.columns, values, mask), mask)
-        self.schema_, self.scaling_ = schema, scaling.moved(*supposed_moments(schema, self.declaration_, mask))
+        self.schema_, self.scaling_ = schema, supposed_scaling(schema, self.declaration_, values, mask)
         self.declaration_["cells"] = cells_of(schema.columns, values, mask, self.scaling_)
         x, seen = self._scaled(values, mask), torch.from_numpy(mask)
         training: dict[str, Any] = {name: getattr(self, name) for name in ("particles", "steps", "batch_size", "progress")}
