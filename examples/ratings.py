@@ -21,7 +21,7 @@ from shared import BLUE, GREY, ORANGE, arguments, written
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from pyro_mnar import IWELBO, MNAR, CategoricalDecoder, SelfMasking, SetEncoder, fit, impute
+from pyro_mnar import IWELBO, MNAR, CategoryBlock, MixedDecoder, SelfMasking, SetEncoder, fit, impute
 
 
 def coat(folder: str) -> tuple[Tensor, Tensor]:
@@ -79,11 +79,12 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     users = (torch.where(mask, x - overall - items, 0.0).sum(1)) / (mask.sum(1) + 5)
     found = {"mean of all": overall.expand_as(x), "user and item means": overall + items + users.unsqueeze(-1)}
     stated = f"not-MIWAE, slope {args.slope:g} stated"
-    shares = {}
+    shares, rated = {}, [float((x[mask] == v).float().mean()) for v in range(5)]
     for name in ("MIWAE", "not-MIWAE, slope learned", stated):
         torch.manual_seed(args.seed)
         mechanism = None if name == "MIWAE" else SelfMasking(n_items, None, "low")
-        mnar = MNAR(CategoricalDecoder(args.latent, n_items, 5), SetEncoder(n_items, args.latent, hidden=[64]), mechanism)
+        decoder = MixedDecoder(args.latent, [CategoryBlock(range(n_items), [rated] * n_items)], hidden=())
+        mnar = MNAR(decoder, SetEncoder(n_items, args.latent, hidden=[64]), mechanism)
         mnar.initialise(x, mask)
         if mechanism is not None and name == stated:
             mechanism.raw_slope.requires_grad_(False).fill_(math.log(math.expm1(args.slope)))
