@@ -74,7 +74,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
         axis.locator_params(axis="x", nbins=4)
     axes[0].set_ylabel("imputed share of yes")
     axes[0].legend(frameon=False, fontsize=8)
-    return written(figure, table, args.output, "identifiability")
+    return written(figure, table, args, "identifiability")
 
 
 def options(argv: Sequence[str] | None = None) -> argparse.Namespace:
