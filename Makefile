@@ -6,7 +6,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 PYTHON = python3
 BIN = .venv/bin
 
-.PHONY: install demo examples test lint bench bench-table bench-speed bench-tilt bench-coverage bench-mixed bench-sampling clean
+.PHONY: install demo examples docs test lint bench bench-table bench-speed bench-tilt bench-coverage bench-mixed bench-sampling clean
 
 install: .venv/installed
 
@@ -31,6 +31,14 @@ example-output/%/done: examples/%.py examples/shared.py | .venv/installed
 	mkdir -p docs/tables docs/figures
 	cp $(@D)/$*.md docs/tables/
 	cp $(@D)/$*.png docs/figures/
+	touch $@
+
+# docs/_build/html/index.html; warnings are errors.
+docs: .venv/docs
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+
+.venv/docs: .venv/installed setup.cfg
+	$(BIN)/pip install --quiet --editable '.[docs]'
 	touch $@
 
 lint: install
@@ -69,4 +77,4 @@ bench-sampling: install
 	for what in arms wine; do $(BIN)/python -m benchmarks.sampling $$what || exit 1; done
 
 clean:
-	rm -rf .venv .venv-3.12 demo-output example-output *.egg-info
+	rm -rf .venv .venv-3.12 demo-output example-output docs/_build docs/generated docs/api.rst *.egg-info

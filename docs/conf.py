@@ -9,6 +9,7 @@ author = "the authors of pyro_mnar"
 version = release = pyro_mnar.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build", "tables"]
+templates_path = ["_templates"]
 html_theme = "furo"
 html_title = "pyro_mnar"
 # Headings of three levels can be linked to, as on GitHub.
@@ -16,7 +17,7 @@ myst_heading_anchors = 3
 autosummary_generate = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True, "show-inheritance": True, "exclude-members": "set_fit_request, set_score_request"}
 
 LAYERS = {
     "tables": "Tables",
