@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor
 
 from pyro_mnar import IWELBO, MNAR, fit, impute
@@ -137,4 +138,6 @@ def written(
     (folder / f"{name}.md").write_text(text + "\n")
     table.round(4).to_csv(folder / f"{name}.csv")
     figure.savefig(folder / f"{name}.png", dpi=110)
+    with Image.open(folder / f"{name}.png") as picture:  # 128 colours are a third of the bytes, and look the same
+        picture.quantize(128).save(folder / f"{name}.png", optimize=True)
     return table
