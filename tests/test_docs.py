@@ -5,11 +5,13 @@ import math
 import re
 from pathlib import Path
 
+import numpy as np
 import pyro.distributions as dist
 import pytest
 import torch
-from exact import Z_MAX
+from exact import LAW, MASKS, ROWS, Z_MAX, PosteriorEncoder, z_score
 from pyro import poutine
+from scipy import special
 from torch import nn
 
 import pyro_mnar
@@ -75,6 +77,38 @@ def test_its_weights_average_to_the_library_s_evidence(page):
     trace = ours.model_trace({"z": z_draw}, 4, full, all_seen)
     trace.compute_log_prob()
     torch.testing.assert_close(trace.nodes["x"]["log_prob"], joint)
+
+
+def test_the_mechanism_that_shows_how_to_add_one_keeps_the_contract():
+    (block,) = re.findall(r"```python\n(.*?)```", (DOCS / "extending.md").read_text(), re.S)
+    names = {"__name__": "page"}
+    exec(compile(block, "extending.md", "exec"), names)
+    mechanism = names["WindowMasking"](4).double()
+    with torch.no_grad():
+        for parameter in mechanism.parameters():
+            parameter.copy_(0.3 * torch.randn_like(parameter))
+    x = torch.randn(6, 4).double()
+    law, shifted = mechanism(x), mechanism(x, torch.full((6, 4), 0.7).double())
+    torch.testing.assert_close(law.log_missing.exp() + law.log_observed.exp(), torch.ones(6, 4).double())
+    logits = [each.log_missing - each.log_observed for each in (law, shifted)]
+    torch.testing.assert_close(logits[1] - logits[0], torch.full((6, 4), 0.7).double())
+    middle, width, slope = (
+        value.detach().numpy() for value in (mechanism.middle, mechanism.log_width.exp(), mechanism.log_slope.exp())
+    )
+
+    def log_mask(rows):
+        score = slope * ((rows - middle) ** 2 - width**2)
+        return special.log_expit(np.where(MASKS[1], -score, score)).sum(-1)
+
+    # In a model its missing values are drawn, and the weights are unbiased.
+    exact = LAW.grid(ROWS[1], MASKS[1], log_mask).log_prob
+    bound = IWELBO(MNAR(LAW.decoder(), PosteriorEncoder(LAW, 2.0), mechanism).double(), 100_000)
+    row, mask = torch.tensor(ROWS[1:2]), torch.tensor(MASKS[1:2])
+    with torch.no_grad():
+        assert abs(float(z_score((bound.log_weights(row, mask) - exact).exp(), 1.0))) < Z_MAX
+    bound.particles = 5
+    bound.loss(row, mask).backward()
+    assert all(bool((p.grad != 0).any()) for p in mechanism.parameters())
 
 
 def test_every_public_name_is_in_one_layer_of_the_reference():
