@@ -20,10 +20,11 @@ demo: install
 
 # Half an hour of one core; two at a time with make -j2 examples. Goes on where it stopped; a script that changed is run again.
 # Tables and figures of docs/experiments.md are those printed here. MNIST and UCI tables from DATA_HOME where it is.
-EXAMPLES = gaussian ring mechanisms clipping images latent_mask supervised ratings rate_distortion identifiability
+EXAMPLES = gaussian ring mechanisms clipping images latent_mask supervised ratings rate_distortion identifiability uci
 DATA_HOME = $(wildcard ../shared/data)
 OPTIONS_images = $(DATA_HOME:%=--data-home %)
 OPTIONS_latent_mask = $(DATA_HOME:%=--data-home %)
+OPTIONS_uci = $(DATA_HOME:%=--data-home %)
 examples: $(EXAMPLES:%=example-output/%/done)
 
 example-output/%/done: examples/%.py examples/shared.py | .venv/installed

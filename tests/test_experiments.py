@@ -28,6 +28,7 @@ TINY = {
     "clipping": "--height 32 --width 40 --seeds 2 --steps 5 --particles 2 --particles-imputing 100 --trees 0 --rounds 1",
     "images": "--rows 80 --shown 12 --latent 4 --steps 5 --particles 2 --particles-imputing 100 --trees 0",
     "ratings": "--users 60 --items 30 --latent 2 --seeds 1 --steps 5 --particles 2 --particles-imputing 100 --trees 1 --rounds 1",
+    "uci": "--rows 40 --methods mean,knn",
     "rate_distortion": "--rows 100 --fresh 1000 --probes 100 --steps 5 --rows-annealed 10 --temperatures 5",
 }
 SCRIPTS = {path.stem for path in FOLDER.glob("*.py") if "from shared import" in path.read_text()}
