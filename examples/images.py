@@ -145,11 +145,11 @@ def options(argv: Sequence[str] | None = None) -> argparse.Namespace:
         rows=2000,
         shown=200,
         latent=16,
-        steps=1000,
+        steps=800,
         particles=5,
         particles_imputing=200,
         trees=5,
-        rounds=2,
+        rounds=1,
     )
 
 
