@@ -28,7 +28,7 @@ class Weighed(NamedTuple):
 
     Attributes:
         model: the model's trace, every latent (S, N, ...).
-        log_weights: (S, N), smoothed and normalised.
+        log_weights: (S, N), smoothed and normalised; all alike in a row that no particle explains.
         ess: (N,) effective sample size; 0 of a row that no particle explains.
         pareto_k: (N,) shape of the weights' tail; NaN of a row that no particle explains.
         streams: the rows' random numbers.

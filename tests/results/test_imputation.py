@@ -187,6 +187,7 @@ def test_rows_of_density_zero_are_named_and_stay_nan_and_leave_the_others_alone(
     assert torch.equal(result.completed[1:], plain.completed[1:]) and torch.equal(result.draws[:, 1:], plain.draws[:, 1:])
     assert float(result.ess[0]) == 0 and bool(result.pareto_k[0].isnan()) and bool(result.unreliable[0])
     assert bool((drawn.ess[:, 0] == 0).all()) and bool(drawn.unreliable[0]) and not bool(drawn.unreliable[1:].any())
+    assert bool(drawn.log_weights.exp().sum(1).sub(1).abs().max() < 1e-9)
     # The worst come first.
     assert weight_table(result, ["a", "b", "c"]).index[0] == "a" and weight_table(drawn, ["a", "b", "c"]).index[0] == "a"
     # Chains do not take such a row over, and one without holes is nobody's concern.
