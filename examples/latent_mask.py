@@ -79,10 +79,10 @@ def options(argv: Sequence[str] | None = None) -> argparse.Namespace:
         data_home=None,
         rows=1599,
         seeds=5,
-        steps=600,
+        steps=400,
         particles=10,
         particles_imputing=200,
-        trees=20,
+        trees=10,
     )
 
 
