@@ -12,14 +12,16 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
-from shared import BLUE, GREY, ORANGE, arguments, fit_and_impute, scored, usual_methods, written
+from shared import BLUE, GREY, ORANGE, arguments, fit_and_impute, over_runs, runs_of, scored, usual_methods, written
+from torch import Tensor
 
 from pyro_mnar import MNAR, PROBIT, ConjugateEncoder, GaussianDecoder, SelfMasking
+from pyro_mnar.results.imputation import Imputation
 
 CORRELATION, SLOPE, MIDDLE = 0.6, 3.0, 0.3
 
 
-def simulate(rows: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+def simulate(rows: int, seed: int) -> tuple[Tensor, Tensor]:
     """Return the complete table (N, 2) and its mask: P(missing | x_1) = Phi(3 (x_1 - 0.3))."""
     generator = torch.Generator().manual_seed(seed)
     e = torch.randn(rows, 2, generator=generator)
@@ -34,25 +36,32 @@ def declare(mechanism: SelfMasking | None) -> MNAR:
     return MNAR(decoder, ConjugateEncoder(decoder, [16]), mechanism)
 
 
-def main(args: argparse.Namespace) -> pd.DataFrame:
-    """Run the comparison; return its table."""
+def run(args: argparse.Namespace) -> tuple[pd.DataFrame, Tensor, Tensor, MNAR, Imputation]:
+    """Return the comparison's table, data, mask, and the model with its imputations."""
     x, mask = simulate(args.rows, args.seed)
     torch.manual_seed(args.seed)
     mnar = declare(SelfMasking(2, [1], "high", PROBIT))
     found = usual_methods(x, mask, args.seed, args.trees)
     found["MIWAE"] = fit_and_impute(declare(None), x, mask, args)
-    found["not-MIWAE"] = fit_and_impute(mnar, x, mask, args)
+    result = found["not-MIWAE"] = fit_and_impute(mnar, x, mask, args)
     table = scored(found, x, ~mask)
+    completed = [np.asarray(getattr(f, "completed", f))[:, 1] for f in found.values()]
+    table["error of the mean of x_1"] = [float(column.mean() - x[:, 1].numpy().mean()) for column in completed]
+    return table, x, mask, mnar, result
+
+
+def main(args: argparse.Namespace) -> pd.DataFrame:
+    """Run the comparison for each seed; draw the first."""
+    runs = [run(own) for own in runs_of(args)]
+    _, x, mask, mnar, result = runs[0]
     with torch.no_grad():
-        table["mean of x_1"] = [float(np.asarray(getattr(f, "completed", f))[:, 1].mean()) for f in found.values()]
         drawn = mnar.draw(20_000)[1]
         grid = torch.linspace(-3, 3, 121)
         learned = mnar.missing_rate(torch.stack([torch.zeros(121), grid], -1))[:, 1]
-    print(f"true mean of x_1: {float(x[:, 1].mean()):.3f}, of those seen {float(x[mask[:, 1], 1].mean()):.3f}")
 
     figure = Figure(figsize=(9, 3.1), layout="constrained")
     data, density, curve = figure.subplots(1, 3)
-    hidden, result = ~mask[:, 1], found["not-MIWAE"]
+    hidden = ~mask[:, 1]
     data.scatter(*x[mask[:, 1]].T, s=4, color=GREY, label="observed")
     data.scatter(*x[hidden].T, s=4, color=BLUE, label="hidden")
     data.scatter(*result.draws[0, hidden].T, s=4, color=ORANGE, label="imputed, one draw")
@@ -72,11 +81,11 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     curve.set(xlabel="$x_1$ (ticks: observed)", ylabel="P(missing)", title="missingness")
     for axis in (data, density, curve):
         axis.legend(frameon=False, fontsize=7)
-    return written(figure, table, args.output, "gaussian")
+    return written(figure, over_runs([r[0] for r in runs]), args, "gaussian")
 
 
 def options(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    return arguments(__doc__, "gaussian", argv, rows=1000, steps=1500, particles=20, particles_imputing=500, trees=50)
+    return arguments(__doc__, "gaussian", argv, rows=1000, seeds=5, steps=1000, particles=20, particles_imputing=500, trees=50)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import torch
 from matplotlib.figure import Figure
 from shared import BLUE, ORANGE, arguments, written
 
-from pyro_mnar import IWELBO, MNAR, BernoulliDecoder, GaussianEncoder, SelfMasking, fit, impute
+from pyro_mnar import IWELBO, MNAR, GaussianEncoder, MixedDecoder, OrdinalBlock, SelfMasking, fit, impute
 
 SHARE, RATE_YES, RATE_NO, AGREE = 0.5, 0.6, 0.2, 0.85
 
@@ -41,7 +41,8 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
         for start in (-2.0, 0.0, 2.0):
             torch.manual_seed(args.seed)
             mechanism = SelfMasking(columns, [0], "free")
-            mnar = MNAR(BernoulliDecoder(1, columns), GaussianEncoder(columns, 1, [16]), mechanism)
+            coins = OrdinalBlock(range(columns), [[0.5, 0.5]] * columns, [0.0] * columns, [1.0] * columns)
+            mnar = MNAR(MixedDecoder(1, [coins], hidden=()), GaussianEncoder(columns, 1, [16]), mechanism)
             mnar.initialise(x, mask)
             mechanism.raw_slope.data.fill_(start)
             fit(IWELBO(mnar, 10), x, mask, steps=args.steps, batch_size=500, lr=2e-2, weight_decay=0.0, seed=args.seed)
@@ -73,7 +74,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
         axis.locator_params(axis="x", nbins=4)
     axes[0].set_ylabel("imputed share of yes")
     axes[0].legend(frameon=False, fontsize=8)
-    return written(figure, table, args.output, "identifiability")
+    return written(figure, table, args, "identifiability")
 
 
 def options(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -1,7 +1,6 @@
 """A latent for the mask (masked not-MIWAE): with and without it, over seeds, on a UCI table or on masks that go missing together.
 
-python examples/latent_mask.py --data-home ../shared/data --table red
-python examples/latent_mask.py --table together
+python examples/latent_mask.py --data-home ../shared/data
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Sequence
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
-from shared import GREY, ORANGE, arguments, fit_and_impute, scored, written
+from shared import GREY, ORANGE, arguments, fit_and_impute, over_runs, runs_of, scored, usual_methods, written
 
 from pyro_mnar import MNAR, ConjugateEncoder, GaussianDecoder, LatentMasking, LinearMasking, SelfMasking, amputate
 from pyro_mnar.tables import load
@@ -28,41 +27,47 @@ def together(rows: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     return x, mask
 
 
-def data(args: argparse.Namespace, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    if args.table == "together":
-        return together(args.rows, seed)
-    frame = load(args.table, args.data_home)[: args.rows]
+def data(table: str, args: argparse.Namespace) -> tuple[torch.Tensor, torch.Tensor]:
+    if table == "together":
+        return together(args.rows, args.seed)
+    frame = load(table, args.data_home)
     frame = (frame - frame.mean()) / frame.std(ddof=0)
     return torch.tensor(frame.to_numpy(), dtype=torch.float32), torch.from_numpy(amputate(frame, "hard"))
 
 
-def main(args: argparse.Namespace) -> pd.DataFrame:
-    """Fit four models for each seed; return the mean and the standard deviation of their RMSE over seeds."""
-    runs = []
-    for seed in range(args.seeds):
-        x, mask = data(args, seed)
-        columns = (~mask).any(0).nonzero().flatten().tolist()
-        for name in ("self-masking", "linear"):
-            for latent in (False, True):
-                torch.manual_seed(seed)
-                base = SelfMasking(x.shape[1], columns, "high") if name == "self-masking" else LinearMasking(x.shape[1], columns)
-                decoder = GaussianDecoder(min(10, x.shape[1] - 1), x.shape[1], hidden=())
-                mnar = MNAR(decoder, ConjugateEncoder(decoder), LatentMasking(base, 2) if latent else base)
-                own = argparse.Namespace(**vars(args) | {"seed": seed})
-                result = fit_and_impute(mnar, x, mask, own, mechanism_lr=5e-2 if name == "self-masking" else 1e-2)
-                line = scored({"": result}, x, ~mask).iloc[0]
-                runs.append({"mechanism": name, "latent": "with z_m" if latent else "without", "seed": seed} | dict(line))
-    frame = pd.DataFrame(runs)
-    grouped = frame.groupby(["mechanism", "latent"], sort=False)[["RMSE", "CRPS", "90 % coverage"]]
-    table = grouped.mean().join(grouped.std().add_suffix(" sd")[["RMSE sd"]])
+def run(table: str, args: argparse.Namespace) -> pd.DataFrame:
+    """Return scores of the usual methods and of models without a mechanism, with each, and with a latent for the mask as well."""
+    x, mask = data(table, args)
+    columns = (~mask).any(0).nonzero().flatten().tolist()
+    found: dict = usual_methods(x, mask, args.seed, args.trees)
+    mechanisms = {
+        "self-masking": lambda: SelfMasking(x.shape[1], columns, "high"),
+        "linear": lambda: LinearMasking(x.shape[1], columns),
+    }
+    declared: dict = {"MIWAE": lambda: None}
+    for name, make in mechanisms.items():
+        declared |= {name: make, f"{name}, with z_m": lambda make=make: LatentMasking(make(), 2)}
+    for name, make in declared.items():
+        torch.manual_seed(args.seed)
+        decoder = GaussianDecoder(min(10, x.shape[1] - 1), x.shape[1], hidden=())
+        mnar = MNAR(decoder, ConjugateEncoder(decoder), make())
+        found[name] = fit_and_impute(mnar, x, mask, args, mechanism_lr=1e-2 if "linear" in name else 5e-2)
+    return pd.concat({table: scored(found, x, ~mask)})
 
-    figure = Figure(figsize=(6.5, 3.0), layout="constrained")
-    for axis, name in zip(figure.subplots(1, 2), ("self-masking", "linear"), strict=True):
-        part = frame[frame["mechanism"] == name].pivot(index="seed", columns="latent", values="RMSE")
-        for _, seed in part.iterrows():
-            axis.plot([0, 1], [seed["without"], seed["with z_m"]], color=GREY, marker="o", markerfacecolor=ORANGE)
-        axis.set(title=name, xticks=[0, 1], xticklabels=["without", "with $z_m$"], xlim=(-0.3, 1.3), ylabel="RMSE of hidden cells (sd)")
-    return written(figure, table, args.output, f"latent_mask_{args.table}")
+
+def main(args: argparse.Namespace) -> pd.DataFrame:
+    """Compare over seeds on masks that go missing together and, with ``--data-home``, on a UCI table."""
+    names = ["together"] if args.data_home is None else ["together", args.table]
+    runs = [[run(name, own) for own in runs_of(args)] for name in names]
+    figure = Figure(figsize=(6.5, 2.8 * len(names)), layout="constrained")
+    for row, (name, tables) in zip(figure.subplots(len(names), 2, squeeze=False), zip(names, runs, strict=True), strict=True):
+        for axis, mechanism in zip(row, ("self-masking", "linear"), strict=True):
+            for table in tables:
+                pair = [table.loc[(name, mechanism + latent), "RMSE"] for latent in ("", ", with z_m")]
+                axis.plot([0, 1], pair, color=GREY, marker="o", markerfacecolor=ORANGE)
+            axis.set(title=f"{name}: {mechanism}", xticks=[0, 1], xticklabels=["without", "with $z_m$"], xlim=(-0.3, 1.3))
+        row[0].set_ylabel("RMSE of hidden cells (sd)")
+    return written(figure, pd.concat([over_runs(tables) for tables in runs]), args, "latent_mask")
 
 
 def options(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -70,13 +75,14 @@ def options(argv: Sequence[str] | None = None) -> argparse.Namespace:
         __doc__,
         "latent_mask",
         argv,
-        table="together",
+        table="red",
         data_home=None,
         rows=1599,
         seeds=5,
-        steps=1000,
+        steps=400,
         particles=10,
         particles_imputing=200,
+        trees=10,
     )
 
 

@@ -12,15 +12,17 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
-from shared import BLUE, GREY, ORANGE, arguments, scored, usual_methods, written
+from shared import BLUE, GREY, ORANGE, arguments, over_runs, runs_of, scored, usual_methods, written
+from torch import Tensor
 
 from pyro_mnar import MNAR, PROBIT, ConjugateEncoder, GaussianDecoder, Prior, SelfMasking, fit_ensemble, impute_ensemble
+from pyro_mnar.results.imputation import Imputation
 
 #: (slope, intercept) of the probit by which each of the first three columns hides itself.
 TRUE = {"rises": (2.0, -0.7), "falls": (-2.0, -0.7), "by chance": (0.0, -0.6)}
 
 
-def simulate(rows: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+def simulate(rows: int, seed: int) -> tuple[Tensor, Tensor]:
     """Return five related columns of unit scale and the mask."""
     generator = torch.Generator().manual_seed(seed)
     weight = torch.tensor([[0.8, 0.7, 0.6, 0.8, 0.1], [0.0, 0.4, -0.5, 0.2, 0.8]])
@@ -32,18 +34,28 @@ def simulate(rows: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     return x, mask
 
 
-def main(args: argparse.Namespace) -> pd.DataFrame:
-    """Fit the ensemble; return scores of its imputations and of the usual methods."""
-    x, mask = simulate(args.rows, args.seed)
+def refitted(x: Tensor, mask: Tensor, masked: bool, args: argparse.Namespace) -> tuple[list[MNAR], Imputation]:
+    """Return an ensemble of models, with a mechanism or without, and what they impute."""
     torch.manual_seed(args.seed)
     members = []
     for prior in Prior.members(args.members, 5, 3):
         decoder = GaussianDecoder(2, 5, hidden=())
-        members.append(MNAR(decoder, ConjugateEncoder(decoder, [16]), SelfMasking(5, [0, 1, 2], "free", PROBIT), prior=prior))
+        mechanism = SelfMasking(5, [0, 1, 2], "free", PROBIT) if masked else None
+        members.append(MNAR(decoder, ConjugateEncoder(decoder, [16]), mechanism, prior=prior))
         members[-1].initialise(x, mask)
     fit_ensemble(members, x, mask, steps=args.steps, seed=args.seed)
-    result = impute_ensemble(members, x, mask, draws=100, particles=args.particles_imputing, seed=args.seed)
-    table = scored(usual_methods(x, mask, args.seed, args.trees) | {f"not-MIWAE, {args.members} refits": result}, x, ~mask)
+    return members, impute_ensemble(members, x, mask, draws=100, particles=args.particles_imputing, seed=args.seed)
+
+
+def main(args: argparse.Namespace) -> pd.DataFrame:
+    """Fit the ensembles for each seed; return scores of their imputations and of the usual methods. Draw the first seed's."""
+    tables = []
+    for own in reversed(runs_of(args)):
+        x, mask = simulate(args.rows, own.seed)
+        found = usual_methods(x, mask, own.seed, args.trees)
+        found[f"MIWAE, {args.members} refits"] = refitted(x, mask, False, own)[1]
+        members, result = refitted(x, mask, True, own)
+        tables.append(scored(found | {f"not-MIWAE, {args.members} refits": result}, x, ~mask))
 
     figure = Figure(figsize=(9, 4.8), layout="constrained")
     above, below = figure.subplots(2, 3)
@@ -71,11 +83,11 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     below[0].set_ylabel("share missing")
     above[0].legend(frameon=False, fontsize=8)
     below[0].legend(frameon=False, fontsize=8)
-    return written(figure, table, args.output, "mechanisms")
+    return written(figure, over_runs(tables), args, "mechanisms")
 
 
 def options(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    return arguments(__doc__, "mechanisms", argv, rows=1000, steps=1000, members=6, particles_imputing=200, trees=50)
+    return arguments(__doc__, "mechanisms", argv, rows=1000, seeds=5, steps=600, members=6, particles_imputing=200, trees=50)
 
 
 if __name__ == "__main__":

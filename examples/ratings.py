@@ -17,11 +17,13 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
-from shared import BLUE, GREY, ORANGE, arguments, written
+from shared import BLUE, GREY, ORANGE, arguments, over_runs, runs_of, usual_methods, written
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from pyro_mnar import IWELBO, MNAR, CategoricalDecoder, SelfMasking, SetEncoder, fit, impute
+from pyro_mnar import IWELBO, MNAR, CategoryBlock, MixedDecoder, SelfMasking, SetEncoder, fit, impute
+
+LEARNED = "not-MIWAE, slope learned"
 
 
 def coat(folder: str) -> tuple[Tensor, Tensor]:
@@ -63,70 +65,73 @@ class Shared(nn.Module):
         return raw.mean() + torch.zeros_like(raw)
 
 
-def main(args: argparse.Namespace) -> pd.DataFrame:
-    """Fit on self-chosen ratings; return errors on random ones."""
-    given, test = coat(args.coat) if args.coat else yahoo(args.yahoo) if args.yahoo else simulate(args.users, args.items, args.seed)
+def read(args: argparse.Namespace) -> tuple[Tensor, Tensor]:
+    if args.coat:
+        return coat(args.coat)
+    return yahoo(args.yahoo) if args.yahoo else simulate(args.users, args.items, args.seed)
+
+
+def run(args: argparse.Namespace) -> tuple[pd.DataFrame, dict[str, list[float]], str]:
+    """Return errors on random ratings, the shares of ratings seen, asked for and predicted, and what was learned of the slope."""
+    given, test = read(args)
     mask, asked = ~given.isnan(), ~test.isnan()
-    x = given.nan_to_num()
-    n_users, n_items = x.shape
-    print(
-        f"{n_users} users, {n_items} items, {float(mask.float().mean()):.1%} rated; mean of self-chosen {float(x[mask].mean()):.2f}, "
-        f"of random {float(test[asked].mean()):.2f}"
-    )
+    x, n_items = given.nan_to_num(), given.shape[1]
     overall = x[mask].mean()
     # Means of few ratings are drawn to the mean of all.
     items = (torch.where(mask, x - overall, 0.0).sum(0)) / (mask.sum(0) + 5)
     users = (torch.where(mask, x - overall - items, 0.0).sum(1)) / (mask.sum(1) + 5)
     found = {"mean of all": overall.expand_as(x), "user and item means": overall + items + users.unsqueeze(-1)}
-    stated = f"not-MIWAE, slope {args.slope:g} stated"
-    shares = {}
-    for name in ("MIWAE", "not-MIWAE, slope learned", stated):
+    # Chained regressions read ten items each; items that nobody rated stay at the mean of all.
+    rated = mask.any(0)
+    for name, filled in usual_methods(x[:, rated], mask[:, rated], args.seed, args.trees, args.rounds, 10).items():
+        if name != "mean":
+            found[name] = (
+                overall.expand_as(x).clone().index_copy(1, rated.nonzero().flatten(), torch.tensor(filled).float().clamp(0, 4))
+            )
+    levels = [float((x[mask] == v).float().mean()) for v in range(5)]
+    bars = {"self-chosen": levels, "random (truth)": [float((test[asked] == v).float().mean()) for v in range(5)]}
+    note = ""
+    for name in ("MIWAE", LEARNED, f"not-MIWAE, slope {args.slope:g} stated"):
         torch.manual_seed(args.seed)
         mechanism = None if name == "MIWAE" else SelfMasking(n_items, None, "low")
-        mnar = MNAR(CategoricalDecoder(args.latent, n_items, 5), SetEncoder(n_items, args.latent, hidden=[64]), mechanism)
+        decoder = MixedDecoder(args.latent, [CategoryBlock(range(n_items), [levels] * n_items)], hidden=())
+        mnar = MNAR(decoder, SetEncoder(n_items, args.latent, hidden=[64]), mechanism)
         mnar.initialise(x, mask)
-        if mechanism is not None and name == stated:
-            mechanism.raw_slope.requires_grad_(False).fill_(math.log(math.expm1(args.slope)))
-        elif mechanism is not None:
+        if mechanism is not None and name == LEARNED:
             parametrize.register_parametrization(mechanism, "raw_slope", Shared())
-        fit(
-            IWELBO(mnar, args.particles),
-            x,
-            mask,
-            steps=args.steps,
-            batch_size=64,
-            lr=1e-2,
-            mechanism_lr=2e-2,
-            weight_decay=1.0,
-            seed=args.seed,
-        )
+        elif mechanism is not None:
+            mechanism.raw_slope.requires_grad_(False).fill_(math.log(math.expm1(args.slope)))
+        settings = {"batch_size": 64, "lr": 1e-2, "mechanism_lr": 2e-2, "weight_decay": 1.0}
+        fit(IWELBO(mnar, args.particles), x, mask, steps=args.steps, seed=args.seed, **settings)
         result = impute(mnar, x, mask, draws=10, particles=args.particles_imputing, seed=args.seed)
         found[name] = result.completed
-        drawn = result.draws[:, asked]
-        if mechanism is not None:
-            print(f"{name}: {float(mechanism.slope.detach()[0]):.2f} log-odds of missing per step of a rating")
-        shares[name] = [float((drawn == v).float().mean()) for v in range(5)]
-    lines = {}
-    for name, prediction in found.items():
-        error = prediction[asked] - test[asked]
-        lines[name] = {"RMSE": float(error.square().mean().sqrt()), "MAE": float(error.abs().mean()), "mean error": float(error.mean())}
-    table = pd.DataFrame(lines).T
+        bars[f"predicted, {name.removeprefix('not-MIWAE, ')}"] = [float((result.draws[:, asked] == v).float().mean()) for v in range(5)]
+        if mechanism is not None and name == LEARNED:
+            note = (
+                f"Seed {args.seed}: {len(x)} users, {n_items} items, {float(mask.float().mean()):.1%} rated; mean rating (0 to 4) of "
+                f"self-chosen {float(x[mask].mean()):.2f}, of random {float(test[asked].mean()):.2f}; slope learned: "
+                f"{float(mechanism.slope.detach()[0]):.2f} log-odds of missing a step."
+            )
+    errors = {name: prediction[asked] - test[asked] for name, prediction in found.items()}
+    lines = {
+        name: {"RMSE": float(e.square().mean().sqrt()), "MAE": float(e.abs().mean()), "mean error": float(e.mean())}
+        for name, e in errors.items()
+    }
+    return pd.DataFrame(lines).T, bars, note
 
+
+def main(args: argparse.Namespace) -> pd.DataFrame:
+    """Fit on self-chosen ratings, for each seed; draw the first."""
+    runs = [run(own) for own in runs_of(args)]
     figure = Figure(figsize=(6.5, 3.0), layout="constrained")
     axis = figure.subplots()
     values = torch.arange(5)
-    bars = {
-        "self-chosen": (GREY, [float((x[mask] == v).float().mean()) for v in values]),
-        "random (truth)": (BLUE, [float((test[asked] == v).float().mean()) for v in values]),
-        "predicted, MIWAE": ("#CCCCCC", shares["MIWAE"]),
-        "predicted, slope learned": ("#F0A070", shares["not-MIWAE, slope learned"]),
-        "predicted, slope stated": (ORANGE, shares[stated]),
-    }
-    for i, (name, (colour, heights)) in enumerate(bars.items()):
+    colours = (GREY, BLUE, "#CCCCCC", "#F0A070", ORANGE)
+    for i, ((name, heights), colour) in enumerate(zip(runs[0][1].items(), colours, strict=True)):
         axis.bar(values + 0.17 * (i - 2), heights, 0.17, color=colour, label=name)
     axis.set(xlabel="rating", ylabel="share of ratings", xticks=values, xticklabels=[str(v + 1) for v in range(5)])
     axis.legend(frameon=False, fontsize=8)
-    return written(figure, table, args.output, "ratings")
+    return written(figure, over_runs([r[0] for r in runs]), args, "ratings", [r[2] for r in runs])
 
 
 def options(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -140,9 +145,12 @@ def options(argv: Sequence[str] | None = None) -> argparse.Namespace:
         items=300,
         latent=4,
         slope=1.2,
-        steps=800,
+        seeds=3,
+        steps=600,
         particles=5,
         particles_imputing=200,
+        trees=5,
+        rounds=2,
     )
 
 

@@ -19,7 +19,8 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
-from shared import BLUE, GREY, ORANGE, arguments, fit_and_impute, scored, usual_methods, written
+from shared import BLUE, GREY, ORANGE, arguments, fit_and_impute, over_runs, runs_of, scored, usual_methods, written
+from torch import Tensor
 
 from pyro_mnar import IWELBO, MNAR, ConjugateEncoder, GaussianDecoder, LinearMasking, NeuralMasking, SelfMasking, fit, impute
 from pyro_mnar.infer.normaliser import log_normaliser
@@ -29,7 +30,7 @@ from pyro_mnar.models import Constraint, Mechanism
 WIDTH, NOISE = 0.1, 0.4
 
 
-def simulate(rows: int, sectors: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+def simulate(rows: int, sectors: int, seed: int) -> tuple[Tensor, Tensor]:
     """Return points (N, 2) and their mask."""
     generator = torch.Generator().manual_seed(seed)
     angle = 2 * math.pi * torch.rand(rows, generator=generator)
@@ -64,33 +65,41 @@ MECHANISMS = {
 }
 
 
+def run(args: argparse.Namespace, sectors: int) -> tuple[pd.DataFrame, Tensor, Tensor, dict]:
+    """Return scores of all methods on one ring, with the share of draws on the right side of it; data, mask and imputations."""
+    x, mask = simulate(args.rows, sectors, args.seed)
+    hidden = ~mask[:, 1]
+    found: dict = usual_methods(x, mask, args.seed, args.trees)
+    torch.manual_seed(args.seed)
+    for name in ("ignorable", "neural"):
+        decoder = GaussianDecoder(2, 2, hidden=[64, 64])
+        free = MNAR(decoder, ConjugateEncoder(decoder), MECHANISMS[name]())
+        label = "MIWAE (network decoder)" if name == "ignorable" else f"network decoder, {name}"
+        found[label] = fit_and_impute(free, x, mask, args, mechanism_lr=2e-2)
+    for name, make in MECHANISMS.items():
+        mnar = known_ring(make())
+        if mnar.mechanism is not None:
+            mnar.mechanism.initialise(x, mask)
+            bound = IWELBO(mnar, args.particles_tilted, "iwae")
+            with warnings.catch_warnings():  # no draw of the base is quite as near to the circle as the nearest of the rows
+                warnings.filterwarnings("ignore", "tilt: ")
+                fit(SelfNormalised(bound, 256), x, mask, steps=args.steps, mechanism_lr=3e-2, weight_decay=0.0, seed=args.seed)
+        found[f"known ring, {name}"] = impute(mnar, x, mask, draws=100, particles=args.particles_imputing, seed=args.seed)
+    table = scored(found, x, ~mask)
+    sides = [getattr(f, "draws", torch.as_tensor(np.asarray(getattr(f, "completed", f)))[None]) for f in found.values()]
+    table["right side"] = [float((side[:, hidden, 1].sign() == x[hidden, 1].sign()).float().mean()) for side in sides]
+    return pd.concat({f"{sectors} sector{'s' * (sectors > 1)}": table}), x, mask, found
+
+
 def main(args: argparse.Namespace) -> pd.DataFrame:
-    """Run all methods on both rings; return scores, with the share of draws on the right side of the ring."""
-    tables = []
+    """Run all methods on both rings for each seed; draw the first."""
     figure = Figure(figsize=(9, 4.6), layout="constrained")
-    panels = figure.subplots(2, 4, sharex=True, sharey=True)
+    panels, tables = figure.subplots(2, 4, sharex=True, sharey=True), []
     for sectors, axes in zip((1, 2), panels, strict=True):
-        x, mask = simulate(args.rows, sectors, args.seed)
+        runs = [run(own, sectors) for own in runs_of(args)]
+        tables.append(over_runs([r[0] for r in runs]))
+        _, x, mask, found = runs[0]
         hidden = ~mask[:, 1]
-        found = usual_methods(x, mask, args.seed, args.trees)
-        torch.manual_seed(args.seed)
-        for name in ("ignorable", "neural"):
-            decoder = GaussianDecoder(2, 2, hidden=[64, 64])
-            free = MNAR(decoder, ConjugateEncoder(decoder), MECHANISMS[name]())
-            found[f"network decoder, {name}"] = fit_and_impute(free, x, mask, args, mechanism_lr=2e-2)
-        for name, make in MECHANISMS.items():
-            mnar = known_ring(make())
-            if mnar.mechanism is not None:
-                mnar.mechanism.initialise(x, mask)
-                bound = IWELBO(mnar, args.particles_tilted, "iwae")
-                with warnings.catch_warnings():  # no draw of the base is quite as near to the circle as the nearest of the rows
-                    warnings.filterwarnings("ignore", "tilt: ")
-                    fit(SelfNormalised(bound, 256), x, mask, steps=args.steps, mechanism_lr=3e-2, weight_decay=0.0, seed=args.seed)
-            found[f"known ring, {name}"] = impute(mnar, x, mask, draws=100, particles=args.particles_imputing, seed=args.seed)
-        table = scored(found, x, ~mask)
-        sides = [getattr(f, "draws", torch.as_tensor(np.asarray(getattr(f, "completed", f)))[None]) for f in found.values()]
-        table["right side"] = [float((side[:, hidden, 1].sign() == x[hidden, 1].sign()).float().mean()) for side in sides]
-        tables.append(pd.concat({f"{sectors} sector{'s' * (sectors > 1)}": table}))
         shown = ("network decoder, neural", "known ring, ignorable", "known ring, linear", "known ring, neural")
         for axis, name in zip(axes, shown, strict=True):
             axis.scatter(*x[~hidden].T, s=2, color=GREY, label="observed")
@@ -104,11 +113,13 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     figure.legend(
         *panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8, frameon=False, markerscale=3
     )
-    return written(figure, pd.concat(tables), args.output, "ring")
+    return written(figure, pd.concat(tables), args, "ring")
 
 
 def options(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    return arguments(__doc__, "ring", argv, rows=1000, steps=1000, particles=10, particles_tilted=50, particles_imputing=1000, trees=50)
+    return arguments(
+        __doc__, "ring", argv, rows=1000, seeds=5, steps=500, particles=10, particles_tilted=50, particles_imputing=500, trees=20
+    )
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor
 
 from pyro_mnar import IWELBO, MNAR, fit, impute
@@ -23,39 +25,61 @@ GREY, ORANGE, BLUE, GREEN = "#555555", "#D55E00", "#0072B2", "#009E73"
 
 
 def arguments(description: str, name: str, argv: Sequence[str] | None, **defaults: Any) -> argparse.Namespace:
-    """Return the arguments of an example: ``output``, ``seed`` and ``defaults``, each an option of its value's type."""
+    """Return the arguments of an example: ``output``, ``seed``, ``defaults``, each an option of its value's type, and ``command``."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
-    parser.add_argument("--output", default=f"example-output/{name}", help="folder for figure and table")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", default=f"example-output/{name}", help="folder for figure and tables")
+    parser.add_argument("--seed", type=int, default=0, help="of the first run")
     for option, value in defaults.items():
         kind = str if value is None else type(value)
         parser.add_argument(f"--{option.replace('_', '-')}", type=kind, default=value, help=f"default: {value}")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    given = [
+        word
+        for option, value in defaults.items()
+        if getattr(args, option) != value
+        for word in (f"--{option.replace('_', '-')}", str(getattr(args, option)))
+    ]
+    args.command = " ".join(["python", f"examples/{name}.py", *given])
+    return args
 
 
-def usual_methods(x: Tensor, mask: Tensor, seed: int, trees: int = 50, rounds: int = 10) -> dict[str, np.ndarray]:
-    """Return the table completed by column means, nearest neighbours, chained forests (for ``trees`` > 0) and MICE, each (N, D)."""
+def runs_of(args: argparse.Namespace) -> list[argparse.Namespace]:
+    """Return the arguments of each of ``args.seeds`` runs, whose seeds follow ``args.seed``."""
+    return [argparse.Namespace(**vars(args) | {"seed": args.seed + i}) for i in range(args.seeds)]
+
+
+def usual_methods(
+    x: Tensor, mask: Tensor, seed: int, trees: int = 50, rounds: int = 10, readers: int | None = None
+) -> dict[str, np.ndarray]:
+    """Return the table completed by column means, nearest neighbours, chained forests (for ``trees`` > 0) and MICE, each (N, D).
+
+    ``readers`` is how many other columns each of the chained regressions reads, drawn by correlation; all by default.
+    """
     from sklearn.ensemble import RandomForestRegressor
     from sklearn.experimental import enable_iterative_imputer  # noqa: F401
     from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 
     holed = torch.where(mask, x, torch.nan).numpy()
     methods: dict[str, Any] = {"mean": SimpleImputer(), "KNN": KNNImputer()}
+    chained = {"n_nearest_features": readers, "skip_complete": True, "random_state": seed}
     if trees:
-        forest = RandomForestRegressor(trees, random_state=seed)
-        methods["random forest"] = IterativeImputer(forest, max_iter=min(rounds, 3), skip_complete=True, random_state=seed)
-    methods["MICE"] = IterativeImputer(max_iter=rounds, skip_complete=True, random_state=seed)
+        methods["random forest"] = IterativeImputer(RandomForestRegressor(trees, random_state=seed), max_iter=min(rounds, 3), **chained)
+    methods["MICE"] = IterativeImputer(max_iter=rounds, **chained)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a fixed number of rounds is the recipe, whether they converged or not
         return {name: method.fit_transform(holed) for name, method in methods.items()}
 
 
-def fit_and_impute(mnar: MNAR, x: Tensor, mask: Tensor, args: argparse.Namespace, draws: int = 100, **training: Any) -> Imputation:
-    """Fit ``mnar`` for ``args.steps`` with ``args.particles``, and impute the same rows."""
+def train_only(mnar: MNAR, x: Tensor, mask: Tensor, args: argparse.Namespace, estimator: str = "dreg", **training: Any) -> None:
+    """Fit ``mnar`` for ``args.steps`` with ``args.particles``."""
     mnar.initialise(x, mask)
-    estimator = training.pop("estimator", "dreg")
     settings: dict[str, Any] = {"lr": 1e-2, "mechanism_lr": 5e-2, "weight_decay": 0.0} | training
     fit(IWELBO(mnar, args.particles, estimator), x, mask, steps=args.steps, seed=args.seed, **settings)
+
+
+def fit_and_impute(mnar: MNAR, x: Tensor, mask: Tensor, args: argparse.Namespace, draws: int = 100, **training: Any) -> Imputation:
+    """Fit ``mnar`` and impute the same rows."""
+    train_only(mnar, x, mask, args, **training)
     return impute(mnar, x, mask, draws=draws, particles=args.particles_imputing, seed=args.seed)
 
 
@@ -74,12 +98,46 @@ def scored(found: Mapping[str, Imputation | np.ndarray], truth: Tensor, hidden: 
     return pd.DataFrame(rows).T
 
 
-def written(figure: Figure, table: pd.DataFrame, output: str, name: str) -> pd.DataFrame:
-    """Print the table, write it and the figure to the folder ``output``, and return it."""
-    folder = Path(output)
+def over_runs(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return the mean over runs of each number and, where there are several runs, its standard deviation: columns named "... sd"."""
+    stacked = pd.concat(tables, keys=range(len(tables)))
+    grouped = stacked.groupby(level=list(range(1, stacked.index.nlevels)), sort=False)
+    if len(tables) < 2:
+        return grouped.mean()
+    mean, deviation = grouped.mean(), grouped.std().add_suffix(" sd")
+    return pd.concat([mean, deviation], axis=1)[[name for column in mean for name in (column, f"{column} sd")]]
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """Return the table in Markdown: means with their standard deviations, nothing where there is no number."""
+    cells = pd.DataFrame(index=[", ".join(key) if isinstance(key, tuple) else key for key in table.index])
+    for column in table.columns:
+        if not column.endswith(" sd"):
+            deviation = table.get(f"{column} sd", pd.Series(np.nan, table.index))
+            pairs = zip(table[column], deviation, strict=True)
+            cells[column] = ["" if np.isnan(v) else f"{v:.3f}" if np.isnan(sd) else f"{v:.3f} ± {sd:.3f}" for v, sd in pairs]
+    return cells.to_markdown(disable_numparse=True)
+
+
+def written(
+    figure: Figure,
+    table: pd.DataFrame,
+    args: argparse.Namespace,
+    name: str,
+    notes: Sequence[str] = (),
+    others: Sequence[pd.DataFrame] = (),
+) -> pd.DataFrame:
+    """Print the table, ``others`` and ``notes``; write them (``name.md``, numbers ``name.csv``) and the figure; return the table."""
+    folder = Path(args.output)
     folder.mkdir(parents=True, exist_ok=True)
-    print(table.round(3).to_string())
+    runs = getattr(args, "seeds", 1)
+    of = f"Mean ± standard deviation over {runs} seeds." if runs > 1 else "One seed."
+    head = f"`{args.command}`: {time.process_time() / 60:.1f} minutes of one core. {of}"
+    text = "\n\n".join([head, *map(markdown, [table, *others]), *notes])
+    print(text)
+    (folder / f"{name}.md").write_text(text + "\n")
     table.round(4).to_csv(folder / f"{name}.csv")
-    figure.savefig(folder / f"{name}.png", dpi=130)
-    print(f"written to {folder}: {name}.csv, {name}.png")
+    figure.savefig(folder / f"{name}.png", dpi=110)
+    with Image.open(folder / f"{name}.png") as picture:  # 128 colours are a third of the bytes, and look the same
+        picture.quantize(128).save(folder / f"{name}.png", optimize=True)
     return table

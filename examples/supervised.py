@@ -13,12 +13,25 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
-from shared import BLUE, GREY, ORANGE, arguments, fit_and_impute, usual_methods, written
+from shared import BLUE, GREY, ORANGE, arguments, fit_and_impute, over_runs, runs_of, train_only, usual_methods, written
+from torch import Tensor, nn
 
-from pyro_mnar import MNAR, PROBIT, ConjugateEncoder, GaussianDecoder, GaussianOutcome, SelfMasking, amputate, predict
+from pyro_mnar import (
+    MNAR,
+    PROBIT,
+    CategoricalOutcome,
+    ConjugateEncoder,
+    GaussianDecoder,
+    GaussianOutcome,
+    SelfMasking,
+    amputate,
+    predict,
+)
+
+RMSE, WRONG = "test RMSE of y", "wrong of y > 0"
 
 
-def simulate(rows: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def simulate(rows: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return x (N, 6), its mask, and y, smooth in x with an interaction of two columns that hide their large values."""
     generator = torch.Generator().manual_seed(seed)
     weight = torch.randn(2, 6, generator=generator)
@@ -29,58 +42,68 @@ def simulate(rows: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Te
     return x, mask, (y - y.mean()) / y.std()
 
 
-def model(outcome: GaussianOutcome | None) -> MNAR:
+def model(mechanism: bool, outcome: nn.Module | None = None) -> MNAR:
     decoder = GaussianDecoder(3, 6, hidden=())
-    return MNAR(decoder, ConjugateEncoder(decoder), SelfMasking(6, [0, 1, 2], "high", PROBIT), outcome=outcome)
+    return MNAR(decoder, ConjugateEncoder(decoder), SelfMasking(6, [0, 1, 2], "high", PROBIT) if mechanism else None, outcome=outcome)
+
+
+def run(args: argparse.Namespace) -> pd.DataFrame:
+    """Return each method's test error of y and of the class y > 0 on one table, of which half the rows train."""
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+    x, mask, y = simulate(args.rows, args.seed)
+    n, known = args.rows // 2, torch.ones(args.rows, 1, dtype=torch.bool)
+    label = (y > 0).float()
+    torch.manual_seed(args.seed)
+
+    def errors(predicted: Tensor | np.ndarray, chance: Tensor | np.ndarray) -> dict[str, float]:
+        wrong = (np.asarray(chance) > 0.5) != label[n:].numpy().astype(bool)
+        return {RMSE: float(np.sqrt(np.mean((np.asarray(predicted) - y[n:].numpy()) ** 2))), WRONG: float(wrong.mean())}
+
+    def network(filled: np.ndarray) -> dict[str, float]:
+        settings = {"hidden_layer_sizes": (64,), "max_iter": args.epochs, "early_stopping": True, "random_state": args.seed}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it did not converge in so many epochs
+            regressor = MLPRegressor(**settings).fit(filled[:n], y[:n])
+            classifier = MLPClassifier(**settings).fit(filled[:n], label[:n])
+        return errors(regressor.predict(filled[n:]), classifier.predict_proba(filled[n:])[:, 1])
+
+    holed = torch.where(mask, x, torch.nan).numpy()
+    trees = HistGradientBoostingRegressor(random_state=args.seed), HistGradientBoostingClassifier(random_state=args.seed)
+    regressor, classifier = (t.fit(holed[:n], target[:n]) for t, target in zip(trees, (y, label), strict=True))
+    table = {"gradient boosting, takes NaN": errors(regressor.predict(holed[n:]), classifier.predict_proba(holed[n:])[:, 1])}
+    for name, filled in usual_methods(x, mask, args.seed, args.trees).items():
+        table[f"{name}, then network"] = network(filled)
+    for name, mechanism in (("MIWAE", False), ("not-MIWAE", True)):
+        table[f"{name}, then network"] = network(fit_and_impute(model(mechanism), x, mask, args, draws=0).completed.numpy())
+    predicted = []
+    for outcome, target in ((GaussianOutcome(6, [64]), y), (CategoricalOutcome(6, 2, [64]), label)):
+        joint = model(True, outcome)
+        whole, seen = torch.cat([x, target.unsqueeze(-1)], -1), torch.cat([mask, known], -1)
+        train_only(joint, whole[:n], seen[:n], args, estimator="iwae")
+        predicted.append(predict(joint, x[n:], mask[n:], particles=args.particles_imputing))
+    table["not-MIWAE with outcome"] = errors(predicted[0], predicted[1][:, 1])
+    table["network that sees the hidden values"] = network(x.numpy())
+    return pd.DataFrame(table).T
 
 
 def main(args: argparse.Namespace) -> pd.DataFrame:
-    """Run the comparison over ``args.seeds`` tables; return mean test RMSE and its standard deviation over tables."""
-    from sklearn.ensemble import HistGradientBoostingRegressor
-    from sklearn.neural_network import MLPRegressor
-
-    runs: list[dict[str, float]] = []
-    for seed in range(args.seeds):
-        own = argparse.Namespace(**vars(args) | {"seed": seed})
-        x, mask, y = simulate(args.rows, seed)
-        n = args.rows // 2
-        torch.manual_seed(seed)
-        errors, predicted = {}, {}
-
-        def regress(filled: np.ndarray, y: torch.Tensor = y, n: int = n, seed: int = seed) -> np.ndarray:
-            net = MLPRegressor(hidden_layer_sizes=(64,), max_iter=args.epochs, early_stopping=True, random_state=seed)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # that it did not converge in so many epochs
-                return net.fit(filled[:n], y[:n]).predict(filled[n:])
-
-        holed = torch.where(mask, x, torch.nan).numpy()
-        boosting = HistGradientBoostingRegressor(random_state=seed)
-        predicted["gradient boosting, takes NaN"] = boosting.fit(holed[:n], y[:n]).predict(holed[n:])
-        for name, filled in usual_methods(x, mask, seed, trees=0).items():
-            predicted[f"{name}, then network"] = regress(filled)
-        apart = model(None)
-        predicted["not-MIWAE, then network"] = regress(fit_and_impute(apart, x, mask, own, draws=0).completed.numpy())
-        joint = model(GaussianOutcome(6, [64]))
-        table, seen = torch.cat([x, y.unsqueeze(-1)], -1), torch.cat([mask, torch.ones(args.rows, 1, dtype=torch.bool)], -1)
-        fit_and_impute(joint, table[:n], seen[:n], own, draws=0, estimator="iwae")
-        predicted["not-MIWAE with outcome"] = predict(joint, x[n:], mask[n:], particles=args.particles_imputing).numpy()
-        predicted["network that sees the hidden values"] = regress(x.numpy())
-        errors = {name: float(np.sqrt(np.mean((p - y[n:].numpy()) ** 2))) for name, p in predicted.items()}
-        runs.append(errors)
-    frame = pd.DataFrame(runs)
-    result = pd.DataFrame({"test RMSE of y": frame.mean(), "sd over tables": frame.std()})
-
-    figure = Figure(figsize=(6.5, 3.0), layout="constrained")
-    axis = figure.subplots()
-    colours = [ORANGE if "outcome" in name else BLUE if "sees" in name else GREY for name in frame.columns]
-    axis.barh(list(frame.columns), frame.mean(), xerr=None if len(frame) < 2 else frame.std(), color=colours)
+    """Run the comparison on a table for each seed."""
+    table = over_runs([run(own) for own in runs_of(args)])
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    for axis, column in zip(figure.subplots(1, 2, sharey=True), (RMSE, WRONG), strict=True):
+        colours = [ORANGE if "outcome" in name else BLUE if "sees" in name else GREY for name in table.index]
+        axis.barh(list(table.index), table[column], xerr=table.get(f"{column} sd"), color=colours)
+        axis.set_xlabel(column)
     axis.invert_yaxis()
-    axis.set_xlabel("test RMSE of y (standard deviations)")
-    return written(figure, result, args.output, "supervised")
+    return written(figure, table, args, "supervised")
 
 
 def options(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    return arguments(__doc__, "supervised", argv, rows=2000, seeds=3, steps=2000, particles=10, particles_imputing=300, epochs=300)
+    return arguments(
+        __doc__, "supervised", argv, rows=2000, seeds=5, steps=1000, particles=10, particles_imputing=300, epochs=300, trees=20
+    )
 
 
 if __name__ == "__main__":

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from pyro_mnar.models import MNAR as MNAR
     from pyro_mnar.models import PROBIT as PROBIT
     from pyro_mnar.models import THRESHOLD as THRESHOLD
-    from pyro_mnar.models import BernoulliDecoder as BernoulliDecoder
-    from pyro_mnar.models import CategoricalDecoder as CategoricalDecoder
     from pyro_mnar.models import CategoricalOutcome as CategoricalOutcome
     from pyro_mnar.models import CategoryBlock as CategoryBlock
     from pyro_mnar.models import CategoryMasking as CategoryMasking
@@ -82,8 +80,6 @@ _MODELS = [
     "THRESHOLD",
     "CategoryBlock",
     "CategoryMasking",
-    "BernoulliDecoder",
-    "CategoricalDecoder",
     "CategoricalOutcome",
     "ConjugateEncoder",
     "CountBlock",

@@ -7,17 +7,18 @@ import torch
 from scipy import optimize
 
 from pyro_mnar.infer.bound import IWELBO
-from pyro_mnar.models import MNAR, BernoulliDecoder, GaussianEncoder, SelfMasking
+from pyro_mnar.models import MNAR, CategoryBlock, GaussianEncoder, MixedDecoder, SelfMasking
 from pyro_mnar.results.imputation import impute
 
 
 def with_share(share, yes_seen, no_seen):
     """A model of one yes-or-no column with a given share of yes, whose mask explains the shares of yes and no that are seen."""
-    mnar = MNAR(BernoulliDecoder(1, 1), GaussianEncoder(1, 1, [4]), SelfMasking(1, [0], "free")).double()
+    decoder = MixedDecoder(1, [CategoryBlock([0], [[1 - share, share]])], [])
+    mnar = MNAR(decoder, GaussianEncoder(1, 1, [4]), SelfMasking(1, [0], "free")).double()
     rate_yes, rate_no = 1 - yes_seen / share, 1 - no_seen / (1 - share)
     with torch.no_grad():
-        mnar.decoder.net[0].weight.zero_()
-        mnar.decoder.net[0].bias.fill_(torch.logit(torch.tensor(share)))
+        decoder.linear.weight.zero_()
+        decoder.linear.bias.copy_(torch.tensor([1 - share, share]).log())
         low, high = (torch.logit(torch.tensor(rate).double()) for rate in (rate_no, rate_yes))
         mnar.mechanism.raw_slope.fill_(high - low)
         mnar.mechanism.offset.fill_(low)

@@ -13,6 +13,7 @@ from pyro_mnar.results.diagnosis import Diagnosis, diagnose
 from pyro_mnar.results.pooling import impute_ensemble
 from pyro_mnar.tables import Column, Scaling, Schema, is_frame
 from pyro_mnar.tables.kinds import KINDS
+from pyro_mnar.tables.units import REAL
 
 _DIRECTIONS = {
     "high": "large values go missing more often",
@@ -77,6 +78,16 @@ def assumptions(imputer: MNARImputer) -> list[str]:
         sentences.append(f"  columns: {', '.join(str(names[j]) for j in declaration['columns'])}")
     if declaration["mechanism"] != "none":
         sentences.append("The data alone cannot test this: values beyond those observed follow from the assumption.")
+    if declaration["mechanism"] in ("linear", "neural"):
+        sentences.append(
+            "Not identified: no column is known to stay out of another's masks, so fits of equal likelihood can impute differently. "
+            "Compare --mechanism self-masking and other seeds; docs/identifiability.md says when the data decide."
+        )
+    elif declaration["mechanism"] == "self-masking" and len(names) == 1 and imputer.schema_.columns[0].kind not in REAL:
+        sentences.append(
+            "Not identified: of a column of levels alone the data say as much for any share among the missing. A related column, whose "
+            "value stays out of the mask, decides; docs/identifiability.md says when."
+        )
     return sentences
 
 

@@ -5,7 +5,7 @@ moves all B chains. With a preconditioner C = S S' (``scale`` is S), momentum p 
 
     leapfrog:   p <- p + e/2 S' grad log pi(x),    x <- x + e S p,    p <- p + e/2 S' grad log pi(x)
 
-n times, then Metropolis: accept with probability min(1, exp(H_old - H_new)), H = -log pi(x) + |p|^2 / 2 (Duane et al. 1987, "Hybrid
+n times, then Metropolis: accept with probability min(1, exp(H_old - H_new)), H = -log pi(x) + p'p / 2 (Duane et al. 1987, "Hybrid
 Monte Carlo", Physics Letters B 195; Neal, arXiv 1206.1901). With n = 1 this *is* MALA (Roberts and Tweedie 1996, "Exponential
 convergence of Langevin distributions", Bernoulli 2): the proposal is x + e^2/2 C grad log pi(x) + e S p, and H_old - H_new the
 logarithm of the Metropolis-Hastings ratio.

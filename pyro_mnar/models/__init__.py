@@ -5,7 +5,6 @@ from pyro_mnar.models.category_masking import CategoryMasking
 from pyro_mnar.models.conjugate import ConjugateEncoder
 from pyro_mnar.models.coupled_masking import FixedMasking, LinearMasking, NeuralMasking
 from pyro_mnar.models.decoders import Decoder, GaussianDecoder, StudentTDecoder
-from pyro_mnar.models.discrete import BernoulliDecoder, CategoricalDecoder
 from pyro_mnar.models.encoders import GaussianEncoder, SetEncoder
 from pyro_mnar.models.flows import FlowEncoder, FlowPrior
 from pyro_mnar.models.latent_masking import LatentMasking
@@ -28,8 +27,6 @@ __all__ = [
     "MNAR",
     "PROBIT",
     "THRESHOLD",
-    "BernoulliDecoder",
-    "CategoricalDecoder",
     "CategoricalOutcome",
     "CategoryBlock",
     "CategoryMasking",

@@ -164,3 +164,7 @@ class CountCells(_GridCells):
 
     def _each(self, function: Callable[[Tensor], Tensor]) -> CountCells:
         return CountCells(function(self.log_mean), function(self.log_size), function(self.first), function(self.step))
+
+
+#: Laws on evenly spaced values.
+GRID = (LevelCells, CountCells)

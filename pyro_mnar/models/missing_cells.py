@@ -7,18 +7,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributions import Bernoulli, Categorical, Distribution, Normal, StudentT
+from torch.distributions import Distribution, Normal, StudentT
 
 from pyro_mnar.models import integrals, laws
 from pyro_mnar.models.collapsing import Part
-from pyro_mnar.models.grid_cells import CountCells, LevelCells
+from pyro_mnar.models.grid_cells import GRID, LevelCells
 from pyro_mnar.models.mixed_cells import MixedCells
 
 if TYPE_CHECKING:
     from pyro_mnar.models.selection import SelectionDistribution
 
-#: Laws on evenly spaced values.
-GRID = (LevelCells, CountCells)
 # Points at which a warp is averaged over a cell's law, counted over particles.
 _POINTS = 128
 
@@ -70,12 +68,7 @@ class MissingCells:
         result = _real(base, lambda law: law.mean) if isinstance(base, MixedCells) else base.mean
         free = result
         for part, line in self._real_parts():
-            cells = pick(base, part)
-            if _is_finite(cells):
-                values, log_joint = finite(part, cells, line)
-                mean = (log_joint.softmax(0) * values).sum(0)
-            else:
-                mean = integrals.mean_missing(integrals.missing_components(cells, *line, part.mechanism.link))
+            mean = integrals.mean_missing(integrals.missing_components(pick(base, part), *line, part.mechanism.link))
             result = result.index_copy(-1, part.columns, mean.expand(*result.shape[:-1], -1))
         result = torch.where(self.mask, free, result)
         for group in self._groups():
@@ -127,12 +120,8 @@ class MissingCells:
         else:
             result = _draw(base, uniforms)
         for part, line in self._real_parts():
-            cells = pick(base, part)
-            own = uniforms[..., part.place, :]
-            if _is_finite(cells):
-                draw = _pick_value(*finite(part, cells, line), own[..., 0])
-            else:
-                draw = integrals.draw_missing(integrals.missing_components(cells, *line, part.mechanism.link), own)
+            components = integrals.missing_components(pick(base, part), *line, part.mechanism.link)
+            draw = integrals.draw_missing(components, uniforms[..., part.place, :])
             result = torch.where(
                 _columns(part.columns, result) & ~self.mask, result.index_copy(-1, part.columns, draw.to(result)), result
             )
@@ -146,7 +135,7 @@ class MissingCells:
 
     def _groups(self) -> list[_Group]:
         """Return the missing cells of levels and counts: of each part, and of each block's columns that no part has."""
-        base = self.selection.decoder.base_dist
+        base: Any = self.selection.decoder.base_dist
         if self._found is None:
             self._found = []
             for b, law in enumerate(base.laws if isinstance(base, MixedCells) else []):
@@ -165,7 +154,7 @@ class MissingCells:
         hidden = ~self.mask[..., columns]
         hidden = hidden.expand(torch.broadcast_shapes(hidden.shape, cells.batch_shape[-hidden.dim() :]))
         levels, cells = isinstance(cells, LevelCells), cells.at(hidden)
-        joint = cells.log_joint() if part is None or line is None else finite(part, cells, part.at(line, hidden))
+        joint = cells.log_joint() if part is None or line is None else summands(part, cells, part.at(line, hidden))
         return _Group(columns, hidden, levels, *joint)
 
 
@@ -198,17 +187,9 @@ def _columns(columns: Tensor, like: Tensor) -> Tensor:
     return torch.zeros(like.shape[-1], dtype=torch.bool, device=like.device).index_fill(0, columns, True)
 
 
-def _is_finite(cells: Distribution) -> bool:
-    return isinstance(cells, (Bernoulli, Categorical, *GRID))
-
-
-def finite(part: Part, cells: Any, line: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Return the values (V, ..., J) and log p(v) P(s = 0 | v) of cells of finite support."""
-    log_missing = part.mechanism.link.log_missing
-    if isinstance(cells, GRID):
-        return cells.log_joint(lambda values: log_missing(part.score(values, line)))
-    values = cells.enumerate_support()
-    return values, cells.log_prob(values) + log_missing(part.score(values, line))
+def summands(part: Part, cells: Any, line: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Return the values (V, ..., J) and log p(v) P(s = 0 | v) of cells of levels or counts."""
+    return cells.log_joint(lambda values: part.mechanism.link.log_missing(part.score(values, line)))
 
 
 def _pick_value(values: Tensor, log_joint: Tensor, uniform: Tensor) -> Tensor:
@@ -223,32 +204,23 @@ def _pick_value(values: Tensor, log_joint: Tensor, uniform: Tensor) -> Tensor:
 
 
 def _draw(cells: Any, uniforms: Tensor) -> Tensor:
-    """Return draws of ``cells`` whatever the masks."""
-    if cells.has_enumerate_support:
-        values = cells.enumerate_support()
-        return _pick_value(values, cells.log_prob(values), uniforms[..., 0])
+    """Return draws of ``cells`` of real values whatever the masks."""
     if isinstance(cells, (Normal, StudentT)):
         return integrals.draw_free(*integrals.normal_components(cells), uniforms)
     raise _not_integrable(cells)
 
 
-def pick(cells: Distribution, part: Part) -> Distribution:
+def pick(cells: Any, part: Part) -> Any:
     """Return the laws of the columns of ``part`` of ``cells``, whose batch shape is (..., D)."""
     columns = part.place if part.within is None else part.within
     if isinstance(cells, MixedCells):
         cells = cells.laws[part.block]
     if isinstance(cells, GRID):
         return cells.take(columns)
-    if isinstance(cells, (Bernoulli, Categorical)):
-        name = "probs" if cells._param is cells.__dict__.get("probs") else "logits"
-        value = getattr(cells, name)
-        chosen = {name: value[..., columns, :] if isinstance(cells, Categorical) else value[..., columns]}
-    elif isinstance(cells, (Normal, StudentT)):
+    if isinstance(cells, (Normal, StudentT)):
         law = laws.Normal if isinstance(cells, Normal) else laws.StudentT
         return law(**{name: value[..., columns] for name, value in laws.parameters(cells).items()})
-    else:
-        raise _not_integrable(cells)
-    return type(cells)(**chosen, validate_args=False)
+    raise _not_integrable(cells)
 
 
 def _not_integrable(cells: Distribution) -> TypeError:

@@ -20,6 +20,7 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
 
+from pyro_mnar.models.mixed_cells import is_discrete
 from pyro_mnar.models.selection import SelectionDistribution
 
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
@@ -47,7 +48,7 @@ class MissingRows(TorchDistribution):
 
     def __init__(self, selection: SelectionDistribution, holed: Tensor) -> None:
         self.selection, self.holed, self.mask = selection, holed, holed == holed
-        if selection.decoder.base_dist.has_enumerate_support:  # so that no chain takes such a row for continuous
+        if is_discrete(selection.decoder.base_dist):  # so that no chain takes such a row for continuous
             self.support = constraints.independent(constraints.nonnegative_integer, 1)
         super().__init__(selection.batch_shape, selection.event_shape, validate_args=False)
 
@@ -64,7 +65,7 @@ class MissingRows(TorchDistribution):
         if bool(mask.all()):
             return unread.sum(-1)
         y, log_slope = (value, torch.zeros_like(value)) if selection.warp is None else selection.warp(value)
-        safe = torch.where(mask, 0.0, y)  # cells of finite support take no other numbers
+        safe = torch.where(mask, 0.0, y)  # cells of levels take no other numbers
         cells = torch.where(mask, unread, selection.decoder.base_dist.log_prob(safe) + log_slope)
         total = cells.sum(-1)
         seen = torch.where(mask, self.holed, 0.0)

@@ -9,7 +9,10 @@ from typing import Any
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import Bernoulli, Categorical, Distribution, constraints
+from torch.nn.functional import logsigmoid
+
+from pyro_mnar.models.grid_cells import GRID, LevelCells
 
 
 class MixedCells(TorchDistribution):
@@ -68,6 +71,23 @@ class MixedCells(TorchDistribution):
         return torch.cat([part.expand(*lead, -1) for part in parts], -1)[..., self.order]
 
 
-def blocks_of(cells: Distribution) -> list[list[int]]:
-    """Return the columns of each block of ``cells``; of cells of one kind there is one block."""
-    return cells.columns if isinstance(cells, MixedCells) else [list(range(cells.batch_shape[-1]))]
+def in_blocks(cells: Distribution) -> Distribution:
+    """Return torch's ``Bernoulli`` and ``Categorical`` cells (..., D) as a block of levels 0, 1, ...; other cells as they are.
+
+    Example:
+        >>> in_blocks(Bernoulli(torch.tensor([0.25, 0.5]))).mean.tolist()
+        [0.25, 0.5]
+    """
+    if isinstance(cells, Bernoulli):
+        log_probs = torch.stack([logsigmoid(-cells.logits), logsigmoid(cells.logits)])
+    elif isinstance(cells, Categorical):
+        log_probs = cells.logits.log_softmax(-1).movedim(-1, 0)
+    else:
+        return cells
+    width = log_probs.shape[-1]
+    return MixedCells([LevelCells(log_probs, log_probs.new_zeros(width), log_probs.new_ones(width))], [range(width)])
+
+
+def is_discrete(cells: Distribution) -> bool:
+    """Return whether any column of ``cells`` has levels or counts."""
+    return isinstance(cells, MixedCells) and any(isinstance(law, GRID) for law in cells.laws)

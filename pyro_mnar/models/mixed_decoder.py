@@ -62,12 +62,6 @@ class MixedDecoder(nn.Module):
             if isinstance(block, NormalBlock):
                 bias.copy_(means[block.columns])
 
-    def noise(self) -> dist.Distribution:
-        raise TypeError(
-            "mechanism: reads other columns' missing values, expected self-masking with a decoder of several kinds of columns (their "
-            "values are not a mean plus noise)"
-        )
-
     def forward(self, z: Tensor) -> dist.Distribution:
         """Return p(x | z) for latents ``z`` (..., L)."""
         eta = self.linear(z) if self.net is None else self.linear(z) + self.net(z)

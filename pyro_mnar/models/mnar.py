@@ -15,9 +15,10 @@ for HMC too and cells that nobody reads stay independent of everything; ``mask``
 
 A tilt multiplies p(z, y) by exp(-E) (:mod:`pyro_mnar.models.tilts`). Where it reads rows, the site ``missing`` in place of ``noise``
 holds the missing values, drawn given z *and the mask* (:mod:`pyro_mnar.models.missing_rows`), which adds nothing to the weight either;
-so it does where an outcome reads rows or cells are of finite support. ``tilt`` is the factor -E - b, with b, ``log_z``, what is known
-of the normaliser. It is a function of the latents alone, so HMC sees a potential without noise. How it is learned:
-:mod:`pyro_mnar.infer.objectives`.
+so it does where an outcome reads rows, and where a mask reads missing levels or counts, which are no mean plus noise: what these
+teach the decoder comes by way of their score (:mod:`pyro_mnar.infer.bound`, ``estimator="iwae"``). ``tilt`` is the factor -E - b, with
+b, ``log_z``, what is known of the normaliser. It is a function of the latents alone, so HMC sees a potential without noise. How it is
+learned: :mod:`pyro_mnar.infer.objectives`.
 
 A mechanism with a latent of its own (:mod:`pyro_mnar.models.latent_masking`) adds the site ``z_m``. An outcome
 (:mod:`pyro_mnar.models.outcomes`) is the table's last column, D columns of x before it, and the site ``outcome`` scores p(y | x).
@@ -221,7 +222,9 @@ class MNAR(nn.Module):
 
     def _noise(self) -> dist.Distribution:
         """Return the law of the standardised residual, which decoders of continuous cells have."""
-        return self.decoder.noise()  # type: ignore[attr-defined]
+        if not hasattr(self.decoder, "noise"):
+            raise TypeError(f"decoder: got {type(self.decoder).__name__}, expected one whose cells are a mean plus noise")
+        return self.decoder.noise()
 
     def _warped(self, x: Tensor, mask: Tensor) -> Tensor:
         return x if self.warp is None else self.warp(torch.where(mask, x, 0.0))[0]

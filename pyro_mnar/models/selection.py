@@ -7,7 +7,7 @@ dimension, and with s_j = 1 for observed
 
 By the Rao-Blackwell theorem a bound made with it is, in expectation, never below the one that samples x_mis from the decoder (as
 not-MIWAE does, arXiv 2006.12871), at the same parameters, guide and number of particles. The integral is closed for normal and
-Student-t cells (:mod:`pyro_mnar.models.integrals`) and a sum for cells of finite support.
+Student-t cells (:mod:`pyro_mnar.models.integrals`) and a sum for cells of levels and counts.
 
 Which columns these are: :mod:`pyro_mnar.models.collapsing`. A covariate of the mechanism, a column whose own mask is not modelled,
 moves the intercepts of a row's masks by its value, or by its expected value given z in a row where it is missing: that too is a law
@@ -23,14 +23,15 @@ from typing import Any
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor
-from torch.distributions import Bernoulli, Categorical, Distribution, Independent, constraints
+from torch.distributions import Distribution, Independent, constraints
 
 from pyro_mnar.models import integrals, laws
 from pyro_mnar.models.collapsing import Part, collapsible
+from pyro_mnar.models.grid_cells import GRID
 from pyro_mnar.models.links import PROBIT, log_ndtr
 from pyro_mnar.models.masks import Mechanism
-from pyro_mnar.models.missing_cells import GRID, MissingCells, finite, pick
-from pyro_mnar.models.mixed_cells import MixedCells
+from pyro_mnar.models.missing_cells import MissingCells, pick, summands
+from pyro_mnar.models.mixed_cells import MixedCells, in_blocks
 from pyro_mnar.models.warps import SkewWarp
 
 
@@ -48,8 +49,8 @@ class SelectionDistribution(TorchDistribution):
     """p(x_obs, s | z) over rows (..., D) with NaN in the holes.
 
     Args:
-        decoder: law of complete rows given z, ``Independent(cells, 1)``, event shape (D,); cells ``Normal``, ``StudentT``, or
-            of finite support (``Bernoulli``, ``Categorical``), or :class:`~pyro_mnar.models.mixed_cells.MixedCells`.
+        decoder: law of complete rows given z, ``Independent(cells, 1)``, event shape (D,); cells ``Normal``, ``StudentT``,
+            :class:`~pyro_mnar.models.mixed_cells.MixedCells`, or ``Bernoulli`` or ``Categorical``, which become these.
         mechanism: p(s given x), or None for ignorable missingness. Coupled columns (see the module) are not scored here.
         warp: None, or the margins: then ``decoder`` and ``mechanism`` are laws of warped values, and this one of unwarped ones.
 
@@ -76,8 +77,10 @@ class SelectionDistribution(TorchDistribution):
             raise ValueError(f"decoder: got event shape {tuple(decoder.event_shape)}, expected cells independent in one dimension")
         if warp is not None and decoder.base_dist.has_enumerate_support:
             raise TypeError(f"warp: got one for {type(decoder.base_dist).__name__} cells, expected cells of real values")
-        self.decoder, self.mechanism, self.warp = decoder, mechanism, warp
-        blocks = decoder.base_dist.columns if isinstance(decoder.base_dist, MixedCells) else None
+        cells = in_blocks(decoder.base_dist)
+        self.decoder = decoder if cells is decoder.base_dist else Independent(cells, 1)
+        self.mechanism, self.warp = mechanism, warp
+        blocks = cells.columns if isinstance(cells, MixedCells) else None
         self._parts = collapsible(mechanism, blocks)
         super().__init__(decoder.batch_shape, decoder.event_shape, validate_args=False)
 
@@ -136,13 +139,11 @@ class SelectionDistribution(TorchDistribution):
             mean, scale = (base.given[name][..., place] for name in ("loc", "scale"))
             return log_ndtr(torch.where(mask, -score, integrals.marginal_score(mean, scale, *line)))
         cells: Any = base if base is not self.decoder.base_dist else pick(base, part)
-        if isinstance(cells, (Bernoulli, Categorical)):
-            return torch.where(mask, link.log_observed(score), finite(part, cells, line)[1].logsumexp(0))
         # Of missing cells alone, since each may have hundreds of components.
         hidden = (~mask).expand(torch.broadcast_shapes(mask.shape, cells.batch_shape[-mask.dim() :]))
         line, cells = part.at(line, hidden), cells.at(hidden)
         if isinstance(cells, GRID):
-            missing = finite(part, cells, line)[1].logsumexp(0)
+            missing = summands(part, cells, line)[1].logsumexp(0)
         else:
             missing = integrals.log_missing(integrals.missing_components(cells, *line, link))
         return link.log_observed(score).expand(*missing.shape[:-1], *hidden.shape).masked_scatter(hidden, missing)

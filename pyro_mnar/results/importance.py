@@ -8,7 +8,6 @@ of them carry the weight it is *between* chains that draws differ, and R-hat and
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,10 +18,11 @@ from tqdm.auto import tqdm
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.cells import missing_cells
 from pyro_mnar.infer.ensembles import member_seed
-from pyro_mnar.infer.streams import NoInverseError, RowStreams, seeded
+from pyro_mnar.infer.streams import NoInverseError
 from pyro_mnar.infer.structure import is_random
-from pyro_mnar.infer.weights import LEAST_DRAWS, effective_sample_size, pareto_threshold, smooth
-from pyro_mnar.results.imputation import _CHUNK, Imputation, _at, _resample
+from pyro_mnar.infer.weights import LEAST_DRAWS, pareto_threshold
+from pyro_mnar.results.imputation import Imputation
+from pyro_mnar.results.resampling import CHUNK, resample, warn_of_impossible, weigh
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -37,7 +37,7 @@ class ImportanceDraws:
         x: (C, M, N, D) completed rows, observed cells bit for bit.
         log_weights: (C, S, N), smoothed and normalised: their exponentials sum to 1 over S.
         ess: (C, N) effective sample size of the weights, from 1 to S.
-        pareto_k: (C, N) shape of the weights' tail.
+        pareto_k: (C, N) shape of the weights' tail; NaN of a row that the model gives density zero, whose holes stay NaN.
     """
 
     latents: dict[str, Tensor]
@@ -49,7 +49,7 @@ class ImportanceDraws:
     @property
     def unreliable(self) -> Tensor:
         """(N,) bool: rows whose Pareto k, the mean over chains, is above the threshold for S particles."""
-        return self.pareto_k.mean(0) > pareto_threshold(self.log_weights.shape[1])
+        return ~(self.pareto_k.mean(0) <= pareto_threshold(self.log_weights.shape[1]))
 
 
 @torch.no_grad()
@@ -100,11 +100,12 @@ def sample_importance(
     with tqdm(total=chains * len(x), desc="sampling", unit="row", disable=None if progress else True, leave=False) as bar:
         for chain in range(chains):
             own, pieces = member_seed(seed, chain), []
-            for rows in torch.arange(len(x)).split(_CHUNK):
+            for rows in torch.arange(len(x)).split(CHUNK):
                 pieces += _pieces(bound, x, mask, rows, draws, own, names)
                 bar.update(len(rows))
             parts.append({name: torch.cat([p[name] for p in pieces], 0 if name in ("ess", "pareto_k") else 1) for name in pieces[0]})
     whole = {name: torch.stack([part[name] for part in parts]) for name in parts[0]}
+    warn_of_impossible(whole["pareto_k"].isnan().any(0) & ~mask.all(-1), names)
     complete = torch.where(mask, x, whole.pop("x"))
     return ImportanceDraws(
         x=complete,
@@ -137,14 +138,14 @@ def weight_table(result: ImportanceDraws | Imputation, rows: Sequence[Hashable] 
         raise ValueError(f"rows: got {len(names)} labels, expected one for each of {len(k)} rows")
     columns = {"pareto_k": k.double().cpu(), "ess": ess.double().cpu(), "unreliable": result.unreliable.cpu()}
     table = DataFrame({name: value.numpy() for name, value in columns.items()}, Index(names, name="row", tupleize_cols=False))
-    return table.sort_values("pareto_k", ascending=False, kind="stable")
+    return table.sort_values("pareto_k", ascending=False, kind="stable", na_position="first")
 
 
 def _pieces(
     bound: IWELBO, x: Tensor, mask: Tensor, rows: Tensor, draws: int, seed: int, names: list[Hashable]
 ) -> list[dict[str, Tensor]]:
     """Return the draws of a few rows in one piece, or one for each row where a site cannot be drawn from the rows' own noise."""
-    padded = torch.cat([rows, rows[:1].expand(_CHUNK - len(rows))])
+    padded = torch.cat([rows, rows[:1].expand(CHUNK - len(rows))])
     try:
         whole = _piece(bound, x[padded], mask[padded], draws, seed, [names[i] for i in padded.tolist()], True)
         return [{name: value[: len(rows)] if value.dim() == 1 else value[:, : len(rows)] for name, value in whole.items()}]
@@ -155,12 +156,9 @@ def _pieces(
 
 
 def _piece(bound: IWELBO, x: Tensor, mask: Tensor, draws: int, seed: int, labels: list[Hashable], inverse: bool) -> dict[str, Tensor]:
-    streams = RowStreams(seed, labels)
-    with seeded(int(RowStreams(seed, labels[:1]).generators("")[0].integers(2**63)), x.device), streams if inverse else nullcontext():
-        model, guide = bound.traces(x, mask)
-    log_w, k = smooth(bound.weights_of(model, guide))
-    index = _resample(log_w.exp(), streams.uniform("resample", draws, (), log_w))
-    chosen = _at(bound, model, guide, index, x, mask)
+    found = weigh(bound, x, mask, seed, labels, inverse)
+    chosen = resample(found, bound, draws, x, mask)
     sites = {f"latent {name}": site["value"] for name, site in chosen.nodes.items() if is_random(site) and not site["is_observed"]}
-    cells = missing_cells(chosen, mask, streams.uniform("cells", draws, (x.shape[-1], 3), x))
-    return {"x": cells, "log_weights": log_w, "ess": effective_sample_size(log_w), "pareto_k": k, **sites}
+    cells = missing_cells(chosen, mask, found.streams.uniform("cells", draws, (x.shape[-1], 3), x))
+    cells = cells.masked_fill(found.impossible.unsqueeze(-1), torch.nan)
+    return {"x": cells, "log_weights": found.log_weights, "ess": found.ess, "pareto_k": found.pareto_k, **sites}

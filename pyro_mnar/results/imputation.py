@@ -16,22 +16,20 @@ for bit whatever the table it comes in, its place, or how the work is split.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import torch
-from pyro import poutine
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.cells import level_probabilities, missing_cells
-from pyro_mnar.infer.streams import NoInverseError, RowStreams, seeded
-from pyro_mnar.infer.weights import LEAST_DRAWS, effective_sample_size, pareto_threshold, smooth
+from pyro_mnar.infer.streams import NoInverseError
+from pyro_mnar.infer.weights import LEAST_DRAWS, pareto_threshold
 from pyro_mnar.results.by_chains import RHAT, impute_chunk
+from pyro_mnar.results.resampling import CHUNK, resample, warn_of_impossible, weigh
 
 METHODS = ("importance", "auto", "mcmc")
-_CHUNK = 64
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,8 @@ class Imputation:
         completed: (N, D), observed cells bit for bit, missing ones at their posterior mean.
         draws: (M, N, D), likewise, missing cells drawn from their posterior.
         ess: (N,) effective sample size: of the row's weights, from 1 to the number of particles, or of its chains.
-        pareto_k: (N,) shape of the weights' tail; -inf where there were no weights, all being observed or ``method="mcmc"``.
+        pareto_k: (N,) shape of the weights' tail; -inf where there were no weights, all being observed or ``method="mcmc"``; NaN of a
+            row that the model gives density zero, whose holes stay NaN (and a warning names it).
         rhat: (N,) worst R-hat of the chains of rows that were sampled by MCMC, NaN of the others.
         particles: S.
         probabilities: (N, D, V) posterior probabilities of levels, for missing cells of columns that have such; V = 0 without any.
@@ -70,7 +69,7 @@ class Imputation:
     @property
     def unreliable(self) -> Tensor:
         """(N,) bool: rows whose Pareto k is above the threshold for this number of particles, or whose chains disagree."""
-        return torch.where(self.by_mcmc, self.rhat > RHAT, self.pareto_k > pareto_threshold(self.particles))
+        return torch.where(self.by_mcmc, self.rhat > RHAT, ~(self.pareto_k <= pareto_threshold(self.particles)))
 
 
 @torch.no_grad()
@@ -128,7 +127,7 @@ def impute(
     rhat, inverse = torch.full((len(x),), torch.nan), True
     weighed = torch.arange(len(x)) if method != "mcmc" else torch.arange(0)
     for rows in _chunks(weighed, "imputing", progress):
-        padded = torch.cat([rows, rows[:1].expand(_CHUNK - len(rows))])
+        padded = torch.cat([rows, rows[:1].expand(CHUNK - len(rows))])
         if inverse:
             try:
                 parts = [_chunk(bound, x[padded], mask[padded], draws, seed, [names[i] for i in padded.tolist()], True)]
@@ -148,18 +147,19 @@ def impute(
             shares[at] = p[:size].to(shares)
     hard = {"importance": torch.zeros_like(rhat), "auto": pareto_k > pareto_threshold(particles), "mcmc": ~mask.all(-1).cpu()}[method]
     for rows in _chunks(hard.nonzero().flatten(), "sampling", progress):
-        padded = torch.cat([rows, rows[:1].expand(_CHUNK - len(rows))])
+        padded = torch.cat([rows, rows[:1].expand(CHUNK - len(rows))])
         m, d, e, r, p = impute_chunk(module, x[padded], mask[padded], draws, seed, [names[i] for i in padded.tolist()])
         mean[rows] = torch.where(mask[rows], x[rows], m[: len(rows)].to(x))
         draw[:, rows] = torch.where(mask[rows], x[rows], d[:, : len(rows)].to(x))
         ess[rows], rhat[rows] = e[: len(rows)].to(ess), r[: len(rows)].to(rhat)
         shares = _wide(shares, p, len(x))
         shares[rows] = p[: len(rows)].to(shares)
+    warn_of_impossible(pareto_k.isnan() & ~mask.all(-1).cpu(), names)
     return Imputation(mean, draw, ess, pareto_k, rhat, particles, shares)
 
 
 def _chunks(rows: Tensor, said: str, progress: bool) -> Iterator[Tensor]:
-    chunks = rows.split(_CHUNK) if len(rows) else []
+    chunks = rows.split(CHUNK) if len(rows) else []
     yield from tqdm(chunks, said, unit="chunk", disable=None if progress else True, leave=False)
 
 
@@ -167,37 +167,18 @@ def _chunk(
     bound: IWELBO, x: Tensor, mask: Tensor, draws: int, seed: int, labels: list[Hashable], inverse: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return mean (N, D), draws (M, N, D), effective sample size (N,), Pareto k (N,) and levels (N, D, V) of a few rows."""
-    streams = RowStreams(seed, labels)
-    with seeded(int(RowStreams(seed, labels[:1]).generators("")[0].integers(2**63)), x.device), streams if inverse else nullcontext():
-        model, guide = bound.traces(x, mask)
-    log_w, k = smooth(bound.weights_of(model, guide))
-    weights = log_w.exp()
-    mean = (weights.unsqueeze(-1) * missing_cells(model, mask, None)).sum(0)
+    found = weigh(bound, x, mask, seed, labels, inverse)
+    weights = found.log_weights.exp()
+    mean = (weights.unsqueeze(-1) * missing_cells(found.model, mask, None)).sum(0)
     sampled = x.new_zeros(draws, *x.shape)
     if draws:
-        index = _resample(weights, streams.uniform("resample", draws, (), weights))
-        chosen = _at(bound, model, guide, index, x, mask)
-        sampled = missing_cells(chosen, mask, streams.uniform("cells", draws, (x.shape[-1], 3), x))
-    return mean, sampled, effective_sample_size(log_w), k, level_probabilities(model, weights)
+        uniforms = found.streams.uniform("cells", draws, (x.shape[-1], 3), x)
+        sampled = missing_cells(resample(found, bound, draws, x, mask), mask, uniforms)
+    none = found.impossible.unsqueeze(-1)
+    levels = level_probabilities(found.model, weights).masked_fill(none.unsqueeze(-1), torch.nan)
+    return mean.masked_fill(none, torch.nan), sampled.masked_fill(none, torch.nan), found.ess, found.pareto_k, levels
 
 
 def _wide(shares: Tensor, part: Tensor, n_rows: int) -> Tensor:
     """Return ``shares`` with room for ``n_rows`` and the levels of ``part`` (N, D, V), which the first chunk tells."""
     return shares if shares.shape[1:] == part.shape[1:] else part.new_zeros(n_rows, *part.shape[1:])
-
-
-def _resample(weights: Tensor, uniforms: Tensor) -> Tensor:
-    """Return (M, N) indices of particles drawn by ``weights`` (S, N) at ``uniforms`` (M, N)."""
-    cumulative = weights.cumsum(0).T.contiguous()
-    return torch.searchsorted(cumulative, uniforms.T.contiguous()).clamp(max=len(weights) - 1).T
-
-
-def _at(bound: IWELBO, model: poutine.Trace, guide: poutine.Trace, index: Tensor, x: Tensor, mask: Tensor) -> poutine.Trace:
-    """Return the model's trace at the chosen particles ``index`` (M, N) of every latent."""
-    latents = {n: s["value"] for n, s in model.nodes.items() if s["type"] == "sample" and not s["is_observed"]}
-    latents = {n: v for n, v in latents.items() if type(model.nodes[n]["fn"]).__name__ != "_Subsample"}
-    chosen = {}
-    for name, value in latents.items():
-        spread = index.reshape(*index.shape, *[1] * (value.dim() - 2)).expand(*index.shape, *value.shape[2:])
-        chosen[name] = value.gather(0, spread)
-    return bound.model_trace(chosen, len(index), x, mask)

@@ -15,8 +15,6 @@ from pyro_mnar.models import (
     MNAR,
     PROBIT,
     THRESHOLD,
-    BernoulliDecoder,
-    CategoricalDecoder,
     CategoryBlock,
     CategoryMasking,
     ConjugateEncoder,
@@ -49,6 +47,15 @@ from pyro_mnar.models.masks import indicator
 from pyro_mnar.results.prediction import predict
 
 D = 4
+
+
+class Other(nn.Module):
+    """A decoder of no class that priors know."""
+
+    latent_dim, n_columns = 2, D
+
+    def forward(self, z):
+        return torch.distributions.Independent(torch.distributions.Normal(z @ torch.ones(2, D), 1.0), 1)
 
 
 def fixed(x):
@@ -456,10 +463,9 @@ REFUSALS = {
         lambda: LatentMasking(MixedMasking(SelfMasking(D, [0], "high", THRESHOLD), LinearMasking(D, [1]))),
         "base: got a threshold",
     ),
-    "one value": (lambda: CategoricalDecoder(2, D, 1), "n_values: got 1"),
-    "prior of a discrete decoder": (
-        lambda: MNAR(BernoulliDecoder(2, D), GaussianEncoder(D, 2), prior=Prior.members(1, D, 0)[0]),
-        "prior: got one for a BernoulliDecoder",
+    "prior of another decoder": (
+        lambda: MNAR(Other(), GaussianEncoder(D, 2), prior=Prior.members(1, D, 0)[0]),
+        "prior: got one for an? Other",
     ),
     "prior of z with a tilt": (
         lambda: MNAR(

@@ -10,7 +10,8 @@ from exact import LinearGaussian, PosteriorEncoder, self_masking
 from torch import nn
 
 from pyro_mnar.infer.weights import effective_sample_size, pareto_threshold, smooth
-from pyro_mnar.models import MNAR
+from pyro_mnar.models import MNAR, THRESHOLD, SelfMasking
+from pyro_mnar.results.importance import sample_importance, weight_table
 from pyro_mnar.results.imputation import impute
 
 LAW = LinearGaussian(np.array([[1.0, 0.3], [0.5, -0.8], [0.7, 0.6]]), np.array([0.2, -0.1, 0.0]), np.array([0.5, 0.6, 0.7]))
@@ -163,3 +164,33 @@ def test_equal_weights_are_whole_and_one_heavy_weight_is_flagged():
 def test_impute_refuses(wrong, said):
     with pytest.raises(ValueError, match=said):
         impute(mnar(), torch.zeros(2, 3).double(), torch.ones(2, 3, dtype=torch.bool), progress=False, **wrong)
+
+
+def test_rows_of_density_zero_are_named_and_stay_nan_and_leave_the_others_alone():
+    model = MNAR(LAW.decoder(), PosteriorEncoder(LAW), SelfMasking(3, [0], "high", THRESHOLD)).double()
+    x = torch.tensor([[0.1, 0.4, 0.2], [0.3, 0.0, 0.1], [0.2, 0.1, 0.0]]).double()
+    mask = torch.tensor([[True, False, True], [True, False, True], [False, True, True]])
+    model.mechanism.initialise(x, mask)  # a threshold at .3
+    beyond = x.clone()
+    beyond[0, 0] = 5.0
+    settings = {"draws": 5, "labels": ["a", "b", "c"], "progress": False}
+    plain = impute(model, x, mask, **settings)
+    for function in (impute, sample_importance):
+        with pytest.warns(UserWarning, match=r"1 of 3 rows have density zero under the model, and NaN in their holes \(rows a\).*link"):
+            function(model, beyond, mask, **settings)
+    with pytest.warns(UserWarning, match="rows a"):
+        result = impute(model, beyond, mask, **settings)
+        drawn = sample_importance(model, beyond, mask, **settings)
+    for cells in (result.completed, *result.draws, *drawn.x.flatten(0, 1)):
+        assert cells[0].isnan().tolist() == [False, True, False] and torch.equal(cells[0, [0, 2]], beyond[0, [0, 2]])
+        assert bool(cells[1:].isfinite().all())
+    assert torch.equal(result.completed[1:], plain.completed[1:]) and torch.equal(result.draws[:, 1:], plain.draws[:, 1:])
+    assert float(result.ess[0]) == 0 and bool(result.pareto_k[0].isnan()) and bool(result.unreliable[0])
+    assert bool((drawn.ess[:, 0] == 0).all()) and bool(drawn.unreliable[0]) and not bool(drawn.unreliable[1:].any())
+    assert bool(drawn.log_weights.exp().sum(1).sub(1).abs().max() < 1e-9)
+    # The worst come first.
+    assert weight_table(result, ["a", "b", "c"]).index[0] == "a" and weight_table(drawn, ["a", "b", "c"]).index[0] == "a"
+    # Chains do not take such a row over, and one without holes is nobody's concern.
+    with pytest.warns(UserWarning, match="rows a"):
+        assert not bool(impute(model, beyond, mask, method="auto", **settings).by_mcmc[0])
+    impute(model, beyond[:1], torch.ones(1, 3, dtype=torch.bool), progress=False)
