@@ -139,6 +139,7 @@ def _diagnose(options: argparse.Namespace) -> int:
     if options.figure is not None:
         check_writable(options.figure)
     imputer = MNARImputer.load(options.model)
+    imputer.n_jobs = _jobs(options.jobs)
     table = read_table(options.table)
     imputer.schema_.check(table)
     found = imputer.diagnose(table[[column.name for column in imputer.schema_.columns]])
@@ -162,6 +163,7 @@ def _imputer(options: argparse.Namespace, table: Any) -> tuple[MNARImputer, Sche
         imputer.schema_.check(table)
         if options.seed is not None:
             imputer.random_state = options.seed
+        imputer.n_jobs = _jobs(options.jobs)
         return imputer, imputer.schema_
     names = None if options.columns is None else [name.strip() for name in options.columns.split(",")]
     kinds = _kinds(options.kind)
@@ -176,7 +178,15 @@ def _imputer(options: argparse.Namespace, table: Any) -> tuple[MNARImputer, Sche
         words: dict[str, Any] = {"auto": "auto", "complete": "complete", "none": []}
         named = [name.strip() for name in options.covariates.split(",")]
         given["covariates"] = words.get(options.covariates, named)
-    return MNARImputer(direction=_direction(options.direction), **given), schema
+    return MNARImputer(direction=_direction(options.direction), n_jobs=_jobs(options.jobs), **given), schema
+
+
+def _jobs(wanted: int | None) -> int:
+    from joblib import cpu_count
+
+    if wanted is not None and wanted < 1:
+        raise ValueError(f"--jobs: got {wanted}, expected at least 1")
+    return wanted or cpu_count()
 
 
 def _kinds(words: list[str] | None) -> dict[str, str]:
@@ -211,5 +221,5 @@ def _say(imputer: MNARImputer, result: object, mask: np.ndarray, plain: np.ndarr
     poor = int(result.unreliable.sum())
     if poor:
         print(f"Importance weights of {poor} of {len(mask)} rows are unreliable (Pareto k above threshold): trust them less.")
-    if imputer.histories_[-1].stopped == "interrupted":
-        print(f"Training was interrupted: {len(imputer.histories_)} of {imputer.members} models, the last as far as it came.")
+    if len(imputer.histories_) < imputer.members or imputer.histories_[-1].stopped == "interrupted":
+        print(f"Training was interrupted: {len(imputer.histories_)} of {imputer.members} models, the last perhaps in part.")

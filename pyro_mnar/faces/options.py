@@ -71,6 +71,8 @@ def parser() -> argparse.ArgumentParser:
     diagnose.add_argument("table", help="the table (.csv, .parquet); empty cells are holes")
     diagnose.add_argument("--model", required=True, metavar="FOLDER", help="the model, as impute --save left it")
     diagnose.add_argument("--figure", metavar="FILE", help="where a figure of the mask check goes (.png, .pdf, .svg)")
+    for command in (impute, report, diagnose):
+        command.add_argument("--jobs", type=int, metavar="N", help="processes, which change nothing but the time (default: all cores)")
     return whole
 
 

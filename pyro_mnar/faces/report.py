@@ -14,7 +14,6 @@ import numpy as np
 
 from pyro_mnar.faces.imputer import MNARImputer
 from pyro_mnar.faces.report_sensitivity import regression, sensitivity
-from pyro_mnar.faces.strength import groups_of
 from pyro_mnar.faces.words import assumptions
 from pyro_mnar.infer.weights import pareto_threshold
 from pyro_mnar.results.diagnosis import Diagnosis
@@ -95,7 +94,7 @@ def ignorable_of(imputer: MNARImputer, part: DataFrame) -> MNARImputer | None:
     """Return the same model without a mechanism, fitted; None where there was none."""
     if imputer.declaration_["mechanism"] == "none":
         return None
-    return MNARImputer("none", steps=imputer.steps, random_state=imputer.random_state, kinds=imputer.kinds).fit(part)
+    return MNARImputer("none", steps=imputer.steps, random_state=imputer.random_state, kinds=imputer.kinds, n_jobs=imputer.n_jobs).fit(part)
 
 
 def write_report(
@@ -144,7 +143,7 @@ def write_report(
 
 def _completions(imputer: MNARImputer, X: Any, result: Imputation, mask: np.ndarray) -> Completions:
     tables = [join(X, draw.numpy(), mask, imputer.schema_) for draw in result.draws]
-    return Completions(X, tables, groups_of(imputer, len(tables)))
+    return Completions(X, tables, imputer.members_of(len(tables)))
 
 
 def _assumed(imputer: MNARImputer) -> Section:

@@ -94,7 +94,7 @@ def sensitivity(
         section.figure(plot_paths(paths, "strength of the mechanism", "mean of the column"), "Column means against strength")
     wanted = ({} if analysis is None else {analysis_name: analysis}) | {f"mean of {names[j]}": mean for j, mean in means.items()}
     fewer = {way: _every(part) for way, part in done.items()}
-    estimates = {label: {way: analyse(part.tables, of) for way, part in fewer.items()} for label, of in wanted.items()}
+    estimates = {label: {way: analyse(part.tables, of, part.groups) for way, part in fewer.items()} for label, of in wanted.items()}
     table = [
         [label, way, *pooled.table()[["estimate", "standard error", "lower", "upper", "dof", "FMI"]].iloc[0], pooled.draws_needed()]
         for label, ways in estimates.items()

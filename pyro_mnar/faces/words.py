@@ -136,5 +136,6 @@ def diagnosis(imputer: MNARImputer, X: Any) -> Diagnosis:
     x, seen, members = imputer._scaled(values, mask), torch.from_numpy(mask), imputer.members_
     rows, columns = list(table.index) if is_frame(table) else None, [column.name for column in imputer.schema_.columns]
     seed = imputer._seed()
-    draws = impute_ensemble(members, x, seen, draws=25 * len(members), seed=seed, labels=rows, progress=imputer.progress)
+    options = {"labels": rows, "progress": imputer.progress, "n_jobs": imputer.n_jobs}
+    draws = impute_ensemble(members, x, seen, draws=25 * len(members), seed=seed, **options)
     return diagnose(draws, members, x, seen, rows=rows, columns=columns, scaling=imputer.scaling_, seed=seed)

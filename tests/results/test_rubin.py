@@ -104,6 +104,76 @@ def test_intervals_of_exact_imputations_cover_with_few_draws_and_small_tables(se
     assert float(many.fraction_missing[0]) == pytest.approx(0.5, abs=0.06)
 
 
+def test_nested_draws_are_pooled_by_their_two_variances(seed):
+    rng = np.random.default_rng(seed)
+    q, root = rng.normal(size=(4, 5, 3)) + rng.normal(size=(4, 1, 3)), rng.normal(size=(20, 3, 3))
+    u = root @ root.swapaxes(1, 2)
+    groups = np.repeat(["a", "b", "c", "d"], 5)
+    pooled = pool(q.reshape(20, 3), u, groups=groups, complete_dof=60)
+    means = q.mean(1)
+    between = np.cov(means, rowvar=False)
+    within = sum(np.cov(part, rowvar=False) for part in q) / 4
+    total = u.mean(0) + (1 + 1 / 4) * between + (1 - 1 / 5) * within
+    assert pooled.covariance == pytest.approx(total) and pooled.total == pytest.approx(np.diag(total))
+    assert pooled.estimate == pytest.approx(q.mean((0, 1))) and pooled.draws == 20 and pooled.sizes == (5, 5, 5, 5)
+    b, w, t = (1 + 1 / 4) * np.diag(between), (1 - 1 / 5) * np.diag(within), np.diag(total)
+    rate = (b / t) ** 2 / 3 + (w / t) ** 2 / 16
+    share = (b + w) / t
+    assert pooled.missing_share == pytest.approx(share)
+    assert pooled.dof == pytest.approx(1 / (rate + 1 / ((1 - share) * 60 * 61 / 63)))
+    r = share / (1 - share)
+    assert pooled.fraction_missing == pytest.approx((r + 2 / (1 / rate + 3)) / (1 + r))
+    # In any order, by any names; with variances alone; and any linear combination as itself.
+    order = rng.permutation(20)
+    again = pool(q.reshape(20, 3)[order], np.diagonal(u, axis1=1, axis2=2)[order], groups=groups[order], complete_dof=60)
+    weight = rng.normal(size=3)
+    combined = pool(q.reshape(20, 3) @ weight, np.einsum("i,mij,j->m", weight, u, weight), groups=np.repeat(range(4), 5))
+    assert combined.total == pytest.approx(weight @ total @ weight)
+    for name in ("estimate", "total", "dof", "fraction_missing"):
+        assert getattr(again, name) == pytest.approx(getattr(pooled, name))
+    # The test of one parameter is its t test, as far as the degrees of freedom of B and W together go.
+    one = pool(q[..., :1].reshape(20, 1), u[:, :1, :1], groups=groups)
+    assert one.wald()[0] == pytest.approx(float(one.estimate[0] ** 2 / one.total[0]))
+    added = (b[0] + w[0]) ** 2 / (b[0] ** 2 / 3 + w[0] ** 2 / 16)
+    few, many = added * (1 + 1 / r[0]) ** 2, 4 + (added - 4) * (1 + (1 - 2 / added) / r[0]) ** 2
+    assert one.wald()[1] == pytest.approx(many if added > 4 else few)
+
+
+def test_one_draw_a_member_and_one_member_are_rubins_rules():
+    q, u = np.array([1.0, 2.5, 0.3, 1.7]), np.array([0.5, 0.4, 0.6, 0.5])
+    plain = pool(q, u)
+    for groups in (["x", "y", "z", "w"], [0, 0, 0, 0]):
+        same = pool(q, u, groups=groups)
+        assert same.sizes is None and same.total == plain.total and same.dof == plain.dof
+    with pytest.raises(ValueError, match="groups: got 2, expected one for each of 4 completed tables"):
+        pool(q, u, groups=[0, 1])
+
+
+@pytest.mark.parametrize("sizes", [(5, 5, 5, 5), (3, 3, 3, 3, 2, 2, 2, 2), (2, 2, 1, 1, 1, 1, 1, 1)])
+def test_intervals_of_nested_draws_cover_and_of_draws_taken_for_independent_do_not(sizes, seed):
+    """A complete-data variance of .3, parameters' of .5 and, given those, imputations' of .2."""
+    rng = np.random.default_rng(seed)
+    repetitions, groups = 8000, np.repeat(np.arange(len(sizes)), sizes)
+    # What is observed has the truth, 0, within the three together.
+    centre = rng.normal(0, 1, repetitions)
+    refit = centre + math.sqrt(0.5) * rng.normal(size=(len(sizes), repetitions))
+    q = refit[groups] + math.sqrt(0.2) * rng.normal(size=(len(groups), repetitions))
+    u = np.full(q.shape, 0.3)
+    nested, flat = pool(q, u, groups=groups), pool(q, u)
+    # T estimates the estimate's variance without bias: 1, and what few members and draws add.
+    share = sum((n / sum(sizes)) ** 2 for n in sizes)
+    expected = 1 + 0.5 * share + 0.2 / sum(sizes)
+    assert nested.total.mean() == pytest.approx(expected, abs=4.5 * nested.total.std() / math.sqrt(repetitions))
+    cover = [np.mean(np.abs(p.estimate) < (p.interval()[1] - p.estimate)) for p in (nested, flat)]
+    assert cover[0] > 0.95 - 4.5 * math.sqrt(0.0475 / repetitions) - 0.006
+    assert cover[1] < cover[0] - (0.01 if min(sizes) > 1 else 0)
+    # Few members say badly how far apart they are: more draws of them would not help, and that is said.
+    assert np.median(nested.dof) < np.median(flat.dof)
+    k = int(np.argsort(nested.fraction_missing)[repetitions // 2])
+    one = [pool(q[:, k], u[:, k], groups=g) for g in (groups, None)]
+    assert one[0].draws_needed() > one[1].draws_needed()
+
+
 @pytest.mark.parametrize(("fmi", "variation", "needed"), [(0.5, 0.05, 51), (0.3, 0.05, 19), (0.3, 0.1, 6)])
 def test_draws_needed_tend_to_the_quadratic_rule_of_von_hippel(fmi, variation, needed):
     m = 10**9  # a pilot that knows the fraction of missing information
