@@ -41,6 +41,7 @@ def _impute(options: argparse.Namespace) -> int:
     import torch
 
     from pyro_mnar.faces.report import ignorable_of, write_report
+    from pyro_mnar.faces.report_sensitivity import parsed
     from pyro_mnar.results.draws import check_draws_path, write_draws
     from pyro_mnar.results.model_files import check_model_folder
     from pyro_mnar.results.page import check_page_path
@@ -67,6 +68,8 @@ def _impute(options: argparse.Namespace) -> int:
     try:
         imputer, schema = _imputer(options, table)
         part = table[[column.name for column in schema.columns]]
+        if options.regress is not None:
+            parsed(options.regress, schema)
         _, mask = split(part, schema, allow_empty=options.model is not None)
         if options.model is None and mask.all() and options.save is None:
             write_table(table, options.output)
@@ -105,6 +108,7 @@ def _report(options: argparse.Namespace) -> int:
     import torch
 
     from pyro_mnar.faces.report import ignorable_of, write_report
+    from pyro_mnar.faces.report_sensitivity import parsed
     from pyro_mnar.results.page import check_page_path
     from pyro_mnar.tables import read_table
 
@@ -115,6 +119,8 @@ def _report(options: argparse.Namespace) -> int:
     try:
         imputer, schema = _imputer(options, table)
         part = table[[column.name for column in schema.columns]]
+        if options.regress is not None:
+            parsed(options.regress, schema)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # the report says it
             if options.model is None:
