@@ -1,4 +1,4 @@
-"""The command line: ``pyro-mnar impute``, ``pyro-mnar report`` and ``pyro-mnar diagnose``."""
+"""The command line: ``pyro-mnar impute``, ``report``, ``sensitivity`` and ``diagnose``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     options.arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return {"impute": _impute, "report": _report, "diagnose": _diagnose}[options.command](options)
+        return COMMANDS[options.command](options)
     except (ValueError, FloatingPointError) as error:
         print(f"pyro-mnar: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -115,7 +115,6 @@ def _report(options: argparse.Namespace) -> int:
     torch.set_num_threads(1)
     check_page_path(options.output)
     table = read_table(options.table)
-    options.save = None
     try:
         imputer, schema = _imputer(options, table)
         part = table[[column.name for column in schema.columns]]
@@ -131,6 +130,43 @@ def _report(options: argparse.Namespace) -> int:
         message = str(error)
         raise ValueError(message if options.table in message else f"{options.table}: {message}") from None
     print(f"{options.output}: report on {options.table}")
+    return 0
+
+
+def _sensitivity(options: argparse.Namespace) -> int:
+    import torch
+
+    from pyro_mnar.faces.sensitivity_command import along, conclusion, moved_rows, moves, said
+    from pyro_mnar.results.sensitivity_plots import plot_tipping
+    from pyro_mnar.tables import check_ending, check_writable, read_table, split, write_table
+
+    torch.set_num_threads(1)
+    check_ending(options.output)
+    for path in (options.output, options.figure):
+        if path is not None:
+            check_writable(path)
+    if options.draws is not None and options.draws < 2:
+        raise ValueError(f"--draws: got {options.draws}, expected at least 2")
+    table = read_table(options.table)
+    try:
+        imputer, schema = _imputer(options, table)
+        part = table[[column.name for column in schema.columns]]
+        given = moves(options, schema, split(part, schema, allow_empty=options.model is not None)[1])
+        (estimate_of, about), rows = conclusion(options, schema), moved_rows(options, table)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            if options.model is None:
+                imputer.fit(part)
+        path = along(imputer, part, given, rows, estimate_of, options.draws or 160, options.null)
+    except ValueError as error:
+        message = str(error)
+        raise ValueError(message if options.table in message else f"{options.table}: {message}") from None
+    labels = [move.label for move in given]
+    if options.figure is not None:
+        plot_tipping(path, labels, about).savefig(options.figure, dpi=150)
+    frame = path.table()
+    write_table(frame.set_axis([*labels, *frame.columns[len(labels) :]], axis=1), options.output)
+    print(*said(path, given, about), sep="\n")
     return 0
 
 
@@ -157,13 +193,16 @@ def _diagnose(options: argparse.Namespace) -> int:
     return 0
 
 
+COMMANDS = {"impute": _impute, "report": _report, "sensitivity": _sensitivity, "diagnose": _diagnose}
+
+
 def _imputer(options: argparse.Namespace, table: Any) -> tuple[MNARImputer, Schema]:
     from pyro_mnar.faces.imputer import MNARImputer
     from pyro_mnar.tables import Schema
 
     if options.model is not None:
         for name in ("mechanism", "direction", "covariates", "kind", "columns", "save", "steps"):
-            if getattr(options, name) is not None:
+            if getattr(options, name, None) is not None:
                 raise ValueError(f"--{name}: got one with --model, expected it only when fitting (the model has its own)")
         imputer = MNARImputer.load(options.model)
         imputer.schema_.check(table)

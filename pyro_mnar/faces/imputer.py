@@ -54,8 +54,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         hidden: hidden layers of decoder and encoder.
         members: of the ensemble; with one there are no intervals worth the name.
         particles: K of the training bound.
-        steps: training updates of each member.
-        batch_size: rows an update.
+        steps, batch_size: training updates of each member, and rows an update.
         random_state: seed of training and draws; with a ``RandomState`` or None, one is drawn from it at each ``fit``.
         add_indicator: whether ``transform`` adds a column ``missingindicator_NAME`` for each with holes in training, 1 where missing.
         keep_empty_features: whether columns without an observed value in training stay, their holes filled with 0, or are left out.
@@ -136,8 +135,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         self.schema_, self.scaling_ = schema, scaling.moved(*supposed_moments(schema, self.declaration_, mask))
         self.declaration_["cells"] = cells_of(schema.columns, values, mask, self.scaling_)
         x, seen = self._scaled(values, mask), torch.from_numpy(mask)
-        names = ("particles", "steps", "batch_size", "progress", "n_jobs")
-        training: dict[str, Any] = {name: getattr(self, name) for name in names}
+        training = {name: getattr(self, name) for name in ("particles", "steps", "batch_size", "progress", "n_jobs")}
         self.covariate_gain_ = None
         if self.covariates == "auto" and self.declaration_["covariates"]:
             self.covariate_gain_ = covariate_gain(self.declaration_, x, seen, seed=self._seed(), **training)
@@ -167,18 +165,9 @@ class MNARImputer(TransformerMixin, BaseEstimator):
             ValueError: before ``fit``, or for columns that differ from training.
         """
         table, values, mask = self._read(X)
-        result = impute_ensemble(
-            self.members_,
-            self._scaled(values, mask),
-            torch.from_numpy(mask),
-            draws=draws,
-            particles=particles,
-            method=method,
-            seed=self._seed(),
-            labels=list(table.index) if is_frame(table) else None,
-            progress=self.progress,
-            n_jobs=self.n_jobs,
-        )
+        settings: dict[str, Any] = {"draws": draws, "particles": particles, "method": method, "n_jobs": self.n_jobs}
+        settings |= {"labels": list(table.index) if is_frame(table) else None, "progress": self.progress, "seed": self._seed()}
+        result = impute_ensemble(self.members_, self._scaled(values, mask), torch.from_numpy(mask), **settings)
         # Observed cells come from the table itself: scaling to float32 and back would not return their last bits.
         seen, given = torch.from_numpy(mask), torch.from_numpy(values)
         point = most_probable(self.schema_.columns, self._unscaled(result.completed), result.probabilities)
@@ -202,8 +191,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
     def members_of(self, n_draws: int) -> list[int]:
         """Return which member each of ``n_draws`` draws comes from, for ``pool(..., groups=...)``: draws of one are nested in it."""
         self._fitted()
-        shares = draws_of(n_draws, len(self.members_))
-        return [i for i, share in enumerate(shares) for _ in range(share)]
+        return [i for i, share in enumerate(draws_of(n_draws, len(self.members_))) for _ in range(share)]
 
     def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> np.ndarray:
         """Return the names of the columns that ``transform`` returns, ``x0`` and so on where training had none."""

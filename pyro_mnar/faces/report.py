@@ -94,7 +94,9 @@ def ignorable_of(imputer: MNARImputer, part: DataFrame) -> MNARImputer | None:
     """Return the same model without a mechanism, fitted; None where there was none."""
     if imputer.declaration_["mechanism"] == "none":
         return None
-    return MNARImputer("none", steps=imputer.steps, random_state=imputer.random_state, kinds=imputer.kinds, n_jobs=imputer.n_jobs).fit(part)
+    return MNARImputer("none", steps=imputer.steps, random_state=imputer.random_state, kinds=imputer.kinds, n_jobs=imputer.n_jobs).fit(
+        part
+    )
 
 
 def write_report(

@@ -12,7 +12,7 @@ from pyro_mnar.faces.imputer import MNARImputer
 from pyro_mnar.faces.strength import strengthened
 from pyro_mnar.results.analyses import analyse
 from pyro_mnar.results.page import Section
-from pyro_mnar.results.rubin import Pooled
+from pyro_mnar.results.pooled import Pooled
 from pyro_mnar.results.sensitivity import Completions, numbers
 from pyro_mnar.results.sensitivity_plots import plot_estimates, plot_paths, plot_tipping
 from pyro_mnar.results.tipping import TippingPoint, tipping_point
@@ -114,20 +114,18 @@ def sensitivity(
     holed = [int(j) for j in np.flatnonzero(~mask.all(0))][:_COLUMNS]
     units = Scaling.of(values, mask | ~mask.any(0)).scale
     full = done["as assumed"]
-    some = _every(full)
+    some = every(full)
     levers = {j: _lever(imputer.schema_.columns[j], units[j], full) for j in holed}
     section = Section("How far results move with what cannot be tested")
     section.text(
         "Shift: every imputed value of a column is moved by so many observed standard deviations. Odds: those of a level among a "
-        "column's imputed values are multiplied by exp of the number. Strength: the slope of the mechanism is multiplied, 1 being the "
-        "fitted one and 0 missing at random. Odds and strength re-weight the draws; crosses mark where too few of them remain effective "
-        "and a refit is due. Bands are pooled 95 % intervals."
+        "column's imputed values are multiplied by exp of the number. Strength: the slope of the mechanism is multiplied, 1 being "
+        "the fitted one and 0 missing at random. Odds and strength re-weight the draws; crosses mark where too few of them remain "
+        "effective and a refit is due. Bands are pooled 95 % intervals."
     )
 
     def paths(chosen: list[int], start: Completions, grid: list[float]) -> dict[str, TippingPoint]:
-        return {
-            levers[j].name: tipping_point(start, levers[j].adjust, grid, levers[j].estimate, progress=progress) for j in chosen
-        }
+        return {levers[j].name: tipping_point(start, levers[j].adjust, grid, levers[j].estimate, progress=progress) for j in chosen}
 
     real, levelled = ([j for j in holed if levers[j].levels == which] for which in (False, True))
     if real:
@@ -145,7 +143,7 @@ def sensitivity(
         drawn = plot_paths(strengths, "strength of the mechanism", "mean, or share")
         section.figure(drawn, "Column means, or shares of levels, against the strength of the mechanism")
     wanted = ({} if analysis is None else {analysis_name: analysis}) | {lever.about: lever.estimate for lever in levers.values()}
-    fewer = {way: _every(part) for way, part in done.items()}
+    fewer = {way: every(part) for way, part in done.items()}
     estimates = {label: {way: analyse(part.tables, of, part.groups) for way, part in fewer.items()} for label, of in wanted.items()}
     table = [
         [label, way, *pooled.table()[["estimate", "standard error", "lower", "upper", "dof", "FMI"]].iloc[0], pooled.draws_needed()]
@@ -155,8 +153,8 @@ def sensitivity(
     section.rows(
         ["estimate of", "missing values are", "estimate", "standard error", "lower", "upper", "dof", "FMI", "draws needed"],
         table,
-        f"Pooled over {len(some.tables)} completed tables by Rubin's rules for draws nested in the ensemble's members; FMI: fraction of "
-        "missing information; draws needed, with as many of each member as here: for standard errors that would vary by 5 % between "
+        f"Pooled over {len(some.tables)} completed tables by Rubin's rules for draws nested in the ensemble's members; FMI: fraction "
+        "of missing information; draws needed, with as many of each member as here: for standard errors that would vary by 5 % between "
         "sets of draws (von Hippel 2020)",
     )
     if analysis is None:
@@ -201,7 +199,7 @@ def _tips(
     return tips
 
 
-def _every(done: Completions) -> Completions:
+def every(done: Completions) -> Completions:
     """Return about ``TABLES`` of the completed tables, of every group alike."""
     step = max(1, len(done.tables) // TABLES)
     return replace(done, tables=done.tables[::step], groups=None if done.groups is None else done.groups[::step])
@@ -213,7 +211,7 @@ def _lever(column: Column, unit: float, done: Completions) -> _Lever:
     if not column.levels:
         days = " (days since 1970)" if column.kind == "date" else ""
         label = f"shift of imputed {name} (standard deviations)"
-        return _Lever(str(name), f"mean of {name}{days}", _mean_of(done, name), lambda c, d: c.shift(name, d * unit), label, unit, False)
+        return _Lever(str(name), f"mean of {name}{days}", mean_of(done, name), lambda c, d: c.shift(name, d * unit), label, unit, False)
     holes = done.holes(name)
     seen, found = done._column(done.table, name)[~holes], [done._column(table, name)[holes] for table in done.tables]
     gaps = [abs(float(np.mean([(part == level).mean() for part in found])) - float((seen == level).mean())) for level in column.levels]
@@ -225,10 +223,12 @@ def _lever(column: Column, unit: float, done: Completions) -> _Lever:
         return c.tilt(name, d, category=level) if there else c
 
     label = f"log odds ratio of {name} = {level} among imputed values"
-    return _Lever(f"{name} = {level}", f"share of {name} = {level}", _mean_of(done, name, level), tilted, label, 1.0, True)
+    return _Lever(f"{name} = {level}", f"share of {name} = {level}", mean_of(done, name, level), tilted, label, 1.0, True)
 
 
-def _mean_of(done: Completions, column: Any, level: Any = None) -> Callable[[Any], tuple[float, float, float]]:
+def mean_of(done: Completions, column: Any, level: Any = None) -> Callable[[Any], tuple[float, float, float]]:
+    """Return an analysis of the tables of ``done``: the mean of ``column``, or the share of its ``level``."""
+
     def mean(table: Any) -> tuple[float, float, float]:
         own = done._column(table, column)
         values = numbers(own, column) if level is None else np.asarray(own == level, float)

@@ -28,7 +28,9 @@ def describe(imputer: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
         "schema": imputer.schema_.to_json(),
         "scaling": imputer.scaling_.to_json(),
         "covariate_gain": imputer.covariate_gain_,
-        "settings": {name: _plain(value) for name, value in imputer.get_params(deep=False).items() if name not in ("progress", "n_jobs")},
+        "settings": {
+            name: _plain(value) for name, value in imputer.get_params(deep=False).items() if name not in ("progress", "n_jobs")
+        },
         "histories": [asdict(history) for history in imputer.histories_],
         "layout": imputer.layout_.to_json(),
         "seed": imputer._seed(),

@@ -137,6 +137,6 @@ def diagnosis(imputer: MNARImputer, X: Any) -> Diagnosis:
     rows, columns = list(table.index) if is_frame(table) else None, [column.name for column in imputer.schema_.columns]
     seed = imputer._seed()
     units = Units(imputer.schema_.columns, imputer.scaling_)
-    options = {"labels": rows, "progress": imputer.progress, "n_jobs": imputer.n_jobs}
+    options: dict[str, Any] = {"labels": rows, "progress": imputer.progress, "n_jobs": imputer.n_jobs}
     draws = impute_ensemble(members, x, seen, draws=25 * len(members), seed=seed, **options)
     return diagnose(draws, members, x, seen, rows=rows, columns=columns, scaling=units, seed=seed)

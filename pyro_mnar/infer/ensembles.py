@@ -80,8 +80,9 @@ def fit_ensemble(
             histories.append(history)
             if several:
                 member.load_state_dict(state)
-                for look in history.evaluations if callback is not None else ():
-                    callback(look)
+                if callback is not None:
+                    for look in history.evaluations:
+                        callback(look)
             if history.stopped == "interrupted":
                 break
     except KeyboardInterrupt:

@@ -83,7 +83,9 @@ class MixedDecoder(nn.Module):
 
     def features(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return what a network reads of values (..., D), 0 in the holes, with their mask."""
-        return torch.cat([block.features(columns_of(x, block.columns), columns_of(mask, block.columns)) for block in self._blocks()], -1)
+        return torch.cat(
+            [block.features(columns_of(x, block.columns), columns_of(mask, block.columns)) for block in self._blocks()], -1
+        )
 
     def _blocks(self) -> list[Any]:
         return list(self.blocks)

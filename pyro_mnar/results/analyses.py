@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pyro_mnar.results.rubin import Pooled, pool
+from pyro_mnar.results.pooled import Pooled
+from pyro_mnar.results.rubin import pool
 
 
 def analyse(tables: Sequence[Any], estimate: Callable[[Any], Any], groups: Sequence[Any] | None = None) -> Pooled:

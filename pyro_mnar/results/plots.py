@@ -173,7 +173,7 @@ def plot_missingness(
         for k, line in enumerate(lines):
             style = {"marker": "_", "linestyle": "none"} if name in (levels or {}) else {"linewidth": 1}
             shade = 1 if len(lines) == 1 else 0.6
-            axis.plot(grid, line, color=_IMPUTED, alpha=shade, label=None if k else "learned", **style)  # type: ignore[arg-type]
+            axis.plot(grid, line, color=_IMPUTED, alpha=shade, label=None if k else "learned", **style)
         true = None if truth is None else truth[i]
         if true is not None:
             axis.plot(grid, true, color=_TRUE, linestyle="--", label="true")

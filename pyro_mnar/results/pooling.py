@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -63,7 +64,7 @@ def impute_ensemble(
     if not len(members):
         raise ValueError("members: got none, expected at least one")
     shares = draws_of(draws, len(members))
-    options = {"particles": particles, "method": method, "labels": labels, "progress": progress and len(members) == 1}
+    options: dict[str, Any] = {"particles": particles, "method": method, "labels": labels, "progress": progress and len(members) == 1}
     calls = [
         partial(impute, member, x, mask, draws=share, seed=member_seed(seed, i), **options)
         for i, (member, share) in enumerate(zip(members, shares, strict=True))

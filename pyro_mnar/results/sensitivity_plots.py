@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyro_mnar.results.plots import _IMPUTED, _OBSERVED, _TRUE, _WIDTH, _name_values, _panels
-from pyro_mnar.results.rubin import Pooled
+from pyro_mnar.results.pooled import Pooled
 from pyro_mnar.results.tipping import TippingPoint
 
 if TYPE_CHECKING:

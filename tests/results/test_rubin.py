@@ -1,7 +1,7 @@
 """Rubin's rules against tables worked by hand, identities and their own simulated truth."""
 
 import math
-from fractions import Fraction as F
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -9,17 +9,25 @@ from scipy import stats
 from sklearn.linear_model import BayesianRidge, LinearRegression
 
 from pyro_mnar.results.analyses import analyse
-from pyro_mnar.results.rubin import Pooled, pool
+from pyro_mnar.results.pooled import Pooled
+from pyro_mnar.results.rubin import pool
 
 
 def test_a_table_worked_by_hand_in_fractions_is_reproduced():
     """Four estimates of a mean with 30 degrees of freedom: B = 5/3, W = 5/4, so T = 5/4 + 5/4 5/3 = 10/3."""
     pooled = pool([1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 1.0, 1.0], complete_dof=30)
-    share, increase, of_draws = F(5, 8), F(5, 3), 3 / F(5, 8) ** 2
-    of_table = (1 - share) * 30 * F(31, 33)
+    share, increase, of_draws = Fraction(5, 8), Fraction(5, 3), 3 / Fraction(5, 8) ** 2
+    of_table = (1 - share) * 30 * Fraction(31, 33)
     dof = 1 / (1 / of_draws + 1 / of_table)
     fmi = (increase + 2 / (of_draws + 3)) / (1 + increase)
-    exact = {"estimate": F(5, 2), "within": F(5, 4), "between": F(5, 3), "total": F(10, 3), "missing_share": share, "dof": dof}
+    exact = {
+        "estimate": Fraction(5, 2),
+        "within": Fraction(5, 4),
+        "between": Fraction(5, 3),
+        "total": Fraction(10, 3),
+        "missing_share": share,
+        "dof": dof,
+    }
     for name, value in {**exact, "fraction_missing": fmi, "relative_efficiency": 1 / (1 + fmi / 4)}.items():
         assert float(getattr(pooled, name)) == pytest.approx(float(value), rel=1e-12)
     reach = stats.t.ppf(0.975, float(dof)) * math.sqrt(10 / 3)
