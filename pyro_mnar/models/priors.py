@@ -44,10 +44,10 @@ LOG_SLOPE = (0.9, 0.8)
 FREE_SLOPE = 5.0
 #: Standard deviation of a covariate's effect on a mask's score, per scaled unit, about 0.
 EFFECT = 0.5
-#: A column's effects of categories on their own mask's score: a multivariate Student t about 0, its scale and degrees of freedom. That is
-#: a normal law whose spread is the column's own and unknown: where categories go missing alike, their effects are held near 0 together,
-#: and where they differ much they are hardly held at all. Unlike slopes these extrapolate no shape beyond what was seen, so the data are
-#: trusted in full.
+#: A column's effects of categories on their own mask's score: a multivariate Student t about 0, its scale and degrees of freedom.
+#: That is a normal law whose spread is the column's own and unknown: where categories go missing alike, their effects are held near 0
+#: together, and where they differ much they are hardly held at all. Unlike slopes these extrapolate no shape beyond what was seen, so
+#: the data are trusted in full.
 CATEGORY = (0.3, 4.0)
 #: n_0, rows.
 TRUSTED = 300.0

@@ -139,8 +139,8 @@ def test_categories_effects_are_a_multivariate_t_for_each_column(seed):
     first, second = rng.normal(size=(2, 7))
     anchor = own.by_level.numpy()
     laws = [
-        lambda x, at=slice(a, b): stats.multivariate_t.logpdf(x[at], anchor[at], scale**2 * np.eye(b - a), dof)
-        for a, b in [(0, 3), (3, 7)]
+        lambda x, at=at: stats.multivariate_t.logpdf(x[at], anchor[at], scale**2 * np.eye(len(anchor[at])), dof)
+        for at in (slice(0, 3), slice(3, 7))
     ]
     expected = sum(law(first) - law(second) for law in laws)
     assert log_prob(first) - log_prob(second) == pytest.approx(expected)
