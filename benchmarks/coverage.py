@@ -15,7 +15,8 @@ bootstrap refits are trained as one batched model, by Newton's method: derivativ
 
 - without: every draw from the one fit, as if its parameters were the truth;
 - with: draw m from a fit to the m-th bootstrap sample of the rows;
-- 8 refits: as many draws, from 8 such fits in turn, as an ensemble of 8 members gives them;
+- 8 refits: as many draws, from 8 such fits in turn, as an ensemble of 8 members gives them, pooled as what they are, nested;
+- not nested: the same, pooled as if each draw had parameters of its own;
 - ignorable: bootstrap refits that take missingness for ignorable; and the complete rows alone.
 
 Prints a table and writes ``benchmarks/results/coverage.json``. About a minute and a half on one thread for 500 repetitions.
@@ -39,6 +40,7 @@ from pyro_mnar.results.rubin import pool
 
 TRUTH = (1.0, 1.0, -0.5)
 _CHUNK = 25  # repetitions at a time
+_MEMBERS = 8
 
 
 def simulate(repetitions: int, rows: int, slope: float, rate: float, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -131,16 +133,20 @@ def study(repetitions: int, rows: int, slope: float, rate: float, draws: int, se
         ways = {
             "without": theta.unsqueeze(1).expand(-1, draws, -1),
             "with": refits,
-            "8 refits": refits[:, torch.arange(draws) % 8],
+            "8 refits": refits[:, torch.arange(draws) % _MEMBERS],
             "ignorable, with": plain,
         }
         for name, parameters in ways.items():
             q, u = least_squares(xb, impute(parameters, xb, yb, sb, generator), one.unsqueeze(1))
             flat = [part.movedim(1, 0).reshape(draws, -1).numpy() for part in (q, u)]
-            pooled = pool(*flat, complete_dof=rows - 3)
-            found.setdefault(name, []).append(
-                np.stack([pooled.estimate, *pooled.interval(), pooled.fraction_missing]).reshape(4, -1, 3)
-            )
+            rules = {name: None}
+            if name == "8 refits":
+                rules = {name: torch.arange(draws) % _MEMBERS, "8 refits, not nested": None}
+            for which, groups in rules.items():
+                pooled = pool(*flat, complete_dof=rows - 3, groups=None if groups is None else groups.tolist())
+                found.setdefault(which, []).append(
+                    np.stack([pooled.estimate, *pooled.interval(), pooled.fraction_missing]).reshape(4, -1, 3)
+                )
         q, u = (part.numpy() for part in least_squares(x, y, seen.double()))
         found.setdefault("complete rows", []).append(np.stack([q, q - 1.96 * u**0.5, q + 1.96 * u**0.5, np.zeros_like(q)]))
     summary = {}

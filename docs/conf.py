@@ -30,7 +30,13 @@ LAYERS = {
 
 def write_reference(*_: object) -> None:
     """Write the reference's page: every public name, by layer."""
-    lines = ["API reference", "=============", "", "All of these are imported from ``pyro_mnar``; imports go from a layer to those before it.", ""]
+    lines = [
+        "API reference",
+        "=============",
+        "",
+        "All of these are imported from ``pyro_mnar``; imports go from a layer to those before it.",
+        "",
+    ]
     for layer, title in LAYERS.items():
         names = [name for name, home in pyro_mnar._HOMES.items() if home.split(".")[1] == layer]
         lines += [title, "-" * len(title), "", ".. autosummary::", "   :toctree: generated", "   :nosignatures:", ""]

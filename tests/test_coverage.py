@@ -61,7 +61,10 @@ def test_draws_have_the_moments_of_the_missing_given_that_they_are_missing(seed)
 def test_the_study_tells_with_from_without_and_bias(seed):
     result = coverage.study(50, 200, 1.0, 0.4, 8, seed, progress=False)
     methods = result["methods"]
-    assert set(methods) == {"without", "with", "8 refits", "ignorable, with", "complete rows"} and result["largest gradient"] < 1e-2
+    assert (
+        set(methods) == {*("without", "with", "8 refits", "8 refits, not nested", "ignorable, with", "complete rows")}
+        and result["largest gradient"] < 1e-2
+    )
     assert methods["with"]["width"][0] > 1.2 * methods["without"]["width"][0]
     assert methods["with"]["coverage"][0] > methods["ignorable, with"]["coverage"][0] + 0.3
     assert methods["ignorable, with"]["bias"][0] < -0.2

@@ -11,12 +11,14 @@ This compares two mechanisms that have the same direction. It does not tell eith
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from pyro_mnar.faces.declaration import declare
 from pyro_mnar.infer.ensembles import fit_ensemble
+from pyro_mnar.infer.processes import each, n_processes
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.results.pooling import score_ensemble
 
@@ -25,7 +27,9 @@ from pyro_mnar.results.pooling import score_ensemble
 PRICE = 2.0
 
 
-def covariate_gain(declaration: dict[str, Any], x: Tensor, mask: Tensor, *, seed: int, **settings: Any) -> float:
+def covariate_gain(
+    declaration: dict[str, Any], x: Tensor, mask: Tensor, *, seed: int, n_jobs: int | None = None, **settings: Any
+) -> float:
     """Return by how many nats over the whole table covariates raise the bound, less :data:`PRICE` for each of their effects.
 
     Args:
@@ -33,6 +37,7 @@ def covariate_gain(declaration: dict[str, Any], x: Tensor, mask: Tensor, *, seed
         x: (N, D) scaled columns; the holes may hold any number.
         mask: (N, D) bool, True = observed.
         seed, settings: as :func:`~pyro_mnar.infer.ensembles.fit_ensemble`'s; each model is a single member on the table itself.
+        n_jobs: processes, as there.
 
     Raises:
         KeyboardInterrupt: when interrupted.
@@ -46,14 +51,21 @@ def covariate_gain(declaration: dict[str, Any], x: Tensor, mask: Tensor, *, seed
         >>> covariate_gain(words | shape, x, mask, seed=0, progress=False, steps=200) > 0
         True
     """
-    bounds = []
+    calls = []
     alternatives: list[dict[str, Any]] = [{}, {"covariates": []}]
+    if n_processes(n_jobs, len(alternatives)) > 1:
+        settings["progress"] = False  # bars of two processes would write over each other
     for without in alternatives:
         with seeded(seed):
             (member,) = declare(**declaration | without | {"members": 1})
         member.initialise(x, mask)
-        (history,) = fit_ensemble([member], x, mask, seed=seed, **settings)
-        if history.stopped == "interrupted":
-            raise KeyboardInterrupt  # there is nothing yet that an interrupted fit could keep
-        bounds.append(float(score_ensemble([member.eval()], x, mask, particles=100, seed=seed).sum()))
+        calls.append(partial(_bound, member, x, mask, seed, settings))
+    bounds = list(each(calls, n_jobs=n_jobs))
     return bounds[0] - bounds[1] - PRICE * len(declaration["covariates"]) * len(declaration["columns"])
+
+
+def _bound(member: nn.Module, x: Tensor, mask: Tensor, seed: int, settings: dict[str, Any]) -> float:
+    (history,) = fit_ensemble([member], x, mask, seed=seed, **settings)
+    if history.stopped == "interrupted":
+        raise KeyboardInterrupt  # there is nothing yet that an interrupted fit could keep
+    return float(score_ensemble([member.eval()], x, mask, particles=100, seed=seed).sum())

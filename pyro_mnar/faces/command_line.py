@@ -1,4 +1,4 @@
-"""The command line: ``pyro-mnar impute``, ``pyro-mnar report`` and ``pyro-mnar diagnose``."""
+"""The command line: ``pyro-mnar impute``, ``report``, ``sensitivity`` and ``diagnose``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     options.arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return {"impute": _impute, "report": _report, "diagnose": _diagnose}[options.command](options)
+        return COMMANDS[options.command](options)
     except (ValueError, FloatingPointError) as error:
         print(f"pyro-mnar: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -41,6 +41,7 @@ def _impute(options: argparse.Namespace) -> int:
     import torch
 
     from pyro_mnar.faces.report import ignorable_of, write_report
+    from pyro_mnar.faces.report_sensitivity import parsed
     from pyro_mnar.results.draws import check_draws_path, write_draws
     from pyro_mnar.results.model_files import check_model_folder
     from pyro_mnar.results.page import check_page_path
@@ -67,6 +68,8 @@ def _impute(options: argparse.Namespace) -> int:
     try:
         imputer, schema = _imputer(options, table)
         part = table[[column.name for column in schema.columns]]
+        if options.regress is not None:
+            parsed(options.regress, schema)
         _, mask = split(part, schema, allow_empty=options.model is not None)
         if options.model is None and mask.all() and options.save is None:
             write_table(table, options.output)
@@ -105,16 +108,18 @@ def _report(options: argparse.Namespace) -> int:
     import torch
 
     from pyro_mnar.faces.report import ignorable_of, write_report
+    from pyro_mnar.faces.report_sensitivity import parsed
     from pyro_mnar.results.page import check_page_path
     from pyro_mnar.tables import read_table
 
     torch.set_num_threads(1)
     check_page_path(options.output)
     table = read_table(options.table)
-    options.save = None
     try:
         imputer, schema = _imputer(options, table)
         part = table[[column.name for column in schema.columns]]
+        if options.regress is not None:
+            parsed(options.regress, schema)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # the report says it
             if options.model is None:
@@ -125,6 +130,43 @@ def _report(options: argparse.Namespace) -> int:
         message = str(error)
         raise ValueError(message if options.table in message else f"{options.table}: {message}") from None
     print(f"{options.output}: report on {options.table}")
+    return 0
+
+
+def _sensitivity(options: argparse.Namespace) -> int:
+    import torch
+
+    from pyro_mnar.faces.sensitivity_command import along, conclusion, moved_rows, moves, said
+    from pyro_mnar.results.sensitivity_plots import plot_tipping
+    from pyro_mnar.tables import check_ending, check_writable, read_table, split, write_table
+
+    torch.set_num_threads(1)
+    check_ending(options.output)
+    for path in (options.output, options.figure):
+        if path is not None:
+            check_writable(path)
+    if options.draws is not None and options.draws < 2:
+        raise ValueError(f"--draws: got {options.draws}, expected at least 2")
+    table = read_table(options.table)
+    try:
+        imputer, schema = _imputer(options, table)
+        part = table[[column.name for column in schema.columns]]
+        given = moves(options, schema, split(part, schema, allow_empty=options.model is not None)[1])
+        (estimate_of, about), rows = conclusion(options, schema), moved_rows(options, table)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            if options.model is None:
+                imputer.fit(part)
+        path = along(imputer, part, given, rows, estimate_of, options.draws or 160, options.null)
+    except ValueError as error:
+        message = str(error)
+        raise ValueError(message if options.table in message else f"{options.table}: {message}") from None
+    labels = [move.label for move in given]
+    if options.figure is not None:
+        plot_tipping(path, labels, about).savefig(options.figure, dpi=150)
+    frame = path.table()
+    write_table(frame.set_axis([*labels, *frame.columns[len(labels) :]], axis=1), options.output)
+    print(*said(path, given, about), sep="\n")
     return 0
 
 
@@ -139,6 +181,7 @@ def _diagnose(options: argparse.Namespace) -> int:
     if options.figure is not None:
         check_writable(options.figure)
     imputer = MNARImputer.load(options.model)
+    imputer.n_jobs = _jobs(options.jobs)
     table = read_table(options.table)
     imputer.schema_.check(table)
     found = imputer.diagnose(table[[column.name for column in imputer.schema_.columns]])
@@ -150,18 +193,22 @@ def _diagnose(options: argparse.Namespace) -> int:
     return 0
 
 
+COMMANDS = {"impute": _impute, "report": _report, "sensitivity": _sensitivity, "diagnose": _diagnose}
+
+
 def _imputer(options: argparse.Namespace, table: Any) -> tuple[MNARImputer, Schema]:
     from pyro_mnar.faces.imputer import MNARImputer
     from pyro_mnar.tables import Schema
 
     if options.model is not None:
         for name in ("mechanism", "direction", "covariates", "kind", "columns", "save", "steps"):
-            if getattr(options, name) is not None:
+            if getattr(options, name, None) is not None:
                 raise ValueError(f"--{name}: got one with --model, expected it only when fitting (the model has its own)")
         imputer = MNARImputer.load(options.model)
         imputer.schema_.check(table)
         if options.seed is not None:
             imputer.random_state = options.seed
+        imputer.n_jobs = _jobs(options.jobs)
         return imputer, imputer.schema_
     names = None if options.columns is None else [name.strip() for name in options.columns.split(",")]
     kinds = _kinds(options.kind)
@@ -176,7 +223,15 @@ def _imputer(options: argparse.Namespace, table: Any) -> tuple[MNARImputer, Sche
         words: dict[str, Any] = {"auto": "auto", "complete": "complete", "none": []}
         named = [name.strip() for name in options.covariates.split(",")]
         given["covariates"] = words.get(options.covariates, named)
-    return MNARImputer(direction=_direction(options.direction), **given), schema
+    return MNARImputer(direction=_direction(options.direction), n_jobs=_jobs(options.jobs), **given), schema
+
+
+def _jobs(wanted: int | None) -> int:
+    from joblib import cpu_count
+
+    if wanted is not None and wanted < 1:
+        raise ValueError(f"--jobs: got {wanted}, expected at least 1")
+    return wanted or cpu_count()
 
 
 def _kinds(words: list[str] | None) -> dict[str, str]:
@@ -211,5 +266,5 @@ def _say(imputer: MNARImputer, result: object, mask: np.ndarray, plain: np.ndarr
     poor = int(result.unreliable.sum())
     if poor:
         print(f"Importance weights of {poor} of {len(mask)} rows are unreliable (Pareto k above threshold): trust them less.")
-    if imputer.histories_[-1].stopped == "interrupted":
-        print(f"Training was interrupted: {len(imputer.histories_)} of {imputer.members} models, the last as far as it came.")
+    if len(imputer.histories_) < imputer.members or imputer.histories_[-1].stopped == "interrupted":
+        print(f"Training was interrupted: {len(imputer.histories_)} of {imputer.members} models, the last perhaps in part.")

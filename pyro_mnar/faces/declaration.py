@@ -251,9 +251,11 @@ def most_probable(columns: Sequence[Column], point: Tensor, probabilities: Tenso
     Args:
         columns: of the table.
         point: (N, D).
-        probabilities: of levels, (N, D, V).
+        probabilities: of levels, (N, D, V); V = 0 where none was missing.
     """
     point = point.clone()
+    if not probabilities.shape[-1]:
+        return point
     for j, column in enumerate(columns):
         if column.kind == "ordinal":
             point[:, j] = (probabilities[:, j].double().cumsum(-1) < 0.5).sum(-1).clamp(max=len(column.levels) - 1).to(point)

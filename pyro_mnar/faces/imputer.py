@@ -26,7 +26,7 @@ from pyro_mnar.infer.ensembles import fit_ensemble
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.results.imputation import Imputation
 from pyro_mnar.results.model_files import load_model, save_model
-from pyro_mnar.results.pooling import impute_ensemble, score_ensemble
+from pyro_mnar.results.pooling import draws_of, impute_ensemble, score_ensemble
 from pyro_mnar.tables import is_frame, log_jacobian, off_line, on_line, split
 
 if TYPE_CHECKING:
@@ -55,14 +55,14 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         hidden: hidden layers of decoder and encoder.
         members: of the ensemble; with one there are no intervals worth the name.
         particles: K of the training bound.
-        steps: training updates of each member.
-        batch_size: rows an update.
+        steps, batch_size: training updates of each member, and rows an update.
         random_state: seed of training and draws; with a ``RandomState`` or None, one is drawn from it at each ``fit``.
         add_indicator: whether ``transform`` adds a column ``missingindicator_NAME`` for each with holes in training, 1 where missing.
         keep_empty_features: whether columns without an observed value in training stay, their holes filled with 0, or are left out.
         kinds: what columns are, by name (position, for arrays), where dtypes do not say it: ``continuous``, ``positive``,
             ``bounded:LOW:HIGH``, ``count``, ``binary``, ``categorical``, ``ordinal`` (``ordinal:A:B:C`` for text) or ``date``.
         progress: bars on standard error, on a terminal only.
+        n_jobs: processes that fit members and impute with them; None is 1 and -1 all cores. Results are the same.
 
     Attributes:
         covariate_gain_: with ``auto``, what covariates gained, in nats beyond their price; they are in use if it is positive.
@@ -96,6 +96,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         keep_empty_features: bool = False,
         kinds: Mapping[Any, str] | None = None,
         progress: bool = True,
+        n_jobs: int | None = None,
     ) -> None:
         self.mechanism = mechanism
         self.direction = direction
@@ -112,6 +113,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         self.keep_empty_features = keep_empty_features
         self.kinds = kinds
         self.progress = progress
+        self.n_jobs = n_jobs
 
     def fit(self, X: ArrayLike | DataFrame, y: None = None, callback: Any = None) -> Self:
         """Learn the model from a table (N, D) with NaN in the holes.
@@ -133,7 +135,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         self.schema_, self.scaling_ = schema, supposed_scaling(schema, self.declaration_, values, mask)
         self.declaration_["cells"] = cells_of(schema.columns, values, mask, self.scaling_)
         x, seen = self._scaled(values, mask), torch.from_numpy(mask)
-        training: dict[str, Any] = {name: getattr(self, name) for name in ("particles", "steps", "batch_size", "progress")}
+        training = {name: getattr(self, name) for name in ("particles", "steps", "batch_size", "progress", "n_jobs")}
         self.covariate_gain_ = None
         if self.covariates == "auto" and self.declaration_["covariates"]:
             self.covariate_gain_ = covariate_gain(self.declaration_, x, seen, seed=self._seed(), **training)
@@ -163,17 +165,9 @@ class MNARImputer(TransformerMixin, BaseEstimator):
             ValueError: before ``fit``, or for columns that differ from training.
         """
         table, values, mask = self._read(X)
-        result = impute_ensemble(
-            self.members_,
-            self._scaled(values, mask),
-            torch.from_numpy(mask),
-            draws=draws,
-            particles=particles,
-            method=method,
-            seed=self._seed(),
-            labels=list(table.index) if is_frame(table) else None,
-            progress=self.progress,
-        )
+        settings: dict[str, Any] = {"draws": draws, "particles": particles, "method": method, "n_jobs": self.n_jobs}
+        settings |= {"labels": list(table.index) if is_frame(table) else None, "progress": self.progress, "seed": self._seed()}
+        result = impute_ensemble(self.members_, self._scaled(values, mask), torch.from_numpy(mask), **settings)
         # Observed cells come from the table itself: scaling to float32 and back would not return their last bits.
         seen, given = torch.from_numpy(mask), torch.from_numpy(values)
         point = most_probable(self.schema_.columns, self._unscaled(result.completed), result.probabilities)
@@ -193,6 +187,11 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         if n_draws < 1:
             raise ValueError(f"n_draws: got {n_draws}, expected at least 1")
         return complete(self, X, self.impute(X, draws=n_draws).draws)
+
+    def members_of(self, n_draws: int) -> list[int]:
+        """Return which member each of ``n_draws`` draws comes from, for ``pool(..., groups=...)``: draws of one are nested in it."""
+        self._fitted()
+        return [i for i, share in enumerate(draws_of(n_draws, len(self.members_))) for _ in range(share)]
 
     def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> np.ndarray:
         """Return the names of the columns that ``transform`` returns, ``x0`` and so on where training had none."""
@@ -215,7 +214,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         del y
         _, values, mask = self._read(X)
         x, seen = self._scaled(values, mask), torch.from_numpy(mask)
-        rows = score_ensemble(self.members_, x, seen, particles=particles, seed=self._seed())
+        rows = score_ensemble(self.members_, x, seen, particles=particles, seed=self._seed(), n_jobs=self.n_jobs)
         return float((rows + torch.from_numpy(log_jacobian(self.schema_.columns, values, mask, self.scaling_))).mean())
 
     @torch.no_grad()

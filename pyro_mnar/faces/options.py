@@ -7,6 +7,14 @@ import argparse
 from pyro_mnar.faces.declaration import MECHANISMS
 from pyro_mnar.tables.kinds import KINDS
 
+#: Ways to move imputed values, with what their grids hold.
+MOVES = {
+    "shift": "added to imputed values, in the column's units (days, of dates)",
+    "scale": "factor of imputed values",
+    "odds": "factor of a level's odds among imputed values",
+    "strength": "factor of the fitted mechanism's slopes",
+}
+
 _EXAMPLES = """\
 examples:
   pyro-mnar impute table.csv --output completed.csv --direction high
@@ -19,6 +27,8 @@ examples:
       new rows with that model, and 20 draws of each missing value
   pyro-mnar report table.csv --output report.html --direction income=high --regress income=education,age
       what was assumed and how far the coefficient of education moves, as one HTML file
+  pyro-mnar sensitivity trial.csv --mechanism none --regress score=drug,base --shift score=0:12:13 --rows drug=1 --output path.csv
+      how much worse imputed scores of the treated must be before the effect of the drug is gone
 """
 
 
@@ -56,11 +66,30 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("table", help="the table (.csv, .parquet); empty cells are holes")
     report.add_argument("--output", required=True, metavar="FILE", help="where the report goes (.html)")
     _model_options(report)
-    for command in (impute, report):
+    sensitivity = commands.add_parser(
+        "sensitivity",
+        help="move one assumption or two and say where a conclusion tips",
+        description="Move imputed values, or the mechanism, over a grid and say where a conclusion tips, all from one fit: as a "
+        "table, a figure and a sentence.",
+    )
+    sensitivity.add_argument("table", help="the table (.csv, .parquet); empty cells are holes")
+    sensitivity.add_argument(
+        "--output", required=True, metavar="FILE", help="where the path goes, a row for each point (.csv, .parquet)"
+    )
+    _model_options(sensitivity)
+    for how, meaning in MOVES.items():
+        form = {"strength": "LOW:HIGH:COUNT", "odds": "COLUMN:LEVEL=LOW:HIGH:COUNT"}.get(how, "COLUMN=LOW:HIGH:COUNT")
+        sensitivity.add_argument(f"--{how}", action="append", metavar=form, help=f"{meaning}; one or two of these")
+    sensitivity.add_argument("--rows", metavar="COLUMN=VALUE", help="move imputed values of these rows alone (shift, scale, odds)")
+    sensitivity.add_argument("--mean", metavar="COLUMN[=LEVEL]", help="the conclusion: a column's mean, or a level's share")
+    sensitivity.add_argument("--null", type=float, default=0.0, metavar="VALUE", help="what it is compared with (default: 0)")
+    sensitivity.add_argument("--draws", type=int, metavar="M", help="completed tables (default: 160)")
+    sensitivity.add_argument("--figure", metavar="FILE", help="where a figure goes (.png, .pdf, .svg)")
+    for command in (impute, report, sensitivity):
         command.add_argument(
             "--regress",
             metavar="Y=X,A,B",
-            help="the conclusion that the report moves until it tips: the coefficient of X in the regression of Y on X, A and B",
+            help="the conclusion that is moved until it tips: the coefficient of X in the regression of Y on X, A and B",
         )
     diagnose = commands.add_parser(
         "diagnose",
@@ -71,6 +100,8 @@ def parser() -> argparse.ArgumentParser:
     diagnose.add_argument("table", help="the table (.csv, .parquet); empty cells are holes")
     diagnose.add_argument("--model", required=True, metavar="FOLDER", help="the model, as impute --save left it")
     diagnose.add_argument("--figure", metavar="FILE", help="where a figure of the mask check goes (.png, .pdf, .svg)")
+    for command in (impute, report, sensitivity, diagnose):
+        command.add_argument("--jobs", type=int, metavar="N", help="processes, which change nothing but the time (default: all cores)")
     return whole
 
 

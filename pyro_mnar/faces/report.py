@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyro_mnar.faces.imputer import MNARImputer
-from pyro_mnar.faces.report_sensitivity import regression, sensitivity
-from pyro_mnar.faces.strength import groups_of
+from pyro_mnar.faces.report_sensitivity import parsed, regression, sensitivity
 from pyro_mnar.faces.words import assumptions
 from pyro_mnar.infer.weights import pareto_threshold
 from pyro_mnar.results.diagnosis import Diagnosis
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 DRAWS = 160
 
 _MOST_CELLS = 20_000_000  # of all draws together
-_COLUMNS = 6  # panels of a figure
+_COLUMNS = 12  # panels of a figure
 
 
 def sections(
@@ -95,7 +94,9 @@ def ignorable_of(imputer: MNARImputer, part: DataFrame) -> MNARImputer | None:
     """Return the same model without a mechanism, fitted; None where there was none."""
     if imputer.declaration_["mechanism"] == "none":
         return None
-    return MNARImputer("none", steps=imputer.steps, random_state=imputer.random_state, kinds=imputer.kinds).fit(part)
+    return MNARImputer("none", steps=imputer.steps, random_state=imputer.random_state, kinds=imputer.kinds, n_jobs=imputer.n_jobs).fit(
+        part
+    )
 
 
 def write_report(
@@ -123,12 +124,8 @@ def write_report(
     """
     analysis, label = None, ""
     if regress is not None:
-        outcome, _, predictors = regress.partition("=")
-        wanted = [outcome, *predictors.split(",")]
-        if not set(wanted) <= set(part.columns):
-            known = ", ".join(map(str, part.columns))
-            raise ValueError(f"--regress: got {regress!r}, expected OUTCOME=PREDICTOR,... of {known}")
-        analysis, label = regression(outcome, wanted[1:]), f"the coefficient of {wanted[1]} on {outcome}"
+        outcome, predictors = parsed(regress, imputer.schema_)
+        analysis, label = regression(outcome, predictors), f"the coefficient of {predictors[0]} on {outcome}"
     origin = {
         "command": shlex.join(["pyro-mnar", *arguments]),
         f"SHA-256 of {table_path}": hashlib.sha256(Path(table_path).read_bytes()).hexdigest(),
@@ -144,7 +141,7 @@ def write_report(
 
 def _completions(imputer: MNARImputer, X: Any, result: Imputation, mask: np.ndarray) -> Completions:
     tables = [join(X, draw.numpy(), mask, imputer.schema_) for draw in result.draws]
-    return Completions(X, tables, groups_of(imputer, len(tables)))
+    return Completions(X, tables, imputer.members_of(len(tables)))
 
 
 def _assumed(imputer: MNARImputer) -> Section:
@@ -181,7 +178,7 @@ def _missingness(imputer: MNARImputer, values: np.ndarray, mask: np.ndarray) -> 
         names = [column.name for column in imputer.schema_.columns]
         observed = [values[mask[:, names.index(name)], names.index(name)] for name, _, _ in curves]
         section.figure(
-            plot_missingness(curves, observed),
+            plot_missingness(curves, observed, max_columns=_COLUMNS, levels=_levels(imputer)),
             "Probability of being missing against the value; a line for each model of the ensemble. Marks below are observed values: "
             "beyond them a curve is assumption, not data.",
         )
@@ -207,8 +204,13 @@ def _distributions(
     header = ["column", "imputed cells", "observed mean", *(f"imputed mean, {name}" for name in draws)]
     header += ["difference in standard deviations"] if ignorable is not None else []
     section = Section("Observed and imputed values").rows(header, rows)
-    caption = "Observed and imputed values, each as a density"
-    return section.figure(plot_assumptions(values, mask, draws, names, _COLUMNS), caption)
+    caption = "Observed and imputed values, each as a density; of levels, shares"
+    drawn = plot_assumptions(values, mask, draws, names, _COLUMNS, [column.levels for column in columns])
+    return section.figure(drawn, caption)
+
+
+def _levels(imputer: MNARImputer) -> dict[Any, Sequence[Any]]:
+    return {column.name: column.levels for column in imputer.schema_.columns if column.levels}
 
 
 def _reliability(result: Imputation, mask: np.ndarray, X: Any) -> Section:

@@ -20,14 +20,17 @@ def describe(imputer: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the state of a fitted ``imputer``'s members and plain data from which :func:`restore` makes the rest.
 
     Args:
-        imputer: an ``MNARImputer``; of its constructor's arguments all are kept but ``progress``.
+        imputer: an ``MNARImputer``; of its constructor's arguments all are kept but ``progress`` and
+            ``n_jobs``.
     """
     description = {
         "declaration": imputer.declaration_,
         "schema": imputer.schema_.to_json(),
         "scaling": imputer.scaling_.to_json(),
         "covariate_gain": imputer.covariate_gain_,
-        "settings": {name: _plain(value) for name, value in imputer.get_params(deep=False).items() if name != "progress"},
+        "settings": {
+            name: _plain(value) for name, value in imputer.get_params(deep=False).items() if name not in ("progress", "n_jobs")
+        },
         "histories": [asdict(history) for history in imputer.histories_],
         "layout": imputer.layout_.to_json(),
         "seed": imputer._seed(),

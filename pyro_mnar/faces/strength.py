@@ -39,13 +39,7 @@ def completions(imputer: MNARImputer, X: ArrayLike | DataFrame, n_draws: int = 2
         >>> completions(fitted, x, 5).groups
         [0, 0, 0, 1, 1]
     """
-    return Completions(X, imputer.sample(X, n_draws), groups_of(imputer, n_draws))
-
-
-def groups_of(imputer: MNARImputer, n_draws: int) -> list[int]:
-    """Return which member each of ``n_draws`` draws of the fitted ``imputer`` comes from: in order, the first ones having one more."""
-    members = len(imputer.members_)
-    return [i for i in range(members) for _ in range(n_draws // members + (i < n_draws % members))]
+    return Completions(X, imputer.sample(X, n_draws), imputer.members_of(n_draws))
 
 
 @torch.no_grad()

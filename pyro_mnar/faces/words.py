@@ -11,7 +11,7 @@ from pyro_mnar.faces.declaration import MECHANISMS
 from pyro_mnar.faces.imputer import MNARImputer
 from pyro_mnar.results.diagnosis import Diagnosis, diagnose
 from pyro_mnar.results.pooling import impute_ensemble
-from pyro_mnar.tables import Column, Scaling, Schema, is_frame
+from pyro_mnar.tables import Column, Scaling, Schema, Units, is_frame
 from pyro_mnar.tables.kinds import KINDS
 from pyro_mnar.tables.units import REAL
 
@@ -147,5 +147,7 @@ def diagnosis(imputer: MNARImputer, X: Any) -> Diagnosis:
     x, seen, members = imputer._scaled(values, mask), torch.from_numpy(mask), imputer.members_
     rows, columns = list(table.index) if is_frame(table) else None, [column.name for column in imputer.schema_.columns]
     seed = imputer._seed()
-    draws = impute_ensemble(members, x, seen, draws=25 * len(members), seed=seed, labels=rows, progress=imputer.progress)
-    return diagnose(draws, members, x, seen, rows=rows, columns=columns, scaling=imputer.scaling_, seed=seed)
+    units = Units(imputer.schema_.columns, imputer.scaling_)
+    options: dict[str, Any] = {"labels": rows, "progress": imputer.progress, "n_jobs": imputer.n_jobs}
+    draws = impute_ensemble(members, x, seen, draws=25 * len(members), seed=seed, **options)
+    return diagnose(draws, members, x, seen, rows=rows, columns=columns, scaling=units, seed=seed)

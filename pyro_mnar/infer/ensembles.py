@@ -8,13 +8,15 @@ this size could say (:mod:`pyro_mnar.models.priors`).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.processes import each, n_processes
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.training import Evaluation, History, fit
 
@@ -37,6 +39,7 @@ def fit_ensemble(
     seed: int = 0,
     callback: Callable[[Evaluation], None] | None = None,
     progress: bool = True,
+    n_jobs: int | None = None,
 ) -> list[History]:
     """Fit each member in place, and return what training saw of each; a single member is fitted to the table itself.
 
@@ -47,9 +50,12 @@ def fit_ensemble(
         particles: K of the training bound.
         steps, batch_size, lr, mechanism_lr, callback: as in ``fit``.
         seed: of everything random.
-        progress: a bar over members and one over steps, on a terminal only.
+        progress: a bar over members and, in this process, one over steps, on a terminal only.
+        n_jobs: processes that fit members; None is 1 and -1 all cores. The result is the same. ``callback`` then hears of a member
+            when it is done.
 
-    An interruption ends the member that is being fitted, and the members after it are not fitted: there are then fewer histories.
+    An interruption ends the member that is being fitted, and the members after it are not fitted: there are then fewer histories. Of
+    several processes the members that are done are kept.
 
     Raises:
         ValueError, FloatingPointError: as ``fit`` does.
@@ -60,28 +66,38 @@ def fit_ensemble(
         >>> len(fit_ensemble(members, torch.randn(50, 2), torch.ones(50, 2, dtype=torch.bool), steps=5))
         2
     """
+    several = n_processes(n_jobs, len(members)) > 1
+    options: dict[str, Any] = {"steps": steps, "batch_size": batch_size, "lr": lr, "mechanism_lr": mechanism_lr}
+    options |= {"callback": None if several else callback, "progress": progress and not several}
+    calls = [
+        partial(_fit, member, x, mask, particles, len(members) > 1, seed=member_seed(seed, i), **options)
+        for i, member in enumerate(members)
+    ]
     histories: list[History] = []
-    for i, member in enumerate(tqdm(members, "members", disable=None if progress and len(members) > 1 else True, leave=False)):
-        own = member_seed(seed, i)
-        rows = torch.arange(len(x), device=x.device)
-        if len(members) > 1:
-            with seeded(own, x.device):
-                rows = torch.randint(len(x), (len(x),), device=x.device)
-        histories.append(
-            fit(
-                IWELBO(member, particles),
-                x[rows],
-                mask[rows],
-                steps=steps,
-                batch_size=batch_size,
-                lr=lr,
-                mechanism_lr=mechanism_lr,
-                weight_decay=0.0,
-                callback=callback,
-                seed=own,
-                progress=progress,
-            )
-        )
-        if histories[-1].stopped == "interrupted":
-            break
+    try:
+        fitted = each(calls, n_jobs=n_jobs, said="members", progress=progress)
+        for member, (state, history) in zip(members, fitted, strict=True):
+            histories.append(history)
+            if several:
+                member.load_state_dict(state)
+                if callback is not None:
+                    for look in history.evaluations:
+                        callback(look)
+            if history.stopped == "interrupted":
+                break
+    except KeyboardInterrupt:
+        if not histories:
+            raise
     return histories
+
+
+def _fit(
+    member: nn.Module, x: Tensor, mask: Tensor, particles: int, resample: bool, *, seed: int, **options: Any
+) -> tuple[dict[str, Tensor], History]:
+    """Fit ``member`` in place to the table or to rows drawn from it, and return its weights as well: it may be a copy."""
+    rows = torch.arange(len(x), device=x.device)
+    if resample:
+        with seeded(seed, x.device):
+            rows = torch.randint(len(x), (len(x),), device=x.device)
+    history = fit(IWELBO(member, particles), x[rows], mask[rows], weight_decay=0.0, seed=seed, **options)
+    return member.state_dict(), history

@@ -167,7 +167,8 @@ class CategoryBlock(nn.Module):
     def forward(self, eta: Tensor) -> LevelCells:
         """Return the law of the columns, (..., J), given outputs (..., the sum of their numbers of levels)."""
         padded = nn.functional.pad(eta, (0, 1), value=-torch.inf)
-        return LevelCells(padded[..., self.place].movedim(-2, 0).log_softmax(0), self.first, self.step)
+        outputs = laws.columns_of(padded, self.place.flatten()).unflatten(-1, self.place.shape)
+        return LevelCells(outputs.movedim(-2, 0).log_softmax(0), self.first, self.step)
 
     def working(self, x: Tensor, eta: Tensor) -> tuple[Tensor, Tensor]:
         """Return g / W of values ``x`` (..., J) at ``eta`` (outputs,), and 1 / W (outputs,)."""
@@ -177,7 +178,7 @@ class CategoryBlock(nn.Module):
 
     def features(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return what a network reads of values (..., J): an indicator for each level, 0 where missing."""
-        return torch.where(mask[..., self.owner], self._indicators(x), 0.0)
+        return torch.where(laws.columns_of(mask, self.owner), self._indicators(x), 0.0)
 
     def _indicators(self, x: Tensor) -> Tensor:
         index = x.round().long()

@@ -46,7 +46,7 @@ class _GridCells(TorchDistribution):
 
     def take(self, columns: Tensor | slice) -> Any:
         """Return the laws of some columns."""
-        return self._each(lambda value: value[..., columns])
+        return self._each(lambda value: laws.columns_of(value, columns))
 
     def at(self, chosen: Tensor) -> Any:
         """Return the laws of some cells, (..., M), where ``chosen``, bool of the last dimensions, is True M times."""

@@ -89,9 +89,8 @@ class MissingCells:
         for group in groups:
             share = group.log_joint.softmax(0)
             if weights is not None:
-                share = (share * weights.unsqueeze(-1).expand(*weights.shape, group.hidden.shape[-1])[..., group.hidden].to(share)).sum(
-                    1
-                )
+                spread = laws.chosen_of(weights.unsqueeze(-1).expand(*weights.shape, group.hidden.shape[-1]), group.hidden)
+                share = (share * spread.to(share)).sum(1)
             own = result[..., group.columns, : len(share)]
             result[..., group.columns, : len(share)] = own.masked_scatter(group.hidden.unsqueeze(-1), share.movedim(0, -1).to(own))
         return result
@@ -115,7 +114,7 @@ class MissingCells:
         if isinstance(base, MixedCells):
             result = _real(base, _draw, uniforms)
             for group in [] if real_only else self._groups():
-                chosen = uniforms[..., group.columns, 0][..., group.hidden]
+                chosen = laws.chosen_of(laws.columns_of(uniforms[..., 0], group.columns), group.hidden)
                 result = group.put(_pick_value(group.values, group.log_joint, chosen), result)
         else:
             result = _draw(base, uniforms)
@@ -151,7 +150,7 @@ class MissingCells:
         return self._found
 
     def _group(self, cells: Any, columns: Tensor, part: Part | None = None, line: tuple[Tensor, Tensor] | None = None) -> _Group:
-        hidden = ~self.mask[..., columns]
+        hidden = ~laws.columns_of(self.mask, columns)
         hidden = hidden.expand(torch.broadcast_shapes(hidden.shape, cells.batch_shape[-hidden.dim() :]))
         levels, cells = isinstance(cells, LevelCells), cells.at(hidden)
         joint = cells.log_joint() if part is None or line is None else summands(part, cells, part.at(line, hidden))
@@ -169,7 +168,7 @@ class _Group(NamedTuple):
 
     def put(self, cells: Tensor, rows: Tensor) -> Tensor:
         """Return ``rows`` (..., D) with ``cells`` (..., M) where they belong."""
-        own = rows[..., self.columns]
+        own = laws.columns_of(rows, self.columns)
         return rows.index_copy(-1, self.columns, own.masked_scatter(self.hidden, cells.to(own)))
 
 
@@ -219,7 +218,7 @@ def pick(cells: Any, part: Part) -> Any:
         return cells.take(columns)
     if isinstance(cells, (Normal, StudentT)):
         law = laws.Normal if isinstance(cells, Normal) else laws.StudentT
-        return law(**{name: value[..., columns] for name, value in laws.parameters(cells).items()})
+        return law(**{name: laws.columns_of(value, columns) for name, value in laws.parameters(cells).items()})
     raise _not_integrable(cells)
 
 

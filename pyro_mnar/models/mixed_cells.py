@@ -13,6 +13,7 @@ from torch.distributions import Bernoulli, Categorical, Distribution, constraint
 from torch.nn.functional import logsigmoid
 
 from pyro_mnar.models.grid_cells import GRID, LevelCells
+from pyro_mnar.models.laws import columns_of
 
 
 class MixedCells(TorchDistribution):
@@ -55,7 +56,7 @@ class MixedCells(TorchDistribution):
         return self._joined([law.mean for law in self.laws])
 
     def log_prob(self, value: Tensor) -> Tensor:
-        return self._joined([law.log_prob(value[..., part]) for law, part in zip(self.laws, self.columns, strict=True)])
+        return self._joined([law.log_prob(columns_of(value, part)) for law, part in zip(self.laws, self.columns, strict=True)])
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         return self._joined([law.sample(torch.Size(sample_shape)) for law in self.laws])
@@ -68,7 +69,7 @@ class MixedCells(TorchDistribution):
 
     def _joined(self, parts: list[Tensor]) -> Tensor:
         lead = torch.broadcast_shapes(*(part.shape[:-1] for part in parts))
-        return torch.cat([part.expand(*lead, -1) for part in parts], -1)[..., self.order]
+        return columns_of(torch.cat([part.expand(*lead, -1) for part in parts], -1), self.order)
 
 
 def in_blocks(cells: Distribution) -> Distribution:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pyro_mnar.models.blocks import NormalBlock
 from pyro_mnar.models.decoders import mlp
+from pyro_mnar.models.laws import columns_of
 from pyro_mnar.models.mixed_cells import MixedCells
 
 
@@ -71,12 +72,14 @@ class MixedDecoder(nn.Module):
     def working(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return what values ``x`` (..., D) tell of the outputs less their bias, (..., P), and with which variance, (P,)."""
         biases = self.linear.bias.detach().split(self.sizes)
-        told = [block.working(x[..., block.columns], bias) for block, bias in zip(self._blocks(), biases, strict=True)]
+        told = [block.working(columns_of(x, block.columns), bias) for block, bias in zip(self._blocks(), biases, strict=True)]
         return torch.cat([value for value, _ in told], -1), torch.cat([variance for _, variance in told])
 
     def features(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return what a network reads of values (..., D), 0 in the holes, with their mask."""
-        return torch.cat([block.features(x[..., block.columns], mask[..., block.columns]) for block in self._blocks()], -1)
+        return torch.cat(
+            [block.features(columns_of(x, block.columns), columns_of(mask, block.columns)) for block in self._blocks()], -1
+        )
 
     def _blocks(self) -> list[Any]:
         return list(self.blocks)

@@ -44,9 +44,11 @@ LOG_SLOPE = (0.9, 0.8)
 FREE_SLOPE = 5.0
 #: Standard deviation of a covariate's effect on a mask's score, per scaled unit, about 0.
 EFFECT = 0.5
-#: Standard deviation of a category's effect on its own mask's score, about 0. Unlike slopes these extrapolate no shape beyond what was
-#: seen, so the data are trusted in full.
-CATEGORY = 0.3
+#: A column's effects of categories on their own mask's score: a multivariate Student t about 0, its scale and degrees of freedom.
+#: That is a normal law whose spread is the column's own and unknown: where categories go missing alike, their effects are held near 0
+#: together, and where they differ much they are hardly held at all. Unlike slopes these extrapolate no shape beyond what was seen, so
+#: the data are trusted in full.
+CATEGORY = (0.3, 4.0)
 #: n_0, rows.
 TRUSTED = 300.0
 
@@ -94,7 +96,7 @@ class Prior(nn.Module):
             return mean + spread * torch.stack([standard[torch.randperm(size)] for _ in range(width)], -1)
 
         slopes, skews = anchors(*LOG_SLOPE, n_modelled), anchors(TYPICAL_SKEW[0], SKEW_SPREAD, n_columns)
-        return [cls(*own) for own in zip(skews, slopes, anchors(0.0, CATEGORY, n_levels), strict=True)]
+        return [cls(*own) for own in zip(skews, slopes, anchors(0.0, CATEGORY[0], n_levels), strict=True)]
 
     @torch.no_grad()
     def start(self, warp: SkewWarp | None, mechanism: Mechanism | None) -> None:
@@ -131,7 +133,9 @@ class Prior(nn.Module):
                 known = (torch.where(free, 1.0, slope.abs()).log() - self.log_slope) / LOG_SLOPE[1]
                 unseen = unseen - 0.5 * torch.where(free, slope / FREE_SLOPE, known).square().sum()
             elif isinstance(part, CategoryMasking):
-                total = total - 0.5 * ((part.by_level - self.by_level) / CATEGORY).square().sum()
+                scale, dof = CATEGORY
+                for own in (part.by_level - self.by_level).split(list(part.levels)):
+                    total = total - 0.5 * (dof + len(own)) * torch.log1p((own / scale).square().sum() / dof)
             else:
                 continue
             if len(part.covariates):

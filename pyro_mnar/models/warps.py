@@ -15,6 +15,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from pyro_mnar.models.laws import columns_of
+
 
 class SkewWarp(nn.Module):
     """y = sinh(asinh(x) - e_j): one skewness e_j for each column, 0 for none, above 0 for a long upper tail of x.
@@ -45,19 +47,19 @@ class SkewWarp(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return y and log dy/dx, (..., D), of values ``x`` (..., D)."""
-        own = x if self.columns is None else x[..., self.columns]
+        own = x if self.columns is None else columns_of(x, self.columns)
         bent = torch.asinh(own) - self.skew
         y, log_slope = torch.sinh(bent), torch.log(torch.cosh(bent)) - 0.5 * torch.log1p(own.square())
         return self._placed(y, x), self._placed(log_slope, torch.zeros_like(x))
 
     def inverse(self, y: Tensor) -> Tensor:
         """Return the values x (..., D) of ``y`` (..., D)."""
-        own = y if self.columns is None else y[..., self.columns]
+        own = y if self.columns is None else columns_of(y, self.columns)
         return self._placed(torch.sinh(torch.asinh(own) + self.skew), y)
 
     def slope(self, y: Tensor) -> Tensor:
         """Return dx/dy, (..., D), at ``y`` (..., D)."""
-        own = y if self.columns is None else y[..., self.columns]
+        own = y if self.columns is None else columns_of(y, self.columns)
         return self._placed(torch.cosh(torch.asinh(own) + self.skew) * (1 + own.square()).rsqrt(), torch.ones_like(y))
 
     def _placed(self, own: Tensor, others: Tensor) -> Tensor:

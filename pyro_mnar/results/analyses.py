@@ -7,16 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from pyro_mnar.results.rubin import Pooled, pool
+from pyro_mnar.results.pooled import Pooled
+from pyro_mnar.results.rubin import pool
 
 
-def analyse(tables: Sequence[Any], estimate: Callable[[Any], Any]) -> Pooled:
+def analyse(tables: Sequence[Any], estimate: Callable[[Any], Any], groups: Sequence[Any] | None = None) -> Pooled:
     """Return ``estimate`` of each completed table, pooled.
 
     Args:
         tables: M completed tables, as ``MNARImputer.sample`` returns them.
         estimate: takes one and returns an estimate and its variance (numbers, or vectors and a covariance), or these and the degrees
             of freedom, or a fitted result as :func:`pool` takes it.
+        groups: of each table, which parameters it was drawn with, as :func:`pool` takes them (``imputer.members_of(M)``).
 
     Raises:
         ValueError: when ``estimate`` raises, or returns something else or a number that is not finite; says of which table.
@@ -40,5 +42,5 @@ def analyse(tables: Sequence[Any], estimate: Callable[[Any], Any]) -> Pooled:
         found.append(answer)
     if all(isinstance(answer, tuple) for answer in found):
         dof = min((float(answer[2]) for answer in found if len(answer) == 3), default=None)
-        return pool([a[0] for a in found], [a[1] for a in found], complete_dof=dof)
-    return pool(found)
+        return pool([a[0] for a in found], [a[1] for a in found], complete_dof=dof, groups=groups)
+    return pool(found, groups=groups)

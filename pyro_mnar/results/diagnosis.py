@@ -17,7 +17,7 @@ from pyro_mnar.results import findings
 from pyro_mnar.results.importance import ImportanceDraws
 from pyro_mnar.results.imputation import Imputation
 from pyro_mnar.results.mask_check import MaskCheck, check_mask, missing_rates
-from pyro_mnar.tables import Scaling
+from pyro_mnar.tables import Scaling, Units
 
 # Draws that the mask check looks at, and pairs of columns: of wide tables those seen most often bin the rows.
 _LOOKS, _PAIRS = 200, 2000
@@ -55,7 +55,7 @@ def diagnose(
     *,
     rows: Sequence[Hashable] | None = None,
     columns: Sequence[Hashable] | None = None,
-    scaling: Scaling | None = None,
+    scaling: Scaling | Units | None = None,
     seed: int = 0,
 ) -> Diagnosis:
     """Return what is wrong with ``draws`` of the posterior, and with the mechanism they suppose, in words.
@@ -111,7 +111,9 @@ def diagnose(
             values = torch.from_numpy(scaling.invert(values.numpy()))
         n_modelled = int((~rates[0][0, 0].isnan()).sum())
         by = sorted(mask.sum(0).argsort(descending=True, stable=True)[: max(1, _PAIRS // n_modelled)].tolist())
-        check = check_mask(values, torch.cat(rates), mask, columns=names[1], by=by, seed=seed)
+        kinds = scaling.columns if isinstance(scaling, Units) else ()
+        levels = {column.name: column.levels for column in kinds if column.levels}
+        check = check_mask(values, torch.cat(rates), mask, columns=names[1], by=by, seed=seed, levels=levels)
         problems |= dict(findings.mask(check))
         problems |= dict(findings.direction(parts, rates, names[1]))
     problems |= dict(findings.far(completed, x, mask, names[1]))

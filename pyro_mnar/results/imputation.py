@@ -39,7 +39,8 @@ class Imputation:
     Attributes:
         completed: (N, D), observed cells bit for bit, missing ones at their posterior mean.
         draws: (M, N, D), likewise, missing cells drawn from their posterior.
-        ess: (N,) effective sample size: of the row's weights, from 1 to the number of particles, or of its chains.
+        ess: (N,) effective sample size: of the row's weights, from 1 to the number of particles (of rows without holes that), or of
+            its chains.
         pareto_k: (N,) shape of the weights' tail; -inf where there were no weights, all being observed or ``method="mcmc"``; NaN of a
             row that the model gives density zero, whose holes stay NaN (and a warning names it).
         rhat: (N,) worst R-hat of the chains of rows that were sampled by MCMC, NaN of the others.
@@ -125,7 +126,8 @@ def impute(
     ess, pareto_k = torch.full((len(x),), float(particles)), torch.full((len(x),), -torch.inf)
     shares = x.new_zeros(len(x), x.shape[-1], 0)
     rhat, inverse = torch.full((len(x),), torch.nan), True
-    weighed = torch.arange(len(x)) if method != "mcmc" else torch.arange(0)
+    holed = ~mask.all(-1).cpu()
+    weighed = holed.nonzero().flatten() if method != "mcmc" else torch.arange(0)
     for rows in _chunks(weighed, "imputing", progress):
         padded = torch.cat([rows, rows[:1].expand(CHUNK - len(rows))])
         if inverse:
@@ -145,7 +147,7 @@ def impute(
             ess[at], pareto_k[at] = e[:size].to(ess), k[:size].to(ess)
             shares = _wide(shares, p, len(x))
             shares[at] = p[:size].to(shares)
-    hard = {"importance": torch.zeros_like(rhat), "auto": pareto_k > pareto_threshold(particles), "mcmc": ~mask.all(-1).cpu()}[method]
+    hard = {"importance": torch.zeros_like(rhat), "auto": pareto_k > pareto_threshold(particles), "mcmc": holed}[method]
     for rows in _chunks(hard.nonzero().flatten(), "sampling", progress):
         padded = torch.cat([rows, rows[:1].expand(CHUNK - len(rows))])
         m, d, e, r, p = impute_chunk(module, x[padded], mask[padded], draws, seed, [names[i] for i in padded.tolist()])

@@ -18,8 +18,8 @@ mechanism says passes.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,7 @@ class MaskCheck:
         p_value: (J, K), allowing for all pairs.
         surprise: (J, K) mean over draws of -log10 of each pair's own tail probability: tells apart what no replicate reached.
         replicates: how many; no p-value is below one over one more.
+        levels: name of a column -> its levels, where it has such.
     """
 
     columns: tuple[Any, ...]
@@ -58,6 +59,7 @@ class MaskCheck:
     p_value: np.ndarray
     surprise: np.ndarray
     replicates: int
+    levels: Mapping[Any, Sequence[Any]] = field(default_factory=dict)
 
     def worst(self, column: int) -> int:
         """Return the k of the least p-value of the ``column``-th modelled column, of equal ones that of the largest surprise."""
@@ -70,6 +72,10 @@ class MaskCheck:
         edges, last = self.edges[k], len(self.edges[k])
         if place > last:
             return f"where {self.by[k]} is missing"
+        if self.by[k] in self.levels:
+            low, high = (-np.inf if place == 0 else edges[place - 1]), (np.inf if place == last else edges[place])
+            inside = [str(level) for i, level in enumerate(self.levels[self.by[k]]) if low <= i < high]
+            return f"{self.by[k]} {', '.join(inside)}"
         if place == 0:
             return f"{self.by[k]} below {edges[0]:.3g}"
         return f"{self.by[k]} from {edges[place - 1]:.3g}" + ("" if place == last else f" to {edges[place]:.3g}")
@@ -106,6 +112,7 @@ def check_mask(
     bins: int = 5,
     replicates: int = 1000,
     seed: int = 0,
+    levels: Mapping[Any, Sequence[Any]] | None = None,
 ) -> MaskCheck:
     """Return the check of ``mask`` against P(missing) of draws of the completed rows.
 
@@ -120,6 +127,7 @@ def check_mask(
         bins: of observed values, of about as many rows each.
         replicates: at least; every draw is used equally often.
         seed: of the replicates.
+        levels: name of a column -> its levels, where its values are places among such, for words.
 
     Raises:
         ValueError: for shapes that do not fit, no draws, and no modelled column.
@@ -175,6 +183,7 @@ def check_mask(
         p_value.numpy(),
         (-ours.mean(0) / np.log(10)).numpy(),
         len(theirs),
+        levels or {},
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +29,19 @@ def _panels(count: int) -> tuple[Figure, list[Any]]:
     return figure, axes[:count]
 
 
+def _name_values(axis: Any, levels: Sequence[Any] | None) -> None:
+    """Label the axis of values: of ``levels``, where there are such, with their names."""
+    if levels is None:
+        axis.set_xlabel("value", fontsize=8)
+        return
+    long = max(len(str(level)) for level in levels) * len(levels) > 20
+    names = [str(level)[:10] for level in levels]
+    axis.set_xticks(range(len(levels)), names, fontsize=6, rotation=60 if long else 0, ha="right" if long else "center")
+    if long:
+        for label in axis.get_xticklabels():
+            label.set_rotation_mode("anchor")
+
+
 def plot_training(histories: Sequence[History]) -> Figure:
     """Plot the training bound of each member of an ensemble, and the held-out one where there is one, against the step.
 
@@ -51,7 +64,8 @@ def plot_training(histories: Sequence[History]) -> Figure:
     for i, history in enumerate(histories):
         steps = [look.step for look in history.evaluations]
         bounds = [look.train for look in history.evaluations]
-        axis.plot(steps, bounds, color=_OBSERVED, linewidth=1, label=None if i else "training rows")
+        point = "." if len(steps) == 1 else None
+        axis.plot(steps, bounds, color=_OBSERVED, linewidth=1, marker=point, label=None if i else "training rows")
         held_out = [(look.step, look.held_out) for look in history.evaluations if look.held_out is not None]
         if held_out:
             axis.plot(*zip(*held_out, strict=True), color=_IMPUTED, linewidth=1, label=None if i else "held-out rows")
@@ -131,14 +145,16 @@ def plot_missingness(
     observed: Sequence[np.ndarray],
     truth: Sequence[np.ndarray | None] | None = None,
     max_columns: int = 6,
+    levels: Mapping[Any, Sequence[Any]] | None = None,
 ) -> Figure:
-    """Plot P(missing | value) as learned, column by column.
+    """Plot P(missing | value) as learned, column by column; of columns of levels, points.
 
     Args:
         curves: (name, values (P,), probabilities (P,) or one line for each member (M, P)) of each self-masked column.
         observed: the observed values of each, marked on the axis: beyond them a curve is assumption, not data.
         truth: the true probabilities on the same grids, where known.
         max_columns: panels at most.
+        levels: name of a column -> its levels, whose places the values are then.
 
     Raises:
         ValueError: when there are no curves.
@@ -155,15 +171,18 @@ def plot_missingness(
     for i, (axis, (name, grid, probability)) in enumerate(zip(axes, shown, strict=True)):
         lines = np.atleast_2d(probability)
         for k, line in enumerate(lines):
-            axis.plot(grid, line, color=_IMPUTED, linewidth=1, alpha=1 if len(lines) == 1 else 0.6, label=None if k else "learned")
+            style = {"marker": "_", "linestyle": "none"} if name in (levels or {}) else {"linewidth": 1}
+            shade = 1 if len(lines) == 1 else 0.6
+            axis.plot(grid, line, color=_IMPUTED, alpha=shade, label=None if k else "learned", **style)
         true = None if truth is None else truth[i]
         if true is not None:
             axis.plot(grid, true, color=_TRUE, linestyle="--", label="true")
-        axis.plot(observed[i], np.full(len(observed[i]), -0.04), "|", color=_OBSERVED, markersize=4, alpha=0.4, label="observed")
+        if name not in (levels or {}):
+            axis.plot(observed[i], np.full(len(observed[i]), -0.04), "|", color=_OBSERVED, markersize=4, alpha=0.4, label="observed")
         axis.set(ylim=(-0.08, 1.05))
         axis.set_title(str(name), fontsize=9)
         axis.tick_params(labelsize=7)
-        axis.set_xlabel("value", fontsize=8)
+        _name_values(axis, (levels or {}).get(name))
     for axis in axes[::3]:
         axis.set_ylabel("P(missing | value)", fontsize=8)
     axes[0].legend(frameon=False, fontsize=7)

@@ -8,15 +8,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.ensembles import member_seed
+from pyro_mnar.infer.processes import each
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.results.imputation import Imputation, impute
+
+
+def draws_of(draws: int, members: int) -> list[int]:
+    """Return how many of ``draws`` each of ``members`` gives: as many, the first ones one more where that leaves a remainder.
+
+    Example:
+        >>> draws_of(20, 8)
+        [3, 3, 3, 3, 2, 2, 2, 2]
+    """
+    return [draws // members + (i < draws % members) for i in range(members)]
 
 
 def impute_ensemble(
@@ -30,12 +42,15 @@ def impute_ensemble(
     seed: int = 0,
     labels: Sequence[Hashable] | None = None,
     progress: bool = True,
+    n_jobs: int | None = None,
 ) -> Imputation:
     """Return the pooled imputation of ``members``; arguments and errors as those of :func:`~pyro_mnar.results.imputation.impute`.
 
     ``draws`` are of the mixture, in whole: M draws of an ensemble of eight are M / 8 of each member, in the members' order, and where
     that leaves a remainder the first members have one more. ``particles`` are of each member; ``ess`` and
     ``pareto_k`` are the members' means, ``rhat`` the worst of those members that sampled the row.
+
+    ``n_jobs`` processes impute, a member each; None is 1 and -1 all cores, and the result is the same.
 
     Raises:
         ValueError: also for no members.
@@ -48,23 +63,13 @@ def impute_ensemble(
     """
     if not len(members):
         raise ValueError("members: got none, expected at least one")
-    shares = [draws // len(members) + (i < draws % len(members)) for i in range(len(members))]
-    parts = [
-        impute(
-            member,
-            x,
-            mask,
-            draws=share,
-            particles=particles,
-            method=method,
-            seed=member_seed(seed, i),
-            labels=labels,
-            progress=progress and len(members) == 1,
-        )
-        for i, (member, share) in enumerate(
-            tqdm(zip(members, shares, strict=True), "imputing", len(members), disable=None if progress else True, leave=False)
-        )
+    shares = draws_of(draws, len(members))
+    options: dict[str, Any] = {"particles": particles, "method": method, "labels": labels, "progress": progress and len(members) == 1}
+    calls = [
+        partial(impute, member, x, mask, draws=share, seed=member_seed(seed, i), **options)
+        for i, (member, share) in enumerate(zip(members, shares, strict=True))
     ]
+    parts = list(each(calls, n_jobs=n_jobs, said="imputing", progress=progress))
     completed = torch.stack([part.completed for part in parts]).mean(0)
     return Imputation(
         torch.where(mask, x, completed),
@@ -77,8 +82,9 @@ def impute_ensemble(
     )
 
 
-@torch.no_grad()
-def score_ensemble(members: Sequence[nn.Module], x: Tensor, mask: Tensor, *, particles: int = 200, seed: int = 0) -> Tensor:
+def score_ensemble(
+    members: Sequence[nn.Module], x: Tensor, mask: Tensor, *, particles: int = 200, seed: int = 0, n_jobs: int | None = None
+) -> Tensor:
     """Return the bound of each row under the members' mixture, (N,) in nats, with K = ``particles`` for each member.
 
     Example:
@@ -87,9 +93,12 @@ def score_ensemble(members: Sequence[nn.Module], x: Tensor, mask: Tensor, *, par
         >>> score_ensemble(members, torch.zeros(3, 2), torch.tensor([[True, False]] * 3)).shape
         torch.Size([3])
     """
-    rows = []
-    for member in members:
-        bound = IWELBO(member, particles)
-        with seeded(seed):
-            rows.append(torch.cat([bound(a, b) for a, b in zip(x.split(64), mask.split(64), strict=True)]).double())
-    return torch.stack(rows).logsumexp(0) - math.log(len(rows))
+    calls = [partial(_score, member, x, mask, particles, seed) for member in members]
+    return torch.stack(list(each(calls, n_jobs=n_jobs))).logsumexp(0) - math.log(len(members))
+
+
+@torch.no_grad()
+def _score(member: nn.Module, x: Tensor, mask: Tensor, particles: int, seed: int) -> Tensor:
+    bound = IWELBO(member, particles)
+    with seeded(seed):
+        return torch.cat([bound(a, b) for a, b in zip(x.split(64), mask.split(64), strict=True)]).double()

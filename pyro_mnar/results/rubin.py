@@ -1,183 +1,20 @@
-r"""Rubin's rules: one inference from the analyses of M completed tables.
+"""Rubin's rules applied: the analyses of M completed tables, given as numbers or as fitted results, pooled to one inference.
 
-With estimates Q_1, ..., Q_M of a parameter and their complete-data variances U_1, ..., U_M (Rubin 1987, "Multiple Imputation for
-Nonresponse in Surveys", chapter 3)
-
-    Q = mean Q_i        W = mean U_i        B = var Q_i        T = W + (1 + 1/M) B
-
-T says how uncertain Q is: W were the table complete, B because it is not, B / M because M is finite. (Q - parameter) / sqrt T is taken
-for Student's t, whose degrees of freedom are, with lambda = (1 + 1/M) B / T and n those of the analysis of a complete table,
-
-    v_M = (M - 1) / lambda^2      v_obs = (1 - lambda) n (n + 1) / (n + 3)      v = 1 / (1 / v_M + 1 / v_obs)
-
-(Barnard and Rubin 1999, "Small-sample degrees of freedom with multiple imputation", Biometrika 86). The fraction of missing information
-is (r + 2 / (v_M + 3)) / (1 + r), r = lambda / (1 - lambda), as in Rubin's book and in SAS; R's mice puts v in place of v_M, which does
-not vanish where nothing is missing.
-
-How many draws are enough: the standard error itself varies from one set of M draws to another, with a coefficient of variation of
-about FMI / sqrt(2 (M - 1)). Solved for M, with FMI at its upper confidence limit since a pilot knows it badly (on the logit scale its
-standard error is about sqrt(2 / M)), that is the two-stage rule of von Hippel 2020, "How many imputations do you need?", Sociological
-Methods & Research 49, 699-718.
+The formulas: :mod:`pyro_mnar.results.pooled`.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from pandas import DataFrame
+from pyro_mnar.results.pooled import Pooled, even
 
 
-@dataclass(frozen=True)
-class Pooled:
-    """Estimates pooled over M completed tables; every array is () for a single parameter, else (P,).
-
-    Attributes:
-        estimate: Q.
-        within: W, the mean complete-data variance.
-        between: B, the variance of the M estimates.
-        draws: M.
-        complete_dof: n, degrees of freedom of the analysis of a complete table; infinite for a large one.
-        names: of the P parameters, where they are known.
-        within_cov, between_cov: (P, P), where covariances were given.
-    """
-
-    estimate: np.ndarray
-    within: np.ndarray
-    between: np.ndarray
-    draws: int
-    complete_dof: float = math.inf
-    names: tuple[str, ...] | None = None
-    within_cov: np.ndarray | None = None
-    between_cov: np.ndarray | None = None
-
-    @property
-    def total(self) -> np.ndarray:
-        """T, the variance of the pooled estimate."""
-        return self.within + (1 + 1 / self.draws) * self.between
-
-    @property
-    def covariance(self) -> np.ndarray:
-        """(P, P) covariance of the pooled estimates; a ValueError where variances alone were given."""
-        if self.within_cov is None or self.between_cov is None:
-            raise ValueError("covariance: got variances alone, expected pool(...) of covariances (M, P, P)")
-        return self.within_cov + (1 + 1 / self.draws) * self.between_cov
-
-    @property
-    def standard_error(self) -> np.ndarray:
-        """The square root of T."""
-        return np.sqrt(self.total)
-
-    @property
-    def missing_share(self) -> np.ndarray:
-        """Lambda, the share of T that is due to missing values."""
-        total = self.total
-        return np.divide((1 + 1 / self.draws) * self.between, total, out=np.zeros_like(total), where=total > 0)
-
-    @property
-    def dof(self) -> np.ndarray:
-        """Degrees of freedom v of Barnard and Rubin."""
-        share = self.missing_share
-        with np.errstate(divide="ignore"):
-            rate = share**2 / (self.draws - 1)
-            if math.isfinite(self.complete_dof):
-                n = self.complete_dof
-                rate = rate + 1 / ((1 - share) * n * (n + 1) / (n + 3))
-            return 1 / rate
-
-    @property
-    def fraction_missing(self) -> np.ndarray:
-        """The fraction of missing information (FMI), from 0 to 1."""
-        share = self.missing_share
-        # (r + 2 / (v_M + 3)) / (1 + r), with r = share / (1 - share) and v_M = (M - 1) / share^2 multiplied out
-        return share + (1 - share) * 2 * share**2 / (self.draws - 1 + 3 * share**2)
-
-    @property
-    def relative_efficiency(self) -> np.ndarray:
-        """Variance of the estimate of infinitely many draws over this one's: 1 / (1 + FMI / M)."""
-        return 1 / (1 + self.fraction_missing / self.draws)
-
-    def interval(self, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-        """Return the lower and upper confidence limit at ``level``."""
-        from scipy.stats import t
-
-        if not 0 < level < 1:
-            raise ValueError(f"level: got {level}, expected a number between 0 and 1")
-        reach = t.ppf((1 + level) / 2, self.dof) * self.standard_error
-        return self.estimate - reach, self.estimate + reach
-
-    def p_value(self, null: float | np.ndarray = 0.0) -> np.ndarray:
-        """Return the two-sided p-value of each parameter being ``null``."""
-        from scipy.stats import t
-
-        gap = np.abs(self.estimate - null)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(gap > 0, 2 * t.sf(gap / self.standard_error, self.dof), 1.0)
-
-    def wald(self, null: float | np.ndarray = 0.0) -> tuple[float, float, float]:
-        """Return statistic, denominator degrees of freedom and p-value of the F test of all P parameters being ``null``.
-
-        Li, Raghunathan and Rubin 1991, "Large-sample significance levels from multiply imputed data", JASA 86; it is what R's mice
-        calls D1, and supposes that the missing information is about the same for all parameters.
-
-        Raises:
-            ValueError: where variances alone were given.
-        """
-        from scipy.stats import f
-
-        whole = self.covariance
-        k, m = len(whole), self.draws
-        gap = np.broadcast_to(self.estimate - null, (k,))
-        r = (1 + 1 / m) * float(np.trace(np.linalg.solve(self.within_cov, self.between_cov))) / k  # type: ignore[arg-type]
-        statistic = float(gap @ np.linalg.solve(self.within_cov, gap)) / (k * (1 + r))  # type: ignore[arg-type]
-        t = k * (m - 1)
-        if r == 0:
-            dof = math.inf
-        elif t > 4:
-            dof = 4 + (t - 4) * (1 + (1 - 2 / t) / r) ** 2
-        else:
-            dof = t * (1 + 1 / k) * (1 + 1 / r) ** 2 / 2
-        return statistic, dof, float(f.sf(statistic, k, dof))
-
-    def draws_needed(self, variation: float = 0.05, level: float = 0.95) -> int:
-        """Return how many draws make every standard error vary by no more than ``variation`` (its coefficient of variation).
-
-        Von Hippel's two-stage rule, these M draws being the pilot; ``level`` is of the confidence limit of the fraction of missing
-        information. Twenty draws make a fair pilot.
-        """
-        from scipy.special import expit, logit
-        from scipy.stats import norm
-
-        if not variation > 0:
-            raise ValueError(f"variation: got {variation}, expected a number above 0")
-        largest = float(np.max(self.fraction_missing))
-        if largest == 0:
-            return 2
-        upper = float(expit(logit(largest) + norm.ppf((1 + level) / 2) * math.sqrt(2 / self.draws)))
-        return max(2, math.ceil(1 + 0.5 * (upper / variation) ** 2))
-
-    def table(self, level: float = 0.95) -> DataFrame:
-        """Return a row for each parameter: estimate, standard error, limits, p-value, degrees of freedom, FMI."""
-        from pandas import DataFrame
-
-        low, high = self.interval(level)
-        columns = {
-            "estimate": self.estimate,
-            "standard error": self.standard_error,
-            "lower": low,
-            "upper": high,
-            "p-value": self.p_value(),
-            "dof": self.dof,
-            "FMI": self.fraction_missing,
-        }
-        return DataFrame({name: np.atleast_1d(column) for name, column in columns.items()}, index=self.names)
-
-
-def pool(estimates: Any, variances: Any = None, *, complete_dof: float | None = None) -> Pooled:
+def pool(estimates: Any, variances: Any = None, *, complete_dof: float | None = None, groups: Sequence[Any] | None = None) -> Pooled:
     """Pool the analyses of M completed tables by Rubin's rules.
 
     Args:
@@ -187,10 +24,12 @@ def pool(estimates: Any, variances: Any = None, *, complete_dof: float | None = 
             none themselves (scikit-learn's ``LinearRegression``).
         complete_dof: degrees of freedom of the analysis of a complete table; of fitted results their ``df_resid`` by default, else
             infinite.
+        groups: of each completed table, which parameters it was drawn with (``imputer.members_of(M)``); draws of one group are then
+            nested. All different by default; all alike takes these parameters for the truth.
 
     Raises:
-        ValueError: for fewer than two analyses, shapes that do not fit, a number that is not finite, a negative variance, or degrees
-            of freedom of 0 or less.
+        ValueError: for fewer than two analyses, shapes that do not fit, a number that is not finite, a negative variance, degrees
+            of freedom of 0 or less, or groups of another number.
         TypeError: for fitted results without variances when none are given.
 
     Example:
@@ -223,16 +62,30 @@ def pool(estimates: Any, variances: Any = None, *, complete_dof: float | None = 
     dof = math.inf if complete_dof is None else float(complete_dof)
     if not dof > 0:
         raise ValueError(f"complete_dof: got {complete_dof}, expected a number above 0")
-    return Pooled(
-        q.mean(0),
-        own.mean(0),
-        q.var(0, ddof=1),
-        len(q),
-        dof,
-        names,
-        u.mean(0) if full else None,
-        np.atleast_2d(np.cov(q, rowvar=False)) if full else None,
-    )
+    centre, within, whole = q.mean(0), own.mean(0), u.mean(0) if full else None
+    if groups is not None and len(groups) != len(q):
+        raise ValueError(f"groups: got {len(groups)}, expected one for each of {len(q)} completed tables")
+    places = np.unique([str(g) for g in groups], return_inverse=True)[1] if groups is not None else np.arange(len(q))
+    sizes = np.bincount(places)
+    if len(sizes) in (1, len(q)):
+        spread = _squares(q - centre, full) / (len(q) - 1)
+        return Pooled(centre, within, _variances(spread, full), len(q), dof, names, whole, spread if full else None)
+    means = np.stack([q[places == g].mean(0) for g in range(len(sizes))])
+    between = _squares((means - centre) * np.sqrt(sizes).reshape(-1, *[1] * (q.ndim - 1)), full)
+    between = between / (len(sizes) - 1) / even(sizes.tolist())
+    nested = _squares(q - means[places], full) / (len(q) - len(sizes))
+    parts = [_variances(part, full) for part in (between, nested)]
+    covs = (between, nested) if full else (None, None)
+    return Pooled(centre, within, parts[0], len(q), dof, names, whole, covs[0], tuple(sizes.tolist()), parts[1], covs[1])
+
+
+def _squares(deviations: np.ndarray, full: bool) -> np.ndarray:
+    """Return the sum over the first dimension of squares or, ``full``, of outer products."""
+    return deviations.T @ deviations if full else (deviations**2).sum(0)
+
+
+def _variances(matrix: np.ndarray, full: bool) -> np.ndarray:
+    return np.diagonal(matrix).copy() if full else matrix
 
 
 def _numbers(name: str, values: Any) -> np.ndarray:

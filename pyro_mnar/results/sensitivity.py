@@ -92,11 +92,14 @@ class Completions:
         return holes & chosen
 
     def values(self, column: Any) -> np.ndarray:
-        """Return (M, N), the completed ``column`` as float64."""
-        return np.stack([_floats(self._column(table, column), column) for table in self.tables])
+        """Return (M, N), the completed ``column`` as float64; dates in days since 1970."""
+        return np.stack([numbers(self._column(table, column), column) for table in self.tables])
 
     def shift(self, column: Any, delta: float | np.ndarray, rows: Any = None) -> Self:
-        """Add ``delta`` to the imputed values of ``column``; a number, or one for each row (N,), or for each table and row (M, N)."""
+        """Add ``delta`` to the imputed values of ``column``; a number, or one for each row (N,), or for each table and row (M, N).
+
+        Of dates, days.
+        """
         return self._changed(column, self.values(column) + _finite("delta", delta), rows)
 
     def scale(self, column: Any, factor: float | np.ndarray, rows: Any = None) -> Self:
@@ -108,12 +111,16 @@ class Completions:
 
         Args:
             column: its imputed values are meant; other imputed values of these rows follow as far as they are related.
-            delta: per unit; with a ``category``, the odds of that category among imputed values are multiplied by exp(``delta``).
+            delta: per unit, of ordered categories per level; with a ``category``, the odds of that category among imputed values are
+                multiplied by exp(``delta``).
             rows: (N,) bool, all by default.
             category: for columns of categories.
         """
         holes = self.holes(column, rows)
-        if category is None:
+        own = self._column(self.table, column)
+        if category is None and getattr(getattr(own, "cat", None), "ordered", False):
+            score = np.stack([self._column(table, column).cat.codes.to_numpy(float) for table in self.tables])
+        elif category is None:
             score = self.values(column)
         else:
             score = np.stack([np.asarray(self._column(table, column) == category, float) for table in self.tables])
@@ -124,8 +131,9 @@ class Completions:
     def reweight(self, log_weights: np.ndarray) -> Self:
         """Resample each row's draws by ``log_weights`` (M, N), up to a constant for each row and group.
 
-        The j-th of G draws is taken from the j-th G-th of the weights' cumulative sum, in the middle: equal weights change nothing, and
-        small changes of the weights change few draws, so that a path over tilts is smooth.
+        The j-th of G draws is taken from the j-th G-th of the weights' cumulative sum, each row at a place of its own within it, spread
+        evenly over rows: equal weights change nothing, small changes of the weights change few draws, so that a path over tilts is
+        smooth, and over rows each draw is taken as often as its weight says.
 
         Raises:
             ValueError: for another shape, or weights of a row that are all zero or not numbers.
@@ -138,6 +146,7 @@ class Completions:
             )
         groups = np.zeros(size, int) if self.groups is None else np.unique([str(g) for g in self.groups], return_inverse=True)[1]
         index, share = np.tile(np.arange(size)[:, None], (1, n)), np.zeros(n)
+        within = ((np.arange(n) + 0.5) * 0.6180339887498949 % 1).clip(1e-6, 1 - 1e-6)  # the golden ratio's: evenly spread for any N
         for group in range(groups.max() + 1):
             own = np.flatnonzero(groups == group)
             top = log_w[own].max(0)
@@ -150,7 +159,7 @@ class Completions:
             start = np.arange(n) * len(own)
             ends = (np.cumsum(weights, 0) * len(own)).clip(max=len(own))
             ends[-1] = len(own)
-            points = start + np.arange(len(own))[:, None] + 0.5
+            points = start + np.arange(len(own))[:, None] + within
             index[own] = own[(np.searchsorted((ends + start).T.ravel(), points.T.ravel()).reshape(n, -1).T - start)]
         return replace(self, tables=self._gathered(index), share=self.share * share)
 
@@ -171,8 +180,10 @@ class Completions:
         changed = []
         for table, own in zip(self.tables, values, strict=True):
             if is_frame(table):
-                series = table[column].astype("float64")  # whole numbers cannot hold a delta of one half
-                series.iloc[np.flatnonzero(holes)] = own[holes]
+                dates = _is_date(table[column])
+                # Whole numbers cannot hold a delta of one half.
+                series = table[column].copy() if dates else table[column].astype("float64")
+                series.iloc[np.flatnonzero(holes)] = _dates(own[holes], series) if dates else own[holes]
                 table = table.copy()
                 table[column] = series
                 changed.append(table)
@@ -208,7 +219,23 @@ def _is_missing(values: Any) -> Any:
     return values.isna() if hasattr(values, "isna") else np.isnan(np.asarray(values, float))
 
 
-def _floats(values: Any, column: Any) -> np.ndarray:
+def _is_date(values: Any) -> bool:
+    return getattr(getattr(values, "dtype", None), "kind", "") == "M"
+
+
+def _dates(days: np.ndarray, like: Any) -> Any:
+    """Return dates of the type of the Series ``like`` from days since 1970."""
+    import pandas as pd
+
+    return (pd.Timestamp(0, tz=getattr(like.dtype, "tz", None)) + pd.to_timedelta(days, unit="D")).astype(like.dtype)
+
+
+def numbers(values: Any, column: Any) -> np.ndarray:
+    """Return the values of ``column``, (N,), as float64, dates in days since 1970; ValueError where they are no numbers."""
+    if _is_date(values):
+        import pandas as pd
+
+        values = (values - pd.Timestamp(0, tz=getattr(values.dtype, "tz", None))) / pd.Timedelta(days=1)
     try:
         return np.asarray(values, np.float64)
     except (TypeError, ValueError):

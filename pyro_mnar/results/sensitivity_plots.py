@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyro_mnar.results.plots import _IMPUTED, _OBSERVED, _TRUE, _WIDTH, _panels
-from pyro_mnar.results.rubin import Pooled
+from pyro_mnar.results.plots import _IMPUTED, _OBSERVED, _TRUE, _WIDTH, _name_values, _panels
+from pyro_mnar.results.pooled import Pooled
 from pyro_mnar.results.tipping import TippingPoint
 
 if TYPE_CHECKING:
@@ -47,9 +47,16 @@ def plot_pattern(mask: np.ndarray, names: Sequence[Any], most: int = 12) -> Figu
 
 
 def plot_assumptions(
-    values: np.ndarray, mask: np.ndarray, draws: Mapping[str, np.ndarray], names: Sequence[Any], max_columns: int = 6
+    values: np.ndarray,
+    mask: np.ndarray,
+    draws: Mapping[str, np.ndarray],
+    names: Sequence[Any],
+    max_columns: int = 6,
+    levels: Sequence[Sequence[Any]] | None = None,
 ) -> Figure:
     """Plot, column by column, the observed values and those imputed under each assumption, each as a density over common bins.
+
+    Of columns of levels, the share of each.
 
     Args:
         values: (N, D), read where ``mask`` (N, D) is True.
@@ -57,6 +64,7 @@ def plot_assumptions(
         draws: name of an assumption -> (M, N, D) completed tables.
         names: D column names.
         max_columns: panels at most.
+        levels: of each of D columns, none where it has none; its values are then places among them.
 
     Raises:
         ValueError: when nothing is missing or there are no draws.
@@ -73,17 +81,26 @@ def plot_assumptions(
     for axis, j in zip(axes, chosen, strict=True):
         observed, holes = values[mask[:, j], j], ~mask[:, j]
         imputed = {name: part[:, holes, j].ravel() for name, part in draws.items()}
-        low, high = np.quantile(np.concatenate([observed, *imputed.values()]), [0.002, 0.998])
-        edges = np.linspace(low, high if high > low else low + 1, 31)
-        axis.hist(observed, edges, density=True, color=_OBSERVED, alpha=0.35, label="observed")
-        for (name, cells), colour in zip(imputed.items(), _COLOURS, strict=False):
-            axis.hist(cells, edges, density=True, histtype="step", color=colour, label=f"imputed, {name}")
         axis.set_title(str(names[j]), fontsize=9)
-        axis.set_xlabel("value", fontsize=8)
         axis.tick_params(labelsize=7)
         axis.set_yticks([])
+        own = list(levels[j]) if levels is not None and len(levels[j]) else None
+        if own is not None:
+            shares = {name: np.bincount(cells.astype(int), minlength=len(own)) / len(cells) for name, cells in imputed.items()}
+            seen = np.bincount(observed.astype(int), minlength=len(own)) / max(1, len(observed))
+            axis.bar(range(len(own)), seen, 0.8, color=_OBSERVED, alpha=0.35, label="observed")
+            for i, ((name, share), colour) in enumerate(zip(shares.items(), _COLOURS, strict=False)):
+                at = np.arange(len(own)) + 0.3 * (i - 0.5 * (len(shares) - 1))
+                axis.plot(at, share, "o", color=colour, markersize=3, label=f"imputed, {name}")
+        else:
+            low, high = np.quantile(np.concatenate([observed, *imputed.values()]), [0.002, 0.998])
+            edges = np.linspace(low, high if high > low else low + 1, 31)
+            axis.hist(observed, edges, density=True, color=_OBSERVED, alpha=0.35, label="observed")
+            for (name, cells), colour in zip(imputed.items(), _COLOURS, strict=False):
+                axis.hist(cells, edges, density=True, histtype="step", color=colour, label=f"imputed, {name}")
+        _name_values(axis, own)
     for axis in axes[::3]:
-        axis.set_ylabel("density", fontsize=8)
+        axis.set_ylabel("density, or share", fontsize=8)
     axes[0].legend(frameon=False, fontsize=7)
     return figure
 

@@ -106,7 +106,7 @@ def tipping_point(
         moved = adjust(completions, *point)
         if not isinstance(moved, Completions):
             raise ValueError(f"adjust: got {type(moved).__name__}, expected Completions")
-        pooled = analyse(moved.tables, estimate)
+        pooled = analyse(moved.tables, estimate, moved.groups)
         if pooled.estimate.size != 1:
             raise ValueError(f"estimate: got {pooled.estimate.size} parameters, expected one")
         low, high = pooled.interval(level)

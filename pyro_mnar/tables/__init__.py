@@ -11,13 +11,14 @@ from pyro_mnar.tables.layout import Layout, as_pandas, like
 from pyro_mnar.tables.scaling import Scaling
 from pyro_mnar.tables.schema import Schema, is_frame
 from pyro_mnar.tables.split import join, split
-from pyro_mnar.tables.units import log_jacobian, off_line, on_line, scaling_of
+from pyro_mnar.tables.units import Units, log_jacobian, off_line, on_line, scaling_of
 
 __all__ = [
     "Column",
     "Layout",
     "Scaling",
     "Schema",
+    "Units",
     "amputate",
     "as_pandas",
     "check_ending",

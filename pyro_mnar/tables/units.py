@@ -13,6 +13,7 @@ unit of score between lowest and highest level.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -64,6 +65,18 @@ def off_line(columns: Sequence[Column], line: np.ndarray) -> np.ndarray:
         elif column.kind in LEVELLED:
             result[..., j] = np.clip(np.rint(own), 0, len(column.levels) - 1)
     return result
+
+
+@dataclass(frozen=True)
+class Units:
+    """From a model's columns to the table's, as :class:`Scaling` does it of numbers alone."""
+
+    columns: tuple[Column, ...]
+    scaling: Scaling
+
+    def invert(self, scaled: np.ndarray) -> np.ndarray:
+        """Return values (..., D) in the table's units, levels by their places."""
+        return off_line(self.columns, self.scaling.invert(scaled))
 
 
 def scaling_of(columns: Sequence[Column], line: np.ndarray, mask: np.ndarray) -> Scaling:

@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy import stats
 
-from pyro_mnar.models import PROBIT, THRESHOLD, GaussianDecoder, LinearMasking, Prior, SelfMasking, SkewWarp
-from pyro_mnar.models.priors import EFFECT, FREE_SLOPE, LOG_SLOPE, SKEW_SPREAD, TRUSTED, TYPICAL_SKEW
+from pyro_mnar.models import PROBIT, THRESHOLD, CategoryMasking, GaussianDecoder, LinearMasking, Prior, SelfMasking, SkewWarp
+from pyro_mnar.models.priors import CATEGORY, EFFECT, FREE_SLOPE, LOG_SLOPE, SKEW_SPREAD, TRUSTED, TYPICAL_SKEW
 
 D = 4
 
@@ -122,6 +122,31 @@ def test_gradients_are_finite_differences_whatever_the_directions():
     mechanism.raw_slope.data[1] = 0.0
     (grad,) = torch.autograd.grad(own.log_prob(300, decoder, warp, mechanism), mechanism.raw_slope)
     assert grad[1] == 0 and bool(grad.isfinite().all())
+
+
+def test_categories_effects_are_a_multivariate_t_for_each_column(seed):
+    """Against scipy's, and by its meaning: a normal whose variance is drawn for each column."""
+    mechanism = CategoryMasking(3, [0, 2], [3, 4]).double()
+    own = Prior.members(3, 0, 0, 7)[1].double()
+    rng = np.random.default_rng(seed)
+    scale, dof = CATEGORY
+
+    def log_prob(values):
+        mechanism.by_level.data.copy_(torch.from_numpy(values))
+        return own.log_prob(500, decoder, None, mechanism).item() - own.log_prob(500, decoder, None, None).item()
+
+    decoder = parts()[0]
+    first, second = rng.normal(size=(2, 7))
+    anchor = own.by_level.numpy()
+    laws = [
+        lambda x, at=at: stats.multivariate_t.logpdf(x[at], anchor[at], scale**2 * np.eye(len(anchor[at])), dof)
+        for at in (slice(0, 3), slice(3, 7))
+    ]
+    expected = sum(law(first) - law(second) for law in laws)
+    assert log_prob(first) - log_prob(second) == pytest.approx(expected)
+    # One column's effects say nothing of another's.
+    mixed = np.r_[first[:3], second[3:]]
+    assert log_prob(mixed) - log_prob(second) == pytest.approx(laws[0](first) - laws[0](second))
 
 
 def test_start_puts_slopes_and_skewness_at_the_anchors_and_leaves_free_slopes_alone():

@@ -1,6 +1,7 @@
-"""Rubin's rules against published tables, identities and their own simulated truth."""
+"""Rubin's rules against tables worked by hand, identities and their own simulated truth."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -8,29 +9,29 @@ from scipy import stats
 from sklearn.linear_model import BayesianRidge, LinearRegression
 
 from pyro_mnar.results.analyses import analyse
-from pyro_mnar.results.rubin import Pooled, pool
-
-# SAS/STAT user's guide, "The MI Procedure", getting started (Fitness1, 31 men, M = 5): between, within and total variance, degrees of
-# freedom, relative increase in variance, fraction of missing information, relative efficiency, and the mean with its 95 % limits.
-SAS = {
-    "Oxygen": (0.056930, 0.954041, 1.022356, 25.549, 0.071606, 0.068898, 0.986408, 47.094040, 45.0139, 49.1742),
-    "RunTime": (0.000811, 0.064496, 0.065469, 27.721, 0.015084, 0.014968, 0.997015, 10.572073, 10.0477, 11.0965),
-    "RunPulse": (0.922032, 3.269089, 4.375528, 15.753, 0.338455, 0.275664, 0.947748, 171.787793, 167.3478, 176.2278),
-}
+from pyro_mnar.results.pooled import Pooled
+from pyro_mnar.results.rubin import pool
 
 
-@pytest.mark.parametrize("variable", SAS)
-def test_the_published_fitness_table_is_reproduced(variable):
-    between, within, total, dof, increase, fmi, efficiency, mean, low, high = SAS[variable]
-    pooled = Pooled(np.array(mean), np.array(within), np.array(between), 5, complete_dof=30)
-    # The inputs are rounded to six decimals, RunTime's between variance thus to three digits.
-    close = {"rel": 1e-3 if variable == "RunTime" else 1e-4}
-    assert pooled.total == pytest.approx(total, abs=2e-6)
-    assert pooled.dof == pytest.approx(dof, abs=2e-3)
-    assert pooled.missing_share / (1 - pooled.missing_share) == pytest.approx(increase, **close)
-    assert pooled.fraction_missing == pytest.approx(fmi, **close)
-    assert pooled.relative_efficiency == pytest.approx(efficiency, abs=2e-6)
-    assert pooled.interval() == pytest.approx((low, high), abs=2e-4)
+def test_a_table_worked_by_hand_in_fractions_is_reproduced():
+    """Four estimates of a mean with 30 degrees of freedom: B = 5/3, W = 5/4, so T = 5/4 + 5/4 5/3 = 10/3."""
+    pooled = pool([1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 1.0, 1.0], complete_dof=30)
+    share, increase, of_draws = Fraction(5, 8), Fraction(5, 3), 3 / Fraction(5, 8) ** 2
+    of_table = (1 - share) * 30 * Fraction(31, 33)
+    dof = 1 / (1 / of_draws + 1 / of_table)
+    fmi = (increase + 2 / (of_draws + 3)) / (1 + increase)
+    exact = {
+        "estimate": Fraction(5, 2),
+        "within": Fraction(5, 4),
+        "between": Fraction(5, 3),
+        "total": Fraction(10, 3),
+        "missing_share": share,
+        "dof": dof,
+    }
+    for name, value in {**exact, "fraction_missing": fmi, "relative_efficiency": 1 / (1 + fmi / 4)}.items():
+        assert float(getattr(pooled, name)) == pytest.approx(float(value), rel=1e-12)
+    reach = stats.t.ppf(0.975, float(dof)) * math.sqrt(10 / 3)
+    assert pooled.interval() == pytest.approx((2.5 - reach, 2.5 + reach))
 
 
 def test_what_the_formulas_say_is_what_their_definitions_say(seed):
@@ -102,6 +103,76 @@ def test_intervals_of_exact_imputations_cover_with_few_draws_and_small_tables(se
     # Half of the rows are missing, and so is half of the information.
     many = pool(rng.normal(0, 1 / math.sqrt(n), (2000, 1)), np.full((2000, 1), 1 / n))
     assert float(many.fraction_missing[0]) == pytest.approx(0.5, abs=0.06)
+
+
+def test_nested_draws_are_pooled_by_their_two_variances(seed):
+    rng = np.random.default_rng(seed)
+    q, root = rng.normal(size=(4, 5, 3)) + rng.normal(size=(4, 1, 3)), rng.normal(size=(20, 3, 3))
+    u = root @ root.swapaxes(1, 2)
+    groups = np.repeat(["a", "b", "c", "d"], 5)
+    pooled = pool(q.reshape(20, 3), u, groups=groups, complete_dof=60)
+    means = q.mean(1)
+    between = np.cov(means, rowvar=False)
+    within = sum(np.cov(part, rowvar=False) for part in q) / 4
+    total = u.mean(0) + (1 + 1 / 4) * between + (1 - 1 / 5) * within
+    assert pooled.covariance == pytest.approx(total) and pooled.total == pytest.approx(np.diag(total))
+    assert pooled.estimate == pytest.approx(q.mean((0, 1))) and pooled.draws == 20 and pooled.sizes == (5, 5, 5, 5)
+    b, w, t = (1 + 1 / 4) * np.diag(between), (1 - 1 / 5) * np.diag(within), np.diag(total)
+    rate = (b / t) ** 2 / 3 + (w / t) ** 2 / 16
+    share = (b + w) / t
+    assert pooled.missing_share == pytest.approx(share)
+    assert pooled.dof == pytest.approx(1 / (rate + 1 / ((1 - share) * 60 * 61 / 63)))
+    r = share / (1 - share)
+    assert pooled.fraction_missing == pytest.approx((r + 2 / (1 / rate + 3)) / (1 + r))
+    # In any order, by any names; with variances alone; and any linear combination as itself.
+    order = rng.permutation(20)
+    again = pool(q.reshape(20, 3)[order], np.diagonal(u, axis1=1, axis2=2)[order], groups=groups[order], complete_dof=60)
+    weight = rng.normal(size=3)
+    combined = pool(q.reshape(20, 3) @ weight, np.einsum("i,mij,j->m", weight, u, weight), groups=np.repeat(range(4), 5))
+    assert combined.total == pytest.approx(weight @ total @ weight)
+    for name in ("estimate", "total", "dof", "fraction_missing"):
+        assert getattr(again, name) == pytest.approx(getattr(pooled, name))
+    # The test of one parameter is its t test, as far as the degrees of freedom of B and W together go.
+    one = pool(q[..., :1].reshape(20, 1), u[:, :1, :1], groups=groups)
+    assert one.wald()[0] == pytest.approx(float(one.estimate[0] ** 2 / one.total[0]))
+    added = (b[0] + w[0]) ** 2 / (b[0] ** 2 / 3 + w[0] ** 2 / 16)
+    few, many = added * (1 + 1 / r[0]) ** 2, 4 + (added - 4) * (1 + (1 - 2 / added) / r[0]) ** 2
+    assert one.wald()[1] == pytest.approx(many if added > 4 else few)
+
+
+def test_one_draw_a_member_and_one_member_are_rubins_rules():
+    q, u = np.array([1.0, 2.5, 0.3, 1.7]), np.array([0.5, 0.4, 0.6, 0.5])
+    plain = pool(q, u)
+    for groups in (["x", "y", "z", "w"], [0, 0, 0, 0]):
+        same = pool(q, u, groups=groups)
+        assert same.sizes is None and same.total == plain.total and same.dof == plain.dof
+    with pytest.raises(ValueError, match="groups: got 2, expected one for each of 4 completed tables"):
+        pool(q, u, groups=[0, 1])
+
+
+@pytest.mark.parametrize("sizes", [(5, 5, 5, 5), (3, 3, 3, 3, 2, 2, 2, 2), (2, 2, 1, 1, 1, 1, 1, 1)])
+def test_intervals_of_nested_draws_cover_and_of_draws_taken_for_independent_do_not(sizes, seed):
+    """A complete-data variance of .3, parameters' of .5 and, given those, imputations' of .2."""
+    rng = np.random.default_rng(seed)
+    repetitions, groups = 8000, np.repeat(np.arange(len(sizes)), sizes)
+    # What is observed has the truth, 0, within the three together.
+    centre = rng.normal(0, 1, repetitions)
+    refit = centre + math.sqrt(0.5) * rng.normal(size=(len(sizes), repetitions))
+    q = refit[groups] + math.sqrt(0.2) * rng.normal(size=(len(groups), repetitions))
+    u = np.full(q.shape, 0.3)
+    nested, flat = pool(q, u, groups=groups), pool(q, u)
+    # T estimates the estimate's variance without bias: 1, and what few members and draws add.
+    share = sum((n / sum(sizes)) ** 2 for n in sizes)
+    expected = 1 + 0.5 * share + 0.2 / sum(sizes)
+    assert nested.total.mean() == pytest.approx(expected, abs=4.5 * nested.total.std() / math.sqrt(repetitions))
+    cover = [np.mean(np.abs(p.estimate) < (p.interval()[1] - p.estimate)) for p in (nested, flat)]
+    assert cover[0] > 0.95 - 4.5 * math.sqrt(0.0475 / repetitions) - 0.006
+    assert cover[1] < cover[0] - (0.01 if min(sizes) > 1 else 0)
+    # Few members say badly how far apart they are: more draws of them would not help, and that is said.
+    assert np.median(nested.dof) < np.median(flat.dof)
+    k = int(np.argsort(nested.fraction_missing)[repetitions // 2])
+    one = [pool(q[:, k], u[:, k], groups=g) for g in (groups, None)]
+    assert one[0].draws_needed() > one[1].draws_needed()
 
 
 @pytest.mark.parametrize(("fmi", "variation", "needed"), [(0.5, 0.05, 51), (0.3, 0.05, 19), (0.3, 0.1, 6)])
