@@ -269,6 +269,20 @@ def test_weights_under_a_flow_prior_are_unbiased():
     assert float(z_score((log_w - exact).exp(), 1.0).abs().max()) < Z_MAX
 
 
+@torch.no_grad()
+def test_a_flow_s_law_is_the_change_of_variables_through_all_its_steps_in_order():
+    steps = [FLOWS["coupling"](), transforms.Permute(torch.tensor([1, 0])), FLOWS["coupling"]()]
+    base, unit = torch.randn(7, 2), nn.Module()
+    unit.forward = lambda x, mask: dist.Normal(torch.zeros(7, 2), 2.0).to_event(1)
+    for law, scale in ((FlowPrior(2, *steps)(), 1.0), (FlowEncoder(unit, *steps)(X.float(), MASK), 2.0)):
+        z, slope = base, torch.zeros(7)
+        for step in steps:
+            moved = step(z)
+            z, slope = moved, slope + step.log_abs_det_jacobian(z, moved)
+        expected = dist.Normal(0.0, scale).log_prob(base).sum(-1) - slope
+        torch.testing.assert_close(law.log_prob(z), expected, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_a_flow_s_parameters_learn_with_every_estimator(estimator):
     encoder, prior = FlowEncoder(GaussianEncoder(4, 2, [8]), FLOWS["autoregressive"]()), FlowPrior(2, FLOWS["coupling"]())
