@@ -2,7 +2,8 @@
 
 python -m benchmarks.tilt densities [--seeds 5]     ring, moons, pinwheel, checkerboard on two bases
 python -m benchmarks.tilt objectives [--seeds 1]    every objective on the normal base
-python -m benchmarks.tilt holes [--seeds 5]         ring and moons with self-masked holes
+python -m benchmarks.tilt holes [--seeds 5]         ring and moons with holes, the mechanism known
+python -m benchmarks.tilt starts [--seeds 5]        the same, the mechanism learned from several starts
 python -m benchmarks.tilt debias [--seeds 5]        a mixture's shares corrected by 100 unbiased rows
 python -m benchmarks.tilt constraint [--seeds 5]    imputations that keep an order
 python -m benchmarks.tilt sampling [--seeds 1]      what moves mass between modes
@@ -38,6 +39,7 @@ PARTS: dict[str, tuple[Callable[..., dict[str, object]], Callable[[], Cells], li
         ["objective", "shape"],
     ),
     "holes": (holes.run, lambda: itertools.product(holes.CASES, ("known",)), ["case", "mechanism"]),
+    "starts": (holes.run, lambda: itertools.product(list(holes.CASES)[1:], ("learned",)), ["case", "mechanism"]),
     "debias": (debias.run, lambda: itertools.product(("random", "stratified")), ["unbiased rows"]),
     "constraint": (constraint.run, lambda: iter([()]), ["method"]),
     "sampling": (sampling.run, lambda: itertools.product(sampling.SAMPLERS), ["sampler"]),
