@@ -132,7 +132,7 @@ def main(args: argparse.Namespace) -> dict[str, float]:
     for axis, (name, title) in zip(axes, (("base", "drawn from the VAE"), ("tilted", "drawn under the tilt")), strict=False):
         order = np.argsort(found["classes"][name][:100], kind="stable")  # by class, so that shares can be seen
         tiles = found["drawn"][name][:100][order].reshape(10, 10, side, side).permute(0, 2, 1, 3).reshape(10 * side, 10 * side)
-        axis.imshow(tiles, cmap="gray", vmin=0, vmax=1)
+        axis.imshow(tiles.numpy(), cmap="gray", vmin=0, vmax=1)
         axis.set(title=f"{title} (100, by class)", xticks=[], yticks=[])
     places = np.arange(len(SHARES))
     bars = (("biased", "tab:grey", "2500 images" if args.biased == 2500 else "images"), ("base", "tab:blue", "VAE"), ("tilted", "tab:orange", "tilted"))

@@ -10,7 +10,7 @@ import torch
 from pyro_mnar import IWELBO, MNAR, ConjugateEncoder, EnergyTilt, GaussianDecoder, SelfNormalised, energy_net, fit, log_normaliser
 from pyro_mnar.tables.datasets import load
 
-TABLES = ("banknote", "red", "yeast")
+TABLES = ("banknote", "red", "breast")
 #: Hidden layers of the decoder.
 BASES = {"linear": (), "network": (64,)}
 LATENT, PARTICLES = 3, 100
