@@ -76,10 +76,13 @@ def main(arguments: list[str] | None = None) -> pd.DataFrame:
     frame = pd.DataFrame(found)
     numbers = [name for name in frame.columns if name not in (*group, "seed") and pd.api.types.is_numeric_dtype(frame[name])]
     grouped = frame.groupby(group, sort=False)[numbers]
-    table = grouped.mean()
-    print(table.round(4).to_string())
-    if options.seeds > 1:
-        print("\nleast over seeds\n", grouped.min().round(4).to_string(), "\n\nmost over seeds\n", grouped.max().round(4).to_string())
+    table, least, most = grouped.mean(), grouped.min(), grouped.max()
+    print(f"mean over {options.seeds} seeds (least, most)")
+    for name in numbers:  # one below another: side by side they would not fit a page
+        print(f"\n{name}")
+        for place in table.index:
+            said = ", ".join(map(str, place)) if isinstance(place, tuple) else str(place)
+            print(f"  {said:<36}{table.at[place, name]:>9.4f} ({least.at[place, name]:.4f}, {most.at[place, name]:.4f})")
     return table
 
 
