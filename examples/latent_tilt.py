@@ -135,7 +135,11 @@ def main(args: argparse.Namespace) -> dict[str, float]:
         axis.imshow(tiles.numpy(), cmap="gray", vmin=0, vmax=1)
         axis.set(title=f"{title} (100, by class)", xticks=[], yticks=[])
     places = np.arange(len(SHARES))
-    bars = (("biased", "tab:grey", "2500 images" if args.biased == 2500 else "images"), ("base", "tab:blue", "VAE"), ("tilted", "tab:orange", "tilted"))
+    bars = (
+        ("biased", "tab:grey", "2500 images" if args.biased == 2500 else "images"),
+        ("base", "tab:blue", "VAE"),
+        ("tilted", "tab:orange", "tilted"),
+    )
     for i, (name, colour, label) in enumerate(bars):
         axes[2].bar(places + 0.27 * (i - 1), found["shares"][name], 0.25, color=colour, label=label)
     axes[2].axhline(target, color="black", linestyle=":", label="unbiased")

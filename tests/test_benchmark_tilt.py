@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from exact import Z_MAX, z_score
 
 from benchmarks.tilt import densities, holes, sampling
 from benchmarks.tilt.__main__ import main
@@ -38,6 +39,9 @@ def test_energy_distance_is_nought_for_one_law_and_grows_with_a_shift():
     a, b, c = torch.randn(3, 2000, 2)
     near, far = holes.energy_distance(torch.stack([a, c]), b), holes.energy_distance((b + 1).unsqueeze(0), b)
     assert abs(near) < 0.1 < 0.4 < far
+    pairs = torch.randn(500, 2, 10, 2)  # few rows, of which one's distance to its own completion would be seen
+    squares = torch.tensor([math.copysign(d * d, d) for d in (holes.energy_distance(x.unsqueeze(0), y) for x, y in pairs)])
+    assert abs(float(z_score(squares, 0.0))) < Z_MAX
     # Of normals that differ by a shift it is in closed form: 2 E|A - B| less twice E|A - A'|, a Rice mean and a Rayleigh mean.
     rayleigh = math.sqrt(math.pi)
     v = 1 / 4
@@ -54,7 +58,9 @@ def test_the_truth_s_own_completions_are_at_no_distance():
         mask = why(full).sample()
     x = torch.where(mask, full, 0.0)
     found = holes.exact_completions(shape, why, x, mask)
-    assert torch.equal(found[:, mask[:, 0]], full[mask[:, 0]].expand(len(found), -1, -1)) and torch.equal(found[..., 1], full[:, 1].expand(len(found), -1))
+    assert torch.equal(found[:, mask[:, 0]], full[mask[:, 0]].expand(len(found), -1, -1)) and torch.equal(
+        found[..., 1], full[:, 1].expand(len(found), -1)
+    )
     ignorable = holes.exact_completions(shape, SelfMasking(2, [1], "high"), x, mask)
     assert abs(holes.energy_distance(found, full)) < 0.04 < 0.1 < holes.energy_distance(ignorable, full)
 

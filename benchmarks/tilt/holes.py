@@ -122,7 +122,9 @@ def run(case: str, mechanism: str, seed: int, steps: int | None = None) -> list[
             warnings.simplefilter("ignore")
             share = SHORTER[mechanism]
             options = TRAINED | {"steps": steps or int(share * TRAINED["steps"])}
-            history = fit(SelfNormalised(IWELBO(model, int(share * PARTICLES), "iwae")), x, mask, mechanism_lr=3e-2, **options, seed=seed)
+            history = fit(
+                SelfNormalised(IWELBO(model, int(share * PARTICLES), "iwae")), x, mask, mechanism_lr=3e-2, **options, seed=seed
+            )
         seconds = time.perf_counter() - begun
         distances = {}
         for name, module in (("base", base), ("tilted", model)):

@@ -36,7 +36,9 @@ def run(table: str, base: str, seed: int, steps: int | None = None, data_home: s
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         # The best weights by rows held out of the training rows: what a tilt gains on a table is soon learned by heart.
-        history = fit(SelfNormalised(IWELBO(model, 1)), train, mask[:n], steps=steps or 1000, lr=1e-3, weight_decay=1e-1, every=50, **options)
+        history = fit(
+            SelfNormalised(IWELBO(model, 1)), train, mask[:n], steps=steps or 1000, lr=1e-3, weight_decay=1e-1, every=50, **options
+        )
     seconds = time.process_time() - begun
     with torch.no_grad():
         bare = float(IWELBO(plain, PARTICLES)(test, mask[n:]).mean())

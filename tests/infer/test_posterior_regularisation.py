@@ -119,7 +119,15 @@ def test_a_base_that_has_learned_an_order_keeps_it_without_the_tilt():
         torch.manual_seed(2)
         module = MNAR(GaussianDecoder(2, 2, hidden=()), GaussianEncoder(2, 2), tilt=tilt)
         bound = IWELBO(module, 10, "dreg" if tilt is None else "iwae")
-        fit(bound if tilt is None else PosteriorRegularised(bound, 200, 0.5), x, mask, steps=200, lr=2e-2, weight_decay=0.0, progress=False)
+        fit(
+            bound if tilt is None else PosteriorRegularised(bound, 200, 0.5),
+            x,
+            mask,
+            steps=200,
+            lr=2e-2,
+            weight_decay=0.0,
+            progress=False,
+        )
         with torch.no_grad():
             rows = module.draw(20_000)[1]
         kept.append(float((rows[:, 0] > rows[:, 1]).float().mean()))
@@ -127,8 +135,16 @@ def test_a_base_that_has_learned_an_order_keeps_it_without_the_tilt():
 
 
 REFUSALS = {
-    "a learned tilt": (lambda m: PosteriorRegularised(IWELBO(m)), LearnedConstraint(lambda x: x, 2), "bound: its module's tilt has para"),
-    "rows below nought": (lambda m: PosteriorRegularised(IWELBO(m), imagined=-1.0), Constraint(lambda x: x.sum(-1), 1.0), "imagined: got -1"),
+    "a learned tilt": (
+        lambda m: PosteriorRegularised(IWELBO(m)),
+        LearnedConstraint(lambda x: x, 2),
+        "bound: its module's tilt has para",
+    ),
+    "rows below nought": (
+        lambda m: PosteriorRegularised(IWELBO(m), imagined=-1.0),
+        Constraint(lambda x: x.sum(-1), 1.0),
+        "imagined: got -1",
+    ),
 }
 
 
