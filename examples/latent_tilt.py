@@ -94,7 +94,7 @@ def tilted(base: MNAR, x: Tensor, steps: int, seed: int) -> MNAR:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the shares, (5,) each, of ``biased`` images, of draws of the ``base`` and of the ``tilted`` model; and what the figure shows."""
+    """Return ``shares`` (5,) of the biased images and of draws of both models, what was drawn, and what the figure shows besides."""
     from sklearn.svm import SVC
 
     torch.manual_seed(args.seed)

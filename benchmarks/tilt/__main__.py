@@ -35,7 +35,7 @@ PARTS: dict[str, tuple[Callable[..., dict[str, object]], Callable[[], Cells], li
         lambda: itertools.product(SHAPES, ("gaussian", "vae"), ("self-normalised",)),
         ["shape", "base"],
     ),
-    "objectives": (densities.compare, lambda: itertools.product(("ring", "checkerboard"), OBJECTIVES), ["objective", "shape"]),
+    "objectives": (densities.compare, lambda: itertools.product(("ring",), OBJECTIVES), ["objective"]),
     "holes": (holes.run, lambda: itertools.product(holes.CASES, ("known",)), ["case", "mechanism"]),
     "starts": (holes.run, lambda: itertools.product(list(holes.CASES)[1:], ("learned",)), ["case", "mechanism"]),
     "debias": (debias.run, lambda: itertools.product(("random", "stratified")), ["unbiased rows"]),
@@ -76,13 +76,14 @@ def main(arguments: list[str] | None = None) -> pd.DataFrame:
     frame = pd.DataFrame(found)
     numbers = [name for name in frame.columns if name not in (*group, "seed") and pd.api.types.is_numeric_dtype(frame[name])]
     grouped = frame.groupby(group, sort=False)[numbers]
-    table, least, most = grouped.mean(), grouped.min(), grouped.max()
-    print(f"mean over {options.seeds} seeds (least, most)")
+    table, middle, least, most = grouped.mean(), grouped.median(), grouped.min(), grouped.max()
+    print(f"mean over {options.seeds} seeds (median; least, most)")
     for name in numbers:  # one below another: side by side they would not fit a page
         print(f"\n{name}")
         for place in table.index:
             said = ", ".join(map(str, place)) if isinstance(place, tuple) else str(place)
-            print(f"  {said:<36}{table.at[place, name]:>9.4f} ({least.at[place, name]:.4f}, {most.at[place, name]:.4f})")
+            spread = "; ".join([f"{middle.at[place, name]:.4f}", f"{least.at[place, name]:.4f}, {most.at[place, name]:.4f}"])
+            print(f"  {said:<36}{table.at[place, name]:>9.4f} ({spread})")
     return table
 
 

@@ -19,7 +19,7 @@ N_TRAIN, N_TEST = 2000, 10_000
 
 def compare(shape: str, objective: str, seed: int, steps: int | None = None) -> dict[str, object]:
     """Return the scores of one objective on the normal base, in fewer updates and with fewer draws to judge it by."""
-    return run(shape, "gaussian", objective, seed, steps or 800, 50_000)
+    return run(shape, "gaussian", objective, seed, steps or 500, 50_000)
 
 
 def run(shape: str, base: str, objective: str, seed: int, steps: int | None = None, draws: int = 500_000) -> dict[str, object]:
