@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pyro_mnar.infer.objectives import SelfNormalised as SelfNormalised
     from pyro_mnar.infer.posterior import PosteriorDraws as PosteriorDraws
     from pyro_mnar.infer.posterior import sample_posterior as sample_posterior
+    from pyro_mnar.infer.posterior_regularisation import PosteriorRegularised as PosteriorRegularised
     from pyro_mnar.infer.tilt_report import report_tilt as report_tilt
     from pyro_mnar.infer.training import fit as fit
     from pyro_mnar.models import LOGIT as LOGIT
@@ -118,6 +119,7 @@ _HOMES = dict.fromkeys(_MODELS, "pyro_mnar.models") | {
     "MaximumLikelihood": "pyro_mnar.infer.langevin_likelihood",
     "NoiseContrastive": "pyro_mnar.infer.objectives",
     "PosteriorDraws": "pyro_mnar.infer.posterior",
+    "PosteriorRegularised": "pyro_mnar.infer.posterior_regularisation",
     "SelfNormalised": "pyro_mnar.infer.objectives",
     "amputate": "pyro_mnar.tables",
     "analyse": "pyro_mnar.results.analyses",

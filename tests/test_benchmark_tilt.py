@@ -4,11 +4,13 @@ import math
 
 import pytest
 import torch
+from exact import Z_MAX, z_score
 
-from benchmarks.tilt import densities, holes, sampling
-from benchmarks.tilt.__main__ import main
+from benchmarks.tilt import densities, holes, sampling, tables
+from benchmarks.tilt.__main__ import PARTS, main
 from benchmarks.tilt.bases import base_log_density, gaussian_base, grid
 from benchmarks.tilt.shapes import SHAPES
+from pyro_mnar import SelfMasking
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
@@ -34,9 +36,33 @@ def test_gaussian_base_has_the_data_s_moments_and_its_stated_density():
 
 
 def test_energy_distance_is_nought_for_one_law_and_grows_with_a_shift():
-    a, b = torch.randn(2, 2000, 2)
-    near, far = holes.energy_distance(a, b), holes.energy_distance(a, b + 1)
-    assert near < 0.1 < 0.4 < far
+    a, b, c = torch.randn(3, 2000, 2)
+    near, far = holes.energy_distance(torch.stack([a, c]), b), holes.energy_distance((b + 1).unsqueeze(0), b)
+    assert abs(near) < 0.1 < 0.4 < far
+    pairs = torch.randn(500, 2, 10, 2)  # few rows, of which one's distance to its own completion would be seen
+    squares = torch.tensor([math.copysign(d * d, d) for d in (holes.energy_distance(x.unsqueeze(0), y) for x, y in pairs)])
+    assert abs(float(z_score(squares, 0.0))) < Z_MAX
+    # Of normals that differ by a shift it is in closed form: 2 E|A - B| less twice E|A - A'|, a Rice mean and a Rayleigh mean.
+    rayleigh = math.sqrt(math.pi)
+    v = 1 / 4
+    rice = rayleigh * math.exp(-v) * float((1 + 2 * v) * torch.special.i0(torch.tensor(v)) + 2 * v * torch.special.i1(torch.tensor(v)))
+    fresh = holes.energy_distance((a + 1).unsqueeze(0), b) ** 2
+    assert fresh == pytest.approx(2 * rice - 2 * rayleigh, abs=0.08)
+
+
+def test_the_truth_s_own_completions_are_at_no_distance():
+    case = holes.CASES["ring, self-masked"]
+    shape, why = SHAPES[case.shape], case.mechanism()
+    full = shape.sample(1000)
+    with torch.no_grad():
+        mask = why(full).sample()
+    x = torch.where(mask, full, 0.0)
+    found = holes.exact_completions(shape, why, x, mask)
+    assert torch.equal(found[:, mask[:, 0]], full[mask[:, 0]].expand(len(found), -1, -1)) and torch.equal(
+        found[..., 1], full[:, 1].expand(len(found), -1)
+    )
+    ignorable = holes.exact_completions(shape, SelfMasking(2, [1], "high"), x, mask)
+    assert abs(holes.energy_distance(found, full)) < 0.04 < 0.1 < holes.energy_distance(ignorable, full)
 
 
 def test_energy_of_the_sampling_part_is_the_log_ratio_of_shares():
@@ -56,10 +82,15 @@ def test_results_are_kept_and_read_again(tmp_path, monkeypatch, capsys):
 
     def run(*cell, steps):
         calls.append(cell)
-        return {"sampler": cell[0], "seed": cell[1], "error": 0.5}
+        return [{"sampler": "one", "seed": cell[-1], "error": cell[-1]}, {"sampler": "two", "seed": cell[-1], "error": 0.5}]
 
-    parts = __import__("benchmarks.tilt.__main__", fromlist=["PARTS"]).PARTS
-    monkeypatch.setitem(parts, "sampling", (run, *parts["sampling"][1:]))
-    tables = [main(["sampling", "--seeds", "1", "--steps", "1", "--output", str(tmp_path)]) for _ in range(2)]
-    assert len(calls) == len(sampling.SAMPLERS) and tables[0].equals(tables[1])
-    assert "error" in capsys.readouterr().out
+    monkeypatch.setitem(PARTS, "sampling", (run, *PARTS["sampling"][1:]))
+    found = [main(["sampling", "--seeds", "3", "--steps", "1", "--output", str(tmp_path)]) for _ in range(2)]
+    assert calls == [(0,), (1,), (2,)] and found[0].equals(found[1]) and found[0].error.tolist() == [1.0, 0.5]
+    assert "1.0000 (1.0000; 0.0000, 2.0000)" in capsys.readouterr().out
+
+
+def test_a_table_s_gain_is_that_of_the_held_out_rows_however_log_z_is_had():
+    found = tables.run("breast", "linear", 0, steps=5)
+    assert found["gain by the tilt"] <= found["gain by log_normaliser"] + 4 * found["its standard error"] + 0.05
+    assert math.isfinite(found["bound of base"]) and 0 < found["ESS share"] <= 1

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from benchmarks.tilt.debias import BIASED, CENTRES, SPREAD, UNBIASED, biased_base, classes, shares
+from examples.debiasing import BIASED, CENTRES, SPREAD, UNBIASED, biased_base, groups, rows, shares
 from pyro_mnar import IWELBO, MNAR, EnergyTilt, sample_tilted
 from pyro_mnar.infer import kernels
 from pyro_mnar.infer.annealing import Path, anneal
@@ -28,7 +28,7 @@ def _target(model: MNAR) -> Tensor:
     with torch.no_grad():
         z, x = model.draw(400_000)
         weight = model.tilt.log_weight(z, x).softmax(0)
-        return torch.stack([weight[classes(x) == k].sum() for k in range(3)])
+        return torch.stack([weight[groups(x) == k].sum() for k in range(3)])
 
 
 def _joint_langevin(model: MNAR, seed: int) -> Tensor:
@@ -60,20 +60,25 @@ SAMPLERS: dict[str, Callable[[MNAR, int], Tensor]] = {
 }
 
 
-def run(sampler: str, seed: int, steps: int | None = None) -> dict[str, object]:
-    """Return the largest error of a class's share, and how far rows lie from their centres."""
+def run(seed: int, steps: int | None = None) -> list[dict[str, object]]:
+    """Return, of each sampler, the largest error of a class's share, and how far rows lie from their centres."""
     torch.manual_seed(seed)
     labels = torch.multinomial(torch.tensor(BIASED), 5000, replacement=True)
-    base = biased_base(CENTRES[labels] + SPREAD * torch.randn(5000, 2), seed)
+    base = biased_base(rows(labels), seed)
     model = MNAR(base.decoder, base.encoder, tilt=EnergyTilt(_energy))
     model.requires_grad_(False)
-    target, begun = _target(model), time.perf_counter()
-    x = SAMPLERS[sampler](model, seed).detach()
-    return {
-        "sampler": sampler,
-        "seed": seed,
-        "largest error of a share": float((shares(classes(x)) - target).abs().max()),
-        "error of independent draws": math.sqrt(0.25 / N),
-        "spread about centres": float((x - CENTRES[classes(x)]).square().mean().sqrt()),
-        "seconds": time.perf_counter() - begun,
-    }
+    target, results = _target(model), []
+    for name, sampler in SAMPLERS.items():
+        begun = time.perf_counter()
+        x = sampler(model, seed).detach()
+        results.append(
+            {
+                "sampler": name,
+                "seed": seed,
+                "largest error of a share": float((shares(groups(x)) - target).abs().max()),
+                "error of independent draws": math.sqrt(0.25 / N),
+                "spread about centres": float((x - CENTRES[groups(x)]).square().mean().sqrt()),
+                "seconds": time.perf_counter() - begun,
+            }
+        )
+    return results

@@ -75,8 +75,8 @@ class Objective(nn.Module):
     def report(self, x: Tensor, mask: Tensor) -> TiltReport:
         """Return how the tilt stands, over draws of the base and at rows ``x`` (N, D) with their ``mask``."""
         with torch.no_grad():
-            _, at_rows = self._at_rows(x, mask)
-            return report_tilt(self.module, at_rows + self.module.log_z)
+            weights, at_rows = self._at_rows(x, mask)
+            return report_tilt(self.module, at_rows + self.module.log_z, weights)
 
     def _at_base(self) -> Tensor:
         """Return l at draws of the base, (draws,)."""

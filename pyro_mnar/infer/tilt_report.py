@@ -4,6 +4,9 @@ r"""What can go wrong with a tilt, looked for and named.
   log Z, b and every likelihood reported with them are in doubt.
 - *Drift*: b is not log Z. The bound stays valid but is loose by exp(log Z - b) - 1 - (log Z - b).
 - *No mass*: rows of the data have log ratios that no draw of the base reaches. There the tilt grows without resistance.
+- *Particles*: the bound of a row with holes lies below its likelihood by about the variance of the mean of K weights, half of
+  1 / effective sample size less 1 / K. What the tilt adds to that, it can win back by flattening the weights instead of fitting the
+  rows: it then leans to where the base proposes. On a ring with self-masked holes .03 nats a row displaced its mean by .06.
 - *Unbounded*: along rays from the base's mean the log weight outgrows the fall of the base's density (a square for normal noise, a
   logarithm for Student-t). Z is then infinite, which no finite number of draws shows.
 """
@@ -19,12 +22,15 @@ from torch import Tensor, nn
 
 from pyro_mnar.infer.normaliser import Normaliser, log_normaliser
 from pyro_mnar.infer.streams import seeded
+from pyro_mnar.infer.weights import effective_sample_size
 from pyro_mnar.models.decoders import StudentTDecoder
 
 # Looseness of the bound that is worth a word, in nats.
 _LOOSE = 0.05
 # Share of the rows that may lie beyond every draw of the base.
 _BEYOND = 0.05
+# What the tilt may cost the bound for want of particles, in nats a row.
+_LOST = 0.01
 # Ends of rays, in distances from the base's mean to its draws.
 _FAR = (100.0, 1000.0)
 
@@ -37,6 +43,7 @@ class TiltReport:
         lowest, highest: -E over draws of the base, nats.
         normaliser: log Z by importance sampling, with effective sample size and Pareto k.
         log_z: b, what the model takes log Z for.
+        lost: nats a row that the bound loses because the tilt spreads the weights of a row's particles; 0 where these are not given.
         problems: sentences, each with what to do; none where there is nothing to say.
     """
 
@@ -44,6 +51,7 @@ class TiltReport:
     highest: float
     normaliser: Normaliser
     log_z: float
+    lost: float
     problems: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -52,12 +60,15 @@ class TiltReport:
 
 
 @torch.no_grad()
-def report_tilt(module: Any, at_rows: Tensor | None = None, *, draws: int = 2000, seed: int = 0) -> TiltReport:
+def report_tilt(
+    module: Any, at_rows: Tensor | None = None, weights: Tensor | None = None, *, draws: int = 2000, seed: int = 0
+) -> TiltReport:
     """Look at the tilt of ``module``.
 
     Args:
         module: with a tilt, as ``MNAR``.
         at_rows: -E at rows of the data, any shape; None to leave the data out.
+        weights: (K, N) normalised, of the particles at which ``at_rows`` is; None to leave these out.
         draws: of the base.
         seed: of these; global random state is neither read nor changed.
 
@@ -92,12 +103,24 @@ def report_tilt(module: Any, at_rows: Tensor | None = None, *, draws: int = 2000
             f"tilt: {share:.0%} of the rows have a log weight above that of every one of {draws} draws of the base, which has next to "
             "no mass there; fit the base to these rows first, or give it wider noise"
         )
+    lost = _lost(at_rows, weights) if at_rows is not None and weights is not None else 0.0
+    if lost > _LOST:
+        problems.append(
+            f"tilt: for want of particles the bound is about {lost:.2g} nats a row too low, and the tilt leans to where "
+            f"particles are proposed; take several times the present {len(weights)}"  # type: ignore[arg-type]
+        )
     if _unbounded(module, z, x):
         problems.append(
             "tilt: the energy falls without end faster than the base's density does, so that Z may be infinite; bound it "
             "(EnergyTilt's ceiling)"
         )
-    return TiltReport(float(weight.min()), float(weight.max()), found, b, tuple(problems))
+    return TiltReport(float(weight.min()), float(weight.max()), found, b, lost, tuple(problems))
+
+
+def _lost(at_rows: Tensor, weights: Tensor) -> float:
+    """Return half the difference of 1 / effective sample size with the tilt and without it, a row."""
+    log_w = weights.log()
+    return 0.5 * float((1 / effective_sample_size(log_w) - 1 / effective_sample_size(log_w - at_rows)).mean())
 
 
 def _unbounded(module: nn.Module, z: Tensor, x: Tensor) -> bool:
