@@ -69,7 +69,7 @@ def test_odds_scale_and_strength_are_the_library_s(fitted, tmp_path):
     assert found.estimate[2] == pytest.approx(float(analyse(moved.tables, lambda t: share(t, "high"), done.groups).estimate))
     both = run(fitted, "--mean", "visits", "--scale", "visits=.5:2:2", "--strength", "0:1:2", "--figure", str(tmp_path / "f.png"))
     assert len(both) == 4 and (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
-    means = [t.visits.mean() for t in strengthened(imputer, done.scale("visits", 2.0), 0.0).tables]
+    means = [t.visits.mean() for t in strengthened(imputer, done, 0.0).scale("visits", 2.0).tables]
     assert both.estimate[2] == pytest.approx(np.mean(means))
 
 
