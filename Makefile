@@ -6,7 +6,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 PYTHON = python3
 BIN = .venv/bin
 
-.PHONY: install demo examples docs test lint bench bench-table bench-speed bench-tilt bench-coverage bench-mixed bench-sampling clean
+.PHONY: install demo examples docs test lint bench bench-table bench-speed bench-tilt bench-coverage bench-mixed bench-sampling tutorial clean
 
 install: .venv/installed
 
@@ -69,6 +69,11 @@ bench-tilt: install
 # Minutes: whether pooled intervals cover, with and without the parameters' uncertainty.
 bench-coverage: install
 	$(BIN)/python -m benchmarks.coverage
+
+# The figures of docs/tutorial.md.
+tutorial: install
+	$(BIN)/python examples/survey.py --steps 500 --draws 80 --jobs -1
+	for name in missingness imputed estimates tipping strength; do cp example-output/survey/$$name.png docs/figures/survey-$$name.png; done
 
 bench-mixed: install
 	$(BIN)/python benchmarks/mixed_tables.py

@@ -9,6 +9,8 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+# What takes all cores by default takes this one alone: the tests of several processes ask for them.
+os.environ["LOKY_MAX_CPU_COUNT"] = "1"
 
 BASE_SEED = int(os.environ.get("PYRO_MNAR_TEST_SEED", "0"))
 

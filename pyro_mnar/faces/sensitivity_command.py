@@ -129,7 +129,8 @@ def along(
     start = full if any(move.how in ("odds", "strength") for move in given) else every(full)
 
     def adjust(done: Completions, *values: float) -> Completions:
-        for move, value in zip(given, values, strict=True):
+        # What re-weights comes first: it reads values that the model can have, which shifted counts need not be.
+        for move, value in sorted(zip(given, values, strict=True), key=lambda pair: pair[0].how in ("shift", "scale")):
             if move.how == "shift":
                 done = done.shift(move.column, value, rows)
             elif move.how == "scale":

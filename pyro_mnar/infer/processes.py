@@ -54,12 +54,20 @@ def each(
 
         # The backend by name: in a worker of a grid search joblib would else take threads, which share torch's generator.
         found = Parallel(jobs, backend="loky", return_as="generator")(delayed(_recorded)(call) for call in calls)
-    for result in tqdm(found, said, len(calls), disable=None if progress and len(calls) > 1 else True, leave=False):
-        if jobs > 1:
-            result, seen = result
-            for warning in seen:
-                warnings.warn_explicit(*warning)
-        yield result
+    bar = tqdm(total=len(calls), desc=said, disable=None if progress and len(calls) > 1 else True, leave=False)
+    try:
+        for result in found:
+            bar.update()
+            if jobs > 1:
+                result, seen = result
+                for warning in seen:
+                    warnings.warn_explicit(*warning)
+            yield result
+    finally:
+        bar.close()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # joblib's, of calls that are given up: whoever stopped knows
+            found.close()
 
 
 def _alone(call: Callable[[], _Result]) -> _Result:

@@ -63,6 +63,16 @@ def test_a_saved_model_imputes_new_rows_and_the_same_rows_alike(table, tmp_path)
     assert data.x.to_numpy()[:, ~seen].std(0).min() > 0
 
 
+def test_more_processes_change_nothing(table, tmp_path, capsys):
+    outputs = [str(tmp_path / name) for name in ("c1.csv", "c2.csv")]
+    for jobs, output in zip("12", outputs, strict=True):
+        assert main(["impute", str(table), "--output", output, "--jobs", jobs, "--mechanism", "none", *QUICK]) == 0
+    first, second = (pd.read_csv(output) for output in outputs)
+    pd.testing.assert_frame_equal(first, second, check_exact=True)
+    assert main(["impute", str(table), "--output", outputs[0], "--jobs", "0"]) == 2
+    assert "--jobs: got 0, expected at least 1" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("mechanism", ["none", "linear", "neural"])
 def test_other_mechanisms_run(table, tmp_path, mechanism, capsys):
     assert main(["impute", str(table), "--output", str(tmp_path / "c.csv"), "--mechanism", mechanism, *QUICK]) == 0
@@ -133,6 +143,17 @@ def test_small_tables_are_completed(tmp_path, rows):
         ("a,b\n1,\n2,3\n", ["--steps", "0"], "--steps: got 0"),
         ("a,b\n1,\n2,3\n", ["--output", "absent/c.csv"], "no such folder absent"),
         ("a,b\n1,\n2,3\n", ["--output", "c.xlsx"], "expected one of .csv, .parquet"),
+        ("a,b\n1,\n2,3\n", ["--draws", "0", "--draws-output", "d.nc"], "--draws: got 0"),
+        ("a,b\n1,x\n2,\n3,x\n4,x\n", ["--kind", "b=categorical"], "column 'b': got 1 level(s), x, expected at least 2"),
+        ("a,b\n1,x\n2,\n3,x\n4,x\n", ["--kind", "b=binary"], "column 'b': got 1 level(s)"),
+        ("a,b\n1,-2\n2,\n3,4\n", ["--kind", "b=count"], "column 'b': got -2 in row 0, expected whole numbers from 0"),
+        ("a,b\n1,2.5\n2,\n3,4\n", ["--kind", "b=count"], "column 'b': got 2.5 in row 0"),
+        ("a,b\n1,120\n2,\n3,4\n", ["--kind", "b=bounded:0:100"], "column 'b': got 120 in row 0, expected numbers from 0 to 100"),
+        ("a,b\n1,0\n2,\n3,4\n", ["--kind", "b=positive"], "column 'b': got 0 in row 0, expected numbers above 0"),
+        ("a,b\n1,lo\n2,\n3,odd\n4,hi\n", ["--kind", "b=ordinal:lo:hi"], "'odd' in row 2"),
+        ("a,b\n1,\n2,3\n", ["--kind", "z=count"], "unknown column 'z'"),
+        ("a,b\n1,\n2,3\n", ["--kind", "count"], "--kind: got 'count', expected COLUMN=KIND"),
+        ("a,b\n1,\n2,3\n4,5\n", ["--report", "r.html", "--regress", "a=z"], "--regress: got 'a=z'"),
     ],
 )
 def test_a_mistake_is_one_line_and_writes_nothing(tmp_path, monkeypatch, capsys, text, extra, said):

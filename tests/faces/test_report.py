@@ -200,3 +200,47 @@ def test_large_drawings_become_pixels_and_the_same_figure_the_same_bytes():
     kinds = [Section("s").figure(figure(n), "c").parts[0]["source"].partition(";")[0] for n in (10, 5000)]
     assert kinds == ["data:image/svg+xml", "data:image/png"]
     assert render("t", [Section("s").figure(figure(10), "c")]) == render("t", [Section("s").figure(figure(10), "c")])
+
+
+def test_a_mixed_table_is_reported_with_odds_of_levels_names_and_tipping_points(tmp_path, monkeypatch):
+    """Every kind of column has holes; the command line makes the report from a saved model, and reads no script into it."""
+    rng = np.random.default_rng(0)
+    n = 60
+    z = rng.normal(size=n)
+    frame = pd.DataFrame({"x": z, "pay": np.exp(1 + z), "visits": rng.poisson(2, n).astype(float), "share": 100 / (1 + np.exp(-z))})
+    frame["grade"] = np.array(["low", "mid", "<high>"])[np.digitize(z, [-0.5, 0.5])]
+    frame["town"], frame["flag"] = np.where(rng.random(n) < 0.5, "ulm", "bonn"), (z > 0).astype(float)
+    frame["day"] = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.rint(30 * z), unit="D")
+    for name in frame:
+        frame.loc[rng.random(n) < 0.2, name] = np.nan
+    frame.to_parquet(tmp_path / "t.parquet")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(report, "DRAWS", 16)
+    monkeypatch.setattr(report_sensitivity, "TABLES", 8)
+    kinds = [f"--kind={word}" for word in ("pay=positive", "visits=count", "share=bounded:0:100", "grade=ordinal:low:mid:<high>")]
+    arguments = [
+        "report",
+        "t.parquet",
+        "--output",
+        "r.html",
+        *kinds,
+        "--steps",
+        "3",
+        "--regress",
+        "pay=x,visits",
+        "--covariates",
+        "none",
+    ]
+    assert main(arguments) == 0
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    reader = Reader(text)
+    assert reader.open == [] and len(text) < 3_000_000 and "<high>" not in text
+    captions = [attrs["alt"] for tag, attrs in reader.tags if tag == "img"]
+    assert "Shares of levels against their odds among the imputed values" in captions and all(captions)
+    assert "Column means against a shift of the imputed values" in captions
+    said = " ".join(reader.words)
+    for part in ("share of grade = ", "share of flag = 1", "mean of day (days since 1970)", "share of town = ", "mean of visits"):
+        assert part in said
+    assert "Moving imputed town = ulm" in captions or "town = ulm: the conclusion does not depend on it." in said
+    assert ("odds of" in said) or ("no tipping point on this grid" in said)
+    assert main([*arguments[:-4], "--regress", "pay=town"]) == 2 and main([*arguments[:-4], "--regress", "day=x"]) == 2
