@@ -10,10 +10,13 @@ import torch
 from pyro_mnar import IWELBO, MNAR, ConjugateEncoder, EnergyTilt, GaussianDecoder, SelfNormalised, energy_net, fit, log_normaliser
 from pyro_mnar.tables.datasets import load
 
-TABLES = ("banknote", "red", "breast")
+TABLES = ("banknote", "red")
 #: Hidden layers of the decoder.
 BASES = {"linear": (), "network": (64,)}
 LATENT, PARTICLES = 3, 100
+#: Of the log weight. Without one, an energy that goes on falling beyond the rows of many columns makes Z large where no draw of the
+#: base comes: the bound claimed 3.6 nats for the red wines on the linear base; by sequential Monte Carlo the tilt lost 3.
+CEILING = 5.0
 
 
 def run(table: str, base: str, seed: int, steps: int | None = None, data_home: str | None = None) -> dict[str, object]:
@@ -30,7 +33,7 @@ def run(table: str, base: str, seed: int, steps: int | None = None, data_home: s
     plain.initialise(train, mask[:n])
     options = {"held_out": 0.2, "seed": seed, "progress": False}
     fit(IWELBO(plain, 10), train, mask[:n], steps=steps or 1000, lr=5e-3, weight_decay=1e-2, **options)
-    model = MNAR(decoder, plain.encoder, tilt=EnergyTilt(energy_net(x.shape[1])))
+    model = MNAR(decoder, plain.encoder, tilt=EnergyTilt(energy_net(x.shape[1]), ceiling=CEILING))
     model.freeze_base()
     begun = time.process_time()
     with warnings.catch_warnings(record=True) as said:

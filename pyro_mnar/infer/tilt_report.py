@@ -89,7 +89,8 @@ def report_tilt(
     if found.importance_fails:
         problems.append(
             f"tilt: exp(-E) over draws of the base has Pareto k {found.pareto_k:.2f} and effective sample size {found.ess:.0f} in "
-            f"{draws}; take log Z from log_normaliser(..., method='sequential'), and fit the base longer or penalise the gradient of E"
+            f"{draws}; take log Z from log_normaliser(..., method='sequential'), and fit the base longer, penalise the gradient of "
+            "E, or set EnergyTilt's ceiling"
         )
     else:
         gap = found.value - b

@@ -45,10 +45,10 @@ def model(bias):
     return made
 
 
-def gradients(bias, imagined, repeats=20):
+def gradients(bias, imagined, repeats=40):
     """Gradients of the loss by the bias; with many particles, since the bounds are below J by the order of 1 / particles."""
-    module, copies = model(bias), 10
-    objective = PosteriorRegularised(IWELBO(module, 200, "iwae"), 5000, imagined)
+    module, copies = model(bias), 2
+    objective = PosteriorRegularised(IWELBO(module, 500, "iwae"), 3000, imagined)
     found = []
     for _ in range(repeats):
         module.zero_grad()
