@@ -201,7 +201,7 @@ def _imputer(options: argparse.Namespace, table: Any) -> tuple[MNARImputer, Sche
     from pyro_mnar.tables import Schema
 
     if options.model is not None:
-        for name in ("mechanism", "direction", "covariates", "kind", "columns", "save", "steps"):
+        for name in ("mechanism", "direction", "covariates", "ignorable", "kind", "columns", "save", "steps"):
             if getattr(options, name, None) is not None:
                 raise ValueError(f"--{name}: got one with --model, expected it only when fitting (the model has its own)")
         imputer = MNARImputer.load(options.model)
@@ -210,7 +210,7 @@ def _imputer(options: argparse.Namespace, table: Any) -> tuple[MNARImputer, Sche
             imputer.random_state = options.seed
         imputer.n_jobs = _jobs(options.jobs)
         return imputer, imputer.schema_
-    names = None if options.columns is None else [name.strip() for name in options.columns.split(",")]
+    names = None if options.columns is None else _names(options.columns)
     kinds = _kinds(options.kind)
     schema = Schema.of(table, names, kinds)
     if options.steps is not None and options.steps < 1:
@@ -221,9 +221,14 @@ def _imputer(options: argparse.Namespace, table: Any) -> tuple[MNARImputer, Sche
         given["kinds"] = kinds
     if options.covariates is not None:
         words: dict[str, Any] = {"auto": "auto", "complete": "complete", "none": []}
-        named = [name.strip() for name in options.covariates.split(",")]
-        given["covariates"] = words.get(options.covariates, named)
+        given["covariates"] = words.get(options.covariates, _names(options.covariates))
+    if options.ignorable is not None:
+        given["ignorable"] = _names(options.ignorable)
     return MNARImputer(direction=_direction(options.direction), n_jobs=_jobs(options.jobs), **given), schema
+
+
+def _names(words: str) -> list[str]:
+    return [name.strip() for name in words.split(",")]
 
 
 def _jobs(wanted: int | None) -> int:

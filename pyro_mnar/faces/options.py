@@ -127,6 +127,9 @@ def _model_options(impute: argparse.ArgumentParser) -> None:
         "as the data have it (the default)",
     )
     impute.add_argument(
+        "--ignorable", metavar="A,B", help="columns whose holes are known to say nothing of their values (missing at random)"
+    )
+    impute.add_argument(
         "--kind",
         action="append",
         metavar="COLUMN=KIND",

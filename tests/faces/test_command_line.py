@@ -96,6 +96,15 @@ def test_covariates_are_said(table, tmp_path, capsys, word, said):
     assert "  and the masks depend on" in out and said in out
 
 
+def test_what_is_ignorable_can_be_named(tmp_path, capsys):
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(30, 2)), columns=["a", "b"])
+    frame.iloc[::3, 0], frame.iloc[1::3, 1] = np.nan, np.nan
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    assert main(["impute", str(tmp_path / "t.csv"), "--output", str(tmp_path / "c.csv"), "--ignorable", "b, ", *QUICK]) == 2
+    assert main(["impute", str(tmp_path / "t.csv"), "--output", str(tmp_path / "c.csv"), "--ignorable", "b", *QUICK]) == 0
+    assert "in a direction learned from the data: a\n" in capsys.readouterr().out
+
+
 def test_nothing_missing_is_a_note_and_a_copy(tmp_path, capsys):
     pd.DataFrame({"a": [0.1, 0.2]}).to_csv(tmp_path / "t.csv", index=False)
     assert main(["impute", str(tmp_path / "t.csv"), "--output", str(tmp_path / "c.csv")]) == 0
@@ -136,6 +145,7 @@ def test_small_tables_are_completed(tmp_path, rows):
         ("a,b\n1,\n2,3\n", ["--mechanism", "none", "--direction", "high"], "only with self-masking"),
         ("a,b\n1,\n2,3\n", ["--covariates", "b"], "covariates: got 'b'"),
         ("a,b\n1,\n2,3\n", ["--columns", "a,z"], "unknown 'z'"),
+        ("a,b\n1,\n2,3\n", ["--ignorable", "z"], "ignorable: got unknown column 'z'"),
         ("a,b\n1,\n2,3\n", ["--model", "absent"], "absent: no such folder"),
         ("a,b\n1,\n2,3\n", ["--draws", "3"], "--draws: got no --draws-output"),
         ("a,b\n1,\n2,3\n", ["--draws-output", "d.csv"], "expected .nc"),
