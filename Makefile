@@ -18,7 +18,7 @@ install: .venv/installed
 demo: install
 	$(BIN)/python examples/demo.py --output demo-output
 
-# Half an hour of one core; two at a time with make -j2 examples. Goes on where it stopped; a script that changed is run again.
+# Twenty minutes of one core; two at a time with make -j2 examples. Goes on where it stopped; a script that changed is run again.
 # Tables and figures of docs/experiments.md are those printed here. MNIST and UCI tables from DATA_HOME where it is.
 EXAMPLES = gaussian ring mechanisms clipping images latent_mask supervised ratings rate_distortion identifiability uci
 DATA_HOME = $(wildcard ../shared/data)
