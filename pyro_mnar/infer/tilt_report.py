@@ -107,7 +107,8 @@ def report_tilt(
             "no mass there; fit the base to these rows first, or give it wider noise"
         )
     if at_rows is not None and any(p.requires_grad for p in module.tilt.parameters()):
-        gain = (at_rows if weights is None else (weights * at_rows).sum(0)).double().flatten() - b
+        gain = (at_rows if weights is None else (weights * at_rows).sum(0)).double().flatten()
+        gain = gain - (b if found.importance_fails else found.value)
         mean = float(gain.mean())
         if mean < -_LOOSE and mean < -4 * float(gain.std(correction=0)) / len(gain) ** 0.5:
             problems.append(
