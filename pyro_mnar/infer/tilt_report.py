@@ -3,6 +3,8 @@ r"""What can go wrong with a tilt, looked for and named.
 - *Weights*: exp(-E) over base draws rests on few of them (effective sample size), or has a tail too heavy for its mean (Pareto k): then
   log Z, b and every likelihood reported with them are in doubt.
 - *Drift*: b is not log Z. The bound stays valid but is loose by exp(log Z - b) - 1 - (log Z - b).
+  Or an energy that is learned makes the rows themselves less likely than the base does, which no maximum of a likelihood does (chains
+  that no longer follow it, say), though weights and b may look sound.
 - *No mass*: rows of the data have log ratios that no draw of the base reaches. There the tilt grows without resistance.
 - *Particles*: the bound of a row with holes lies below its likelihood by about the variance of the mean of K weights, half of
   1 / effective sample size less 1 / K. What the tilt adds to that, it can win back by flattening the weights instead of fitting the
@@ -104,6 +106,15 @@ def report_tilt(
             f"tilt: {share:.0%} of the rows have a log weight above that of every one of {draws} draws of the base, which has next to "
             "no mass there; fit the base to these rows first, or give it wider noise"
         )
+    if at_rows is not None and any(p.requires_grad for p in module.tilt.parameters()):
+        gain = (at_rows if weights is None else (weights * at_rows).sum(0)).double().flatten()
+        gain = gain - (b if found.importance_fails else found.value)
+        mean = float(gain.mean())
+        if mean < -_LOOSE and mean < -4 * float(gain.std(correction=0)) / len(gain) ** 0.5:
+            problems.append(
+                f"tilt: the rows are {-mean:.3g} nats less likely than under the base: the energy has drifted; lower lr, keep the best "
+                "weights (held_out), penalise the gradient of E, or train by SelfNormalised"
+            )
     lost = _lost(at_rows, weights) if at_rows is not None and weights is not None else 0.0
     if lost > _LOST:
         problems.append(

@@ -179,6 +179,18 @@ def test_an_energy_that_has_drifted_from_log_z_is_named():
     assert "tilt: log_z is" in problems(module)
 
 
+def test_a_learned_energy_that_makes_the_rows_less_likely_is_named():
+    module = model(EnergyTilt(energy_net(4, [8])))  # of zero energy: log Z is 0
+    rows, said = torch.linspace(-6.0, 0.0, 50).double(), "tilt: the rows are 3 nats less likely than under the base"
+    assert said in problems(module, rows)
+    # So it is by the particles' weights: those of the worse half count for nothing here.
+    weights = torch.tensor([[1.0], [0.0]]).double().expand(2, 50)
+    assert said in " ".join(report_tilt(module, torch.stack([rows, rows - 9]), weights).problems)
+    for fine in (rows + 6, rows + 3.2, torch.zeros(50).double(), 100 * (rows + 2.9)):  # more likely, or not surely less
+        assert "less likely" not in problems(module, fine)
+    assert "less likely" not in problems(settled(ENERGY.tilt()), rows - 5)  # a given tilt may displease the rows
+
+
 def test_rows_where_the_base_has_no_mass_are_named():
     module = settled(ENERGY.tilt())
     assert "tilt: 50% of the rows have a log weight above" in problems(module, torch.tensor([-1.0, 40.0]))
