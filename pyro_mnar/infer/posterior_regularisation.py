@@ -41,13 +41,13 @@ class PosteriorRegularised(Objective):
 
     Example:
         >>> import torch
-        >>> from pyro_mnar.infer.training import fit
         >>> from pyro_mnar.models import MNAR, Constraint, GaussianDecoder, GaussianEncoder
         >>> ordered = Constraint(lambda x: (x[..., 0] - x[..., 1]).clamp(max=0), 50.0)
         >>> mnar = MNAR(GaussianDecoder(1, 2), GaussianEncoder(2, 1), tilt=ordered)
         >>> x, mask = torch.randn(50, 2), torch.rand(50, 2) < 0.7
-        >>> fit(PosteriorRegularised(IWELBO(mnar, 5, "iwae"), imagined=0.5), x, mask, steps=5).stopped
-        'steps'
+        >>> objective = PosteriorRegularised(IWELBO(mnar, 5, "iwae"), imagined=0.5)  # for fit(objective, x, mask)
+        >>> objective(x, mask).shape, objective.loss(x, mask).shape
+        (torch.Size([50]), torch.Size([]))
         >>> base = MNAR(mnar.decoder, mnar.encoder)  # with what it has learned, and no tilt
     """
 
