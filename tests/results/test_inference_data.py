@@ -17,7 +17,7 @@ from pyro_mnar.infer.posterior import sample_posterior
 from pyro_mnar.models import MNAR, LinearMasking, SelfMasking
 from pyro_mnar.models.mixed_masking import MixedMasking
 from pyro_mnar.models.tilts import EnergyTilt
-from pyro_mnar.results import importance as importance_module
+from pyro_mnar.results import resampling
 from pyro_mnar.results.importance import sample_importance, weight_table
 from pyro_mnar.results.inference_data import to_arviz
 from pyro_mnar.tables import Scaling
@@ -84,8 +84,8 @@ def test_statistics_of_all_rows_and_of_each(chains):
 
 def test_importance_weights_and_their_pareto_k(monkeypatch):
     raw = []
-    smooth = importance_module.smooth
-    monkeypatch.setattr(importance_module, "smooth", lambda log_w: smooth(raw.append(log_w) or log_w))
+    smooth = resampling.smooth
+    monkeypatch.setattr(resampling, "smooth", lambda log_w: smooth(raw.append(log_w) or log_w))
     draws = importance(chains=3, draws=20, particles=300)
     stats_ = to_arviz(draws, MODEL, X, MASK, rows=LABELS).sample_stats
     assert dict(stats_.sizes) == {"chain": 3, "particle": 300, "row": 5}
