@@ -138,7 +138,7 @@ def scores(found: pd.DataFrame, full: pd.DataFrame, mask: np.ndarray) -> dict[st
 
 
 def main(args: argparse.Namespace) -> None:
-    settings = {"members": args.members, "steps": args.steps}
+    settings = {"members": args.members, "steps": args.steps, "n_jobs": args.jobs}
     rows = []
     for seed in range(args.seeds):
         full, mask = simulate(args.rows, seed)
@@ -165,6 +165,7 @@ if __name__ == "__main__":
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--members", type=int, default=8)
     parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--jobs", type=int, default=2, help="processes of our members (default 2)")
     parser.add_argument("--quick", action="store_true", help="without the slower baselines")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/mixed_tables.json"))
     main(parser.parse_args())
