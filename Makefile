@@ -25,7 +25,9 @@ DATA_HOME = $(wildcard ../shared/data)
 OPTIONS_images = $(DATA_HOME:%=--data-home %)
 OPTIONS_latent_mask = $(DATA_HOME:%=--data-home %)
 OPTIONS_uci = $(DATA_HOME:%=--data-home %)
-examples: $(EXAMPLES:%=example-output/%/done)
+OPTIONS_latent_tilt = $(DATA_HOME:%=--data-home %)
+TILTS = tilt debiasing ordered_pressures latent_tilt
+examples: $(EXAMPLES:%=example-output/%/done) $(TILTS:%=example-output/tilts/%.png)
 
 example-output/%/done: examples/%.py examples/shared.py | .venv/installed
 	$(BIN)/python examples/$*.py --output $(@D) $(OPTIONS_$*)
@@ -33,6 +35,12 @@ example-output/%/done: examples/%.py examples/shared.py | .venv/installed
 	cp $(@D)/$*.md docs/tables/
 	cp $(@D)/$*.png docs/figures/
 	touch $@
+
+# Figures of docs/tilt.md; numbers are printed.
+example-output/tilts/%.png: examples/%.py | .venv/installed
+	mkdir -p $(@D) docs/figures
+	$(BIN)/python examples/$*.py --output $@ $(OPTIONS_$*)
+	cp $@ docs/figures/
 
 # docs/_build/html/index.html; warnings are errors.
 docs: .venv/docs
