@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +66,7 @@ def _impute(options: argparse.Namespace) -> int:
     elif options.regress is not None:
         raise ValueError("--regress: got no --report, expected a file for the report")
     table = read_table(options.table)
-    try:
+    with _naming(options.table):
         imputer, schema = _imputer(options, table)
         part = table[[column.name for column in schema.columns]]
         if options.regress is not None:
@@ -82,10 +83,6 @@ def _impute(options: argparse.Namespace) -> int:
         draws = 0 if options.draws_output is None else options.draws or 20
         result = imputer.impute(part, draws=draws)
         plain = ignorable_of(imputer, part) if options.model is None or options.report is not None else None
-    except ValueError as error:
-        # The library's messages name the column; the command line adds the file.
-        message = str(error)
-        raise ValueError(message if options.table in message else f"{options.table}: {message}") from None
     from pyro_mnar.tables import join
 
     completed = table.copy()
@@ -115,7 +112,7 @@ def _report(options: argparse.Namespace) -> int:
     torch.set_num_threads(1)
     check_page_path(options.output)
     table = read_table(options.table)
-    try:
+    with _naming(options.table):
         imputer, schema = _imputer(options, table)
         part = table[[column.name for column in schema.columns]]
         if options.regress is not None:
@@ -126,9 +123,6 @@ def _report(options: argparse.Namespace) -> int:
                 imputer.fit(part)
             plain = ignorable_of(imputer, part)
         write_report(options.output, options.table, imputer, part, plain, options.regress, options.arguments)
-    except ValueError as error:
-        message = str(error)
-        raise ValueError(message if options.table in message else f"{options.table}: {message}") from None
     print(f"{options.output}: report on {options.table}")
     return 0
 
@@ -148,7 +142,7 @@ def _sensitivity(options: argparse.Namespace) -> int:
     if options.draws is not None and options.draws < 2:
         raise ValueError(f"--draws: got {options.draws}, expected at least 2")
     table = read_table(options.table)
-    try:
+    with _naming(options.table):
         imputer, schema = _imputer(options, table)
         part = table[[column.name for column in schema.columns]]
         given = moves(options, schema, split(part, schema, allow_empty=options.model is not None)[1])
@@ -158,9 +152,6 @@ def _sensitivity(options: argparse.Namespace) -> int:
             if options.model is None:
                 imputer.fit(part)
         path = along(imputer, part, given, rows, estimate_of, options.draws or 160, options.null)
-    except ValueError as error:
-        message = str(error)
-        raise ValueError(message if options.table in message else f"{options.table}: {message}") from None
     labels = [move.label for move in given]
     if options.figure is not None:
         plot_tipping(path, labels, about).savefig(options.figure, dpi=150)
@@ -191,6 +182,16 @@ def _diagnose(options: argparse.Namespace) -> int:
         plot_mask_check(found.mask_check).savefig(options.figure, dpi=150)
     print(found)
     return 0
+
+
+@contextmanager
+def _naming(table: str) -> Iterator[None]:
+    """Add the file to what the library says, whose messages name the column."""
+    try:
+        yield
+    except ValueError as error:
+        message = str(error)
+        raise ValueError(message if table in message else f"{table}: {message}") from None
 
 
 COMMANDS = {"impute": _impute, "report": _report, "sensitivity": _sensitivity, "diagnose": _diagnose}
