@@ -62,7 +62,7 @@ def hand_written(mnar: MNAR, particles: int = PARTICLES) -> Callable[[Tensor, Te
         z = loc + scale * torch.randn(particles, len(x), latent, dtype=x.dtype)
         mean, d = decoder.linear(z) + decoder.net(z), softplus(decoder.raw_scale) + MIN_SCALE
         log_w = torch.where(mask, log_normal(values, mean, d), 0.0).sum(-1)
-        slope = softplus(mechanism.raw_slope)
+        slope = mechanism.raw_slope.exp()
         intercept = mechanism.offset - slope * mechanism.anchor
         rate = (1 + (slope * d[:masked]).square()).rsqrt()
         observed = -(slope * values[:, :masked] + intercept)

@@ -44,7 +44,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
             coins = OrdinalBlock(range(columns), [[0.5, 0.5]] * columns, [0.0] * columns, [1.0] * columns)
             mnar = MNAR(MixedDecoder(1, [coins], hidden=()), GaussianEncoder(columns, 1, [16]), mechanism)
             mnar.initialise(x, mask)
-            mechanism.raw_slope.data.fill_(start)
+            mechanism.slope = start
             fit(IWELBO(mnar, 10), x, mask, steps=args.steps, batch_size=500, lr=2e-2, weight_decay=0.0, seed=args.seed)
             with torch.no_grad():
                 torch.manual_seed(args.seed)

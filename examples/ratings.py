@@ -9,7 +9,6 @@ supplies; else a stand-in of Coat's layout, simulated: most users do not rate wh
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -100,7 +99,8 @@ def run(args: argparse.Namespace) -> tuple[pd.DataFrame, dict[str, list[float]],
         if mechanism is not None and name == LEARNED:
             parametrize.register_parametrization(mechanism, "raw_slope", Shared())
         elif mechanism is not None:
-            mechanism.raw_slope.requires_grad_(False).fill_(math.log(math.expm1(args.slope)))
+            mechanism.slope = -args.slope
+            mechanism.raw_slope.requires_grad_(False)
         settings = {"batch_size": 64, "lr": 1e-2, "mechanism_lr": 2e-2, "weight_decay": 1.0}
         fit(IWELBO(mnar, args.particles), x, mask, steps=args.steps, seed=args.seed, **settings)
         result = impute(mnar, x, mask, draws=10, particles=args.particles_imputing, seed=args.seed)

@@ -47,7 +47,7 @@ def main(args: argparse.Namespace) -> float:
     full = ring(args.rows)
     mechanism = SelfMasking(2, [0], "high")
     with torch.no_grad():
-        mechanism.raw_slope.fill_(1.85)  # softplus of it, 2: log-odds of missing for each unit
+        mechanism.slope = 2.0  # log-odds of missing for each unit
         mask = mechanism(full).sample()
     mechanism.requires_grad_(False)
     x = torch.where(mask, full, 0.0)

@@ -176,7 +176,7 @@ def self_masking(slope: Array | list[float], intercept: Array | list[float], lin
     columns = (~a.isnan()).nonzero().squeeze(-1)
     mechanism = SelfMasking(len(a), columns.tolist(), "free", link).double()
     with torch.no_grad():
-        mechanism.raw_slope.copy_(a[columns])
+        mechanism.slope = a[columns]
         mechanism.offset.copy_(c[columns])
     return mechanism
 

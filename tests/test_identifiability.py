@@ -20,7 +20,7 @@ def with_share(share, yes_seen, no_seen):
         decoder.linear.weight.zero_()
         decoder.linear.bias.copy_(torch.tensor([1 - share, share]).log())
         low, high = (torch.logit(torch.tensor(rate).double()) for rate in (rate_no, rate_yes))
-        mnar.mechanism.raw_slope.fill_(high - low)
+        mnar.mechanism.slope = high - low
         mnar.mechanism.offset.fill_(low)
     # z is not read: its posterior is its prior, and the bound the likelihood.
     mnar.encoder.forward = lambda x, mask: mnar.latent_law().expand(x.shape[:-1])

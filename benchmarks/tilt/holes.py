@@ -42,7 +42,7 @@ def _sector(x: Tensor) -> Tensor:
 def _self_masking(slope: float = SLOPE, middle: float = MIDDLE) -> SelfMasking:
     made = SelfMasking(2, [0], "free")
     with torch.no_grad():
-        made.raw_slope.fill_(slope)
+        made.slope = slope
         # The offset is measured from the mechanism's own anchor; put the middle where it belongs.
         made.offset.add_(-slope * middle - made.intercept)
     return made

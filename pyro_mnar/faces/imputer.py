@@ -250,7 +250,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         """Return the imputer that :meth:`save` wrote.
 
         Raises:
-            ValueError: for a folder that is not a model's, is damaged, or comes from a newer version.
+            ValueError: for a folder that is not a model's, is damaged, or comes from another version.
         """
         tensors, description = load_model(folder)
         try:

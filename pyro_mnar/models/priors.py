@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_mnar.models.category_masking import CategoryMasking
-from pyro_mnar.models.decoders import GaussianDecoder, inverse_softplus
+from pyro_mnar.models.decoders import GaussianDecoder
 from pyro_mnar.models.links import THRESHOLD
 from pyro_mnar.models.masks import Mechanism
 from pyro_mnar.models.mixed_decoder import MixedDecoder
@@ -105,8 +105,7 @@ class Prior(nn.Module):
             warp.skew.copy_(self.skew)
         for part in _pieces(mechanism):
             if _has_slopes(part):
-                raw = inverse_softplus(self.log_slope.exp())
-                part.raw_slope.copy_(torch.where(part.sign == 0, part.raw_slope, raw))
+                part.slope = torch.where(part.sign == 0, part.slope, part.sign * self.log_slope.exp())
             elif isinstance(part, CategoryMasking):
                 part.by_level.copy_(self.by_level)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
 from pyro_mnar.models.links import LOGIT, THRESHOLD, Link
 from pyro_mnar.models.masks import MaskDistribution, column_indices, indicator, neighbours
@@ -81,7 +81,8 @@ class SelfMasking(nn.Module):
         # u = a (x - anchor) + offset: with the anchor at the starting threshold, a slope that grows leaves the threshold alone.
         self.register_buffer("anchor", torch.zeros(len(words)))
         if link is not THRESHOLD:
-            self.raw_slope = nn.Parameter(torch.where(self.sign == 0, 0.0, 2.0))
+            # Steps in the slope's order of magnitude: from a gentle slope a hard rule is as far as a hundredfold one.
+            self.raw_slope = nn.Parameter(torch.where(self.sign == 0, 0.0, math.log(2.0)))
             self.offset = nn.Parameter(torch.zeros(len(words)))
         if len(others):
             self.effects = nn.Parameter(torch.zeros(len(words), len(others)))
@@ -93,11 +94,19 @@ class SelfMasking(nn.Module):
 
     @property
     def slope(self) -> Tensor:
-        """a, (J,) over the modelled columns, in units of score per unit of x."""
+        """a, (J,) over the modelled columns, in units of score per unit of x; may be set, by a number or (J,)."""
         if self.link is THRESHOLD:
             return self.sign
-        directed = self.sign * softplus(self.raw_slope)
-        return torch.where(self.sign == 0, self.raw_slope, directed) if "free" in self.directions else directed
+        directed = self.sign * self.raw_slope.exp()
+        return torch.where(self.sign == 0, self.raw_slope.sinh(), directed) if "free" in self.directions else directed
+
+    @slope.setter
+    @torch.no_grad()
+    def slope(self, value: Tensor | float) -> None:
+        given = torch.as_tensor(value).to(self.raw_slope).expand_as(self.raw_slope)
+        if bool((given * self.sign).lt(0).any() or (given[self.sign != 0] == 0).any()):
+            raise ValueError(f"slope: got {given.tolist()}, expected above 0 where high values go missing, below 0 where low do")
+        self.raw_slope.copy_(torch.where(self.sign == 0, given.asinh(), given.abs().log()))
 
     @property
     def intercept(self) -> Tensor:
@@ -135,7 +144,7 @@ class SelfMasking(nn.Module):
         self.anchor.copy_(loc + scale * threshold)
         start = torch.logit(rate.clamp(0.01, 0.99)) if self.link is LOGIT else torch.special.ndtri(rate.clamp(0.01, 0.99))
         self.offset.copy_(torch.where(sign == 0, start, 0.0))
-        self.raw_slope.copy_(torch.where(self.sign == 0, 2.0 * sign, self.raw_slope))
+        self.raw_slope.copy_(torch.where(self.sign == 0, math.asinh(2.0) * sign, self.raw_slope))
         return shift
 
     def forward(self, x: Tensor, effect: Tensor | None = None) -> MaskDistribution:

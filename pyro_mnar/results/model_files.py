@@ -13,7 +13,8 @@ from typing import Any
 from torch import Tensor
 
 FORMAT = "pyro_mnar model"
-VERSION = 1
+#: 2: slopes by their logarithm.
+VERSION = 2
 
 
 def save_model(folder: str | os.PathLike[str], tensors: dict[str, Tensor], description: dict[str, Any]) -> None:
@@ -58,7 +59,7 @@ def load_model(folder: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
     """Return the tensors and the description that :func:`save_model` wrote.
 
     Raises:
-        ValueError: naming the file, for a folder that is absent, foreign, damaged, or of a newer version.
+        ValueError: naming the file, for a folder that is absent, foreign, damaged, or of another version.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load
@@ -77,8 +78,8 @@ def load_model(folder: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
     if not isinstance(head, dict) or head.get("format") != FORMAT:
         raise ValueError(f"{head_path}: not a {FORMAT}, expected one that save_model wrote")
     version = head.get("version")
-    if not isinstance(version, int) or version > VERSION:
-        raise ValueError(f"{head_path}: got format version {version!r}, expected at most {VERSION} (use a newer pyro_mnar)")
+    if version != VERSION:
+        raise ValueError(f"{head_path}: got format version {version!r}, expected {VERSION} (fit again, or use the pyro_mnar that wrote it)")
     weights = weights_path.read_bytes()
     if hashlib.sha256(weights).hexdigest() != head.get("digest"):
         raise ValueError(f"{weights_path}: damaged (its digest is not the one in model.json)")

@@ -209,7 +209,7 @@ def test_a_self_masking_column_that_nobody_reads_is_still_integrated_out_in_a_mi
 def with_covariates(link, effects=((0.7,), (-1.3,))):
     mechanism = SelfMasking(3, [0, 1], ["high", "free"], link, [2]).double()
     with torch.no_grad():
-        mechanism.raw_slope.copy_(torch.tensor([1.5, -0.8]))
+        mechanism.slope = torch.tensor([1.5, -0.8])
         mechanism.offset.copy_(torch.tensor([0.3, -0.2]))
         mechanism.effects.copy_(torch.tensor(effects))
     return mechanism

@@ -1,9 +1,11 @@
-"""What the data say of directions: moments of what is seen, and where the other columns point."""
+"""What the data say of directions: moments of what is seen, and where the other columns point. And slopes, set and learned."""
 
 import numpy as np
 import pytest
 import torch
 
+from pyro_mnar import IWELBO, fit
+from pyro_mnar.models import MNAR, PROBIT, GaussianDecoder, GaussianEncoder, SelfMasking
 from pyro_mnar.models.self_masking import apparent_direction, observed_moments
 
 
@@ -87,3 +89,29 @@ def test_observed_moments_are_those_of_what_is_seen_and_zero_where_nothing_is():
     np.testing.assert_allclose(loc[:3], np.nanmean(x[:, :3], 0))
     np.testing.assert_allclose(scale[:3], np.nanstd(x[:, :3], 0))
     assert loc[3] == 0 and scale[3] == 0
+
+
+def test_slopes_are_as_they_were_set_and_on_their_own_side():
+    mechanism = SelfMasking(4, None, ["high", "low", "free", "free"]).double()
+    for value in ([2.0, -0.1, -3.0, 0.0], [1e-3, -50.0, 0.5, 200.0]):
+        mechanism.slope = torch.tensor(value)
+        torch.testing.assert_close(mechanism.slope, torch.tensor(value).double())
+    for value in ([-2.0, -0.1, -3.0, 0.0], [1.0, 2.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], 3.0):
+        with pytest.raises(ValueError, match="slope: got"):
+            mechanism.slope = value
+    torch.testing.assert_close(mechanism.slope[3].item(), 200.0)
+
+
+@pytest.mark.parametrize("direction", ["high", "free"])
+def test_a_hard_rule_is_learned_as_one_and_a_gentle_one_stays_gentle(direction, seed):
+    """Two related columns; the rule of the first is hard, or a probit of slope 2."""
+    torch.manual_seed(seed)
+    x = torch.randn(2000, 1) * torch.tensor([[1.0, 0.7]]) + torch.tensor([0.0, 0.7]) * torch.randn(2000, 2)
+    for truth, lowest, highest in ((1e4, 12.0, 1e4), (2.0, 1.2, 4.5)):
+        mask = torch.ones_like(x, dtype=torch.bool)
+        mask[:, 0] = truth * x[:, 0] + torch.randn(2000) < 0
+        mechanism = SelfMasking(2, [0], direction, PROBIT)
+        mnar = MNAR(GaussianDecoder(1, 2, hidden=()), GaussianEncoder(2, 1, [16]), mechanism)
+        mnar.initialise(x, mask)
+        fit(IWELBO(mnar, 5), x, mask, steps=400, batch_size=200, lr=1e-2, weight_decay=0.0, seed=seed, progress=False)
+        assert lowest < mechanism.slope.item() < highest
