@@ -25,6 +25,7 @@ from pyro_mnar.models import (
     OrdinalBlock,
     Prior,
     SelfMasking,
+    SemicontinuousBlock,
     SkewWarp,
 )
 from pyro_mnar.models.self_masking import DIRECTIONS
@@ -70,7 +71,8 @@ def declare(
         True
     """
     kinds = ["real"] * n_columns if cells is None else [cell["kind"] for cell in cells]
-    real = [j for j, kind in enumerate(kinds) if kind == "real"]
+    real = [j for j, kind in enumerate(kinds) if kind in ("real", "mass")]
+    pinned = {} if cells is None else {j: cell["mass"] for j, cell in enumerate(cells) if "mass" in cell}
     by_level = [j for j in columns if kinds[j] == "category"]
     by_value = [j for j in columns if kinds[j] != "category"]
     levels = [len(cells[j]["shares"]) for j in by_level] if cells is not None else []
@@ -90,18 +92,21 @@ def declare(
         elif mechanism == "neural":
             law = NeuralMasking(n_columns, columns)
         decoder = GaussianDecoder(latent_dim, n_columns, hidden) if cells is None else _mixed(latent_dim, cells, hidden)
-        warp = SkewWarp(n_columns, real) if real else None
+        warp = SkewWarp(n_columns, real, pinned) if real else None
         models.append(MNAR(decoder, ConjugateEncoder(decoder, hidden), law, warp, prior))
     return models
 
 
 def _mixed(latent_dim: int, cells: Sequence[Mapping[str, Any]], hidden: Sequence[int]) -> MixedDecoder:
-    at = {kind: [j for j, cell in enumerate(cells) if cell["kind"] == kind] for kind in ("real", "ordinal", "category", "count")}
+    at = {
+        kind: [j for j, cell in enumerate(cells) if cell["kind"] == kind] for kind in ("real", "mass", "ordinal", "category", "count")
+    }
 
     def of(kind: str, *names: str) -> list[list[Any]]:
         return [[cells[j][name] for j in at[kind]] for name in names]
 
     blocks: list[Any] = [NormalBlock(at["real"])] if at["real"] else []
+    blocks += [SemicontinuousBlock(at["mass"], *of("mass", "mass", "share"))] if at["mass"] else []
     blocks += [OrdinalBlock(at["ordinal"], *of("ordinal", "shares", "first", "step"))] if at["ordinal"] else []
     blocks += [CategoryBlock(at["category"], *of("category", "shares"))] if at["category"] else []
     blocks += [CountBlock(at["count"], *of("count", "mean", "largest", "first", "step"))] if at["count"] else []
@@ -122,13 +127,18 @@ def cells_of(columns: Sequence[Column], values: np.ndarray, mask: np.ndarray, sc
         >>> cells_of([flag], np.array([[0.0], [1.0]]), np.array([[True], [True]]), Scaling(np.array([0.5]), np.array([2.0])))
         [{'kind': 'ordinal', 'shares': [0.5, 0.5], 'first': -0.25, 'step': 0.5}]
     """
-    if all(column.kind in REAL for column in columns):
+    if all(column.kind in REAL and column.kind != "semicontinuous" for column in columns):
         return None
     cells: list[dict[str, Any]] = []
     for j, column in enumerate(columns):
         seen = values[mask[:, j], j]
         units = {"first": float(-scaling.centre[j] / scaling.scale[j]), "step": float(1 / scaling.scale[j])}
-        if column.kind in REAL:
+        if column.kind == "semicontinuous":
+            assert column.bounds is not None
+            mass = (column.bounds[0] - scaling.centre[j]) / scaling.scale[j]
+            share = ((seen == column.bounds[0]).sum() + 0.5) / (len(seen) + 1)
+            cells.append({"kind": "mass", "mass": float(mass), "share": float(share)})
+        elif column.kind in REAL:
             cells.append({"kind": "real"})
         elif column.kind == "count":
             cells.append({"kind": "count", "mean": float(max(seen.mean(), 0.1)), "largest": float(seen.max())} | units)
@@ -154,7 +164,7 @@ def declaration_of(imputer: Any, schema: Schema, mask: np.ndarray) -> dict[str, 
         raise ValueError(f"ignorable: got unknown column {unknown[0]!r}, expected some of {', '.join(map(str, names))}")
     modelled = [j for j in range(len(names)) if not mask[:, j].all() and names[j] not in imputer.ignorable]
     directions = directions_of(imputer.direction, schema, imputer.mechanism)
-    apart = [column for column in schema.columns if column.kind not in REAL]
+    apart = [column for column in schema.columns if column.kind not in REAL or column.kind == "semicontinuous"]
     if apart and imputer.mechanism in ("linear", "neural"):
         raise ValueError(
             f"mechanism: got {imputer.mechanism!r} with {apart[0].kind} column {apart[0].name!r}, expected self-masking or none "

@@ -60,7 +60,8 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         add_indicator: whether ``transform`` adds a column ``missingindicator_NAME`` for each with holes in training, 1 where missing.
         keep_empty_features: whether columns without an observed value in training stay, their holes filled with 0, or are left out.
         kinds: what columns are, by name (position, for arrays), where dtypes do not say it: ``continuous``, ``positive``,
-            ``bounded:LOW:HIGH``, ``count``, ``binary``, ``categorical``, ``ordinal`` (``ordinal:A:B:C`` for text) or ``date``.
+            ``bounded:LOW:HIGH``, ``semicontinuous``, ``count``, ``binary``, ``categorical``, ``ordinal``
+            (``ordinal:A:B:C`` for text) or ``date``.
         progress: bars on standard error, on a terminal only.
         n_jobs: processes that fit members and impute with them; None is 1 and -1 all cores. Results are the same.
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from pyro_mnar.models.self_masking import apparent_direction, censored_normal
-from pyro_mnar.tables import Scaling, Schema, on_line, scaling_of
+from pyro_mnar.tables import Column, Scaling, Schema, on_line, scaling_of
 from pyro_mnar.tables.units import REAL
 
 
@@ -54,6 +54,18 @@ def supposed_scaling(schema: Schema, declaration: Mapping[str, Any], values: np.
         for j, word in zip(declaration["columns"], words, strict=True):
             sign = {"high": 1.0, "low": -1.0, "free": apparent[j]}[word]
             if sign and schema.columns[j].kind in REAL:
-                mean, scale, _ = censored_normal(torch.tensor(1 - mask[:, j].mean()))
+                mean, scale, _ = censored_normal(torch.tensor(_cut_share(schema.columns[j], sign, values[:, j], mask[:, j])))
                 shift[j], stretch[j] = sign * float(mean), float(scale)
     return scaling.moved(shift, stretch)
+
+
+def _cut_share(column: Column, sign: float, values: np.ndarray, mask: np.ndarray) -> float:
+    """Return which share of the values is missing; of a semicontinuous column, of those beside the one that repeats.
+
+    Where the cut is at the other end, all missing ones are; at the same end, as large a share of them as of the whole.
+    """
+    missing = 1 - mask.mean()
+    if column.bounds is None or column.kind != "semicontinuous" or sign * (column.bounds[1] - column.bounds[0]) < 0:
+        return float(missing)
+    beside = (mask & (values != column.bounds[0])).mean()
+    return float(missing / (missing + beside))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,15 @@ def learn_columns(imputer: Any, X: Any) -> tuple[Layout, Schema, np.ndarray, np.
     """
     table = as_table(imputer, X, fitting=True)
     every = Schema.of(table, kinds=imputer.kinds)
+    if imputer.mechanism in ("linear", "neural"):
+        # Their masks read whole rows of numbers; a spike is then part of a column's margin.
+        plain = [
+            replace(column, kind="continuous", bounds=None)
+            if column.kind == "semicontinuous" and column.name not in (imputer.kinds or {})
+            else column
+            for column in every.columns
+        ]
+        every = Schema(tuple(plain))
     values, mask = split(table, every, allow_empty=True)
     if len(values) < 2:
         raise ValueError(f"X: got {len(values)} row, expected at least 2 (1 sample cannot be learned from)")

@@ -42,7 +42,10 @@ def kinds_of(schema: Schema) -> list[str]:
         for column in schema.columns:
             if column.kind == kind:
                 detail = f" ({len(column.levels)})" if column.levels else ""
-                detail = f" ({column.bounds[0]:g} to {column.bounds[1]:g})" if column.bounds is not None else detail
+                if column.bounds is not None:
+                    detail = (
+                        f" ({column.bounds[0]:g} repeats)" if kind == "semicontinuous" else " ({:g} to {:g})".format(*column.bounds)
+                    )
                 names.append(f"{column.name}{detail if kind != 'binary' else ''}")
         if names:
             lines.append(f"Columns taken as {kind}: {', '.join(names)}")

@@ -19,6 +19,7 @@ from pyro_mnar.models.outcomes import CategoricalOutcome, GaussianOutcome
 from pyro_mnar.models.priors import Prior
 from pyro_mnar.models.selection import MissingCells, SelectionDistribution
 from pyro_mnar.models.self_masking import SelfMasking
+from pyro_mnar.models.semicontinuous import MassNormal, SemicontinuousBlock
 from pyro_mnar.models.tilts import Constraint, EnergyTilt, LearnedConstraint, Tilt, energy_net
 from pyro_mnar.models.warps import SkewWarp
 
@@ -46,6 +47,7 @@ __all__ = [
     "LinearMasking",
     "Link",
     "MaskDistribution",
+    "MassNormal",
     "Mechanism",
     "MissingCells",
     "MissingRows",
@@ -58,6 +60,7 @@ __all__ = [
     "Prior",
     "SelectionDistribution",
     "SelfMasking",
+    "SemicontinuousBlock",
     "SetEncoder",
     "SkewWarp",
     "StudentTDecoder",

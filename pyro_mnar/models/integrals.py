@@ -27,7 +27,9 @@ from torch.distributions import Distribution, Normal, StudentT
 
 from pyro_mnar.models import laws
 from pyro_mnar.models.links import Link, hazard, log_ndtr
+from pyro_mnar.models.semicontinuous import MassNormal
 
+_POINT = 1e-24
 _LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 # Standardised log lambda: a fall of exp(-|g|) on the left; on the right doubly exponential for few degrees of freedom, a normal's
 # for many.
@@ -75,11 +77,13 @@ def normal_components(cells: Distribution) -> tuple[Tensor, Tensor, Tensor]:
     """Return (log weight, mean, standard deviation), each (..., C), of cells that are scale mixtures of normals.
 
     Args:
-        cells: ``Normal`` (C = 1) or ``StudentT`` (C = 52) of batch shape (...).
+        cells: ``Normal`` (C = 1), ``MassNormal`` (C = 2) or ``StudentT`` (C = 52) of batch shape (...).
 
     Raises:
         TypeError: for any other distribution.
     """
+    if isinstance(cells, MassNormal):
+        return cells.components()
     if not isinstance(cells, (Normal, StudentT)):
         raise TypeError(f"decoder cells: got {type(cells).__name__}, expected Normal, StudentT or a law with finite support")
     given = {name: value.unsqueeze(-1) for name, value in laws.parameters(cells).items()}
@@ -113,7 +117,8 @@ def missing_components(cells: Distribution, slope: Tensor, intercept: Tensor, li
         log_weight, mean, scale = log_weight.unsqueeze(-1), mean.unsqueeze(-1), scale.unsqueeze(-1)
         slope, intercept = slope.unsqueeze(-1), intercept.unsqueeze(-1)
     width = mean.new_tensor(link.widths)
-    v = torch.sqrt(width.square() + (slope * scale).square())
+    # A threshold is of width 0 and a point of scale 0: together they decide by the sign of the score.
+    v = torch.sqrt(width.square() + (slope * scale).square() + _POINT)
     k = (slope * mean + intercept) / v
     log_share = log_ndtr(k)
     if k.shape[-1] > 1 or log_weight.shape[-1] > 1:

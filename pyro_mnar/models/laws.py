@@ -46,7 +46,7 @@ def columns_of(value: Tensor, columns: Tensor | slice | Sequence[int]) -> Tensor
     return value.index_select(-1, torch.as_tensor(columns, device=value.device))
 
 
-class _AsGiven:
+class AsGiven:
     """Keeps ``given``, parameters that broadcast to the batch shape and agree in the last dimension."""
 
     given: dict[str, Tensor]
@@ -76,7 +76,7 @@ class _AsGiven:
         return log_prob if log_prob.shape[-len(shape) :] == shape else log_prob.expand(broadcast_shape(log_prob.shape, shape))
 
 
-class Normal(_AsGiven, dist.Normal):
+class Normal(AsGiven, dist.Normal):
     """N(loc, scale^2).
 
     Example:
@@ -113,7 +113,7 @@ class StandardNormal(Normal):
         return self._full(torch.addcmul(self.given["loc"] - _HALF_LOG_2PI, value, value, value=-0.5))
 
 
-class StudentT(_AsGiven, dist.StudentT):
+class StudentT(AsGiven, dist.StudentT):
     """A Student-t law with ``df`` degrees of freedom.
 
     Example:

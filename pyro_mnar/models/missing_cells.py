@@ -13,6 +13,7 @@ from pyro_mnar.models import integrals, laws
 from pyro_mnar.models.collapsing import Part
 from pyro_mnar.models.grid_cells import GRID, LevelCells
 from pyro_mnar.models.mixed_cells import MixedCells
+from pyro_mnar.models.semicontinuous import MassNormal
 
 if TYPE_CHECKING:
     from pyro_mnar.models.selection import SelectionDistribution
@@ -204,7 +205,7 @@ def _pick_value(values: Tensor, log_joint: Tensor, uniform: Tensor) -> Tensor:
 
 def _draw(cells: Any, uniforms: Tensor) -> Tensor:
     """Return draws of ``cells`` of real values whatever the masks."""
-    if isinstance(cells, (Normal, StudentT)):
+    if isinstance(cells, (Normal, StudentT, MassNormal)):
         return integrals.draw_free(*integrals.normal_components(cells), uniforms)
     raise _not_integrable(cells)
 
@@ -214,7 +215,7 @@ def pick(cells: Any, part: Part) -> Any:
     columns = part.place if part.within is None else part.within
     if isinstance(cells, MixedCells):
         cells = cells.laws[part.block]
-    if isinstance(cells, GRID):
+    if isinstance(cells, (*GRID, MassNormal)):
         return cells.take(columns)
     if isinstance(cells, (Normal, StudentT)):
         law = laws.Normal if isinstance(cells, Normal) else laws.StudentT

@@ -70,10 +70,10 @@ class MixedDecoder(nn.Module):
         return MixedCells(cells, [block.columns for block in self._blocks()]).to_event(1)
 
     def working(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what values ``x`` (..., D) tell of the outputs less their bias, (..., P), and with which variance, (P,)."""
+        """Return what values ``x`` (..., D) tell of the outputs less their bias, and with which variance, both (..., P)."""
         biases = self.linear.bias.detach().split(self.sizes)
         told = [block.working(columns_of(x, block.columns), bias) for block, bias in zip(self._blocks(), biases, strict=True)]
-        return torch.cat([value for value, _ in told], -1), torch.cat([variance for _, variance in told])
+        return torch.cat([value for value, _ in told], -1), torch.cat([variance.expand_as(value) for value, variance in told], -1)
 
     def features(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return what a network reads of values (..., D), 0 in the holes, with their mask."""

@@ -10,12 +10,13 @@ the seen half and the other columns can contradict, and the first that decides h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from pyro_mnar.models.laws import columns_of
+from pyro_mnar.models.semicontinuous import same
 
 
 class SkewWarp(nn.Module):
@@ -28,6 +29,8 @@ class SkewWarp(nn.Module):
     Args:
         n_columns: D.
         columns: indices of the columns that are warped, the others being left as they are; all by default.
+        pinned: by index of such columns, a value that the warp leaves where it is: y = p + sinh(asinh(x - p) - e) + sinh(e). It has a
+            probability rather than a density, which no slope changes.
 
     Example:
         >>> warp = SkewWarp(2)
@@ -38,29 +41,53 @@ class SkewWarp(nn.Module):
     """
 
     columns: Tensor | None
+    pin: Tensor | None
 
-    def __init__(self, n_columns: int, columns: Sequence[int] | None = None) -> None:
+    def __init__(self, n_columns: int, columns: Sequence[int] | None = None, pinned: Mapping[int, float] | None = None) -> None:
         super().__init__()
         some = columns is not None and len(columns) < n_columns
         self.register_buffer("columns", torch.tensor(columns) if some else None, persistent=False)
-        self.skew = nn.Parameter(torch.zeros(n_columns if columns is None else len(columns)))
+        own = list(range(n_columns) if columns is None else columns)
+        self.skew = nn.Parameter(torch.zeros(len(own)))
+        pin = torch.tensor([(pinned or {}).get(j, torch.nan) for j in own])  # NaN: none
+        self.register_buffer("pin", pin if pinned else None, persistent=False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return y and log dy/dx, (..., D), of values ``x`` (..., D)."""
         own = x if self.columns is None else columns_of(x, self.columns)
+        if self.pin is not None:
+            own, at_pin = own - self._origin, same(own, self.pin)
         bent = torch.asinh(own) - self.skew
         y, log_slope = torch.sinh(bent), torch.log(torch.cosh(bent)) - 0.5 * torch.log1p(own.square())
+        if self.pin is not None:
+            y, log_slope = y + self._shift, torch.where(at_pin, 0.0, log_slope)
         return self._placed(y, x), self._placed(log_slope, torch.zeros_like(x))
 
     def inverse(self, y: Tensor) -> Tensor:
         """Return the values x (..., D) of ``y`` (..., D)."""
-        own = y if self.columns is None else columns_of(y, self.columns)
-        return self._placed(torch.sinh(torch.asinh(own) + self.skew), y)
+        own = self._bare(y)
+        x = torch.sinh(torch.asinh(own) + self.skew)
+        return self._placed(x if self.pin is None else x + self._origin, y)
 
     def slope(self, y: Tensor) -> Tensor:
         """Return dx/dy, (..., D), at ``y`` (..., D)."""
-        own = y if self.columns is None else columns_of(y, self.columns)
+        own = self._bare(y)
         return self._placed(torch.cosh(torch.asinh(own) + self.skew) * (1 + own.square()).rsqrt(), torch.ones_like(y))
+
+    @property
+    def _origin(self) -> Tensor:
+        assert self.pin is not None
+        return torch.where(self.pin.isnan(), 0.0, self.pin)
+
+    @property
+    def _shift(self) -> Tensor:
+        assert self.pin is not None
+        return torch.where(self.pin.isnan(), 0.0, self.pin + self.skew.sinh())
+
+    def _bare(self, y: Tensor) -> Tensor:
+        """Return sinh(asinh(x - p) - e) of the warped columns of ``y`` (..., D)."""
+        own = y if self.columns is None else columns_of(y, self.columns)
+        return own if self.pin is None else own - self._shift
 
     def _placed(self, own: Tensor, others: Tensor) -> Tensor:
         return own if self.columns is None else others.index_copy(-1, self.columns, own)

@@ -79,7 +79,7 @@ def load_model(folder: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
         raise ValueError(f"{head_path}: not a {FORMAT}, expected one that save_model wrote")
     version = head.get("version")
     if version != VERSION:
-        raise ValueError(f"{head_path}: got format version {version!r}, expected {VERSION} (fit again, or use the pyro_mnar that wrote it)")
+        raise ValueError(f"{head_path}: got format version {version!r}, expected {VERSION} (fit again, or use another pyro_mnar)")
     weights = weights_path.read_bytes()
     if hashlib.sha256(weights).hexdigest() != head.get("digest"):
         raise ValueError(f"{weights_path}: damaged (its digest is not the one in model.json)")

@@ -3,6 +3,7 @@
     continuous        numbers
     positive          numbers above 0, modelled by their logarithm
     bounded:LOW:HIGH  numbers from LOW to HIGH, modelled by their log-odds within a slightly wider range
+    semicontinuous    numbers, of which the smallest or largest repeats (semicontinuous:0 names it)
     count             whole numbers from 0 on
     binary            two values; of numbers, 0 and 1
     categorical       values without order
@@ -20,7 +21,9 @@ from typing import Any
 
 import numpy as np
 
-KINDS = ("continuous", "positive", "bounded", "count", "binary", "categorical", "ordinal", "date")
+from pyro_mnar.tables.masses import mass_at, mass_in
+
+KINDS = ("continuous", "positive", "bounded", "semicontinuous", "count", "binary", "categorical", "ordinal", "date")
 #: Kinds whose values are one of a list.
 LEVELLED = ("binary", "categorical", "ordinal")
 #: Text of more distinct values than this is taken for names, not categories, unless declared; and a count above is none to sum over.
@@ -30,6 +33,8 @@ MOST_LEVELS, LARGEST_COUNT = 50, 1000
 @dataclass(frozen=True)
 class Column:
     """One column: its name (its position, for arrays), its kind, its dtype's name, and its levels or bounds where it has such.
+
+    The bounds of a semicontinuous one are the value that repeats and the nearest beside it.
 
     Raises:
         ValueError: for an unknown kind, fewer than two levels of a kind that has them, or bounds that are none.
@@ -48,14 +53,18 @@ class Column:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"kind: got {self.kind!r} for column {self.name!r}, expected one of {', '.join(KINDS)}")
-        if (self.kind in LEVELLED) != bool(self.levels) or (self.kind == "bounded") != (self.bounds is not None):
+        if (self.kind in LEVELLED) != bool(self.levels) or (self.kind in ("bounded", "semicontinuous")) != (self.bounds is not None):
             raise ValueError(f"kind: got levels {self.levels!r:.60} and bounds {self.bounds!r} for {self.kind} column {self.name!r}")
         if self.kind in LEVELLED and not 2 <= len(self.levels) <= (2 if self.kind == "binary" else np.inf):
             raise ValueError(
                 f"column {self.name!r}: got {len(self.levels)} level(s), {', '.join(map(str, self.levels[:5]))}, expected "
                 f"{'2' if self.kind == 'binary' else 'at least 2'} for kind {self.kind} (leave the column out, or declare another kind)"
             )
-        if self.bounds is not None and not (np.isfinite(self.bounds).all() and self.bounds[0] < self.bounds[1]):
+        if self.bounds is None:
+            return
+        if self.kind == "semicontinuous" and np.isfinite(self.bounds).all() and self.bounds[0] != self.bounds[1]:
+            return
+        if not (np.isfinite(self.bounds).all() and self.bounds[0] < self.bounds[1]):
             raise ValueError(f"column {self.name!r}: got bounds {self.bounds}, expected two finite numbers, the lower first")
 
     def encode(self, values: np.ndarray, labels: Iterable[Any]) -> np.ndarray:
@@ -87,6 +96,11 @@ class Column:
             assert self.bounds is not None
             low, high = self.bounds
             expected, wrong = f"numbers from {low:g} to {high:g}", (numbers < low) | (numbers > high)
+        elif self.kind == "semicontinuous":
+            assert self.bounds is not None
+            mass, nearest = self.bounds
+            side = np.sign(nearest - mass)
+            expected, wrong = f"numbers from {mass:g} {'up' if side > 0 else 'down'}", (numbers - mass) * side < 0
         elif self.kind == "count":
             expected = f"whole numbers from 0 to {LARGEST_COUNT} (declare larger ones positive or continuous)"
             wrong = (numbers < 0) | (numbers > LARGEST_COUNT) | (numbers != np.rint(numbers)) & ~np.isnan(numbers)
@@ -126,6 +140,12 @@ def declared(name: Any, word: Any, dtype: str, values: np.ndarray, order: Sequen
         except ValueError:
             raise ValueError(f"kinds: got {word!r} for column {name!r}, expected bounded:LOW:HIGH, such as bounded:0:100") from None
         return Column(name, kind, dtype, bounds=(low, high))
+    if kind == "semicontinuous":
+        try:
+            mass = float(word.removeprefix("semicontinuous:")) if rest else None
+        except ValueError:
+            raise ValueError(f"kinds: got {word!r} for column {name!r}, expected semicontinuous or semicontinuous:VALUE") from None
+        return Column(name, kind, dtype, bounds=mass_at(name, mass, values))
     if rest and kind != "ordinal":
         raise ValueError(f"kinds: got {word!r} for column {name!r}, expected nothing after {kind}")
     if kind not in LEVELLED:
@@ -163,6 +183,12 @@ def distinct(values: Iterable[Any]) -> list[Any]:
     return list(seen)
 
 
+def numeric(name: Any, dtype: str, values: np.ndarray) -> Column:
+    """Return the column of numbers (N,), NaN in the holes: semicontinuous where an end repeats, else continuous."""
+    mass = mass_in(values)
+    return Column(name, "continuous", dtype) if mass is None else Column(name, "semicontinuous", dtype, bounds=mass)
+
+
 def inferred(series: Any) -> Column | None:
     """Return the column that the dtype of a pandas Series says it is, or None where that is no kind.
 
@@ -186,7 +212,7 @@ def inferred(series: Any) -> Column | None:
         values = series.dropna()
         if len(values) and values.isin([0, 1]).all() and values.nunique() == 2:
             return Column(name, "binary", dtype, (0, 1))
-        return Column(name, "continuous", dtype)
+        return numeric(name, dtype, values.to_numpy(dtype=np.float64))
     values = [value for value in series.to_numpy(dtype=object, na_value=np.nan) if not is_hole(value)]
     if not values:
         return Column(name, "continuous", dtype)

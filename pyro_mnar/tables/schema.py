@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from pyro_mnar.tables.kinds import MOST_LEVELS, Column, declared, distinct, inferred
+from pyro_mnar.tables.kinds import MOST_LEVELS, Column, declared, distinct, inferred, numeric
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ class Schema:
 
     @classmethod
     def of(cls, table: ArrayLike | DataFrame, columns: Sequence[Any] | None = None, kinds: Mapping[Any, str] | None = None) -> Self:
-        """Read the schema off a table; kinds follow from dtypes (:func:`~pyro_mnar.tables.kinds.inferred`), an array's are continuous.
+        """Read the schema off a table; kinds follow from dtypes (:func:`~pyro_mnar.tables.kinds.inferred`), an array's are numbers.
 
         Args:
             table: DataFrame, or 2-D array (its columns are then named by position).
@@ -50,7 +50,7 @@ class Schema:
             if not array.shape[1]:
                 raise ValueError("table: got no columns, expected at least 1")
             words = _known(kinds, list(range(array.shape[1])))
-            return cls(tuple(_column_of_array(array, j, words.get(j, "continuous")) for j in range(array.shape[1])))
+            return cls(tuple(_column_of_array(array, j, words.get(j)) for j in range(array.shape[1])))
         frame: Any = table
         names = list(frame.columns)
         twice = _repeated(names)
@@ -165,7 +165,9 @@ def _known(kinds: Mapping[Any, str] | None, names: list[Any]) -> Mapping[Any, st
 
 
 def _column_of_array(array: np.ndarray, j: int, word: Any) -> Column:
-    return declared(j, word, str(array.dtype), array[:, j])
+    if word is not None:
+        return declared(j, word, str(array.dtype), array[:, j])
+    return numeric(j, str(array.dtype), array[:, j]) if array.dtype.kind in "iuf" else Column(j, "continuous", str(array.dtype))
 
 
 def _column_of(series: Any, word: Any) -> Column:

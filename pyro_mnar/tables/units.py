@@ -3,6 +3,7 @@ r"""From a table's numbers to a model's and back, column by column as its kind w
     positive   log x
     bounded    logit(.005 + .99 (x - low) / (high - low)), so that the bounds themselves may occur
     all these, continuous and date, and counts: less their mean, over their standard deviation
+    semicontinuous    the same, by mean and deviation of the values beside the one that repeats
     binary, ordinal   the level's place, less its mean, so scaled that all levels span half a unit
     categorical       the level's place
 
@@ -18,12 +19,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyro_mnar.tables.kinds import LEVELLED, Column
+from pyro_mnar.tables.masses import snapped
 from pyro_mnar.tables.scaling import Scaling
 
 #: What is left free at each end of a bounded column's range.
 _EDGE = 0.005
 #: Kinds that are real numbers to a model.
-REAL = ("continuous", "positive", "bounded", "date")
+REAL = ("continuous", "positive", "bounded", "semicontinuous", "date")
 
 
 def on_line(columns: Sequence[Column], values: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -40,8 +42,8 @@ def on_line(columns: Sequence[Column], values: np.ndarray, mask: np.ndarray) -> 
         seen = mask[:, j]
         if column.kind == "positive":
             result[seen, j] = np.log(values[seen, j])
-        elif column.bounds is not None:
-            low, high = column.bounds
+        elif column.kind == "bounded":
+            low, high = _bounds(column)
             share = _EDGE + (1 - 2 * _EDGE) * (values[seen, j] - low) / (high - low)
             result[seen, j] = np.log(share) - np.log1p(-share)
     return result
@@ -56,8 +58,10 @@ def off_line(columns: Sequence[Column], line: np.ndarray) -> np.ndarray:
         own = line[..., j]
         if column.kind == "positive":
             result[..., j] = np.exp(np.clip(own, -700, 700))
-        elif column.bounds is not None:
-            low, high = column.bounds
+        elif column.kind == "semicontinuous":
+            result[..., j] = snapped(own, _bounds(column))
+        elif column.kind == "bounded":
+            low, high = _bounds(column)
             share = 0.5 * (1 + np.tanh(0.5 * own))
             result[..., j] = np.clip(low + (high - low) * (share - _EDGE) / (1 - 2 * _EDGE), low, high)
         elif column.kind == "count":
@@ -79,15 +83,24 @@ class Units:
         return off_line(self.columns, self.scaling.invert(scaled))
 
 
+def _bounds(column: Column) -> tuple[float, float]:
+    assert column.bounds is not None
+    return column.bounds
+
+
 def scaling_of(columns: Sequence[Column], line: np.ndarray, mask: np.ndarray) -> Scaling:
     """Return the scaling of values (N, D) on the real line."""
     scaling = Scaling.of(line, mask)
-    if all(column.kind not in LEVELLED for column in columns):
+    if all(column.kind not in (*LEVELLED, "semicontinuous") for column in columns):
         return scaling
     centre, scale = scaling.centre.copy(), scaling.scale.copy()
     for j, column in enumerate(columns):
         if column.kind == "categorical":
             centre[j], scale[j] = 0.0, 1.0
+        elif column.kind == "semicontinuous":
+            seen = mask[:, j] & (line[:, j] != _bounds(column)[0])
+            beside = Scaling.of(line[seen, j, None], np.ones((int(seen.sum()), 1), bool))
+            centre[j], scale[j] = beside.centre[0], beside.scale[0]
         elif column.kind in LEVELLED:
             scale[j] = 2.0 * (len(column.levels) - 1)
     return Scaling(centre, scale)
@@ -96,16 +109,19 @@ def scaling_of(columns: Sequence[Column], line: np.ndarray, mask: np.ndarray) ->
 def log_jacobian(columns: Sequence[Column], values: np.ndarray, mask: np.ndarray, scaling: Scaling) -> np.ndarray:
     """Return what to add to a row's log density on a model's columns for one in the table's units, (N,).
 
-    Columns of levels and counts have probabilities, which no unit changes.
+    Columns of levels and counts, and a semicontinuous one's value that repeats, have probabilities, which no unit changes.
     """
-    real = np.array([column.kind in REAL for column in columns])
-    total = scaling.log_jacobian(mask & real)
+    dense = mask & np.array([column.kind in REAL for column in columns])
+    for j, column in enumerate(columns):
+        if column.kind == "semicontinuous":
+            dense[:, j] &= values[:, j] != _bounds(column)[0]
+    total = scaling.log_jacobian(dense)
     for j, column in enumerate(columns):
         seen = mask[:, j]
         if column.kind == "positive":
             total[seen] -= np.log(values[seen, j])
-        elif column.bounds is not None:
-            low, high = column.bounds
+        elif column.kind == "bounded":
+            low, high = _bounds(column)
             share = _EDGE + (1 - 2 * _EDGE) * (values[seen, j] - low) / (high - low)
             total[seen] += np.log(1 - 2 * _EDGE) - np.log(high - low) - np.log(share) - np.log1p(-share)
     return total

@@ -9,7 +9,7 @@ from torch.distributions import MultivariateNormal, kl_divergence
 
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.training import fit
-from pyro_mnar.models import MNAR, ConjugateEncoder, GaussianDecoder
+from pyro_mnar.models import MNAR, ConjugateEncoder, GaussianDecoder, MixedDecoder, NormalBlock
 
 
 def rows(n):
@@ -22,12 +22,18 @@ def as_torch(law):
     return MultivariateNormal(law.loc, precision_matrix=law.factor @ law.factor.mT, validate_args=False)
 
 
+@pytest.mark.parametrize("in_blocks", [False, True], ids=["alone", "in blocks"])
 @pytest.mark.parametrize("hidden", [(), (8,)], ids=["linear", "with a network"])
-def test_it_starts_at_the_exact_posterior_of_complete_rows(hidden):
+def test_it_starts_at_the_exact_posterior_of_complete_rows(hidden, in_blocks):
     decoder = LAW.decoder()
     if hidden:  # whose network starts at zero
         decoder, linear = GaussianDecoder(2, 4, hidden).double(), decoder
         decoder.load_state_dict(linear.state_dict(), strict=False)
+    if in_blocks:
+        plain, decoder = decoder, MixedDecoder(2, [NormalBlock([0, 1]), NormalBlock([2, 3])], hidden).double()
+        decoder.linear.load_state_dict(plain.linear.state_dict())
+        for i, block in enumerate(decoder.blocks):
+            block.raw_scale.data.copy_(plain.raw_scale[2 * i : 2 * i + 2])
     x, mask = 3 * rows(50), torch.ones(50, 4, dtype=torch.bool)
     found, exact = as_torch(ConjugateEncoder(decoder, hidden=[8]).double()(x, mask)), PosteriorEncoder(LAW, 1.0)(x, mask)
     torch.testing.assert_close(found.mean, exact.mean)

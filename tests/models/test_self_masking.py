@@ -113,5 +113,6 @@ def test_a_hard_rule_is_learned_as_one_and_a_gentle_one_stays_gentle(direction, 
         mechanism = SelfMasking(2, [0], direction, PROBIT)
         mnar = MNAR(GaussianDecoder(1, 2, hidden=()), GaussianEncoder(2, 1, [16]), mechanism)
         mnar.initialise(x, mask)
+        assert mechanism.slope.item() == pytest.approx(2.0)  # it points the right way
         fit(IWELBO(mnar, 5), x, mask, steps=400, batch_size=200, lr=1e-2, weight_decay=0.0, seed=seed, progress=False)
         assert lowest < mechanism.slope.item() < highest

@@ -1,0 +1,135 @@
+r"""Semicontinuous columns: one value that repeats, such as 0, and a continuum beside it.
+
+    x_j | z = c_j with probability sigmoid(o(z)),   else N(eta(z), d_j^2)
+
+A two-part model (Duan, Manning, Morris and Newhouse 1983, "A comparison of alternative models for the demand for medical care", Journal
+of Business & Economic Statistics 1), here with a normal second part. To the integrals of a missing cell it is nothing new: a mixture of
+two normals, of which one has variance 0 (:mod:`pyro_mnar.models.integrals`). As one normal law such a column has a spike that no
+skewness explains, and what lies beyond the observed part is put far too near to the spike.
+
+c_j is an end of the column's range. The second part may reach beyond it; a draw from there is taken for c_j when it is put into the
+table (:func:`~pyro_mnar.tables.units.off_line`). A warp keeps c_j where it is (:class:`~pyro_mnar.models.warps.SkewWarp`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyro.distributions as dist
+import torch
+from torch import Tensor, nn
+from torch.distributions import constraints
+from torch.nn.functional import logsigmoid
+
+from pyro_mnar.models.decoders import FAR, inverse_softplus, noise_scale
+from pyro_mnar.models.laws import AsGiven, Normal, columns_of
+
+# What tells values apart on columns of unit scale, of single precision's rounding there and back.
+_SAME = 1e-5
+# Variance of a message that says nothing.
+_NOTHING = 1e8
+
+
+def same(x: Tensor, mass: Tensor) -> Tensor:
+    """Return whether values (..., J) are the columns' ``mass`` (J,); NaN is none's."""
+    return (x - mass).abs() <= _SAME * (1 + mass.abs())
+
+
+class MassNormal(AsGiven, dist.TorchDistribution):
+    """The value ``mass`` with log-odds ``logit``, else N(loc, scale^2).
+
+    Its density is one with respect to a unit mass at ``mass`` plus length.
+
+    Args:
+        mass: (J,).
+        logit: (..., J).
+        loc: (..., J).
+        scale: (J,), as any other broadcast to the batch shape (..., J).
+
+    Example:
+        >>> law = MassNormal(torch.zeros(1), torch.zeros(7, 1), torch.ones(7, 1), torch.ones(1))
+        >>> law.batch_shape, round(float(law.log_prob(torch.zeros(7, 1))[0].exp()), 3), float(law.mean[0])
+        (torch.Size([7, 1]), 0.5, 0.5)
+    """
+
+    arg_constraints: dict[str, constraints.Constraint] = {}
+    support = constraints.real
+    has_rsample = False
+
+    def __init__(self, mass: Tensor, logit: Tensor, loc: Tensor, scale: Tensor) -> None:
+        self._keep(mass=mass, logit=logit, loc=loc, scale=scale)
+
+    @property
+    def mean(self) -> Tensor:
+        """(..., J)."""
+        share = torch.sigmoid(self.given["logit"])
+        return (share * self.given["mass"] + (1 - share) * self.given["loc"]).expand(self._batch_shape)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        logit, beside = self.given["logit"], Normal(self.given["loc"], self.given["scale"])
+        log_prob = torch.where(same(value, self.given["mass"]), logsigmoid(logit), logsigmoid(-logit) + beside.log_prob(value))
+        return self._full(log_prob)
+
+    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        with torch.no_grad():
+            shape = torch.Size((*sample_shape, *self._batch_shape))
+            at_mass = torch.bernoulli(torch.sigmoid(self.given["logit"]).expand(shape)).bool()
+            beside = torch.addcmul(self.given["loc"], self.given["scale"], torch.randn(shape).to(self.given["loc"]))
+            return torch.where(at_mass, self.given["mass"], beside)
+
+    def components(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return (log weight, mean, standard deviation), each (..., 2), of the two normals."""
+        logit, loc, mass = self.given["logit"], self.given["loc"], self.given["mass"]
+        scale = self.given["scale"]
+        means = torch.stack([mass.expand(loc.shape), loc], -1)
+        return torch.stack([logsigmoid(logit), logsigmoid(-logit)], -1), means, torch.stack([torch.zeros_like(scale), scale], -1)
+
+    def take(self, columns: Tensor | slice) -> MassNormal:
+        """Return the laws of some columns."""
+        return MassNormal(**{name: columns_of(value, columns) for name, value in self.given.items()})
+
+
+class SemicontinuousBlock(nn.Module):
+    """Columns of a value that repeats and a continuum, two outputs each: first all their means, then all their log-odds.
+
+    Args:
+        columns: their indices.
+        mass: of each, the value that repeats.
+        shares: of each, how often it does, above 0 and below 1: where the law starts.
+
+    Example:
+        >>> block = SemicontinuousBlock([1], [-0.5], [0.25])
+        >>> round(float(block(block.start).log_prob(torch.tensor([-0.5])).detach().exp()), 3)
+        0.25
+    """
+
+    mass: Tensor
+    start: Tensor
+
+    def __init__(self, columns: Sequence[int], mass: Sequence[float], shares: Sequence[float]) -> None:
+        super().__init__()
+        width = len(columns)
+        self.columns, self.owner, self.n_features = list(columns), list(range(width)) * 2, 2 * width
+        self.raw_scale = nn.Parameter(inverse_softplus(torch.full((width,), 0.5)))
+        self.register_buffer("mass", torch.tensor(mass, dtype=torch.float32), persistent=False)
+        start = torch.cat([torch.zeros(width), torch.logit(torch.tensor(shares, dtype=torch.float32))])
+        self.register_buffer("start", start, persistent=False)
+
+    def forward(self, eta: Tensor) -> MassNormal:
+        """Return the law of the columns, (..., J), given outputs (..., 2 J)."""
+        loc, logit = eta.chunk(2, -1)
+        return MassNormal(self.mass, logit, loc, noise_scale(self.raw_scale))
+
+    def working(self, x: Tensor, eta: Tensor) -> tuple[Tensor, Tensor]:
+        """Return g / W of values ``x`` (..., J) at ``eta`` (2 J,), and 1 / W, both (..., 2 J); the value that repeats tells no mean."""
+        loc, logit = eta.chunk(2, -1)
+        at_mass, share = same(x, self.mass), torch.sigmoid(logit)
+        information = (share * (1 - share)).clamp_min(0.01)
+        told = torch.cat([x - loc, (at_mass.to(x) - share) / information], -1)
+        variance = torch.where(at_mass, _NOTHING, noise_scale(self.raw_scale).square())
+        return told, torch.cat([variance, information.reciprocal().expand_as(x)], -1)
+
+    def features(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return what a network reads of values (..., J): the value, and whether it is the one that repeats; 0 where missing."""
+        at_mass = same(x, self.mass) & mask
+        return torch.cat([torch.where(at_mass, 0.0, x.clamp(-FAR, FAR)), at_mass.to(x)], -1)

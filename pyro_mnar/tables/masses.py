@@ -1,0 +1,69 @@
+"""Semicontinuous columns: which value repeats, and the nearest that was seen beside it.
+
+The two are a column's ``bounds``. The value that repeats is an end of the column's range, such as 0 of rainfall, spending or a dose,
+or a detection limit; the second says on which side the others lie, and what is nearer to the end than half of it counts as the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+#: A column of numbers is taken for semicontinuous where its smallest or largest value is so large a share of those observed, and so
+#: many rows, and there are so many other values.
+SHARE, ROWS, OTHERS = 0.2, 20, 10
+
+
+def mass_in(values: Iterable[Any]) -> tuple[float, float] | None:
+    """Return the value that repeats at an end and the nearest beside it, or None where a column is not semicontinuous.
+
+    Args:
+        values: (N,) numbers, NaN in the holes.
+
+    Example:
+        >>> mass_in([0.0] * 30 + [0.5 + i for i in range(50)])
+        (0.0, 0.5)
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    found, counts = np.unique(numbers[np.isfinite(numbers)], return_counts=True)
+    if len(found) - 1 < OTHERS:
+        return None
+    end = 0 if counts[0] >= counts[-1] else len(found) - 1
+    if counts[end] < max(ROWS, SHARE * counts.sum()):
+        return None
+    return float(found[end]), float(found[1 if end == 0 else end - 1])
+
+
+def mass_at(name: Any, mass: float | None, values: Iterable[Any]) -> tuple[float, float]:
+    """Return the value that repeats, as it is declared or else the more frequent end, and the nearest beside it.
+
+    Raises:
+        ValueError: where the declared value is no end of what was observed, or there is nothing beside it.
+    """
+    numbers = np.asarray([value for value in values if isinstance(value, (int, float, np.number))], dtype=np.float64)
+    found, counts = np.unique(numbers[np.isfinite(numbers)], return_counts=True)
+    if len(found) < 2:
+        raise ValueError(f"column {name!r}: got {len(found)} different value(s), expected more for kind semicontinuous")
+    if mass is None:
+        mass = float(found[0] if counts[0] >= counts[-1] else found[-1])
+    if found[0] >= mass:
+        return mass, float(found[found > mass][0])
+    if found[-1] <= mass:
+        return mass, float(found[found < mass][-1])
+    raise ValueError(
+        f"column {name!r}: got values from {found[0]:g} to {found[-1]:g}, expected {mass:g} to be the smallest or the largest for kind "
+        "semicontinuous"
+    )
+
+
+def snapped(values: np.ndarray, bounds: tuple[float, float]) -> np.ndarray:
+    """Return ``values`` with those beyond the end, or nearer to it than half of the nearest seen, put at the end.
+
+    Example:
+        >>> snapped(np.array([-1.0, 0.2, 0.3]), (0.0, 0.5)).tolist()
+        [0.0, 0.0, 0.3]
+    """
+    mass, nearest = bounds
+    return np.where((values - mass) * np.sign(nearest - mass) < 0.5 * abs(nearest - mass), mass, values)
