@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_wine
 
-from benchmarks import ablation
+from benchmarks import ablation, semicontinuous
 from benchmarks.imputation import grid, peers
 from benchmarks.imputation.__main__ import main
 from benchmarks.imputation.grid import Cell, cells, run
@@ -160,3 +160,14 @@ def test_the_ablation_runs_its_variants(tmp_path):
     means = ablation.main(argparse.Namespace(output=tmp_path / "a.json", **options))
     assert len(means) == len(ablation.VARIANTS) and np.isfinite(means["RMSE"]).all()
     assert len(set(means["RMSE"])) == len(means)
+
+
+def test_what_a_value_that_repeats_is_worth_is_told_for_both_tables(tmp_path):
+    output = tmp_path / "out.json"
+    options = argparse.Namespace(masks=["steep-low"], seeds=1, members=1, steps=5, output=output)
+    means = semicontinuous.main(options)
+    assert means.index.tolist() == [(table, "steep-low", kind) for table in ("cut", "coin") for kind in ("continuous", "inferred")]
+    assert np.isfinite(means.to_numpy()).all() and len(json.loads(output.read_text())) == 4
+    for table in ("cut", "coin"):
+        zeros = (semicontinuous.simulated(table, 1).to_numpy() == 0).mean(0)
+        assert (zeros[:3] > 0.35).all() and (zeros[3:] == 0).all()

@@ -35,9 +35,14 @@ class Path:
 
     Args:
         module: has ``decoder`` (``latent_dim``, ``noise()``), ``rows(z, noise)`` and ``tilt``.
+
+    Raises:
+        TypeError: for a decoder whose cells are no mean plus noise, such as levels: there is no gradient in them to move by.
     """
 
     def __init__(self, module: Any) -> None:
+        if not hasattr(module.decoder, "noise"):
+            raise TypeError(f"decoder: got {type(module.decoder).__name__}, expected one whose cells are a mean plus noise")
         self.module, self.latent_dim = module, int(module.decoder.latent_dim)
 
     def draw(self, n: int) -> Tensor:

@@ -12,7 +12,18 @@ from scipy import stats
 from pyro_mnar.infer.annealing import Path, anneal, systematic
 from pyro_mnar.infer.normaliser import METHODS, log_normaliser, sample_tilted
 from pyro_mnar.infer.tilt_report import report_tilt
-from pyro_mnar.models import MNAR, Constraint, EnergyTilt, GaussianDecoder, GaussianEncoder, SkewWarp, StudentTDecoder, energy_net
+from pyro_mnar.models import (
+    MNAR,
+    Constraint,
+    EnergyTilt,
+    GaussianDecoder,
+    GaussianEncoder,
+    MixedDecoder,
+    OrdinalBlock,
+    SkewWarp,
+    StudentTDecoder,
+    energy_net,
+)
 
 TILTED, LOG_Z = ENERGY.tilted(LAW), ENERGY.log_z(LAW)
 
@@ -250,3 +261,10 @@ def test_refused_with_a_message_that_names_the_argument(call, message):
 def test_a_mechanism_does_not_enter_the_normaliser():
     bare, masked = model(ENERGY.tilt()), MNAR(LAW.decoder(), PosteriorEncoder(LAW), self_masking(SLOPE, INTERCEPT), tilt=ENERGY.tilt())
     assert log_normaliser(bare, draws=200) == log_normaliser(masked.double(), draws=200)
+
+
+def test_a_tilt_over_levels_has_no_path_to_move_on():
+    coins = MixedDecoder(1, [OrdinalBlock(range(2), [[0.5, 0.5]] * 2, [0.0] * 2, [1.0] * 2)])
+    module = MNAR(coins, GaussianEncoder(2, 1), tilt=EnergyTilt(lambda x: x.sum(-1)))
+    with pytest.raises(TypeError, match="got MixedDecoder, expected one whose cells are a mean plus noise"):
+        log_normaliser(module, method="sequential")
