@@ -35,6 +35,14 @@ KINDS = {
 AT_RANDOM = ("marital", "weight", "sex")
 
 
+#: Ours: mechanism, and columns whose missingness it leaves alone.
+ARMS: dict[str, tuple[str, Sequence[str]]] = {
+    "none": ("none", ()),
+    "self-masking": ("self-masking", ()),
+    "self-masking where withheld": ("self-masking", AT_RANDOM),
+}
+
+
 def simulate(n: int, seed: int) -> tuple[pd.DataFrame, np.ndarray]:
     """Return a complete table and the mask of what is observed, (N, D)."""
     rng = np.random.default_rng(seed)
@@ -122,7 +130,7 @@ def ours(mechanism: str, ignorable: Sequence[str], seed: int, settings: dict) ->
     from pyro_mnar import MNARImputer
 
     direction = {"income": "high", "education": "low", "gain": "high"} if mechanism == "self-masking" else "free"
-    imputer = MNARImputer(mechanism, direction, (), ignorable, kinds=KINDS, random_state=seed, **settings)
+    imputer = MNARImputer(mechanism, direction, ignorable=ignorable, kinds=KINDS, random_state=seed, **settings)
     return imputer.fit_transform
 
 
@@ -143,7 +151,12 @@ def scores(found: pd.DataFrame, full: pd.DataFrame, mask: np.ndarray) -> dict[st
 
 
 def main(args: argparse.Namespace) -> None:
-    settings = {"members": args.members, "steps": args.steps, "n_jobs": args.jobs}
+    settings = {
+        "members": args.members,
+        "steps": args.steps,
+        "n_jobs": args.jobs,
+        "covariates": () if args.covariates == "none" else args.covariates,
+    }
     rows = []
     for seed in range(args.seeds):
         full, mask = simulate(args.rows, seed)
@@ -151,8 +164,7 @@ def main(args: argparse.Namespace) -> None:
         methods: dict[str, Callable] = {"most frequent": most_frequent}
         if not args.quick:
             methods |= {"nearest neighbours": nearest, "chained forests": forests}
-        arms = {"none": ("none", ()), "self-masking": ("self-masking", ()), "self-masking where withheld": ("self-masking", AT_RANDOM)}
-        methods |= {f"ours, {word}": ours(*arm, seed, settings) for word, arm in arms.items()}
+        methods |= {f"ours, {word}": ours(*ARMS[word], seed, settings) for word in args.arms}
         for name, method in methods.items():
             start = time.perf_counter()
             found = method(holed)
@@ -172,6 +184,8 @@ if __name__ == "__main__":
     parser.add_argument("--members", type=int, default=8)
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--jobs", type=int, default=2, help="processes of our members (default 2)")
+    parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS), help="ours that are run (default all)")
+    parser.add_argument("--covariates", choices=("none", "auto"), default="none", help="of masks (default none)")
     parser.add_argument("--quick", action="store_true", help="without the slower baselines")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/mixed_tables.json"))
     main(parser.parse_args())
