@@ -31,7 +31,7 @@ from pyro_mnar.models import (
 from pyro_mnar.models.self_masking import DIRECTIONS
 from pyro_mnar.tables import Column, Scaling, Schema
 from pyro_mnar.tables.kinds import LEVELLED
-from pyro_mnar.tables.units import REAL
+from pyro_mnar.tables.units import NORMAL
 
 #: The words for mechanisms, with what each assumes.
 MECHANISMS = {
@@ -127,7 +127,7 @@ def cells_of(columns: Sequence[Column], values: np.ndarray, mask: np.ndarray, sc
         >>> cells_of([flag], np.array([[0.0], [1.0]]), np.array([[True], [True]]), Scaling(np.array([0.5]), np.array([2.0])))
         [{'kind': 'ordinal', 'shares': [0.5, 0.5], 'first': -0.25, 'step': 0.5}]
     """
-    if all(column.kind in REAL and column.kind != "semicontinuous" for column in columns):
+    if all(column.kind in NORMAL for column in columns):
         return None
     cells: list[dict[str, Any]] = []
     for j, column in enumerate(columns):
@@ -138,7 +138,7 @@ def cells_of(columns: Sequence[Column], values: np.ndarray, mask: np.ndarray, sc
             mass = (column.bounds[0] - scaling.centre[j]) / scaling.scale[j]
             share = ((seen == column.bounds[0]).sum() + 0.5) / (len(seen) + 1)
             cells.append({"kind": "mass", "mass": float(mass), "share": float(share)})
-        elif column.kind in REAL:
+        elif column.kind in NORMAL:
             cells.append({"kind": "real"})
         elif column.kind == "count":
             cells.append({"kind": "count", "mean": float(max(seen.mean(), 0.1)), "largest": float(seen.max())} | units)
@@ -164,7 +164,7 @@ def declaration_of(imputer: Any, schema: Schema, mask: np.ndarray) -> dict[str, 
         raise ValueError(f"ignorable: got unknown column {unknown[0]!r}, expected some of {', '.join(map(str, names))}")
     modelled = [j for j in range(len(names)) if not mask[:, j].all() and names[j] not in imputer.ignorable]
     directions = directions_of(imputer.direction, schema, imputer.mechanism)
-    apart = [column for column in schema.columns if column.kind not in REAL or column.kind == "semicontinuous"]
+    apart = [column for column in schema.columns if column.kind not in NORMAL]
     if apart and imputer.mechanism in ("linear", "neural"):
         raise ValueError(
             f"mechanism: got {imputer.mechanism!r} with {apart[0].kind} column {apart[0].name!r}, expected self-masking or none "

@@ -34,20 +34,16 @@ class Path:
     """The densities pi_t of a module with a tilt, over positions u (B, L + D).
 
     Args:
-        module: has ``decoder`` (``latent_dim``, ``noise()``), ``rows(z, noise)`` and ``tilt``.
-
-    Raises:
-        TypeError: for a decoder whose cells are no mean plus noise, such as levels: there is no gradient in them to move by.
+        module: has ``decoder.latent_dim``, ``noise()``, ``rows(z, noise)`` and ``tilt``. One whose cells are no mean plus noise,
+            such as levels, refuses ``noise()``: there is no gradient in them to move by.
     """
 
     def __init__(self, module: Any) -> None:
-        if not hasattr(module.decoder, "noise"):
-            raise TypeError(f"decoder: got {type(module.decoder).__name__}, expected one whose cells are a mean plus noise")
         self.module, self.latent_dim = module, int(module.decoder.latent_dim)
 
     def draw(self, n: int) -> Tensor:
         """Return n positions drawn from the base."""
-        noise = self.module.decoder.noise().sample((n,))
+        noise = self.module.noise().sample((n,))
         return torch.cat([torch.randn(n, self.latent_dim, dtype=noise.dtype, device=noise.device), noise], -1)
 
     def complete(self, u: Tensor) -> tuple[Tensor, Tensor]:
@@ -62,7 +58,7 @@ class Path:
     def log_density(self, u: Tensor, t: float = 1.0) -> Tensor:
         """Return log pi_t at ``u`` up to a constant, (B,)."""
         z, noise = u[..., : self.latent_dim], u[..., self.latent_dim :]
-        base = -0.5 * z.square().sum(-1) + self.module.decoder.noise().log_prob(noise)
+        base = -0.5 * z.square().sum(-1) + self.module.noise().log_prob(noise)
         return base + t * self.log_weight(u)
 
     def move(self, u: Tensor, steps: int, step_size: float, t: float = 1.0) -> tuple[Tensor, float, float]:

@@ -150,7 +150,7 @@ class MNAR(nn.Module):
                     self._outcome(complete, table[..., -1], seen[..., -1])
                 y_mis = self._warped(x_mis, torch.ones_like(mask))
             elif self.coupled is not None:
-                noise = pyro.sample("noise", self._noise())
+                noise = pyro.sample("noise", self.noise())
                 y_mis = rows.base_dist.loc + rows.base_dist.scale * noise
                 x_mis = y_mis if self.warp is None else self.warp.inverse(y_mis)
                 complete = pyro.deterministic("complete", torch.where(mask, x, x_mis), event_dim=1)
@@ -176,7 +176,7 @@ class MNAR(nn.Module):
     def draw(self, n: int) -> tuple[Tensor, Tensor]:
         """Return latents (n, L) and complete rows (n, D) of the model without its tilt, reparameterised."""
         z = self.latent_law().rsample((n,))
-        return z, self.rows(z, self._noise().rsample((n,)))
+        return z, self.rows(z, self.noise().rsample((n,)))
 
     def rows(self, z: Tensor, noise: Tensor) -> Tensor:
         """Return the complete rows (..., D) that ``z`` (..., L) and standardised ``noise`` (..., D) stand for."""
@@ -201,7 +201,7 @@ class MNAR(nn.Module):
             if isinstance(self.mechanism, LatentMasking):
                 pyro.sample("z_m", self.mechanism.encoder(y, mask))
             if self.coupled is not None and not self.reads_rows:
-                pyro.sample("noise", self._noise(), infer={"prior": True})
+                pyro.sample("noise", self.noise(), infer={"prior": True})
 
     def missing_rate(self, x: Tensor) -> Tensor:
         """Return P(s_j = 0 | x), (..., D), of complete rows ``x`` (..., D).
@@ -220,8 +220,12 @@ class MNAR(nn.Module):
             raise ValueError(f"x: got {x.shape[-1]} columns, expected {width}")
         return (x, mask) if self.outcome is None else (x[..., :-1], mask[..., :-1])
 
-    def _noise(self) -> dist.Distribution:
-        """Return the law of the standardised residual, which decoders of continuous cells have."""
+    def noise(self) -> dist.Distribution:
+        """Return the law of the standardised residual, which decoders of continuous cells have.
+
+        Raises:
+            TypeError: for a decoder of other cells.
+        """
         if not hasattr(self.decoder, "noise"):
             raise TypeError(f"decoder: got {type(self.decoder).__name__}, expected one whose cells are a mean plus noise")
         return self.decoder.noise()

@@ -60,12 +60,11 @@ class Column:
                 f"column {self.name!r}: got {len(self.levels)} level(s), {', '.join(map(str, self.levels[:5]))}, expected "
                 f"{'2' if self.kind == 'binary' else 'at least 2'} for kind {self.kind} (leave the column out, or declare another kind)"
             )
-        if self.bounds is None:
-            return
-        if self.kind == "semicontinuous" and np.isfinite(self.bounds).all() and self.bounds[0] != self.bounds[1]:
-            return
-        if not (np.isfinite(self.bounds).all() and self.bounds[0] < self.bounds[1]):
-            raise ValueError(f"column {self.name!r}: got bounds {self.bounds}, expected two finite numbers, the lower first")
+        if self.bounds is not None:
+            first, second = self.bounds
+            in_order, order = (first < second, "the lower first") if self.kind == "bounded" else (first != second, "which differ")
+            if not (np.isfinite(self.bounds).all() and in_order):
+                raise ValueError(f"column {self.name!r}: got bounds {self.bounds}, expected two finite numbers, {order}")
 
     def encode(self, values: np.ndarray, labels: Iterable[Any]) -> np.ndarray:
         """Return ``values`` (N,), objects of a column with levels, as the places of their levels, NaN in the holes.

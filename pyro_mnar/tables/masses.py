@@ -26,14 +26,13 @@ def mass_in(values: Iterable[Any]) -> tuple[float, float] | None:
         >>> mass_in([0.0] * 30 + [0.5 + i for i in range(50)])
         (0.0, 0.5)
     """
-    numbers = np.asarray(values, dtype=np.float64)
-    found, counts = np.unique(numbers[np.isfinite(numbers)], return_counts=True)
+    found, counts = _counted(values)
     if len(found) - 1 < OTHERS:
         return None
-    end = 0 if counts[0] >= counts[-1] else len(found) - 1
+    end, nearest = _frequent_end(counts)
     if counts[end] < max(ROWS, SHARE * counts.sum()):
         return None
-    return float(found[end]), float(found[1 if end == 0 else end - 1])
+    return float(found[end]), float(found[nearest])
 
 
 def mass_at(name: Any, mass: float | None, values: Iterable[Any]) -> tuple[float, float]:
@@ -42,12 +41,11 @@ def mass_at(name: Any, mass: float | None, values: Iterable[Any]) -> tuple[float
     Raises:
         ValueError: where the declared value is no end of what was observed, or there is nothing beside it.
     """
-    numbers = np.asarray([value for value in values if isinstance(value, (int, float, np.number))], dtype=np.float64)
-    found, counts = np.unique(numbers[np.isfinite(numbers)], return_counts=True)
+    found, counts = _counted([value for value in values if isinstance(value, (int, float, np.number))])
     if len(found) < 2:
         raise ValueError(f"column {name!r}: got {len(found)} different value(s), expected more for kind semicontinuous")
     if mass is None:
-        mass = float(found[0] if counts[0] >= counts[-1] else found[-1])
+        mass = float(found[_frequent_end(counts)[0]])
     if found[0] >= mass:
         return mass, float(found[found > mass][0])
     if found[-1] <= mass:
@@ -56,6 +54,17 @@ def mass_at(name: Any, mass: float | None, values: Iterable[Any]) -> tuple[float
         f"column {name!r}: got values from {found[0]:g} to {found[-1]:g}, expected {mass:g} to be the smallest or the largest for kind "
         "semicontinuous"
     )
+
+
+def _counted(values: Iterable[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the different finite numbers among ``values``, from the smallest, and how often each is there."""
+    numbers = np.asarray(values, np.float64)
+    return np.unique(numbers[np.isfinite(numbers)], return_counts=True)
+
+
+def _frequent_end(counts: np.ndarray) -> tuple[int, int]:
+    """Return the place of the smallest or largest value, whichever is more frequent, and that of its neighbour."""
+    return (0, 1) if counts[0] >= counts[-1] else (-1, -2)
 
 
 def snapped(values: np.ndarray, bounds: tuple[float, float]) -> np.ndarray:

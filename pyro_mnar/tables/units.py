@@ -24,8 +24,9 @@ from pyro_mnar.tables.scaling import Scaling
 
 #: What is left free at each end of a bounded column's range.
 _EDGE = 0.005
-#: Kinds that are real numbers to a model.
-REAL = ("continuous", "positive", "bounded", "semicontinuous", "date")
+#: Kinds that are a normal law to a model, and those that have densities: a semicontinuous column's is one beside a value that repeats.
+NORMAL = ("continuous", "positive", "bounded", "date")
+REAL = (*NORMAL, "semicontinuous")
 
 
 def on_line(columns: Sequence[Column], values: np.ndarray, mask: np.ndarray) -> np.ndarray:
