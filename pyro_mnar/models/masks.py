@@ -6,6 +6,9 @@ A mechanism is a module whose ``forward(x)`` takes complete rows (..., D) and re
 - ``columns``: the indices of the columns whose masks it models; the other columns' masks are not modelled (ignorable);
 - ``couplings``: (D, D), True at [j, k] where the *value* of column k enters the mask of another column j.
 
+``initialise(x, mask)`` starts from data, in which a value that repeats at an end of its column stands as an infinite one, and returns
+how far the column means, (D,), are supposed from those seen.
+
 ``forward(x, effect)`` adds a given number, (..., D), to each cell's score; so a latent enters (:mod:`pyro_mnar.models.latent_masking`).
 
 A cell whose value no other mask reads can be integrated out (see :mod:`pyro_mnar.models.selection`); ``SelfMasking`` has only

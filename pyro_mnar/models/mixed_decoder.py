@@ -13,6 +13,7 @@ from pyro_mnar.models.blocks import NormalBlock
 from pyro_mnar.models.decoders import mlp
 from pyro_mnar.models.laws import columns_of
 from pyro_mnar.models.mixed_cells import MixedCells
+from pyro_mnar.models.semicontinuous import SemicontinuousBlock, same
 
 
 class MixedDecoder(nn.Module):
@@ -62,6 +63,17 @@ class MixedDecoder(nn.Module):
         for block, bias in zip(self.blocks, self.linear.bias.split(self.sizes), strict=True):
             if isinstance(block, NormalBlock):
                 bias.copy_(means[block.columns])
+
+    def apart(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return values (N, D) with those that repeat put infinitely far out, on their side: apart from what a normal law explains."""
+        result = x.clone()
+        for block in self.blocks:
+            if isinstance(block, SemicontinuousBlock):
+                own, seen = x[:, block.columns], mask[:, block.columns]
+                at_mass = seen & same(own, block.mass)
+                side = torch.where(seen & ~at_mass, block.mass - own, 0.0).sum(0).sign()
+                result[:, block.columns] = torch.where(at_mass, side * torch.inf, own)
+        return result
 
     def forward(self, z: Tensor) -> dist.Distribution:
         """Return p(x | z) for latents ``z`` (..., L)."""

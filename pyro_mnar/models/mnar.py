@@ -118,6 +118,8 @@ class MNAR(nn.Module):
         if self.prior is not None:
             self.prior.start(self.warp, _base(self.mechanism))
         y = self._warped(x, mask)
+        if isinstance(self.decoder, MixedDecoder):
+            y = self.decoder.apart(y, mask)
         shift = 0.0 if self.mechanism is None else self.mechanism.initialise(y, mask)
         self.decoder.centre(observed_moments(y, mask)[0] + shift)
 

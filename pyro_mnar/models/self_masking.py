@@ -126,19 +126,28 @@ class SelfMasking(nn.Module):
         A threshold is set for good, at the outermost observed value.
 
         With a known direction the start supposes a normal column cut at its upper (lower) end, with the observed part's mean and
-        variance: the threshold that explains the missing rate. A free direction starts likewise from the direction that the other
-        columns point to, and at slope 0 and the missing rate where they do not point (see :func:`apparent_direction`).
+        variance: the threshold that explains the missing rate. Infinite values, which repeat at an end of their column, are no part of
+        it; those at the other end are not counted in the rate either. A free direction starts likewise from the direction that the
+        other columns point to, and at slope 0 and the missing rate where they do not point (see :func:`apparent_direction`).
+
+        Raises:
+            ValueError: for a threshold at a value that repeats, beyond which there is nothing to be missing.
         """
-        rate = 1 - mask[:, self.columns].to(x).mean(0)
-        loc, scale = observed_moments(x, mask)
+        seen, values = mask[:, self.columns], x[:, self.columns]
+        loc, scale = observed_moments(x, mask & x.isfinite())
         sign = self.sign
         if "free" in self.directions:  # else a regression for each column would be for nothing
             sign = torch.where(sign == 0, apparent_direction(x, mask)[self.columns], sign)
         loc, scale = loc[self.columns], sign * scale[self.columns]
+        rate = (~seen).to(x).sum(0) / (~seen | (sign * values != -torch.inf)).sum(0)
         mean, _, threshold = censored_normal(rate)
         shift = torch.zeros(self.n_columns, dtype=x.dtype, device=x.device).index_copy(0, self.columns, scale * mean)
         if self.link is THRESHOLD:
-            outer = (self.sign * x[:, self.columns]).masked_fill(~mask[:, self.columns], -torch.inf).amax(0)
+            outer = (self.sign * values).masked_fill(~seen, -torch.inf).amax(0)
+            if outer.isinf().any():
+                raise ValueError(
+                    "link: got THRESHOLD for a column whose outermost value repeats and is its end, expected PROBIT or LOGIT"
+                )
             self.anchor.copy_(self.sign * outer)
             return shift
         self.anchor.copy_(loc + scale * threshold)
@@ -193,7 +202,7 @@ def apparent_direction(x: Tensor, mask: Tensor) -> Tensor:
     there may go either way.
 
     Args:
-        x: (N, D) columns of about unit scale; the holes may hold anything.
+        x: (N, D) columns of about unit scale; the holes may hold anything, infinite ones stand for the outermost of the others.
         mask: (N, D) True = observed.
 
     Example:
@@ -201,7 +210,9 @@ def apparent_direction(x: Tensor, mask: Tensor) -> Tensor:
         >>> apparent_direction(x, torch.stack([x[:, 0] < 0.5, x[:, 1] < 9], -1))
         tensor([1., 0.])
     """
-    loc, _ = observed_moments(x, mask)
+    finite = mask & x.isfinite()
+    loc, _ = observed_moments(x, finite)
+    x = x.clamp(x.masked_fill(~finite, torch.inf).amin(0), x.masked_fill(~finite, -torch.inf).amax(0))
     features = torch.cat([torch.where(mask, x - loc, 0.0), (~mask).to(x)], -1).double()
     result = x.new_zeros(x.shape[-1])
     for j in (~mask).any(0).nonzero().flatten().tolist():

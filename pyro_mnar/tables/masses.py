@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 #: A column of numbers is taken for semicontinuous where its smallest or largest value is so large a share of those observed, and so
-#: many rows, and there are so many other values.
-SHARE, ROWS, OTHERS = 0.2, 20, 10
+#: many rows, and so many times as frequent as any other value, and there are so many others. Of a column that is merely rounded, other
+#: values repeat as well; where a mask cuts it off, an end does so by chance.
+SHARE, ROWS, TIMES, OTHERS = 0.2, 20, 4, 10
 
 
 def mass_in(values: Iterable[Any]) -> tuple[float, float] | None:
@@ -30,7 +31,7 @@ def mass_in(values: Iterable[Any]) -> tuple[float, float] | None:
     if len(found) - 1 < OTHERS:
         return None
     end, nearest = _frequent_end(counts)
-    if counts[end] < max(ROWS, SHARE * counts.sum()):
+    if counts[end] < max(ROWS, SHARE * counts.sum(), TIMES * np.delete(counts, end).max()):
         return None
     return float(found[end]), float(found[nearest])
 

@@ -27,24 +27,26 @@ def fitted(table, **settings):
 
 @pytest.mark.parametrize("direction", ["high", "low"])
 def test_imputed_values_have_the_spike_and_intervals_that_a_normal_law_has_not(direction, seed):
-    x = spending(500, seed)
-    mask = amputate(x, kind="self", slope=3.0, rate=0.3, direction=direction, seed=seed, columns=[0])
-    holed, hidden = np.where(mask, x, np.nan), ~mask[:, 0]
-    found = {}
-    for kinds in (None, {0: "continuous"}):
-        imputer = fitted(holed, direction={0: direction}, kinds=kinds)
-        draws = imputer.impute(holed, draws=100).draws.numpy()
-        assert np.array_equal(draws[:, mask], np.broadcast_to(x[mask], (100, mask.sum())))
-        own, truth = draws[:, hidden, 0], x[hidden, 0]
-        pairs = np.abs(own[:, None] - own).mean((0, 1)) * 100 / 99
-        found[imputer.schema_.columns[0].kind] = own, (np.abs(own - truth).mean(0) - 0.5 * pairs).mean()
-    own, crps = found["semicontinuous"]
-    nearest = x[mask[:, 0] & (x[:, 0] > 0), 0].min()
-    assert own.min() >= 0 and not ((own > 0) & (own < nearest / 2)).any()
-    assert abs((own == 0).mean() - (x[hidden, 0] == 0).mean()) < 0.15
-    assert crps < {"high": 0.97, "low": 0.4}[direction] * found["continuous"][1]
-    if direction == "high":
-        assert stats.pearsonr(own.mean(0), x[hidden, 0]).statistic > 0.3
+    crps = {"semicontinuous": 0.0, "continuous": 0.0}
+    # One table may suit one normal law by chance: of 500 values most of the largest are hidden.
+    for part in range(3):
+        x = spending(500, [seed, part])
+        mask = amputate(x, kind="self", slope=3.0, rate=0.3, direction=direction, seed=seed, columns=[0])
+        holed, hidden = np.where(mask, x, np.nan), ~mask[:, 0]
+        for kinds in (None, {0: "continuous"}):
+            imputer = fitted(holed, direction={0: direction}, kinds=kinds)
+            draws = imputer.impute(holed, draws=100).draws.numpy()
+            assert np.array_equal(draws[:, mask], np.broadcast_to(x[mask], (100, mask.sum())))
+            own, truth = draws[:, hidden, 0], x[hidden, 0]
+            pairs = np.abs(own[:, None] - own).mean((0, 1)) * 100 / 99
+            crps[imputer.schema_.columns[0].kind] += (np.abs(own - truth).mean(0) - 0.5 * pairs).mean()
+            if kinds is None:
+                nearest = x[mask[:, 0] & (x[:, 0] > 0), 0].min()
+                assert own.min() >= 0 and not ((own > 0) & (own < nearest / 2)).any()
+                assert abs((own == 0).mean() - (truth == 0).mean()) < 0.15
+                if direction == "high":
+                    assert stats.pearsonr(own.mean(0), truth).statistic > 0.3
+    assert crps["semicontinuous"] < {"high": 0.97, "low": 0.4}[direction] * crps["continuous"]
 
 
 def test_a_model_with_it_is_saved_scored_and_said(tmp_path):

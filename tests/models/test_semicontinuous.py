@@ -5,7 +5,21 @@ import torch
 from exact import Z_MAX, self_masking, z_score
 from torch.distributions import Independent
 
-from pyro_mnar.models import LOGIT, PROBIT, THRESHOLD, MassNormal, SelectionDistribution, SelfMasking, SkewWarp
+from pyro_mnar.models import (
+    LOGIT,
+    MNAR,
+    PROBIT,
+    THRESHOLD,
+    GaussianEncoder,
+    MassNormal,
+    MixedDecoder,
+    NormalBlock,
+    SelectionDistribution,
+    SelfMasking,
+    SemicontinuousBlock,
+    SkewWarp,
+)
+from pyro_mnar.models.self_masking import censored_normal, observed_moments
 
 MASS = torch.tensor([-0.7, 0.4], dtype=torch.float64)
 # Between the two values that repeat, never at them.
@@ -123,3 +137,38 @@ def test_single_precision_knows_the_value_again_however_far_it_is():
         y, log_slope = SkewWarp(1, pinned={0: mass})(torch.tensor([mass]))
         assert made.log_prob(y).exp().item() == pytest.approx(0.5) and log_slope.item() == 0
         assert made.log_prob(y + 0.05 * (1 + abs(mass))).item() != pytest.approx(-0.6931, abs=1e-3)
+
+
+@pytest.mark.parametrize("direction", ["high", "low", "free"])
+@pytest.mark.parametrize("low", [False, True], ids=["at the top", "at the bottom"])
+def test_a_mechanism_starts_from_the_values_beside_it(direction, low):
+    """Where the cut is at the other end, as if rows of the value that repeats were not there."""
+    end = -3.0 if low else 3.0
+    values = torch.randn(400, 2).clamp(-2.9, 2.9)
+    x = torch.cat([values, torch.tensor([end, 0.0]).expand(200, 2)])
+    sign = {"high": 1, "low": -1, "free": 0}[direction]
+    mask = torch.ones_like(x, dtype=torch.bool)
+    mask[:400, 0] = torch.arange(400) % 4 > 0
+
+    def started(rows, decoder):
+        model = MNAR(decoder, GaussianEncoder(2, 1), SelfMasking(2, [0], direction))
+        model.initialise(x[rows], mask[rows])
+        return model.mechanism, model.decoder.linear.bias.detach()
+
+    with_mass, bias = started(slice(None), MixedDecoder(1, [NormalBlock([1]), SemicontinuousBlock([0], [end], [0.3])]))
+    without, _ = started(slice(400), MixedDecoder(1, [NormalBlock([0, 1])]))
+    torch.testing.assert_close(bias[0], x[:, 1].mean())
+    if direction == "free":
+        assert with_mass.anchor.isfinite().all() and with_mass.offset.isfinite().all()
+    elif sign * end < 0:
+        torch.testing.assert_close(with_mass.anchor, without.anchor)
+    else:  # the value that repeats is cut off as the others are: the share of all that is missing
+        loc, scale = observed_moments(x[:400], mask[:400])
+        torch.testing.assert_close(with_mass.anchor, loc[:1] + sign * scale[:1] * censored_normal(torch.tensor([100 / 600]))[2])
+
+
+def test_a_threshold_beyond_the_end_is_refused():
+    decoder = MixedDecoder(1, [SemicontinuousBlock([0], [3.0], [0.3])])
+    model = MNAR(decoder, GaussianEncoder(1, 1), SelfMasking(1, [0], "high", THRESHOLD))
+    with pytest.raises(ValueError, match="link: got THRESHOLD"):
+        model.initialise(torch.tensor([[1.0], [3.0], [3.0], [0.0]]), torch.tensor([True, True, True, False]).unsqueeze(-1))

@@ -17,6 +17,7 @@ def test_an_end_that_repeats_is_found_and_nothing_else():
         np.r_[np.zeros(30), np.linspace(1, 2, 200)],  # too small a share
         np.r_[np.zeros(30), np.arange(1, 10)],  # too few others
         np.r_[np.full(40, 5.0), np.linspace(0.4, 9, 60)],  # no end
+        np.r_[np.zeros(60), np.ones(16), np.linspace(2, 3, 60)],  # another value repeats as well
         np.linspace(0, 1, 100),
         np.zeros(100),
         np.full(5, np.nan),
