@@ -39,10 +39,11 @@ _GRID = tuple(-14 + 0.4 * i for i in range(52))
 class Missing(NamedTuple):
     """The components of a cell whose value is missing; every tensor is (..., C), or broadcasts to it.
 
-    ``log_share`` is log(weight * Phi(k)), ``mean`` is m, ``gain`` is a d^2 / v, ``spread`` is t d / v.
+    ``log_share`` is log(weight * Phi(k)), ``log_cdf`` is log Phi(k), ``mean`` is m, ``gain`` is a d^2 / v, ``spread`` is t d / v.
     """
 
     log_share: Tensor
+    log_cdf: Tensor
     k: Tensor
     mean: Tensor
     gain: Tensor
@@ -57,20 +58,25 @@ def log_phi(k: Tensor) -> Tensor:
 def ndtri_exp(log_p: Tensor) -> Tensor:
     """Return the y with log Phi(y) = log_p, accurate in both tails; any shape, log_p <= 0.
 
-    Newton's method on the concave log Phi started on the left of the root, so every step stays on the left and none overshoots.
+    Where exp(log_p) would underflow: Newton's method on the concave log Phi started on the left of the root, so every step stays on
+    the left and none overshoots.
 
     Example:
         >>> round(float(ndtri_exp(torch.tensor(-800.0, dtype=torch.float64))), 4)
         -39.8847
     """
-    upper = torch.special.ndtri(-torch.expm1(log_p)).neg()
     low = log_p < -1
-    target = torch.where(low, log_p, -2.0)
-    y = -torch.sqrt(-2 * target)
-    for _ in range(8):
-        log_cdf = torch.special.log_ndtr(y)
-        y = y + (target - log_cdf) * torch.exp(log_cdf - log_phi(y))
-    return torch.where(low, y, upper)
+    tail = torch.special.ndtri(torch.where(low, log_p.exp(), -torch.expm1(log_p)))
+    y = torch.where(low, tail, -tail)
+    least = -80.0 if log_p.dtype == torch.float32 else -690.0
+    if not bool((far := log_p < least).any()):
+        return y
+    target = log_p.clamp(max=least)
+    root = -torch.sqrt(-2 * target)
+    for _ in range(5):
+        log_cdf = torch.special.log_ndtr(root)
+        root = root + (target - log_cdf) * torch.exp(log_cdf - log_phi(root))
+    return torch.where(far, root, y)
 
 
 def normal_components(cells: Distribution) -> tuple[Tensor, Tensor, Tensor]:
@@ -120,14 +126,15 @@ def missing_components(cells: Distribution, slope: Tensor, intercept: Tensor, li
     # A threshold is of width 0 and a point of scale 0: together they decide by the sign of the score.
     v = torch.sqrt(width.square() + (slope * scale).square() + _POINT)
     k = (slope * mean + intercept) / v
-    log_share = log_ndtr(k)
+    log_share = log_cdf = log_ndtr(k)
     if k.shape[-1] > 1 or log_weight.shape[-1] > 1:
-        log_share = log_share + (log_weight + mean.new_tensor(link.weights).log())
+        log_share = log_cdf + (log_weight + mean.new_tensor(link.weights).log())
     gain, spread = slope * scale.square() / v, width * scale / v
     if len(link.widths) > 1:
         shape = k.shape
-        log_share, k, mean, gain, spread = (t.expand(shape).flatten(-2) for t in (log_share, k, mean, gain, spread))
-    return Missing(log_share, k, mean, gain, spread)
+        parts = (log_share, log_cdf, k, mean, gain, spread)
+        log_share, log_cdf, k, mean, gain, spread = (t.expand(shape).flatten(-2) for t in parts)
+    return Missing(log_share, log_cdf, k, mean, gain, spread)
 
 
 def log_missing(parts: Missing) -> Tensor:
@@ -137,14 +144,18 @@ def log_missing(parts: Missing) -> Tensor:
 
 def mean_missing(parts: Missing) -> Tensor:
     """Return E[x given s = 0], (...)."""
-    return (parts.log_share.softmax(-1) * (parts.mean + parts.gain * hazard(parts.k, log_ndtr(parts.k)))).sum(-1)
+    mean = parts.mean + parts.gain * hazard(parts.k, parts.log_cdf)
+    return mean.squeeze(-1) if parts.log_share.shape[-1] == 1 else (parts.log_share.softmax(-1) * mean).sum(-1)
 
 
 def draw_free(log_weight: Tensor, mean: Tensor, scale: Tensor, uniforms: Tensor) -> Tensor:
     """Return exact draws, (...), of a scale mixture of normals of given components (..., C), as :func:`draw_missing` does."""
     which, _, noise = uniforms.unbind(-1)
-    index = _component(log_weight.exp().expand(*which.shape, log_weight.shape[-1]), which)
-    mean, scale = (part.expand(*which.shape, log_weight.shape[-1]).gather(-1, index).squeeze(-1) for part in (mean, scale))
+    if log_weight.shape[-1] == 1:
+        return mean.squeeze(-1) + scale.squeeze(-1) * torch.special.ndtri(noise)
+    shape = torch.broadcast_shapes((*which.shape, 1), mean.shape, log_weight.shape)
+    index = _component(log_weight.exp().expand(shape), which.expand(shape[:-1]))
+    mean, scale = (part.expand(shape).gather(-1, index).squeeze(-1) for part in (mean, scale))
     return mean + scale * torch.special.ndtri(noise)
 
 
@@ -156,8 +167,12 @@ def _component(share: Tensor, which: Tensor) -> Tensor:
 def draw_missing(parts: Missing, uniforms: Tensor) -> Tensor:
     """Return exact draws of x given s = 0, (...), from ``uniforms`` (..., 3) in (0, 1): component, cut normal, noise."""
     which, cut, noise = uniforms.unbind(-1)
-    share = parts.log_share.softmax(-1).expand(*which.shape, -1)
-    index = _component(share, which)
-    k, mean, gain, spread = (t.expand(share.shape).gather(-1, index).squeeze(-1) for t in parts[1:])
-    h = -ndtri_exp(cut.log() + torch.special.log_ndtr(k))
+    if parts.log_share.shape[-1] == 1:
+        log_cdf, _, mean, gain, spread = (t.squeeze(-1) for t in parts[1:])
+    else:
+        share = parts.log_share.softmax(-1)
+        share = share.expand(torch.broadcast_shapes((*which.shape, 1), share.shape))
+        index = _component(share, which.expand(share.shape[:-1]))
+        log_cdf, _, mean, gain, spread = (t.expand(share.shape).gather(-1, index).squeeze(-1) for t in parts[1:])
+    h = -ndtri_exp(cut.log() + log_cdf)
     return mean + gain * h + spread * torch.special.ndtri(noise)

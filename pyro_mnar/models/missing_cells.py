@@ -41,6 +41,7 @@ class MissingCells:
         self.selection, self.mask = selection, mask
         self._lines = [part.line(x) for part in selection._parts]
         self._found: list[_Group] | None = None
+        self._integrated: list[tuple[Part, integrals.Missing]] | None = None
 
     @property
     def mean(self) -> Tensor:
@@ -59,8 +60,8 @@ class MissingCells:
         points = ((torch.arange(n_own * rounds).unsqueeze(-1) + 0.5) * steps).frac().clamp(1e-6, 1 - 1e-6).to(y)
         total = torch.zeros_like(y)
         for part in points.split(n_own):
-            spread = part.reshape(n_own, *[1] * (y.dim() - 1), 3) if y.dim() > 1 else part
-            draw = self._draws(spread.expand(*y.shape, 3), real_only=True)
+            lead = (len(part), *[1] * (y.dim() - 2)) if y.dim() > 1 else ()
+            draw = self._draws(part.reshape(*lead, 1, 3).expand(*lead, y.shape[-1], 3), real_only=True)
             total = total + warp.inverse(draw) - warp.slope(y) * (draw - y)
         return total / rounds
 
@@ -68,8 +69,8 @@ class MissingCells:
         base = self.selection.decoder.base_dist
         result = _real(base, lambda law: law.mean) if isinstance(base, MixedCells) else base.mean
         free = result
-        for part, line in self._real_parts():
-            mean = integrals.mean_missing(integrals.missing_components(pick(base, part), *line, part.mechanism.link))
+        for part, components in self._real_parts():
+            mean = integrals.mean_missing(components)
             result = result.index_copy(-1, part.columns, mean.expand(*result.shape[:-1], -1))
         result = torch.where(self.mask, free, result)
         for group in self._groups():
@@ -119,19 +120,24 @@ class MissingCells:
                 result = group.put(_pick_value(group.values, group.log_joint, chosen), result)
         else:
             result = _draw(base, uniforms)
-        for part, line in self._real_parts():
-            components = integrals.missing_components(pick(base, part), *line, part.mechanism.link)
+        for part, components in self._real_parts():
             draw = integrals.draw_missing(components, uniforms[..., part.place, :])
             result = torch.where(
                 _columns(part.columns, result) & ~self.mask, result.index_copy(-1, part.columns, draw.to(result)), result
             )
         return result
 
-    def _real_parts(self) -> list[tuple[Part, tuple[Tensor, Tensor]]]:
-        """Return the parts, with their lines, whose cells are not in :meth:`_groups`."""
+    def _real_parts(self) -> list[tuple[Part, integrals.Missing]]:
+        """Return the parts whose cells are not in :meth:`_groups`, with their components."""
         base = self.selection.decoder.base_dist
-        grid = {b for b, law in enumerate(base.laws) if isinstance(law, GRID)} if isinstance(base, MixedCells) else set()
-        return [pair for pair in zip(self.selection._parts, self._lines, strict=True) if pair[0].block not in grid]
+        if self._integrated is None:
+            grid = {b for b, law in enumerate(base.laws) if isinstance(law, GRID)} if isinstance(base, MixedCells) else set()
+            self._integrated = [
+                (part, integrals.missing_components(pick(base, part), *line, part.mechanism.link))
+                for part, line in zip(self.selection._parts, self._lines, strict=True)
+                if part.block not in grid
+            ]
+        return self._integrated
 
     def _groups(self) -> list[_Group]:
         """Return the missing cells of levels and counts: of each part, and of each block's columns that no part has."""
