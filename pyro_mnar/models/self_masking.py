@@ -196,10 +196,10 @@ def censored_normal(rate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def apparent_direction(x: Tensor, mask: Tensor) -> Tensor:
     """Return for each column, (D,), 1 where its missing values are predicted to be larger than its observed ones, -1 where smaller.
 
-    And 0 where the difference is within one standard error: this is a start, not a test. Predictions are a ridge regression's on the
-    other columns and their masks. If a column masks itself, other columns are related to its mask only by way of its values, so this
-    is its direction. The likelihood itself is flat to second order at slope 0, whichever way the truth lies, and a search that starts
-    there may go either way.
+    And 0 where the difference is within two standard errors: a start in the wrong direction costs more than none. Predictions are a
+    ridge regression's on the other columns and their masks. If a column masks itself, other columns are related to its mask only by
+    way of its values, so this is its direction. The likelihood itself is flat to second order at slope 0, whichever way the truth
+    lies, and a search that starts there may go either way.
 
     Args:
         x: (N, D) columns of about unit scale; the holes may hold anything, infinite ones stand for the outermost of the others.
@@ -226,5 +226,5 @@ def apparent_direction(x: Tensor, mask: Tensor) -> Tensor:
         predicted = others @ torch.linalg.solve(gram, centred.T @ features[seen, j])
         error = (predicted[seen].var() / seen.sum() + predicted[~seen].var() / (~seen).sum()).sqrt()
         difference = predicted[~seen].mean() - predicted[seen].mean()
-        result[j] = torch.where(difference.abs() > error, difference.sign(), 0.0)
+        result[j] = torch.where(difference.abs() > 2 * error, difference.sign(), 0.0)
     return result

@@ -10,7 +10,8 @@ Where the weights have too heavy a tail for the number of particles, Markov chai
 (:func:`~pyro_mnar.infer.posterior.sample_posterior`).
 
 Networks run on chunks padded to one fixed number of rows and every row has its own random stream, so a row's result is the same bit
-for bit whatever the table it comes in, its place, or how the work is split.
+for bit whatever the table it comes in, its place, or how the work is split; with columns of levels or counts, whose sums run over
+the missing cells alone, to rounding.
 """
 
 from __future__ import annotations
