@@ -79,7 +79,7 @@ def declare(
     self_masking = mechanism == "self-masking"
     slopes, effects = (len(by_value), sum(levels)) if self_masking else (0, 0)
     models: list[MNAR] = []
-    for prior in Prior.members(members, len(real), slopes, effects):
+    for prior in Prior.members(members, len(real), slopes, effects, [real.index(j) for j in pinned]):
         law: Mechanism | None = None
         if self_masking:
             # Probit rather than logit: the data cannot tell them apart and the integral has one component, not eight.

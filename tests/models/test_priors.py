@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 
 from pyro_mnar.models import PROBIT, THRESHOLD, CategoryMasking, GaussianDecoder, LinearMasking, Prior, SelfMasking, SkewWarp
-from pyro_mnar.models.priors import CATEGORY, EFFECT, FREE_SLOPE, LOG_SLOPE, SKEW_SPREAD, TRUSTED, TYPICAL_SKEW
+from pyro_mnar.models.priors import CATEGORY, EFFECT, FREE_SLOPE, LOG_SLOPE, PART_SKEW, SKEW_SPREAD, TRUSTED, TYPICAL_SKEW
 
 D = 4
 
@@ -30,6 +30,27 @@ def test_a_single_member_s_anchors_are_the_prior_s_means_and_columns_may_have_no
     (prior,) = Prior.members(1, 3, 2)
     assert torch.equal(prior.skew, torch.full((3,), TYPICAL_SKEW[0])) and torch.equal(prior.log_slope, torch.full((2,), LOG_SLOPE[0]))
     assert [prior.log_slope.shape for prior in Prior.members(2, 3, 0)] == [(0,), (0,)]
+    (prior,) = Prior.members(1, 3, 0, semicontinuous=[1])
+    assert torch.equal(prior.skew, torch.tensor([TYPICAL_SKEW[0], PART_SKEW[0], TYPICAL_SKEW[0]]))
+
+
+def test_semicontinuous_columns_have_skewness_of_their_own_law():
+    members = Prior.members(8, 4, 0, semicontinuous=[0, 2])
+    anchors = torch.stack([own.skew for own in members])
+    laws = [PART_SKEW, (TYPICAL_SKEW[0], SKEW_SPREAD)] * 2
+    np.testing.assert_allclose(anchors.mean(0), [loc for loc, _ in laws], atol=1e-5)
+    np.testing.assert_allclose(anchors.std(0, correction=0), [scale for _, scale in laws], rtol=1e-5)
+    own, decoder, warp = members[3].double(), *parts()[:2]
+    typical = own.skew[[1, 3]].mean()
+    assert own.typical_skew.item() == pytest.approx(typical.item())
+    own.typical_skew.data.normal_()
+    unseen = normal(own.typical_skew, typical, TYPICAL_SKEW[1]) + normal(warp.skew[[0, 2]], own.skew[[0, 2]], PART_SKEW[1])
+    unseen += normal((warp.skew - own.typical_skew)[[1, 3]], (own.skew - typical)[[1, 3]], SKEW_SPREAD)
+    assert own.log_prob(50, decoder, warp, None).item() == pytest.approx(weights(decoder) + (1 + 50 / TRUSTED) * unseen)
+    # With none but such columns nothing is typical.
+    own = Prior.members(3, 4, 0, semicontinuous=range(4))[0].double()
+    expected = weights(decoder) + (1 + 50 / TRUSTED) * normal(warp.skew, own.skew, PART_SKEW[1])
+    assert own.log_prob(50, decoder, warp, None).item() == pytest.approx(expected)
 
 
 def parts(hidden=(3, 5), linear=True):
