@@ -76,9 +76,8 @@ class SkewWarp(nn.Module):
         """Return dx/dy, (..., D), at ``y`` (..., D)."""
         own = self._bare(y)
         # cosh(asinh(y) + e) / cosh(asinh(y)), as in the inverse.
-        rest, cosh = own * (1 + own.square()).rsqrt() * self.skew.sinh(), self.skew.cosh()
-        cut = (own.square() + cosh.square()) / (1 + own.square())
-        return self._placed(torch.where(rest >= 0, cosh + rest, cut / (cosh + rest.abs())), torch.ones_like(y))
+        slope = self.skew.cosh() + own * (1 + own.square()).rsqrt() * self.skew.sinh()
+        return self._placed(slope, torch.ones_like(y))
 
     @property
     def _origin(self) -> Tensor:

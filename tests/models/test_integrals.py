@@ -10,6 +10,7 @@ from scipy import integrate, special, stats
 from torch.distributions import Normal, Poisson, StudentT
 
 from pyro_mnar.models.integrals import (
+    draw_free,
     draw_missing,
     log_missing,
     mean_missing,
@@ -129,6 +130,15 @@ def test_student_components_have_the_density_of_student_t():
         x = torch.linspace(-8, 8, 65, dtype=torch.float64).unsqueeze(-1)
         density = (log_weight + Normal(mean, scale).log_prob(x)).logsumexp(-1)
         np.testing.assert_allclose(density.numpy(), stats.t(df).logpdf(x.squeeze(-1).numpy()), atol=1e-6, err_msg=str(df))
+
+
+def test_free_draws_of_a_scale_mixture_have_its_law():
+    n, df = 20_000, torch.tensor([3.0, 9.0], dtype=torch.float64)
+    parts = normal_components(StudentT(df, torch.tensor([0.5, -1.0]).double(), torch.tensor([2.0, 0.3]).double()))
+    x = draw_free(*parts, torch.rand(n, 2, 3, dtype=torch.float64).clamp_min(1e-300))
+    for j, (loc, scale) in enumerate([(0.5, 2.0), (-1.0, 0.3)]):
+        # Kolmogorov's distance exceeds 2.2 / sqrt(n) with probability 1.3e-4.
+        assert stats.kstest(x[:, j].numpy(), stats.t(float(df[j]), loc, scale).cdf).statistic < 2.2 / n**0.5
 
 
 @pytest.mark.parametrize(("dtype", "rel"), [(torch.float64, 1e-11), (torch.float32, 1e-5)], ids=["float64", "float32"])
