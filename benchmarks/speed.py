@@ -155,10 +155,13 @@ def draw(results: list[dict], path: Path) -> None:
         for panel, keys in zip(column, (("step seconds", "impute seconds"), ("peak gigabytes",)), strict=True):
             for key in keys:
                 panel.loglog([r[axis] for r in points], [r[key] for r in points], "o-", label=key)
+        column[1].set_yscale("linear")
         column[1].set_xlabel(axis)
     for panel, label in zip(panels[:, 0], ("seconds", "GB"), strict=True):
         panel.set_ylabel(label)
         panel.legend()
+    # Most of the memory is the libraries': from 0, so that their share is seen.
+    panels[1, 0].set_ylim(0, 1.1 * max(r["peak gigabytes"] for r in results))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
 
