@@ -151,28 +151,23 @@ def mean_missing(parts: Missing) -> Tensor:
 def draw_free(log_weight: Tensor, mean: Tensor, scale: Tensor, uniforms: Tensor) -> Tensor:
     """Return exact draws, (...), of a scale mixture of normals of given components (..., C), as :func:`draw_missing` does."""
     which, _, noise = uniforms.unbind(-1)
-    if log_weight.shape[-1] == 1:
-        return mean.squeeze(-1) + scale.squeeze(-1) * torch.special.ndtri(noise)
-    shape = torch.broadcast_shapes((*which.shape, 1), mean.shape, log_weight.shape)
-    index = _component(log_weight.exp().expand(shape), which.expand(shape[:-1]))
-    mean, scale = (part.expand(shape).gather(-1, index).squeeze(-1) for part in (mean, scale))
+    mean, scale = _chosen(log_weight, which, mean, scale)
     return mean + scale * torch.special.ndtri(noise)
 
 
-def _component(share: Tensor, which: Tensor) -> Tensor:
-    index = torch.searchsorted(share.cumsum(-1).contiguous(), which.unsqueeze(-1).contiguous())
-    return index.clamp(max=share.shape[-1] - 1)
+def _chosen(log_share: Tensor, which: Tensor, *parts: Tensor) -> list[Tensor]:
+    """Return of each of ``parts`` (..., C) the component that uniforms ``which`` (...) name; ``log_share`` (..., C) up to a sum."""
+    if log_share.shape[-1] == 1:
+        return [part.squeeze(-1) for part in parts]
+    shape = torch.broadcast_shapes((*which.shape, 1), log_share.shape, *(part.shape for part in parts))
+    total, which = log_share.softmax(-1).cumsum(-1).expand(shape).contiguous(), which.expand(shape[:-1]).unsqueeze(-1).contiguous()
+    index = torch.searchsorted(total, which).clamp(max=shape[-1] - 1)
+    return [part.expand(shape).gather(-1, index).squeeze(-1) for part in parts]
 
 
 def draw_missing(parts: Missing, uniforms: Tensor) -> Tensor:
     """Return exact draws of x given s = 0, (...), from ``uniforms`` (..., 3) in (0, 1): component, cut normal, noise."""
     which, cut, noise = uniforms.unbind(-1)
-    if parts.log_share.shape[-1] == 1:
-        log_cdf, _, mean, gain, spread = (t.squeeze(-1) for t in parts[1:])
-    else:
-        share = parts.log_share.softmax(-1)
-        share = share.expand(torch.broadcast_shapes((*which.shape, 1), share.shape))
-        index = _component(share, which.expand(share.shape[:-1]))
-        log_cdf, _, mean, gain, spread = (t.expand(share.shape).gather(-1, index).squeeze(-1) for t in parts[1:])
+    log_cdf, mean, gain, spread = _chosen(parts.log_share, which, parts.log_cdf, parts.mean, parts.gain, parts.spread)
     h = -ndtri_exp(cut.log() + log_cdf)
     return mean + gain * h + spread * torch.special.ndtri(noise)
