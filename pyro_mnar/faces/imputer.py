@@ -17,13 +17,11 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_feature_names_in
 from torch import Tensor
 
-from pyro_mnar.faces.choosing import covariate_gain
-from pyro_mnar.faces.declaration import cells_of, declaration_of, declare, most_probable
+from pyro_mnar.faces.choosing import fit_chosen, fit_declared
+from pyro_mnar.faces.declaration import cells_of, declaration_of, most_probable
 from pyro_mnar.faces.saving import describe, restore
 from pyro_mnar.faces.supposing import supposed_scaling
 from pyro_mnar.faces.validation import as_table, complete, learn_columns
-from pyro_mnar.infer.ensembles import fit_ensemble
-from pyro_mnar.infer.streams import seeded
 from pyro_mnar.results.imputation import Imputation
 from pyro_mnar.results.model_files import load_model, save_model
 from pyro_mnar.results.pooling import draws_of, impute_ensemble, score_ensemble
@@ -137,16 +135,13 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         self.declaration_["cells"] = cells_of(schema.columns, values, mask, self.scaling_)
         x, seen = self._scaled(values, mask), torch.from_numpy(mask)
         training = {name: getattr(self, name) for name in ("particles", "steps", "batch_size", "progress", "n_jobs")}
-        self.covariate_gain_ = None
-        if self.covariates == "auto" and self.declaration_["covariates"]:
-            self.covariate_gain_ = covariate_gain(self.declaration_, x, seen, seed=self._seed(), **training)
-            if self.covariate_gain_ <= 0:
-                self.declaration_["covariates"] = []
-        with seeded(self._seed()):
-            members = declare(**self.declaration_)
-        for member in members:
-            member.initialise(x, seen)
-        self.histories_ = fit_ensemble(members, x, seen, seed=self._seed(), callback=callback, **training)
+        choose = self.covariates == "auto" and len(self.declaration_["covariates"]) > 0
+        fit = fit_chosen if choose else fit_declared
+        members, self.histories_, self.covariate_gain_ = fit(
+            self.declaration_, x, seen, seed=self._seed(), callback=callback, **training
+        )
+        if self.covariate_gain_ is not None and self.covariate_gain_ <= 0:
+            self.declaration_["covariates"] = []
         # After an interruption there are fewer.
         members = members[: len(self.histories_)]
         self.declaration_["members"] = len(members)

@@ -262,6 +262,22 @@ def test_covariates_are_left_out_where_a_value_alone_decides_and_then_change_not
     assert auto.transform(x).tobytes() == alone.transform(x).tobytes()
 
 
+@pytest.mark.parametrize("reads", [True, False], ids=["covariates", "own value"])
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_of_one_member_the_choice_of_covariates_is_the_fit(reads, n_jobs, monkeypatch):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 1)) + 0.5 * rng.normal(size=(300, 4))
+    x[rng.random(300) < special.expit(4 * x[:, 3 if reads else 0]), 0] = np.nan
+    settings = {"direction": "high", "hidden": (8,), "members": 1, "steps": 200, "progress": False}
+    told, expected = [], []
+    alone = MNARImputer(covariates="complete" if reads else [], **settings).fit(x, callback=expected.append)
+    monkeypatch.setattr(choosing, "fit_declared", None)  # there is nothing left to fit
+    auto = MNARImputer(n_jobs=n_jobs, **settings).fit(x, callback=told.append)
+    assert (auto.covariate_gain_ > 0) is reads
+    assert auto.transform(x).tobytes() == alone.transform(x).tobytes()
+    assert told == expected == auto.histories_[0].evaluations and len(told) == 2
+
+
 def test_an_interruption_before_the_ensemble_leaves_nothing_fitted(monkeypatch):
     monkeypatch.setattr(choosing, "fit_ensemble", lambda *_, **__: [History([], 0, "interrupted")])
     imputer = small()
