@@ -64,8 +64,8 @@ def imputing(name: str, data_home: str, repeats: int, trained: int, count: int =
     holed = np.where(mask, truth, np.nan)
     chosen = (~mask).any(1).nonzero()[0][:count]
     recipe = Published(holed, 0, "high")
-    for _ in trange(trained // 100, desc=f"published recipe, {name}", disable=None, leave=False):
-        recipe.train(100)
+    for _ in trange(trained, desc=f"published recipe, {name}", disable=None, leave=False):
+        recipe.step()
     recipe.x, recipe.mask, recipe.values = recipe.x[chosen], recipe.mask[chosen], holed[chosen]
     imputer = MNARImputer(direction="high", members=1, progress=False).fit(holed)
     holes, costs = ~mask[chosen], {}

@@ -32,12 +32,13 @@ PRICE = 2.0
 
 
 class Fitted(NamedTuple):
-    """Members of an ensemble, fitted (the first of them only, after an interruption); what training saw of each; and ``gain``.
+    """What was fitted: its ``declaration``; the members (after an interruption the first of them only); what training saw of each.
 
     ``gain`` is by how many nats over the whole table covariates raise the bound, less :data:`PRICE` for each of their effects; None
     where there was no choice.
     """
 
+    declaration: dict[str, Any]
     members: list[MNAR]
     histories: list[History]
     gain: float | None = None
@@ -61,7 +62,7 @@ def fit_declared(declaration: dict[str, Any], x: Tensor, mask: Tensor, *, seed: 
         2
     """
     members = _declared(declaration, x, mask, seed)
-    return Fitted(members, fit_ensemble(members, x, mask, seed=seed, **settings))
+    return Fitted(declaration, members, fit_ensemble(members, x, mask, seed=seed, **settings))
 
 
 def fit_chosen(
@@ -106,7 +107,7 @@ def fit_chosen(
     if callback is not None:
         for look in history.evaluations:
             callback(look)
-    return Fitted([single[chosen]], [history], gain)
+    return Fitted(alternatives[chosen], [single[chosen]], [history], gain)
 
 
 def _declared(declaration: dict[str, Any], x: Tensor, mask: Tensor, seed: int) -> list[MNAR]:

@@ -136,12 +136,10 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         x, seen = self._scaled(values, mask), torch.from_numpy(mask)
         training = {name: getattr(self, name) for name in ("particles", "steps", "batch_size", "progress", "n_jobs")}
         choose = self.covariates == "auto" and len(self.declaration_["covariates"]) > 0
-        fit = fit_chosen if choose else fit_declared
-        members, self.histories_, self.covariate_gain_ = fit(
+        fit_members = fit_chosen if choose else fit_declared
+        self.declaration_, members, self.histories_, self.covariate_gain_ = fit_members(
             self.declaration_, x, seen, seed=self._seed(), callback=callback, **training
         )
-        if self.covariate_gain_ is not None and self.covariate_gain_ <= 0:
-            self.declaration_["covariates"] = []
         # After an interruption there are fewer.
         members = members[: len(self.histories_)]
         self.declaration_["members"] = len(members)
