@@ -62,7 +62,8 @@ def fit_declared(declaration: dict[str, Any], x: Tensor, mask: Tensor, *, seed: 
         2
     """
     members = _declared(declaration, x, mask, seed)
-    return Fitted(declaration, members, fit_ensemble(members, x, mask, seed=seed, **settings))
+    histories = fit_ensemble(members, x, mask, seed=seed, **settings)
+    return Fitted(declaration, members[: len(histories)], histories)
 
 
 def fit_chosen(

@@ -140,9 +140,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         self.declaration_, members, self.histories_, self.covariate_gain_ = fit_members(
             self.declaration_, x, seen, seed=self._seed(), callback=callback, **training
         )
-        # After an interruption there are fewer.
-        members = members[: len(self.histories_)]
-        self.declaration_["members"] = len(members)
+        self.declaration_["members"] = len(members)  # fewer after an interruption
         self.members_ = [member.eval() for member in members]
         return self
 
