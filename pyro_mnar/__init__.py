@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from pyro_mnar.models import Prior as Prior
     from pyro_mnar.models import SelectionDistribution as SelectionDistribution
     from pyro_mnar.models import SelfMasking as SelfMasking
+    from pyro_mnar.models import SequentialMasking as SequentialMasking
     from pyro_mnar.models import SetEncoder as SetEncoder
     from pyro_mnar.models import SkewWarp as SkewWarp
     from pyro_mnar.models import StudentTDecoder as StudentTDecoder
@@ -103,6 +104,7 @@ _MODELS = [
     "Prior",
     "SelectionDistribution",
     "SelfMasking",
+    "SequentialMasking",
     "SetEncoder",
     "SkewWarp",
     "StudentTDecoder",

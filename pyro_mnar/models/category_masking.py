@@ -13,7 +13,7 @@ from pyro_mnar.models.masks import MaskDistribution, column_indices, indicator
 
 
 class CategoryMasking(nn.Module):
-    """P(s_j = 0 | x_j = k) = F(c_j + e_jk + sum_i w_ji x_i): categories have no order, so no direction either.
+    """P(s_j = 0 | x_j = k) = F(c_j + e_jk): categories have no order, so no direction either.
 
     Only differences of the e_jk matter beside c_j; a prior (:mod:`pyro_mnar.models.priors`) says that they add to about 0.
 
@@ -22,10 +22,9 @@ class CategoryMasking(nn.Module):
         columns: indices of the modelled columns, whose values are 0, 1, ... as floats.
         levels: how many categories each of them has.
         link: ``LOGIT`` or ``PROBIT``.
-        covariates: indices of columns, none of them modelled here, that enter every modelled column's mask.
 
     Raises:
-        ValueError: for columns out of range, a wrong count of levels, fewer than two of them, a modelled covariate or a threshold.
+        ValueError: for columns out of range, a wrong count of levels, fewer than two of them, or a threshold.
 
     Example:
         >>> mechanism = CategoryMasking(3, [2], [4])
@@ -34,37 +33,25 @@ class CategoryMasking(nn.Module):
     """
 
     columns: Tensor
-    covariates: Tensor
     couplings: Tensor
     index: Tensor
 
-    def __init__(
-        self, n_columns: int, columns: Sequence[int], levels: Sequence[int], link: Link = LOGIT, covariates: Sequence[int] = ()
-    ) -> None:
+    def __init__(self, n_columns: int, columns: Sequence[int], levels: Sequence[int], link: Link = LOGIT) -> None:
         super().__init__()
         indices = column_indices(columns, n_columns)
-        others = column_indices(covariates, n_columns) if len(covariates) else indices[:0]
         if len(levels) != len(indices) or min(levels) < 2:
             raise ValueError(f"levels: got {list(levels)}, expected 2 or more for each of {len(indices)} columns")
-        if link is THRESHOLD or set(others.tolist()) & set(indices.tolist()):
-            raise ValueError(
-                f"covariates: got {others.tolist()} beside columns {indices.tolist()} and link {link.name!r}, expected columns whose "
-                "masks are not modelled here, and no threshold"
-            )
+        if link is THRESHOLD:
+            raise ValueError("link: got THRESHOLD, expected LOGIT or PROBIT (categories have no order)")
         self.link, self.n_columns, self.levels = link, n_columns, tuple(levels)
         self.register_buffer("columns", indices, persistent=False)
-        self.register_buffer("covariates", others, persistent=False)
-        couplings = torch.zeros(n_columns, n_columns, dtype=torch.bool)
-        couplings[indices.unsqueeze(-1), others] = True
-        self.register_buffer("couplings", couplings, persistent=False)
+        self.register_buffer("couplings", torch.zeros(n_columns, n_columns, dtype=torch.bool), persistent=False)
         first = torch.tensor([0, *levels]).cumsum(0)[:-1]
         # (V, J): where the effect of a column's level stands; levels that it does not have repeat its last.
         index = first + torch.arange(max(levels)).unsqueeze(-1).minimum(torch.tensor(levels) - 1)
         self.register_buffer("index", index, persistent=False)
         self.offset = nn.Parameter(torch.zeros(len(levels)))
         self.by_level = nn.Parameter(torch.zeros(sum(levels)))
-        if len(others):
-            self.effects = nn.Parameter(torch.zeros(len(levels), len(others)))
 
     @torch.no_grad()
     def initialise(self, x: Tensor, mask: Tensor) -> Tensor:
@@ -76,20 +63,18 @@ class CategoryMasking(nn.Module):
     def forward(self, x: Tensor, effect: Tensor | None = None) -> MaskDistribution:
         """Return the law of the masks of complete rows ``x`` (..., D), ``effect`` (..., D) added to the scores."""
         own = lookup(self.table(), x[..., self.columns])
-        score = torch.zeros_like(x).index_copy(-1, self.columns, own + self.shift(x))
+        score = torch.zeros_like(x).index_copy(-1, self.columns, own)
         score = score if effect is None else score + effect
         modelled = indicator(self.columns, self.n_columns)
         return MaskDistribution(self.link.log_missing(score), self.link.log_observed(score), modelled)
 
     def table(self) -> Tensor:
-        """Return the scores of the modelled columns' levels, (V, J), where all covariates are 0."""
+        """Return the scores of the modelled columns' levels, (V, J)."""
         return self.by_level[self.index] + self.offset
 
-    def shift(self, x: Tensor) -> Tensor:
-        """Return what the covariates in rows ``x`` (..., D) add to the scores, (..., J)."""
-        if not len(self.covariates):
-            return x.new_zeros(len(self.offset))
-        return nn.functional.linear(x[..., self.covariates], self.effects)
+    def steepness(self) -> Tensor:
+        """Return ones, (D,)."""
+        return self.offset.new_ones(self.n_columns)
 
 
 def lookup(table: Tensor, values: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from pyro_mnar.models.latent_masking import GivenLatent, LatentMasking
 from pyro_mnar.models.masks import Mechanism, indicator, neighbours
 from pyro_mnar.models.mixed_masking import MixedMasking
 from pyro_mnar.models.self_masking import SelfMasking
+from pyro_mnar.models.sequential_masking import SequentialMasking
 
 
 class Part(NamedTuple):
@@ -30,21 +31,22 @@ class Part(NamedTuple):
     block: int = 0  # of the decoder's cells
     within: Tensor | slice | None = None  # their places in it; None for ``place``, of cells that are one block
     effect: Tensor | None = None  # (..., D), what a latent adds to a row's scores
+    sequence: SequentialMasking | None = None  # says what earlier columns add to them
 
-    def line(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what :meth:`score` needs for rows ``x`` (..., D), each ending in J.
+    def line(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what :meth:`score` needs for rows ``x`` (..., D), seen where ``mask`` is True, each ending in J.
 
-        Slope and intercept; of categories, their table (V, J) and what covariates add to it. The second is (..., J) where rows have
-        their own.
+        Slope and intercept; of categories, their table (V, J) and what is added to it. The second is (..., J) where rows have their own.
         """
         if isinstance(self.mechanism, CategoryMasking):
-            slope, intercept = self.mechanism.table(), self.mechanism.shift(x)
+            slope = self.mechanism.table()
+            intercept = slope.new_zeros(slope.shape[-1])
         else:
             slope, intercept = self.mechanism.line()
-            if len(self.mechanism.covariates):
-                intercept = intercept + self.mechanism.shift(x)
         if slope.shape[-1] > len(self.columns):
             slope, intercept = slope[..., self.own], intercept[..., self.own]
+        if self.sequence is not None and self.sequence.order is not None:
+            intercept = intercept + self.sequence.of_earlier(x, mask)[..., self.place]
         return slope, intercept if self.effect is None else intercept + self.effect[..., self.place]
 
     def score(self, values: Tensor, line: tuple[Tensor, Tensor]) -> Tensor:
@@ -77,7 +79,10 @@ def _parts(mechanism: Mechanism | None) -> list[Part]:
     if mechanism is None:
         return []
     if isinstance(mechanism, GivenLatent):
-        return [part._replace(effect=mechanism.effect) for part in _parts(mechanism.mechanism)]
+        inner = _parts(mechanism.mechanism)
+        return [part._replace(effect=mechanism.effect if part.effect is None else part.effect + mechanism.effect) for part in inner]
+    if isinstance(mechanism, SequentialMasking):
+        return [part._replace(sequence=mechanism) for part in _parts(mechanism.own)]
     if isinstance(mechanism, LatentMasking):
         return _parts(mechanism.base)
     if type(mechanism) is SelfMasking:  # no mask but its own reads a modelled column: nothing to look for, at every step
@@ -106,7 +111,13 @@ def _inside(part: Part, number: int, block: Sequence[int]) -> list[Part]:
     within = torch.tensor([list(block).index(columns[i]) for i in chosen], device=device)
     mine = part.columns[picked]
     return [
-        Part(part.mechanism, mine, neighbours(mine) or mine, neighbours(own) or own, number, neighbours(within) or within, part.effect)
+        part._replace(
+            columns=mine,
+            place=neighbours(mine) or mine,
+            own=neighbours(own) or own,
+            block=number,
+            within=neighbours(within) or within,
+        )
     ]
 
 

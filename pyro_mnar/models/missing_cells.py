@@ -39,7 +39,7 @@ class MissingCells:
 
     def __init__(self, selection: SelectionDistribution, x: Tensor, mask: Tensor) -> None:
         self.selection, self.mask = selection, mask
-        self._lines = [part.line(x) for part in selection._parts]
+        self._lines = [part.line(x, mask) for part in selection._parts]
         self._found: list[_Group] | None = None
         self._integrated: list[tuple[Part, integrals.Missing]] | None = None
 

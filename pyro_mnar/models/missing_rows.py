@@ -69,9 +69,9 @@ class MissingRows(TorchDistribution):
         cells = torch.where(mask, unread, selection.decoder.base_dist.log_prob(safe) + log_slope)
         total = cells.sum(-1)
         seen = torch.where(mask, self.holed, 0.0)
-        rows = selection._complete(seen if selection.warp is None else selection.warp(seen)[0], mask)
+        rows = seen if selection.warp is None else selection.warp(seen)[0]
         for part in selection._parts:
-            line = part.line(rows)
+            line = part.line(rows, mask)
             here, hidden = safe[..., part.place], ~mask[..., part.place]
             integral = selection._log_mask(part, line, here.new_zeros(hidden.shape), ~hidden)
             own = part.mechanism.link.log_missing(part.score(here, line)) - integral

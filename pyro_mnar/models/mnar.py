@@ -20,7 +20,8 @@ teach the decoder comes by way of their score (:mod:`pyro_mnar.infer.bound`, ``e
 b, ``log_z``, what is known of the normaliser. It is a function of the latents alone, so HMC sees a potential without noise. How it is
 learned: :mod:`pyro_mnar.infer.objectives`.
 
-A mechanism with a latent of its own (:mod:`pyro_mnar.models.latent_masking`) adds the site ``z_m``. An outcome
+A mechanism with a latent of its own (:mod:`pyro_mnar.models.latent_masking`) adds the site ``z_m``; one that decides masks in an order
+(:mod:`pyro_mnar.models.sequential_masking`) may read z. An outcome
 (:mod:`pyro_mnar.models.outcomes`) is the table's last column, D columns of x before it, and the site ``outcome`` scores p(y | x).
 
 Dropping an argument drops an assumption: without a mechanism the model is MIWAE (arXiv 1812.02633), with one it is not-MIWAE
@@ -37,7 +38,7 @@ from torch import Tensor, nn
 from pyro_mnar.models import laws
 from pyro_mnar.models.collapsing import coupled_columns
 from pyro_mnar.models.decoders import Decoder, GaussianDecoder
-from pyro_mnar.models.latent_masking import LatentMasking
+from pyro_mnar.models.latent_masking import GivenLatent, LatentMasking
 from pyro_mnar.models.links import THRESHOLD
 from pyro_mnar.models.masks import Mechanism
 from pyro_mnar.models.missing_rows import MissingRows
@@ -46,6 +47,7 @@ from pyro_mnar.models.mixed_masking import MixedMasking
 from pyro_mnar.models.priors import Prior
 from pyro_mnar.models.selection import SelectionDistribution
 from pyro_mnar.models.self_masking import SelfMasking, observed_moments
+from pyro_mnar.models.sequential_masking import SequentialMasking
 from pyro_mnar.models.tilts import Tilt
 from pyro_mnar.models.warps import SkewWarp
 
@@ -94,6 +96,8 @@ class MNAR(nn.Module):
             raise ValueError(f"mechanism: made for {len(mechanism.couplings)} columns, expected {decoder.n_columns}")
         plain = _base(mechanism)
         parts = plain.parts if isinstance(plain, MixedMasking) else [plain]
+        if isinstance(plain, SequentialMasking) and plain.reads_latent and plain.loadings.shape[-1] != decoder.latent_dim:
+            raise ValueError(f"mechanism: reads {plain.loadings.shape[-1]} latents, expected the decoder's {decoder.latent_dim}")
         if warp is not None and any(isinstance(part, SelfMasking) and part.link is THRESHOLD for part in parts):
             raise ValueError("mechanism: got a threshold together with a warp, expected another link or no warp")
         if prior is not None and not isinstance(decoder, (GaussianDecoder, MixedDecoder)):
@@ -140,6 +144,9 @@ class MNAR(nn.Module):
             mechanism: Mechanism | None = self.mechanism
             if isinstance(mechanism, LatentMasking):
                 mechanism = mechanism.given(pyro.sample("z_m", laws.StandardNormal(mechanism.zeros).to_event(1)))
+            base = _base(self.mechanism)
+            if mechanism is not None and isinstance(base, SequentialMasking) and base.reads_latent:
+                mechanism = GivenLatent(mechanism, base.of_latent(z))
             selection, holed = SelectionDistribution(rows, mechanism, self.warp), torch.where(mask, x, torch.nan)
             pyro.sample("x", selection, obs=holed)
             complete = x

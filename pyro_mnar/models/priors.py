@@ -33,6 +33,7 @@ from pyro_mnar.models.masks import Mechanism
 from pyro_mnar.models.mixed_decoder import MixedDecoder
 from pyro_mnar.models.mixed_masking import MixedMasking
 from pyro_mnar.models.self_masking import SelfMasking
+from pyro_mnar.models.sequential_masking import SequentialMasking
 from pyro_mnar.models.warps import SkewWarp
 
 #: Skewness that is typical of a table: mean and standard deviation.
@@ -46,8 +47,9 @@ PART_SKEW = (0.75, 0.75)
 LOG_SLOPE = (0.9, 0.8)
 #: Standard deviation of a slope of free direction, about 0.
 FREE_SLOPE = 5.0
-#: Standard deviation of a covariate's effect on a mask's score, per scaled unit, about 0.
-EFFECT = 0.5
+#: Standard deviations, about 0, of effects on a mask's score of an earlier column's value, per scaled unit; of its absence; and of a
+#: latent.
+EFFECT, ABSENCE, LOADING = 1.0, 2.0, 0.5
 #: A column's effects of categories on their own mask's score: a multivariate Student t about 0, its scale and degrees of freedom.
 #: That is a normal law whose spread is the column's own and unknown: where categories go missing alike, their effects are held near 0
 #: together, and where they differ much they are hardly held at all. Unlike slopes these extrapolate no shape beyond what was seen, so
@@ -146,10 +148,11 @@ class Prior(nn.Module):
                 scale, dof = CATEGORY
                 for own in (part.by_level - self.by_level).split(list(part.levels)):
                     total = total - 0.5 * (dof + len(own)) * torch.log1p((own / scale).square().sum() / dof)
-            else:
-                continue
-            if len(part.covariates):
-                total = total - 0.5 * (part.effects / EFFECT).square().sum()
+        if isinstance(mechanism, SequentialMasking):
+            if mechanism.order is not None:
+                total = total - 0.5 * ((mechanism.effects / EFFECT).square().sum() + (mechanism.absences / ABSENCE).square().sum())
+            if mechanism.reads_latent:
+                total = total - 0.5 * (mechanism.loadings / LOADING).square().sum()
         return total + (1 + n_rows / TRUSTED) * unseen
 
     def _typical(self) -> Tensor:
@@ -158,7 +161,8 @@ class Prior(nn.Module):
 
 
 def _pieces(mechanism: Mechanism | None) -> list[Any]:
-    return [mechanism] if not isinstance(mechanism, MixedMasking) else mechanism.mechanisms()
+    own = mechanism.own if isinstance(mechanism, SequentialMasking) else mechanism
+    return [own] if not isinstance(own, MixedMasking) else own.mechanisms()
 
 
 def _has_slopes(mechanism: Mechanism | None) -> TypeGuard[SelfMasking]:

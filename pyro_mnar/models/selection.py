@@ -9,9 +9,8 @@ By the Rao-Blackwell theorem a bound made with it is, in expectation, never belo
 not-MIWAE does, arXiv 2006.12871), at the same parameters, guide and number of particles. The integral is closed for normal and
 Student-t cells (:mod:`pyro_mnar.models.integrals`) and a sum for cells of levels and counts.
 
-Which columns these are: :mod:`pyro_mnar.models.collapsing`. A covariate of the mechanism, a column whose own mask is not modelled,
-moves the intercepts of a row's masks by its value, or by its expected value given z in a row where it is missing: that too is a law
-of the masks, and one that keeps the integrals closed.
+Which columns these are: :mod:`pyro_mnar.models.collapsing`. What else decides over masks, seen values of earlier columns or z itself, moves
+the intercepts of a row and keeps the integrals closed (:mod:`pyro_mnar.models.sequential_masking`).
 """
 
 from __future__ import annotations
@@ -103,7 +102,7 @@ class SelectionDistribution(TorchDistribution):
             x, log_slope = self.warp(x)
             total = torch.where(mask, cells(x) + log_slope, 0.0).sum(-1)
         for part in self._parts:
-            line = part.line(self._complete(x, mask))
+            line = part.line(x, mask)
             total = total + self._log_mask(part, line, x[..., part.place], mask[..., part.place]).sum(-1)
         return total
 
@@ -120,13 +119,7 @@ class SelectionDistribution(TorchDistribution):
         """Return the law of the missing cells of rows ``value`` (..., D), NaN in the holes, given z and the masks."""
         mask = value == value
         x = torch.where(mask, value, 0.0)
-        return MissingCells(self, self._complete(x if self.warp is None else self.warp(x)[0], mask), mask)
-
-    def _complete(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Return rows for covariates to be read from: ``x`` with its holes filled by expected values, where there are covariates."""
-        if all(len(part.mechanism.covariates) == 0 for part in self._parts):
-            return x
-        return torch.where(mask, x, self.decoder.base_dist.mean)
+        return MissingCells(self, x if self.warp is None else self.warp(x)[0], mask)
 
     def _log_mask(self, part: Part, line: tuple[Tensor, Tensor], x: Tensor, mask: Tensor) -> Tensor:
         """Return log P(s_j = 1 | x_j) of observed and log INT p(x_j | z) P(s_j = 0 | x_j) dx_j of missing cells, (..., J)."""

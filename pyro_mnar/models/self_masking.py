@@ -11,27 +11,24 @@ from torch import Tensor, nn
 from pyro_mnar.models.links import LOGIT, THRESHOLD, Link
 from pyro_mnar.models.masks import MaskDistribution, column_indices, indicator, neighbours
 
-DIRECTIONS = ("high", "low", "free")
+DIRECTIONS = ("high", "low", "free", "none")
 
 
 class SelfMasking(nn.Module):
-    """Each modelled column's mask reads that column's value: P(s_j = 0 | x) = F(a_j x_j + c_j + sum_k w_jk x_k).
+    """Each modelled column's mask reads that column's value and nothing else: P(s_j = 0 | x) = F(a_j x_j + c_j).
 
-    The sum is over ``covariates``, columns that other reasons for a hole are known from. They move a row's intercept and leave the
-    integral over x_j as it is; without them whatever else decides over a mask is taken for the value's own doing.
+    Whatever else decides over a mask is taken for the value's own doing, unless :class:`~pyro_mnar.models.SequentialMasking` has it.
 
     Args:
         n_columns: D.
         columns: indices of the modelled columns; all by default.
-        direction: ``high`` (a > 0: large values go missing), ``low`` (a < 0) or ``free``; one word, or one per modelled column.
+        direction: ``high`` (a > 0: large values go missing), ``low`` (a < 0), ``free``, or ``none`` (a = 0: a rate alone); one word,
+            or one per modelled column.
         link: ``LOGIT``, ``PROBIT`` or ``THRESHOLD``. A threshold has no gradient: :meth:`initialise` puts it at the outermost
             observed value, its maximum-likelihood place, and it needs a known direction.
-        covariates: indices of columns, none of them modelled, whose values enter every modelled column's mask as well; in rows
-            where one is missing its expected value does (see :mod:`pyro_mnar.models.selection`).
 
     Raises:
-        ValueError: for an unknown direction, a wrong count of them, columns out of range, a covariate that is modelled, or a threshold
-            of free direction or with covariates.
+        ValueError: for an unknown direction, a wrong count of them, columns out of range, or a threshold without a known direction.
 
     Example:
         >>> from pyro_mnar.models import PROBIT
@@ -41,9 +38,9 @@ class SelfMasking(nn.Module):
     """
 
     columns: Tensor
-    covariates: Tensor
     couplings: Tensor
     sign: Tensor
+    free: Tensor
     anchor: Tensor
 
     def __init__(
@@ -52,7 +49,6 @@ class SelfMasking(nn.Module):
         columns: Sequence[int] | None = None,
         direction: str | Sequence[str] = "free",
         link: Link = LOGIT,
-        covariates: Sequence[int] = (),
     ) -> None:
         super().__init__()
         indices = column_indices(columns, n_columns)
@@ -62,30 +58,21 @@ class SelfMasking(nn.Module):
         for word in words:
             if word not in DIRECTIONS:
                 raise ValueError(f"direction: got {word!r}, expected one of {', '.join(DIRECTIONS)}")
-        if link is THRESHOLD and "free" in words:
-            raise ValueError("direction: got 'free' with a threshold link, expected high or low in every column")
-        others = column_indices(covariates, n_columns) if len(covariates) else indices[:0]
-        if set(others.tolist()) & set(indices.tolist()) or (link is THRESHOLD and len(others)):
-            raise ValueError(
-                f"covariates: got {others.tolist()} beside columns {indices.tolist()} and link {link.name!r}, expected columns whose "
-                "masks are not modelled here, and none with a threshold"
-            )
+        if link is THRESHOLD and not {"high", "low"}.issuperset(words):
+            word = next(word for word in words if word not in ("high", "low"))
+            raise ValueError(f"direction: got {word!r} with a threshold link, expected high or low in every column")
         self.link, self.directions, self.n_columns = link, tuple(words), n_columns
         self._neighbours = neighbours(indices)
         self.register_buffer("columns", indices, persistent=False)
-        self.register_buffer("covariates", others, persistent=False)
-        couplings = torch.zeros(n_columns, n_columns, dtype=torch.bool)
-        couplings[indices.unsqueeze(-1), others] = True
-        self.register_buffer("couplings", couplings, persistent=False)
-        self.register_buffer("sign", torch.tensor([{"high": 1.0, "low": -1.0, "free": 0.0}[w] for w in words]), False)
+        self.register_buffer("couplings", torch.zeros(n_columns, n_columns, dtype=torch.bool), persistent=False)
+        self.register_buffer("sign", torch.tensor([{"high": 1.0, "low": -1.0}.get(w, 0.0) for w in words]), False)
+        self.register_buffer("free", torch.tensor([w == "free" for w in words]), False)
         # u = a (x - anchor) + offset: with the anchor at the starting threshold, a slope that grows leaves the threshold alone.
         self.register_buffer("anchor", torch.zeros(len(words)))
         if link is not THRESHOLD:
             # Steps in the slope's order of magnitude: from a gentle slope a hard rule is as far as a hundredfold one.
             self.raw_slope = nn.Parameter(torch.where(self.sign == 0, 0.0, math.log(2.0)))
             self.offset = nn.Parameter(torch.zeros(len(words)))
-        if len(others):
-            self.effects = nn.Parameter(torch.zeros(len(words), len(others)))
 
     @property
     def place(self) -> Tensor | slice:
@@ -98,19 +85,29 @@ class SelfMasking(nn.Module):
         if self.link is THRESHOLD:
             return self.sign
         directed = self.sign * self.raw_slope.exp()
-        return torch.where(self.sign == 0, self.raw_slope.sinh(), directed) if "free" in self.directions else directed
+        return torch.where(self.free, self.raw_slope.sinh(), directed) if "free" in self.directions else directed
+
+    def steepness(self) -> Tensor:
+        """Return sqrt(1 + a^2), (D,); 1 in columns that are not modelled."""
+        return torch.ones(self.n_columns, device=self.sign.device).index_copy(0, self.columns, self.slope.square().add(1).sqrt())
 
     @slope.setter
     @torch.no_grad()
     def slope(self, value: Tensor | float) -> None:
         given = torch.as_tensor(value).to(self.raw_slope).expand_as(self.raw_slope)
-        if bool((given * self.sign).lt(0).any() or (given[self.sign != 0] == 0).any()):
-            raise ValueError(f"slope: got {given.tolist()}, expected above 0 where high values go missing, below 0 where low do")
+        if bool((given * self.sign).lt(0).any() or (given[self.sign != 0] == 0).any() or (given[self.none()] != 0).any()):
+            raise ValueError(
+                f"slope: got {given.tolist()}, expected above 0 where high values go missing, below 0 where low do, 0 for direction none"
+            )
         self.raw_slope.copy_(torch.where(self.sign == 0, given.asinh(), given.abs().log()))
+
+    def none(self) -> Tensor:
+        """Return (J,) bool, True where a column has a rate and no slope."""
+        return (self.sign == 0) & ~self.free
 
     @property
     def intercept(self) -> Tensor:
-        """c, (J,) over the modelled columns, in units of score; where all covariates are 0."""
+        """c, (J,) over the modelled columns, in units of score."""
         return self.line()[1]
 
     def line(self) -> tuple[Tensor, Tensor]:
@@ -137,7 +134,7 @@ class SelfMasking(nn.Module):
         loc, scale = observed_moments(x, mask & x.isfinite())
         sign = self.sign
         if "free" in self.directions:  # else a regression for each column would be for nothing
-            sign = torch.where(sign == 0, apparent_direction(x, mask)[self.columns], sign)
+            sign = torch.where(self.free, apparent_direction(x, mask)[self.columns], sign)
         loc, scale = loc[self.columns], sign * scale[self.columns]
         rate = (~seen).to(x).sum(0) / (~seen | (sign * values != -torch.inf)).sum(0)
         mean, _, threshold = censored_normal(rate)
@@ -153,26 +150,22 @@ class SelfMasking(nn.Module):
         self.anchor.copy_(loc + scale * threshold)
         start = torch.logit(rate.clamp(0.01, 0.99)) if self.link is LOGIT else torch.special.ndtri(rate.clamp(0.01, 0.99))
         self.offset.copy_(torch.where(sign == 0, start, 0.0))
-        self.raw_slope.copy_(torch.where(self.sign == 0, math.asinh(2.0) * sign, self.raw_slope))
+        self.raw_slope.copy_(torch.where(self.free, math.asinh(2.0) * sign, self.raw_slope))
         return shift
 
     def forward(self, x: Tensor, effect: Tensor | None = None) -> MaskDistribution:
         """Return the law of the masks of complete rows ``x`` (..., D), ``effect`` (..., D) added to the scores."""
         own = self.score(x[..., self.columns])
-        score = torch.zeros_like(x).index_copy(-1, self.columns, own + self.shift(x) if len(self.covariates) else own)
+        score = torch.zeros_like(x).index_copy(-1, self.columns, own)
         score = score if effect is None else score + effect
         modelled = indicator(self.columns, self.n_columns)
         return MaskDistribution(self.link.log_missing(score), self.link.log_observed(score), modelled)
 
     def score(self, values: Tensor) -> Tensor:
-        """Return u, (..., J), of the modelled columns' ``values`` (..., J), where all covariates are 0."""
+        """Return u, (..., J), of the modelled columns' ``values`` (..., J)."""
         if self.link is THRESHOLD:
             return self.slope * (values - self.anchor)
         return self.slope * (values - self.anchor) + self.offset
-
-    def shift(self, x: Tensor) -> Tensor:
-        """Return what the covariates in rows ``x`` (..., D) add to u, (..., J)."""
-        return nn.functional.linear(x[..., self.covariates], self.effects)
 
 
 def observed_moments(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pyro_mnar.tables.missingness_rules import ROW_RULES, chances, standardised
 from pyro_mnar.tables.schema import Schema
 from pyro_mnar.tables.split import split
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from pandas import DataFrame
 
-KINDS = ("hard", "self", "coupled", "mar", "mcar")
+KINDS = ("hard", "self", "coupled", "mar", "mcar", *ROW_RULES)
 
 
 def amputate(
@@ -37,13 +38,21 @@ def amputate(
       the square root of 2.
     - ``mar``: the same, with x' the standardised mean of the columns that are not amputated.
     - ``mcar``: P(missing) = ``rate``.
+    - ``dropout``: rows leave at one of ``columns``, in their order, by the value before it, and stay away; ``dropout-own``: by the value
+      that is then missing. The first column is complete.
+    - ``pairs``: each row shows one of two neighbouring columns and hides the other by it.
+    - ``neighbour``: by the value of the next of ``columns``, seen or not.
+    - ``middle``, ``tails``: values near, or far from, their column's median.
+    - ``latent``: by a propensity of the row, half of which is its first principal component.
+    - ``logistic``: 30 % of ``columns`` decide on the others by random weights, and have holes at random themselves.
 
     Args:
         x: complete numbers, array or DataFrame.
         kind: one of the above.
-        columns: positions; the first half by default, all of them for ``mcar``.
+        columns: positions; the first half by default, all of them for ``mcar`` and from ``dropout`` on.
         rate: expected share of missing values, .3 by default (not for ``hard``).
-        slope: log-odds per standard deviation, 3 by default; not for ``hard`` and ``mcar``.
+        slope: log-odds per standard deviation, 3 by default; infinite for a hard rule of the kinds from ``dropout`` on, but dropout itself;
+            not for ``hard`` and ``mcar``.
         direction: ``high`` (the default: large values go missing) or ``low``; not for ``mcar``.
         seed: of the draws; ``hard`` draws nothing.
 
@@ -68,11 +77,12 @@ def amputate(
         raise ValueError(f"direction: got {direction!r}, expected high or low")
     if rate is not None and not 0 < rate < 1:
         raise ValueError(f"rate: got {rate}, expected a share between 0 and 1")
-    if slope is not None and not np.isfinite(slope):
+    endless = kind in ROW_RULES and not kind.startswith("dropout")
+    if slope is not None and (np.isnan(slope) or (np.isinf(slope) and not (endless and slope > 0))):
         raise ValueError(f"slope: got {slope}, expected a finite number")
     n, d = values.shape
     try:
-        chosen = list(range(d if kind == "mcar" else d // 2)) if columns is None else [index(j) for j in columns]
+        chosen = list(range(d if kind == "mcar" or kind in ROW_RULES else d // 2)) if columns is None else [index(j) for j in columns]
     except TypeError:
         raise ValueError(f"columns: got {columns!r}, expected positions from 0 to {d - 1}") from None
     if not chosen or not all(0 <= j < d for j in chosen) or len(set(chosen)) < len(chosen):
@@ -83,6 +93,11 @@ def amputate(
     rest = [j for j in range(d) if j not in chosen]
     if kind in ("coupled", "mar") and not rest:
         raise ValueError(f"columns: got all of them, expected at least one that stays complete for kind {kind!r}")
+    if kind in ROW_RULES:
+        if len(chosen) < 2 and kind not in ("middle", "tails", "latent"):
+            raise ValueError(f"columns: got {chosen}, expected at least 2 for kind {kind!r}")
+        mask = ROW_RULES[kind](standardised(values), chosen, rate or 0.3, 3.0 if slope is None else slope, sign, rng)
+        chosen = []
     for place, j in enumerate(chosen):
         if kind == "hard":
             score = sign * values[:, j]
@@ -92,28 +107,15 @@ def amputate(
         if kind == "mcar":
             probability = np.full(n, rate or 0.3)
         else:
-            own = _standardise(values[:, j])
+            own = standardised(values[:, j])
             if kind == "self":
                 driver = own
             elif kind == "coupled":
-                driver = (own + _standardise(values[:, rest[place % len(rest)]])) / np.sqrt(2)
+                driver = (own + standardised(values[:, rest[place % len(rest)]])) / np.sqrt(2)
             else:
-                driver = _standardise(_standardise(values[:, rest]).mean(1))
-            probability = _logistic_at_rate(sign * (3.0 if slope is None else slope) * driver, rate or 0.3)
+                driver = standardised(standardised(values[:, rest]).mean(1))
+            probability = chances(sign * driver, 3.0 if slope is None else slope, rate or 0.3)
         mask[:, j] = rng.random(n) >= probability
     if not mask.any(0).all():
         raise ValueError(f"column {int(mask.any(0).argmin())}: no value would be left, expected a lower rate or more rows")
     return mask
-
-
-def _standardise(values: np.ndarray) -> np.ndarray:
-    spread = values.std(0)
-    return (values - values.mean(0)) / np.where(spread > 0, spread, 1.0)
-
-
-def _logistic_at_rate(score: np.ndarray, rate: float) -> np.ndarray:
-    from scipy.optimize import brentq
-    from scipy.special import expit
-
-    reach = np.abs(score).max() + 40
-    return expit(score - brentq(lambda c: expit(score - c).mean() - rate, -reach, reach))

@@ -1,0 +1,129 @@
+"""Rules by which :func:`~pyro_mnar.tables.amputation.amputate` hides values: the probability that each goes missing, or the masks.
+
+Each takes standardised complete values (N, D), the positions of the columns to amputate, the expected share of missing values, a
+slope (log-odds per standard deviation, infinite for a hard rule), a sign (-1: low values decide) and a generator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+
+def standardised(values: np.ndarray) -> np.ndarray:
+    """Return columns of mean 0 and standard deviation 1; constant ones are 0."""
+    spread = values.std(0)
+    return (values - values.mean(0)) / np.where(spread > 0, spread, 1.0)
+
+
+def logistic_at_rate(score: np.ndarray, rate: float) -> np.ndarray:
+    """Return logistic probabilities of ``score`` less a constant by which their mean is ``rate``.
+
+    Infinite scores are a hard rule's: the largest ones, as many as ``rate`` says.
+    """
+    from scipy.optimize import brentq
+    from scipy.special import expit
+
+    reach = np.abs(score).max() + 40
+    return expit(score - brentq(lambda c: expit(score - c).mean() - rate, -reach, reach))
+
+
+def chances(driver: np.ndarray, slope: float, rate: float) -> np.ndarray:
+    """Return the probability of missing, logistic in ``slope`` times ``driver``; of an infinite slope, 1 for the largest share ``rate``."""
+    if np.isinf(slope):
+        return (driver > np.quantile(driver, 1 - rate)).astype(float)
+    return logistic_at_rate(slope * driver, rate)
+
+
+def dropout(x: np.ndarray, chosen: Sequence[int], rate: float, slope: float, sign: float, rng: np.random.Generator) -> np.ndarray:
+    """Rows leave at one of ``chosen``, in their order, by the value before it, which was seen, and stay away; the first is complete."""
+    from scipy.optimize import brentq
+    from scipy.special import expit
+
+    score = sign * slope * x[:, chosen[:-1]]
+
+    def gone(c: float) -> np.ndarray:
+        return 1 - np.cumprod(1 - expit(score - c), 1)
+
+    reach = np.abs(score).max() + 40
+    hazard = expit(score - brentq(lambda c: gone(c).mean() - rate, -reach, reach))
+    mask = np.ones(x.shape, bool)
+    mask[:, chosen[1:]] = np.logical_and.accumulate(rng.random(hazard.shape) >= hazard, 1)
+    return mask
+
+
+def dropout_own(x: np.ndarray, chosen: Sequence[int], rate: float, slope: float, sign: float, rng: np.random.Generator) -> np.ndarray:
+    """As :func:`dropout`, by the value that is then not seen."""
+    shifted = x.copy()
+    shifted[:, chosen[:-1]] = x[:, chosen[1:]]
+    return dropout(shifted, chosen, rate, slope, sign, rng)
+
+
+def pairs(x: np.ndarray, chosen: Sequence[int], rate: float, slope: float, sign: float, rng: np.random.Generator) -> np.ndarray:
+    """Each row shows one of two neighbours of ``chosen`` and hides the other by it; a last one without a neighbour is complete."""
+    mask = np.ones(x.shape, bool)
+    for a, b in zip(chosen[::2], chosen[1::2], strict=False):
+        shows_a = rng.random(len(x)) < 0.5
+        hidden = rng.random(len(x)) < chances(sign * np.where(shows_a, x[:, a], x[:, b]), slope, min(2 * rate, 0.95))
+        mask[:, a], mask[:, b] = shows_a | ~hidden, ~shows_a | ~hidden
+    return mask
+
+
+def neighbour(x: np.ndarray, chosen: Sequence[int], rate: float, slope: float, sign: float, rng: np.random.Generator) -> np.ndarray:
+    """Each of ``chosen`` is hidden by the value of the next, seen or not; the last by that of the first."""
+    return _apart(x, chosen, np.roll(sign * x[:, chosen], -1, 1), rate, slope, rng)
+
+
+def middle(x: np.ndarray, chosen: Sequence[int], rate: float, slope: float, sign: float, rng: np.random.Generator) -> np.ndarray:
+    """Values near the median are hidden."""
+    return _apart(x, chosen, -np.abs(x - np.median(x, 0))[:, chosen], rate, slope, rng)
+
+
+def tails(x: np.ndarray, chosen: Sequence[int], rate: float, slope: float, sign: float, rng: np.random.Generator) -> np.ndarray:
+    """Values far from the median are hidden."""
+    return _apart(x, chosen, np.abs(x - np.median(x, 0))[:, chosen], rate, slope, rng)
+
+
+def latent(x: np.ndarray, chosen: Sequence[int], rate: float, slope: float, sign: float, rng: np.random.Generator) -> np.ndarray:
+    """A row hides values by a propensity of its own: half its first principal component, half noise."""
+    _, _, axes = np.linalg.svd(x, full_matrices=False)
+    component = standardised(x @ axes[0]) * np.sign(axes[0].sum() or 1.0)
+    propensity = sign * (component + rng.normal(size=len(x))) / np.sqrt(2)
+    return _apart(x, chosen, np.repeat(propensity[:, None], len(chosen), 1), rate, slope, rng)
+
+
+def logistic(x: np.ndarray, chosen: Sequence[int], rate: float, slope: float, sign: float, rng: np.random.Generator) -> np.ndarray:
+    """HyperImpute's: 30 % of ``chosen`` are inputs that decide on all others by random weights, and have holes at random themselves.
+
+    (Jarrett et al. 2022, arXiv 2206.07769; the benchmark of CACTI, arXiv 2506.02306.)
+    """
+    inputs = rng.choice(np.array(chosen), max(1, round(0.3 * len(chosen))), replace=False)
+    rest = np.array([j for j in chosen if j not in inputs])
+    drivers = standardised(x[:, inputs] @ rng.normal(size=(len(inputs), len(rest))))
+    mask = _apart(x, rest, sign * drivers, rate, slope, rng)
+    mask[:, inputs] = rng.random((len(x), len(inputs))) >= rate
+    return mask
+
+
+def _apart(
+    x: np.ndarray, chosen: Sequence[int] | np.ndarray, drivers: np.ndarray, rate: float, slope: float, rng: np.random.Generator
+) -> np.ndarray:
+    mask = np.ones(x.shape, bool)
+    for j, driver in zip(chosen, drivers.T, strict=True):
+        mask[:, j] = rng.random(len(x)) >= chances(driver, slope, rate)
+    return mask
+
+
+Rule = Callable[[np.ndarray, Sequence[int], float, float, float, np.random.Generator], np.ndarray]
+#: The rules of whole rows by their word; they take all columns where none are chosen.
+ROW_RULES: dict[str, Rule] = {
+    "dropout": dropout,
+    "dropout-own": dropout_own,
+    "pairs": pairs,
+    "neighbour": neighbour,
+    "middle": middle,
+    "tails": tails,
+    "latent": latent,
+    "logistic": logistic,
+}
