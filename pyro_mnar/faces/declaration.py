@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ from pyro_mnar.models import (
     Prior,
     SelfMasking,
     SemicontinuousBlock,
+    SequentialMasking,
     SkewWarp,
 )
 from pyro_mnar.models.self_masking import DIRECTIONS
@@ -35,6 +37,7 @@ from pyro_mnar.tables.units import NORMAL
 
 #: The words for mechanisms, with what each assumes.
 MECHANISMS = {
+    "auto": "per column, whatever reason the data support: at random given other columns, or because of the value itself",
     "self-masking": "a value goes missing because of itself",
     "linear": "a value goes missing because of the whole row, the log-odds linear in it",
     "neural": "a value goes missing because of the whole row, by a small network",
@@ -46,7 +49,8 @@ def declare(
     mechanism: str,
     columns: Sequence[int],
     directions: Sequence[str],
-    covariates: Sequence[int],
+    orders: Sequence[Sequence[int]] | None,
+    latent: bool,
     n_columns: int,
     latent_dim: int,
     hidden: Sequence[int],
@@ -58,8 +62,9 @@ def declare(
     Args:
         mechanism: a word of ``MECHANISMS``.
         columns: positions of the columns whose masks are modelled.
-        directions: one word for each of them; only self-masking has any but ``free``.
-        covariates: positions of the columns that self-masked columns' masks read as well.
+        directions: one word for each of them; ``none`` where a mask does not read its own value.
+        orders: for each member all columns in the order in which their masks are decided; None where no mask reads another column.
+        latent: whether masks read the row's latent.
         n_columns: D.
         latent_dim: L.
         hidden: hidden layers of decoder and encoder.
@@ -67,26 +72,28 @@ def declare(
         cells: of each column, ``kind`` and what its block of a decoder wants (:func:`cells_of`); None where all are real numbers.
 
     Example:
-        >>> declare("none", [], [], [], 5, 2, [16], members=1)[0].mechanism is None
+        >>> declare("none", [], [], None, False, 5, 2, [16], members=1)[0].mechanism is None
         True
     """
     kinds = ["real"] * n_columns if cells is None else [cell["kind"] for cell in cells]
     real = [j for j, kind in enumerate(kinds) if kind in ("real", "mass")]
     pinned = {} if cells is None else {j: cell["mass"] for j, cell in enumerate(cells) if "mass" in cell}
-    by_level = [j for j in columns if kinds[j] == "category"]
-    by_value = [j for j in columns if kinds[j] != "category"]
-    levels = [len(cells[j]["shares"]) for j in by_level] if cells is not None else []
-    self_masking = mechanism == "self-masking"
-    slopes, effects = (len(by_value), sum(levels)) if self_masking else (0, 0)
+    own = dict(zip(columns, directions, strict=True))
+    by_level = [j for j in columns if kinds[j] == "category" and own[j] != "none"]
+    by_value = [j for j in columns if j not in by_level]
+    counts = {} if cells is None else {j: len(cells[j]["shares"]) for j, kind in enumerate(kinds) if kind == "category"}
+    separate = mechanism in ("auto", "self-masking") and bool(columns)
+    slopes, effects = (len(by_value), sum(counts[j] for j in by_level)) if separate else (0, 0)
     models: list[MNAR] = []
-    for prior in Prior.members(members, len(real), slopes, effects, [real.index(j) for j in pinned]):
+    for i, prior in enumerate(Prior.members(members, len(real), slopes, effects, [real.index(j) for j in pinned])):
         law: Mechanism | None = None
-        if self_masking:
+        if separate:
             # Probit rather than logit: the data cannot tell them apart and the integral has one component, not eight.
-            words = [word for j, word in zip(columns, directions, strict=True) if j in by_value]
-            pieces: list[Mechanism] = [SelfMasking(n_columns, by_value, words, PROBIT, covariates)] if by_value else []
-            pieces += [CategoryMasking(n_columns, by_level, levels, PROBIT, covariates)] if by_level else []
+            pieces: list[Mechanism] = [SelfMasking(n_columns, by_value, [own[j] for j in by_value], PROBIT)] if by_value else []
+            pieces += [CategoryMasking(n_columns, by_level, [counts[j] for j in by_level], PROBIT)] if by_level else []
             law = pieces[0] if len(pieces) == 1 else MixedMasking(*pieces)
+            if orders is not None or latent:
+                law = SequentialMasking(law, None if orders is None else orders[i], latent_dim if latent else 0, counts)
         elif mechanism == "linear":
             law = LinearMasking(n_columns, columns)
         elif mechanism == "neural":
@@ -150,8 +157,13 @@ def cells_of(columns: Sequence[Column], values: np.ndarray, mask: np.ndarray, sc
     return cells
 
 
-def declaration_of(imputer: Any, schema: Schema, mask: np.ndarray) -> dict[str, Any]:
-    """Return the arguments of :func:`declare` for a table of ``schema``, with its ``mask`` (N, D), and the settings of ``imputer``.
+def declaration_of(imputer: Any, schema: Schema, mask: np.ndarray) -> tuple[dict[str, Any], list[str | None]]:
+    """Return the arguments of :func:`declare`, and of each modelled column the direction that is stated or None.
+
+    Args:
+        imputer: its settings.
+        schema: the D columns.
+        mask: (N, D) True = observed.
 
     Raises:
         ValueError: for a setting out of range, an unknown word, or a column that is not the table's.
@@ -163,42 +175,76 @@ def declaration_of(imputer: Any, schema: Schema, mask: np.ndarray) -> dict[str, 
     if unknown:
         raise ValueError(f"ignorable: got unknown column {unknown[0]!r}, expected some of {', '.join(map(str, names))}")
     modelled = [j for j in range(len(names)) if not mask[:, j].all() and names[j] not in imputer.ignorable]
-    directions = directions_of(imputer.direction, schema, imputer.mechanism)
     apart = [column for column in schema.columns if column.kind not in NORMAL]
     if apart and imputer.mechanism in ("linear", "neural"):
         raise ValueError(
-            f"mechanism: got {imputer.mechanism!r} with {apart[0].kind} column {apart[0].name!r}, expected self-masking or none "
+            f"mechanism: got {imputer.mechanism!r} with {apart[0].kind} column {apart[0].name!r}, expected auto, self-masking or none "
             "(or kind continuous)"
         )
-    return {
-        "mechanism": imputer.mechanism if modelled else "none",
+    said = directions_of(imputer.direction, schema, imputer.mechanism)
+    idle = [names[j] for j, word in enumerate(said) if isinstance(imputer.direction, Mapping) and word and mask[:, j].all()]
+    if idle and not mask.all():
+        warnings.warn(f"direction: got a word for column {idle[0]!r}, which has no holes; it is not used", UserWarning, stacklevel=4)
+    mechanism = imputer.mechanism if modelled else "none"
+    stated = [said[j] for j in modelled]
+    declaration = {
+        "mechanism": mechanism,
         "columns": modelled,
-        "directions": [directions[j] for j in modelled],
-        "covariates": covariates_of(imputer.covariates, schema, modelled, imputer.mechanism),
+        "directions": [word or "none" for word in stated],
+        "orders": None,
+        "latent": False,
         "n_columns": len(names),
         "latent_dim": imputer.latent_dim or max(1, min(len(names) - 1, 10)),
         "hidden": list(imputer.hidden),
         "members": imputer.members,
     }
+    return declaration, stated
 
 
-def directions_of(direction: str | Mapping[Any, str], schema: Schema, mechanism: str) -> list[str]:
-    """Return one direction for each column, ``free`` where none is given; one word for all is for columns that have an order.
+def order_of(order: Sequence[Any] | None, names: Sequence[Any]) -> list[int] | None:
+    """Return positions of all columns in the order that is stated, those it does not name first; None where none is.
 
     Raises:
-        ValueError: for an unknown mechanism, word or column, and for a direction other than ``free`` where the mechanism has none.
+        ValueError: for an unknown column, or one that is named twice.
+
+    Example:
+        >>> order_of(["week4", "week8"], ["week8", "age", "week4"])
+        [1, 2, 0]
+    """
+    if order is None:
+        return None
+    named = [order] if isinstance(order, str) else list(order)
+    for name in named:
+        if name not in names:
+            raise ValueError(f"order: got unknown column {name!r}, expected some of {', '.join(map(str, names))}")
+        if named.count(name) > 1:
+            raise ValueError(f"order: got column {name!r} twice, expected each once")
+    positions = [list(names).index(name) for name in named]
+    return [j for j in range(len(names)) if j not in positions] + positions
+
+
+def directions_of(direction: str | Mapping[Any, str] | None, schema: Schema, mechanism: str) -> list[str | None]:
+    """Return one direction for each column, None where nothing is said; one word for all is for columns that have an order.
+
+    With self-masking and no word, every column masks itself in a ``free`` direction.
+
+    Raises:
+        ValueError: for an unknown mechanism, word or column, and for a direction where the mechanism, linear or neural, has none.
 
     Example:
         >>> table = Schema((Column("age", "continuous", "float64"), Column("income", "continuous", "float64")))
-        >>> directions_of({"income": "high"}, table, "self-masking")
-        ['free', 'high']
+        >>> directions_of({"income": "high"}, table, "auto")
+        [None, 'high']
     """
     if mechanism not in MECHANISMS:
         raise ValueError(f"mechanism: got {mechanism!r}, expected one of {', '.join(MECHANISMS)}")
     names = [column.name for column in schema.columns]
     unordered = {column.name for column in schema.columns if column.kind == "categorical"}
+    if direction is None:
+        direction = "free" if mechanism == "self-masking" else {}
     if isinstance(direction, str):
-        given: dict[Any, str] = {name: "free" if name in unordered and direction in DIRECTIONS else direction for name in names}
+        known = direction in DIRECTIONS and direction != "none"
+        given: dict[Any, str] = {name: "free" if name in unordered and known else direction for name in names}
     else:
         given = dict(direction)
     for name, word in given.items():
@@ -206,51 +252,15 @@ def directions_of(direction: str | Mapping[Any, str], schema: Schema, mechanism:
             raise ValueError(f"direction: got unknown column {name!r}, expected one of {', '.join(map(str, names))}")
         if word not in DIRECTIONS:
             raise ValueError(f"direction: got {word!r}, expected one of {', '.join(DIRECTIONS)}")
-        if word != "free" and mechanism != "self-masking":
-            raise ValueError(f"direction: got {word!r} with mechanism {mechanism!r}, expected one only with self-masking")
-        if word != "free" and name in unordered:
+        if word != "free" and mechanism in ("linear", "neural"):
+            raise ValueError(f"direction: got {word!r} with mechanism {mechanism!r}, expected one only with auto or self-masking")
+        if word in ("high", "low") and name in unordered:
             raise ValueError(
-                f"direction: got {word!r} for categorical column {name!r}, expected free (or kind ordinal, which has an order)"
+                f"direction: got {word!r} for categorical column {name!r}, expected free or none (or kind ordinal, which has an order)"
             )
-    return [given.get(name, "free") for name in names]
-
-
-def covariates_of(covariates: str | Sequence[Any], schema: Schema, modelled: Sequence[int], mechanism: str) -> list[int]:
-    """Return the positions of the columns that masks read beside their own values.
-
-    Args:
-        covariates: names, or ``complete`` or ``auto`` for every column whose mask is not modelled; categories without order cannot be
-            any.
-        schema: the D columns.
-        modelled: positions of the columns whose masks are modelled.
-        mechanism: a word of ``MECHANISMS``.
-
-    Raises:
-        ValueError: for an unknown word or column, one that is modelled, and with another mechanism than self-masking.
-
-    Example:
-        >>> table = Schema(tuple(Column(name, "continuous", "float64") for name in ("age", "size", "income")))
-        >>> covariates_of("complete", table, [2], "self-masking")
-        [0, 1]
-    """
-    if mechanism != "self-masking":
-        if not len(covariates) or covariates == "auto":
-            return []
-        raise ValueError(f"covariates: got {covariates!r} with mechanism {mechanism!r}, expected some only with self-masking")
-    names = [column.name for column in schema.columns]
-    others = [j for j, column in enumerate(schema.columns) if j not in modelled and column.kind != "categorical"]
-    if isinstance(covariates, str) and covariates not in ("auto", "complete"):
-        raise ValueError(f"covariates: got {covariates!r}, expected a sequence of columns, 'complete' or 'auto'")
-    if isinstance(covariates, str):
-        return others if modelled else []
-    free = [names[j] for j in others]
-    wrong = [name for name in covariates if name not in free]
-    if wrong or len(set(covariates)) < len(covariates):
-        raise ValueError(
-            f"covariates: got {(wrong or list(covariates))[0]!r}, expected each once and only columns whose own masks are not modelled "
-            f"(without holes, or ignorable) and that are not categorical: {', '.join(map(str, free)) or 'there are none'}"
-        )
-    return [names.index(name) for name in covariates] if modelled else []
+    if given and mechanism == "none":
+        warnings.warn("direction: not used, since mechanism none supposes no reason for holes", UserWarning, stacklevel=5)
+    return [given.get(name) for name in names]
 
 
 def most_probable(columns: Sequence[Column], point: Tensor, probabilities: Tensor) -> Tensor:

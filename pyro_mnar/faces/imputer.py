@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,15 +18,18 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_feature_names_in
 from torch import Tensor
 
-from pyro_mnar.faces.choosing import fit_chosen, fit_declared
-from pyro_mnar.faces.declaration import cells_of, declaration_of, most_probable
+from pyro_mnar.faces.declaration import cells_of, declaration_of, most_probable, order_of
+from pyro_mnar.faces.fitting import fit_declared
+from pyro_mnar.faces.mask_orders import orders_of
+from pyro_mnar.faces.reason_selection import choose
+from pyro_mnar.faces.reasons import doubts, no_reasons, reasons_of
 from pyro_mnar.faces.saving import describe, restore
 from pyro_mnar.faces.supposing import supposed_scaling
 from pyro_mnar.faces.validation import as_table, complete, learn_columns
 from pyro_mnar.results.imputation import Imputation
 from pyro_mnar.results.model_files import load_model, save_model
 from pyro_mnar.results.pooling import draws_of, impute_ensemble, score_ensemble
-from pyro_mnar.tables import is_frame, log_jacobian, off_line, on_line, split
+from pyro_mnar.tables import Scaling, is_frame, log_jacobian, off_line, on_line, split
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -42,12 +46,14 @@ class MNARImputer(TransformerMixin, BaseEstimator):
     hold what the members disagree on: what the data do not say. The constructor only stores.
 
     Args:
-        mechanism: ``self-masking`` (a value goes missing because of itself), ``linear`` or ``neural`` (because of the whole row), or
-            ``none`` (ignorable: missingness says nothing beyond what is observed).
-        direction: for self-masking, ``high`` (large values go missing), ``low`` or ``free``; one word, or a mapping from column
-            names (positions, for arrays) to words, where columns left out are free.
-        covariates: for self-masking, columns that masks depend on as well, each without holes or ``ignorable``; or ``complete``, all
-            such columns; or ``auto``, these or none, as the data have it (see :mod:`pyro_mnar.faces.choosing`).
+        mechanism: why values are missing. ``auto``: for each column whatever reason the data support, chosen by
+            :mod:`pyro_mnar.faces.reason_selection`; ``self-masking``: a value goes missing because of itself, as ``direction`` says;
+            ``linear`` or ``neural``: because of the whole row; ``none``: missingness says nothing beyond what is observed (ignorable).
+        direction: of a column's own value: ``high`` (large values go missing), ``low``, ``free`` (one of the two), or ``none``; one word,
+            or a mapping from column names (positions, for arrays) to words. What it says is taken as known. Of columns that it leaves out,
+            or of all where it is None, nothing is known.
+        order: columns in the order in which their holes came about, such as visits; masks then depend on the columns before, as far as
+            these are seen. Columns that it leaves out come first. None: the data choose whether they do, and in which order.
         ignorable: columns whose missingness is taken as ignorable whatever the mechanism.
         latent_dim: L; by default one less than the number of columns, at most 10.
         hidden: hidden layers of decoder and encoder.
@@ -64,7 +70,9 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         n_jobs: processes that fit members and impute with them; None is 1 and -1 all cores. Results are the same.
 
     Attributes:
-        covariate_gain_: with ``auto``, what covariates gained, in nats beyond their price; they are in use if it is positive.
+        reasons_: a data frame, a row for each column with holes: what was decided (``reason``), how strong the ``evidence`` is, which
+            share of its imputed values lies ``beyond`` the observed range, their ``mean``, and that under ignorable missingness.
+        candidates_: the :class:`~pyro_mnar.faces.reason_selection.Candidate` reasons that were compared, the best first.
         members_: the fitted :class:`~pyro_mnar.models.MNAR` models, on scaled columns.
         histories_: what training saw of each.
         schema_: the columns; ``n_features_in_`` and, for data frames, ``feature_names_in_`` as in scikit-learn.
@@ -80,9 +88,9 @@ class MNARImputer(TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        mechanism: str = "self-masking",
-        direction: str | Mapping[Any, str] = "free",
-        covariates: str | Sequence[Any] = "auto",
+        mechanism: str = "auto",
+        direction: str | Mapping[Any, str] | None = None,
+        order: Sequence[Any] | None = None,
         ignorable: Sequence[Any] = (),
         latent_dim: int | None = None,
         hidden: Sequence[int] = (128,),
@@ -99,7 +107,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
     ) -> None:
         self.mechanism = mechanism
         self.direction = direction
-        self.covariates = covariates
+        self.order = order
         self.ignorable = ignorable
         self.latent_dim = latent_dim
         self.hidden = hidden
@@ -127,21 +135,30 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         """
         del y
         self.layout_, schema, values, mask = learn_columns(self, X)
-        self.declaration_: dict[str, Any] = declaration_of(self, schema, mask)
+        declaration, stated = declaration_of(self, schema, mask)
         if mask.all() and self.mechanism != "none":
             warnings.warn("X: nothing is missing, so the model is trained without a mechanism", UserWarning, stacklevel=2)
+        order = order_of(self.order, [column.name for column in schema.columns])
         self.seed_ = check_random_state(self.random_state).randint(2**31 - 1)
-        self.schema_, self.scaling_ = schema, supposed_scaling(schema, self.declaration_, values, mask)
-        self.declaration_["cells"] = cells_of(schema.columns, values, mask, self.scaling_)
+        training: dict[str, Any] = {name: getattr(self, name) for name in ("particles", "steps", "batch_size", "progress", "n_jobs")}
+        training["seed"] = self._seed()
+        self.schema_, self.scaling_ = schema, supposed_scaling(schema, declaration, values, mask)
+        declaration["cells"] = cells_of(schema.columns, values, mask, self.scaling_)
         x, seen = self._scaled(values, mask), torch.from_numpy(mask)
-        training = {name: getattr(self, name) for name in ("particles", "steps", "batch_size", "progress", "n_jobs")}
-        choose = self.covariates == "auto" and len(self.declaration_["covariates"]) > 0
-        fit_members = fit_chosen if choose else fit_declared
-        self.declaration_, members, self.histories_, self.covariate_gain_ = fit_members(
-            self.declaration_, x, seen, seed=self._seed(), callback=callback, **training
-        )
-        self.declaration_["members"] = len(members)  # fewer after an interruption
+        self.candidates_, chosen, first = [], None, (x, self._unscaled)
+        if declaration["mechanism"] in ("auto", "self-masking"):
+            declaration["orders"] = orders_of(x, seen, declaration["columns"], order, self.members, self._seed())
+            chosen = choose(declaration, stated, order is not None, x, seen, **training)
+            declaration, self.candidates_ = chosen.declaration, chosen.candidates
+            first = (x, partial(self._unscaled, scaling=self.scaling_))
+            self.scaling_ = supposed_scaling(schema, declaration, values, mask)
+            declaration["cells"] = cells_of(schema.columns, values, mask, self.scaling_)
+            x = self._scaled(values, mask)
+        self.declaration_, members, self.histories_ = fit_declared(declaration, x, seen, callback=callback, **training)
         self.members_ = [member.eval() for member in members]
+        self.reasons_ = no_reasons(self) if chosen is None else reasons_of(self, stated, chosen.ignorable, first, x, values, mask)
+        for doubt in doubts(self.reasons_):
+            warnings.warn(doubt, UserWarning, stacklevel=2)
         return self
 
     def impute(self, X: ArrayLike | DataFrame, draws: int = 0, particles: int = 200, method: str = "importance") -> Imputation:
@@ -213,14 +230,16 @@ class MNARImputer(TransformerMixin, BaseEstimator):
     def missingness(self, points: int = 100) -> list[tuple[Any, np.ndarray, np.ndarray]]:
         """Return, for each self-masked column, its name, values (P,) in the table's units and P(missing | value), (members, P).
 
-        With covariates, for a row in which they have their observed means. Of columns of levels the values are the levels' places.
+        For a row whose other columns are seen at their means. Of columns of levels the values are the levels' places.
         """
         self._fitted()
-        if self.declaration_["mechanism"] != "self-masking":
+        if self.declaration_["mechanism"] not in ("auto", "self-masking"):
             return []
         wide = self._unscaled(torch.linspace(-4, 4, points).unsqueeze(-1).repeat(1, len(self.schema_.columns))).numpy()
         curves = []
-        for j in self.declaration_["columns"]:
+        for j, word in zip(self.declaration_["columns"], self.declaration_["directions"], strict=True):
+            if word == "none":
+                continue
             column = self.schema_.columns[j]
             # Four standard deviations to the side that goes missing shows the whole rise; of levels there are as many as there are.
             values = np.arange(float(len(column.levels))) if column.levels else np.unique(wide[:, j])
@@ -277,5 +296,5 @@ class MNARImputer(TransformerMixin, BaseEstimator):
     def _scaled(self, values: np.ndarray, mask: np.ndarray) -> Tensor:
         return torch.from_numpy(self.scaling_.apply(on_line(self.schema_.columns, values, mask), mask)).float()
 
-    def _unscaled(self, x: Tensor) -> Tensor:
-        return torch.from_numpy(off_line(self.schema_.columns, self.scaling_.invert(x.double().numpy())))
+    def _unscaled(self, x: Tensor, scaling: Scaling | None = None) -> Tensor:
+        return torch.from_numpy(off_line(self.schema_.columns, (scaling or self.scaling_).invert(x.double().numpy())))

@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from pyro_mnar.faces.declaration import declare
+from pyro_mnar.faces.reason_selection import Candidate
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.training import Evaluation, History
 from pyro_mnar.tables import Layout, Scaling, Schema
@@ -27,7 +28,9 @@ def describe(imputer: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
         "declaration": imputer.declaration_,
         "schema": imputer.schema_.to_json(),
         "scaling": imputer.scaling_.to_json(),
-        "covariate_gain": imputer.covariate_gain_,
+        "candidates": [list(candidate) for candidate in imputer.candidates_],
+        "reasons": [list(row) for row in imputer.reasons_.reset_index().itertuples(index=False)],
+        "reason_columns": list(imputer.reasons_.reset_index().columns),
         "settings": {
             name: _plain(value) for name, value in imputer.get_params(deep=False).items() if name not in ("progress", "n_jobs")
         },
@@ -57,7 +60,7 @@ def restore(tensors: dict[str, Tensor], description: dict[str, Any]) -> tuple[di
         "n_features_in_": len(layout.names),
         "declaration_": description["declaration"],
         "scaling_": Scaling.from_json(description["scaling"]),
-        "covariate_gain_": description["covariate_gain"],
+        "candidates_": [Candidate(tuple(words), *rest) for words, *rest in description["candidates"]],
         "histories_": [
             History(**(seen | {"evaluations": [Evaluation(**look) for look in seen["evaluations"]]}))
             for seen in description["histories"]

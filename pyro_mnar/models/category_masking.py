@@ -72,9 +72,9 @@ class CategoryMasking(nn.Module):
         """Return the scores of the modelled columns' levels, (V, J)."""
         return self.by_level[self.index] + self.offset
 
-    def steepness(self) -> Tensor:
-        """Return ones, (D,)."""
-        return self.offset.new_ones(self.n_columns)
+    def effect_sizes(self) -> Tensor:
+        """Return the standard deviation of each column's effects, (J,)."""
+        return torch.stack([own.std(correction=0) for own in self.by_level.split(list(self.levels))])
 
 
 def lookup(table: Tensor, values: Tensor) -> Tensor:

@@ -48,10 +48,6 @@ class MixedMasking(nn.Module):
         """Start every mechanism from the data (N, D); return how far they suppose the column means, (D,), from those seen."""
         return torch.stack([part.initialise(x, mask) for part in self.mechanisms()]).sum(0)
 
-    def steepness(self) -> Tensor:
-        """Return the product of the parts' steepness, (D,): each is 1 where another models the column."""
-        return torch.stack([part.steepness() for part in self.parts]).prod(0)
-
     def forward(self, x: Tensor, effect: Tensor | None = None) -> MaskDistribution:
         """Return the law of the masks of complete rows ``x`` (..., D), ``effect`` (..., D) added to the scores."""
         laws = [part(x, effect) for part in self.parts]

@@ -222,6 +222,17 @@ class MNAR(nn.Module):
             raise ValueError("mechanism: got none, expected one (ignorable missingness has no rate)")
         return self.mechanism(self._warped(x, torch.ones_like(x, dtype=torch.bool))).log_missing.exp()
 
+    @torch.no_grad()
+    def log_mask(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return log P(s | x_obs), (N,), of rows (N, D) under a mechanism that reads no missing value and no latent.
+
+        Raises:
+            ValueError: without a mechanism.
+        """
+        if self.mechanism is None:
+            raise ValueError("mechanism: got none, expected one (ignorable missingness has no law)")
+        return self.mechanism(self._warped(x, mask)).log_prob(mask)
+
     def _predictors(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return the columns that the decoder models: all, or all but the outcome."""
         width = self.decoder.n_columns + (self.outcome is not None)

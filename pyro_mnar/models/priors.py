@@ -21,7 +21,7 @@ what is measured is such. The numbers were chosen on tables other than those of 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self, TypeGuard
+from typing import Self, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -31,9 +31,8 @@ from pyro_mnar.models.decoders import GaussianDecoder
 from pyro_mnar.models.links import THRESHOLD
 from pyro_mnar.models.masks import Mechanism
 from pyro_mnar.models.mixed_decoder import MixedDecoder
-from pyro_mnar.models.mixed_masking import MixedMasking
 from pyro_mnar.models.self_masking import SelfMasking
-from pyro_mnar.models.sequential_masking import SequentialMasking
+from pyro_mnar.models.sequential_masking import SequentialMasking, own_pieces
 from pyro_mnar.models.warps import SkewWarp
 
 #: Skewness that is typical of a table: mean and standard deviation.
@@ -47,9 +46,11 @@ PART_SKEW = (0.75, 0.75)
 LOG_SLOPE = (0.9, 0.8)
 #: Standard deviation of a slope of free direction, about 0.
 FREE_SLOPE = 5.0
-#: Standard deviations, about 0, of effects on a mask's score of an earlier column's value, per scaled unit; of its absence; and of a
-#: latent.
-EFFECT, ABSENCE, LOADING = 1.0, 2.0, 0.5
+#: Effects on a mask's score of an earlier column's value, per scaled unit, and of its absence: Student t about 0, their scales and degrees
+#: of freedom. The tails are for masks that others decide for sure, as who has left stays away.
+EFFECT, ABSENCE, EFFECT_DOF = 1.0, 2.0, 2.0
+#: Standard deviation of a latent's effect on a mask's score, about 0.
+LOADING = 0.5
 #: A column's effects of categories on their own mask's score: a multivariate Student t about 0, its scale and degrees of freedom.
 #: That is a normal law whose spread is the column's own and unknown: where categories go missing alike, their effects are held near 0
 #: together, and where they differ much they are hardly held at all. Unlike slopes these extrapolate no shape beyond what was seen, so
@@ -116,7 +117,7 @@ class Prior(nn.Module):
         """Put the anchored parameters at their anchors."""
         if warp is not None:
             warp.skew.copy_(self.skew)
-        for part in _pieces(mechanism):
+        for part in own_pieces(mechanism):
             if _has_slopes(part):
                 part.slope = torch.where(part.sign == 0, part.slope, part.sign * self.log_slope.exp())
             elif isinstance(part, CategoryMasking):
@@ -138,7 +139,7 @@ class Prior(nn.Module):
             off, typical_off = warp.skew - self.skew, self.typical_skew - self._typical()
             off = torch.where(self.part, off / PART_SKEW[1], (off - typical_off) / SKEW_SPREAD)
             unseen = unseen - 0.5 * ((typical_off / TYPICAL_SKEW[1]).square() + off.square().sum())
-        for part in _pieces(mechanism):
+        for part in own_pieces(mechanism):
             if _has_slopes(part):
                 slope = part.slope
                 free = part.sign == 0
@@ -150,7 +151,8 @@ class Prior(nn.Module):
                     total = total - 0.5 * (dof + len(own)) * torch.log1p((own / scale).square().sum() / dof)
         if isinstance(mechanism, SequentialMasking):
             if mechanism.order is not None:
-                total = total - 0.5 * ((mechanism.effects / EFFECT).square().sum() + (mechanism.absences / ABSENCE).square().sum())
+                scaled = torch.cat([mechanism.effects / EFFECT, mechanism.absences / ABSENCE], -1)
+                total = total - 0.5 * (EFFECT_DOF + 1) * torch.log1p(scaled.square() / EFFECT_DOF).sum()
             if mechanism.reads_latent:
                 total = total - 0.5 * (mechanism.loadings / LOADING).square().sum()
         return total + (1 + n_rows / TRUSTED) * unseen
@@ -158,11 +160,6 @@ class Prior(nn.Module):
     def _typical(self) -> Tensor:
         """Return where the typical skewness is expected."""
         return self.skew.new_tensor(TYPICAL_SKEW[0]) if self.part.all() else self.skew[~self.part].mean()
-
-
-def _pieces(mechanism: Mechanism | None) -> list[Any]:
-    own = mechanism.own if isinstance(mechanism, SequentialMasking) else mechanism
-    return [own] if not isinstance(own, MixedMasking) else own.mechanisms()
 
 
 def _has_slopes(mechanism: Mechanism | None) -> TypeGuard[SelfMasking]:

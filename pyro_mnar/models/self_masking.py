@@ -87,9 +87,9 @@ class SelfMasking(nn.Module):
         directed = self.sign * self.raw_slope.exp()
         return torch.where(self.free, self.raw_slope.sinh(), directed) if "free" in self.directions else directed
 
-    def steepness(self) -> Tensor:
-        """Return sqrt(1 + a^2), (D,); 1 in columns that are not modelled."""
-        return torch.ones(self.n_columns, device=self.sign.device).index_copy(0, self.columns, self.slope.square().add(1).sqrt())
+    def effect_sizes(self) -> Tensor:
+        """Return |a|, (J,)."""
+        return self.slope.abs()
 
     @slope.setter
     @torch.no_grad()

@@ -2,10 +2,10 @@ r"""Masks decided column after column: by a value itself, by earlier columns as 
 
 The score of column j's mask is
 
-    u_j = a_j y_j + c_j + h_j { sum_{k before j} [ r_jk s_k y_k + g_jk (1 - s_k) ] + w_j' z },        P(s_j = 0 | y, s_<j, z) = F(u_j)
+    u_j = a_j y_j + c_j + sum_{k before j} [ r_jk s_k y_k + g_jk (1 - s_k) ] + w_j' z,        P(s_j = 0 | y, s_<j, z) = F(u_j)
 
-with s_k True where column k is observed, "before" in a declared order of the columns, and h_j = sqrt(1 + a_j^2), the steepness of the
-own-value term, so that an effect has one scale beside a gentle and beside a steep mask. Three terms, each left out by leaving out its argument:
+with s_k True where column k is observed, and "before" in a declared order of the columns. Three terms, each left out by leaving out
+its argument:
 
 - *own value* (a): missing not at random, as :class:`~pyro_mnar.models.self_masking.SelfMasking` has it;
 - *earlier columns* (r, g): their values where they are seen, and that they are missing. P(s | y, z) is a product over j of laws of one
@@ -21,6 +21,7 @@ own-value term, so that an effect has one scale beside a gentle and beside a ste
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from pyro.distributions import TorchDistribution
@@ -29,6 +30,7 @@ from torch.distributions import constraints
 
 from pyro_mnar.models.links import THRESHOLD
 from pyro_mnar.models.masks import MaskDistribution, Mechanism
+from pyro_mnar.models.mixed_masking import MixedMasking
 
 
 class SequentialMasking(nn.Module):
@@ -63,7 +65,9 @@ class SequentialMasking(nn.Module):
         if any(getattr(part, "link", None) is THRESHOLD for part in getattr(own, "parts", [own])):
             raise ValueError("own: got a threshold, expected a mechanism whose score can be shifted")
         if bool(own.couplings.any()):
-            raise ValueError("own: got a mechanism whose masks read other columns, expected SelfMasking, CategoryMasking or a mixture of them")
+            raise ValueError(
+                "own: got a mechanism whose masks read other columns, expected SelfMasking, CategoryMasking or a mixture of them"
+            )
         n_columns = len(own.couplings)
         if order is not None and sorted(order) != list(range(n_columns)):
             raise ValueError(f"order: got {list(order)}, expected each of the columns 0 to {n_columns - 1} once")
@@ -105,15 +109,11 @@ class SequentialMasking(nn.Module):
             seen = torch.where(self.at < 0, seen, level.to(seen))
         features = torch.cat([seen, (~mask).to(seen)], -1)
         weights = torch.cat([self.effects, self.absences], -1) * self.allowed
-        return nn.functional.linear(features, weights * self.steepness().unsqueeze(-1))
+        return nn.functional.linear(features, weights)
 
     def of_latent(self, z: Tensor) -> Tensor:
         """Return what latents ``z`` (..., L) add to the scores, (..., D)."""
-        return nn.functional.linear(z, self.loadings * self.steepness().unsqueeze(-1))
-
-    def steepness(self) -> Tensor:
-        """Return h, (D,), by which effects of other things than the own value are multiplied."""
-        return self.own.steepness()
+        return nn.functional.linear(z, self.loadings)
 
     def forward(self, x: Tensor, effect: Tensor | None = None) -> SequentialMasks:
         """Return the law of the masks of complete rows ``x`` (..., D), ``effect`` (..., D) added to the scores; the latent's is not in it."""
@@ -179,3 +179,9 @@ class SequentialMasks(TorchDistribution):
             drawn = (uniform < law.log_observed.exp()) | ~law.modelled
             mask[..., j] = drawn[..., j]
         return mask
+
+
+def own_pieces(mechanism: Mechanism | None) -> list[Any]:
+    """Return the mechanisms that have the own-value terms of ``mechanism``: itself, or its parts."""
+    own = mechanism.own if isinstance(mechanism, SequentialMasking) else mechanism
+    return own.mechanisms() if isinstance(own, MixedMasking) else [own]

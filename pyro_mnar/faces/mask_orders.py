@@ -1,0 +1,76 @@
+"""In which order masks are decided, where nobody says: the orders in which seen values of earlier columns explain most.
+
+Without own values and latent the masks of an order are D probit regressions on what is seen, whose likelihood needs no model of the values.
+Of several random orders, and each one's reverse, those whose likelihood is highest are taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from pyro_mnar.infer.streams import seeded
+from pyro_mnar.models.links import log_ndtr
+from pyro_mnar.models.priors import EFFECT_DOF
+
+#: Orders that are tried for each that is taken.
+TRIES = 4
+#: Rows that are looked at, and steps of the regressions.
+_ROWS, _STEPS = 2000, 80
+
+
+def orders_of(
+    x: Tensor, mask: Tensor, modelled: Sequence[int], order: Sequence[int] | None, members: int, seed: int
+) -> list[list[int]]:
+    """Return for each member all columns in the order in which their masks are decided; those that are not modelled come first.
+
+    The stated order, where there is one. Else the order in which rows leave, where they do: each column's holes are then among the next
+    one's. Else the likeliest of random orders, a different one for each member.
+
+    Args:
+        x: (N, D) scaled columns; the holes may hold any number.
+        mask: (N, D) bool, True = observed.
+        modelled: columns whose masks are modelled.
+        order: all columns, or None.
+        members: how many orders are wanted.
+        seed: of the random orders.
+
+    Example:
+        >>> mask = torch.tensor([[True, True, True], [True, True, False], [False, True, False]])
+        >>> orders_of(torch.zeros(3, 3), mask, [0, 2], None, 2, seed=0)
+        [[1, 0, 2], [1, 0, 2]]
+    """
+    if order is not None:
+        return [list(order)] * members
+    rest = [j for j in range(mask.shape[1]) if j not in modelled]
+    by_count = sorted(modelled, key=lambda j: int((~mask[:, j]).sum()))
+    if len(by_count) < 2 or all(bool((mask[:, a] | ~mask[:, b]).all()) for a, b in pairwise(by_count)):
+        return [rest + by_count] * members
+    with seeded(seed):
+        rows = torch.randperm(len(x))[:_ROWS]
+        drawn = [torch.randperm(len(modelled)).tolist() for _ in range(TRIES * members // 2)]
+    tried = [rest + [modelled[i] for i in way] for one in drawn for way in (one, one[::-1])]
+    likely = _penalised(torch.where(mask, x, 0.0)[rows], mask[rows], modelled, tried)
+    return [tried[i] for i in likely.argsort(descending=True, stable=True)[:members].tolist()]
+
+
+def _penalised(x: Tensor, mask: Tensor, modelled: Sequence[int], orders: Sequence[Sequence[int]]) -> Tensor:
+    """Return the penalised log-likelihood of the masks, (O,), of probit regressions on what is seen before them in each of ``orders``."""
+    place = torch.tensor(orders).argsort(-1)  # (O, D)
+    allowed = (place.unsqueeze(1) < place[:, list(modelled)].unsqueeze(2)).repeat(1, 1, 2).to(x)
+    features, sign = torch.cat([x, (~mask).to(x)], -1), torch.where(mask, -1.0, 1.0)[:, list(modelled)].unsqueeze(1)
+    start = torch.special.ndtri((~mask).to(x).mean(0).clamp(0.01, 0.99))[list(modelled)]
+    weight = torch.zeros_like(allowed, requires_grad=True)
+    bias = start.expand(len(orders), -1).clone().requires_grad_()
+    optimiser = torch.optim.Adam([weight, bias], lr=0.1)
+    for _ in range(_STEPS):
+        optimiser.zero_grad()
+        score = torch.einsum("nf,ojf->noj", features, weight * allowed) + bias
+        penalty = 0.5 * (EFFECT_DOF + 1) * torch.log1p(weight.square() / EFFECT_DOF).sum((1, 2))
+        value = log_ndtr(sign * score).sum((0, 2)) - penalty
+        (-value.sum() / len(x)).backward()
+        optimiser.step()
+    return value.detach()

@@ -1,0 +1,174 @@
+"""What was decided about why values are missing, as a table and in words, with the doubts that it leaves.
+
+Evidence for a reason is how much higher the best candidate that has it scores than the best one that has not
+(:mod:`pyro_mnar.faces.reason_selection`): called strong where the data are e^10 times as likely, moderate from e^3 on (Kass and Raftery 1995,
+"Bayes factors", Journal of the American Statistical Association 90, call e^5 very strong; no candidate is quite right here, so more is
+asked). For one column's own value, the members of the ensemble must agree on it as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyro_mnar.faces.declaration import MECHANISMS
+from pyro_mnar.faces.reason_selection import Candidate
+from pyro_mnar.models import MNAR, SequentialMasking, own_pieces
+from pyro_mnar.results.pooling import impute_ensemble
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+#: Rows with holes that the table is made from, and particles of each.
+_ROWS, _PARTICLES = 500, 100
+#: Effect of an earlier column, in units of score per standard deviation, from which it is named.
+_NAMED = 0.25
+#: Observed standard deviations by which imputed means may differ from the ignorable ones without a doubt.
+FAR = 1.0
+#: Share of imputed values beyond the observed range, of a column of which at most this share is missing, from which there is a doubt.
+BEYOND, NEARLY_WHOLE = 0.1, 0.1
+_WORDS = {"high": "large values go missing", "low": "small values go missing"}
+
+
+def reasons_of(
+    imputer: Any,
+    stated: Sequence[str | None],
+    ignorable: MNAR,
+    first: tuple[Tensor, Any],
+    x: Tensor,
+    values: np.ndarray,
+    mask: np.ndarray,
+) -> DataFrame:
+    """Return the table ``reasons_`` of a fitted imputer.
+
+    Args:
+        imputer: with members, declaration, candidates, schema and scaling.
+        stated: of each modelled column the direction that the user gave, or None.
+        ignorable: a model in which no mask reads a missing value, of the columns as the next argument has them.
+        first: these columns, (N, D), and the function that takes them to the table's units.
+        x: (N, D) columns as the members have them.
+        values: (N, D) in the table's units.
+        mask: (N, D) True = observed.
+    """
+    from pandas import DataFrame
+
+    declaration, columns = imputer.declaration_, imputer.schema_.columns
+    rows = torch.from_numpy(np.flatnonzero(~mask.all(1))[:_ROWS])
+    seen, settings = torch.from_numpy(mask)[rows], {"particles": _PARTICLES, "seed": imputer._seed(), "progress": False}
+    draws = impute_ensemble(imputer.members_, x[rows], seen, draws=4 * len(imputer.members_), **settings).draws
+    drawn = imputer._unscaled(draws).numpy()
+    plain = first[1](impute_ensemble([ignorable], first[0][rows], seen, draws=16, **settings).draws).numpy()
+    lines = []
+    for place, j in enumerate(declaration["columns"]):
+        holes, shown = ~seen[:, j].numpy(), values[mask[:, j], j]
+        line: dict[str, Any] = {"column": columns[j].name, "missing": float((~mask[:, j]).mean())}
+        line["reason"] = _reason(imputer, place, stated[place])
+        line["evidence"] = _evidence(imputer, place, stated[place])
+        if columns[j].kind != "categorical":
+            inside = (drawn[:, holes, j] >= shown.min()) & (drawn[:, holes, j] <= shown.max())
+            line |= {"beyond": float(1 - inside.mean()), "mean": float(drawn[:, holes, j].mean())}
+            line |= {
+                "ignorable_mean": float(plain[:, holes, j].mean()),
+                "observed_mean": float(shown.mean()),
+                "observed_sd": float(shown.std()),
+            }
+        lines.append(line)
+    return DataFrame(lines).set_index("column") if lines else DataFrame()
+
+
+def no_reasons(imputer: Any) -> DataFrame:
+    """Return the table ``reasons_`` where one reason is stated for all columns with holes, and none is to be decided."""
+    from pandas import DataFrame
+
+    declaration = imputer.declaration_
+    names = [imputer.schema_.columns[j].name for j in declaration["columns"]]
+    words = {"reason": [MECHANISMS[declaration["mechanism"]]] * len(names), "evidence": ["stated"] * len(names)}
+    return DataFrame({"column": names, **words}).set_index("column")
+
+
+def doubts(reasons: DataFrame) -> list[str]:
+    """Return sentences that name the columns whose imputations are to be doubted, with the option that settles it."""
+    found = []
+    for name, row in reasons.iterrows() if "mean" in reasons else ():
+        shift = abs(row["mean"] - row["ignorable_mean"]) / row["observed_sd"] if row["observed_sd"] > 0 else 0.0
+        if shift > FAR and row["evidence"] in ("weak", "moderate", "stated, but the data speak against it"):
+            found.append(
+                f"{name}: imputed values have a mean {shift:.1f} standard deviations from what they would have if missing at random, and "
+                f"the evidence for that is {row['evidence']}. State what is known by direction (high, low or none)."
+            )
+        if row["beyond"] > BEYOND and row["missing"] <= NEARLY_WHOLE:
+            found.append(
+                f"{name}: {row['beyond']:.0%} of the imputed values lie beyond the observed range, though nearly all of the column was seen. "
+                "If values are missing at random there, state direction none."
+            )
+    return found
+
+
+def _evidence(imputer: Any, place: int, word: str | None) -> str:
+    """Return how strong the evidence is for what was decided about a column."""
+    best, *others = imputer.candidates_
+    own = best.directions[place] != "none"
+    if word is not None:
+        at_random = [c for c in imputer.candidates_ if set(c.directions) == {"none"} and not c.latent]
+        against = own and at_random and max(c.score for c in at_random) - best.score > 10
+        return "stated, but the data speak against it" if against else "stated"
+    rivals = [
+        c
+        for c in others
+        if (c.directions[place] != "none") != own or (not own and (c.latent, c.earlier) != (best.latent, best.earlier))
+    ]
+    gain = best.score - max((c.score for c in rivals), default=-np.inf)
+    if own:
+        slopes = torch.tensor([_own(member, imputer.declaration_["columns"][place]) for member in imputer.members_])
+        agreement = float(slopes.mean().abs() / slopes.std(correction=0).clamp_min(1e-9)) if len(slopes) > 1 else np.inf
+        gain = min(gain, 3.0 * agreement if agreement < 3 else np.inf)
+    return "strong" if gain > 10 else "moderate" if gain > 3 else "weak"
+
+
+@torch.no_grad()
+def _own(member: MNAR, column: int) -> float:
+    """Return a column's slope, or of categories the size of their effects."""
+    for piece in own_pieces(member.mechanism):
+        at = (piece.columns == column).nonzero().flatten().tolist()
+        if at:
+            return float((piece.slope if hasattr(piece, "slope") else piece.effect_sizes())[at[0]])
+    return 0.0
+
+
+def _reason(imputer: Any, place: int, word: str | None) -> str:
+    """Return in words what decides whether a column's value goes missing."""
+    best: Candidate = imputer.candidates_[0]
+    j = imputer.declaration_["columns"][place]
+    parts = []
+    if best.directions[place] != "none":
+        if imputer.schema_.columns[j].kind == "categorical":
+            parts.append("its own category")
+        else:
+            rising = np.mean([_own(member, j) for member in imputer.members_]) > 0
+            parts.append(f"its own value ({_WORDS['high' if rising else 'low']})")
+    if best.latent:
+        parts.append("what the other columns are expected to be, seen or not")
+    names = _earlier(imputer, j)
+    if names:
+        parts.append(f"the seen values of {', '.join(names)}")
+    if not parts:
+        return "completely at random"
+    return ("at random given " if best.directions[place] == "none" and not best.latent else "by ") + " and ".join(parts)
+
+
+@torch.no_grad()
+def _earlier(imputer: Any, j: int) -> list[str]:
+    """Return the names of the columns whose seen values, or absence, change a column's mask, at most three, the largest effect first."""
+    sizes = np.zeros(len(imputer.schema_.columns))
+    for member in imputer.members_:
+        mechanism = member.mechanism
+        if isinstance(mechanism, SequentialMasking) and mechanism.order is not None:
+            owner = torch.cat([mechanism.owner, torch.arange(len(sizes))])
+            effects = (torch.cat([mechanism.effects, 0.5 * mechanism.absences], -1) * mechanism.allowed)[j].abs()
+            sizes += torch.zeros(len(sizes)).scatter_reduce(0, owner, effects, "amax").numpy() / len(imputer.members_)
+    order = [int(k) for k in np.argsort(-sizes)[:3] if sizes[k] > _NAMED]
+    return [str(imputer.schema_.columns[k].name) for k in order]
