@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from pyro_mnar.faces.imputer import MNARImputer
+    from pyro_mnar.results.imputation import Imputation
     from pyro_mnar.tables import Schema
 
 
@@ -97,7 +98,7 @@ def _impute(options: argparse.Namespace) -> int:
     if options.report is not None:
         write_report(options.report, options.table, imputer, part, plain, options.regress, options.arguments)
     write_table(completed, options.output)
-    _say(imputer, result, mask, None if plain is None else plain.impute(part).completed.numpy(), Path(options.output))
+    _say(imputer, result, mask, None if plain is None else plain.impute(part), Path(options.output))
     return 0
 
 
@@ -209,6 +210,7 @@ def _imputer(options: argparse.Namespace, table: Any) -> tuple[MNARImputer, Sche
         imputer.schema_.check(table)
         if options.seed is not None:
             imputer.random_state = options.seed
+        imputer.point = getattr(options, "point", None) or imputer.point
         imputer.n_jobs = _jobs(options.jobs)
         return imputer, imputer.schema_
     names = None if options.columns is None else _names(options.columns)
@@ -217,6 +219,7 @@ def _imputer(options: argparse.Namespace, table: Any) -> tuple[MNARImputer, Sche
     if options.steps is not None and options.steps < 1:
         raise ValueError(f"--steps: got {options.steps}, expected at least 1")
     settings = {"steps": options.steps, "mechanism": options.mechanism, "random_state": options.seed}
+    settings["point"] = getattr(options, "point", None)
     given = {name: value for name, value in settings.items() if value is not None}
     if kinds:
         given["kinds"] = kinds
@@ -259,16 +262,15 @@ def _direction(words: list[str] | None) -> str | dict[str, str]:
     return words[0]
 
 
-def _say(imputer: MNARImputer, result: object, mask: np.ndarray, plain: np.ndarray | None, output: Path) -> None:
+def _say(imputer: MNARImputer, result: Imputation, mask: np.ndarray, plain: Imputation | None, output: Path) -> None:
+    from pyro_mnar.faces.points import POINTS
     from pyro_mnar.faces.words import assumptions, kinds_of, shifts
-    from pyro_mnar.results.imputation import Imputation
 
-    assert isinstance(result, Imputation)
     print(f"{output}: {int((~mask).sum())} of {mask.size} cells imputed")
     print(*kinds_of(imputer.schema_), sep="\n")
     print(*assumptions(imputer), sep="\n")
-    if plain is not None:
-        print(*shifts(imputer, result.completed.numpy(), plain, mask), sep="\n")
+    print(f"Filled with {POINTS[imputer.point]}.")
+    print(*shifts(imputer, result, plain, mask), sep="\n")
     poor = int(result.unreliable.sum())
     if poor:
         print(f"Importance weights of {poor} of {len(mask)} rows are unreliable (Pareto k above threshold): trust them less.")

@@ -18,14 +18,15 @@ from sklearn.utils.validation import _check_feature_names_in
 from torch import Tensor
 
 from pyro_mnar.faces.choosing import fit_chosen, fit_declared
-from pyro_mnar.faces.declaration import cells_of, declaration_of, most_probable
+from pyro_mnar.faces.declaration import cells_of, declaration_of
+from pyro_mnar.faces.points import check_point, curves, means_of, points_of
 from pyro_mnar.faces.saving import describe, restore
 from pyro_mnar.faces.supposing import supposed_scaling
 from pyro_mnar.faces.validation import as_table, complete, learn_columns
 from pyro_mnar.results.imputation import Imputation
 from pyro_mnar.results.model_files import load_model, save_model
 from pyro_mnar.results.pooling import draws_of, impute_ensemble, score_ensemble
-from pyro_mnar.tables import is_frame, log_jacobian, off_line, on_line, split
+from pyro_mnar.tables import Units, is_frame, split
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -60,6 +61,8 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         kinds: what columns are, by name (position, for arrays), where dtypes do not say it: ``continuous``, ``positive``,
             ``bounded:LOW:HIGH``, ``semicontinuous``, ``count``, ``binary``, ``categorical``, ``ordinal``
             (``ordinal:A:B:C`` for text) or ``date``.
+        point: what ``transform`` fills holes with: ``mean``, posterior means in the table's units (right for totals), ``median``, or
+            ``draw``, one draw from the posterior (right for shares and spread); categories get the most probable one, but of draws.
         progress: bars on standard error, on a terminal only.
         n_jobs: processes that fit members and impute with them; None is 1 and -1 all cores. Results are the same.
 
@@ -67,6 +70,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         covariate_gain_: with ``auto``, what covariates gained, in nats beyond their price; they are in use if it is positive.
         members_: the fitted :class:`~pyro_mnar.models.MNAR` models, on scaled columns.
         histories_: what training saw of each.
+        scaling_: the :class:`~pyro_mnar.tables.Units` of the models' columns.
         schema_: the columns; ``n_features_in_`` and, for data frames, ``feature_names_in_`` as in scikit-learn.
 
     Example:
@@ -94,6 +98,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         add_indicator: bool = False,
         keep_empty_features: bool = False,
         kinds: Mapping[Any, str] | None = None,
+        point: str = "mean",
         progress: bool = True,
         n_jobs: int | None = None,
     ) -> None:
@@ -111,6 +116,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         self.add_indicator = add_indicator
         self.keep_empty_features = keep_empty_features
         self.kinds = kinds
+        self.point = point
         self.progress = progress
         self.n_jobs = n_jobs
 
@@ -126,13 +132,15 @@ class MNARImputer(TransformerMixin, BaseEstimator):
             ValueError: for a table that cannot be used (the message names the column) or an unknown word among the settings.
         """
         del y
+        check_point(self.point)
         self.layout_, schema, values, mask = learn_columns(self, X)
         self.declaration_: dict[str, Any] = declaration_of(self, schema, mask)
         if mask.all() and self.mechanism != "none":
             warnings.warn("X: nothing is missing, so the model is trained without a mechanism", UserWarning, stacklevel=2)
         self.seed_ = check_random_state(self.random_state).randint(2**31 - 1)
-        self.schema_, self.scaling_ = schema, supposed_scaling(schema, self.declaration_, values, mask)
-        self.declaration_["cells"] = cells_of(schema.columns, values, mask, self.scaling_)
+        self.schema_, scaling = schema, supposed_scaling(schema, self.declaration_, values, mask)
+        self.scaling_ = Units(schema.columns, scaling)
+        self.declaration_["cells"] = cells_of(schema.columns, values, mask, scaling)
         x, seen = self._scaled(values, mask), torch.from_numpy(mask)
         training = {name: getattr(self, name) for name in ("particles", "steps", "batch_size", "progress", "n_jobs")}
         choose = self.covariates == "auto" and len(self.declaration_["covariates"]) > 0
@@ -156,18 +164,21 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         Raises:
             ValueError: before ``fit``, or for columns that differ from training.
         """
+        check_point(self.point)
         table, values, mask = self._read(X)
-        settings: dict[str, Any] = {"draws": draws, "particles": particles, "method": method, "n_jobs": self.n_jobs}
-        settings |= {"labels": list(table.index) if is_frame(table) else None, "progress": self.progress, "seed": self._seed()}
-        result = impute_ensemble(self.members_, self._scaled(values, mask), torch.from_numpy(mask), **settings)
+        columns, scaling = self.schema_.columns, self.scaling_.scaling
+        given: dict[str, Any] = {"particles": particles, "method": method, "n_jobs": self.n_jobs, "progress": self.progress}
+        given |= {"labels": list(table.index) if is_frame(table) else None, "seed": self._seed()}
+        x, seen, own = self._scaled(values, mask), torch.from_numpy(mask), torch.from_numpy(values)
+        result = impute_ensemble(self.members_, x, seen, draws=draws, functions=curves(columns, scaling), **given)
+        means = means_of(columns, scaling, result.completed)
+        points = points_of(self.point, columns, scaling, means, result.probabilities, self.members_, x, seen, **given)
         # Observed cells come from the table itself: scaling to float32 and back would not return their last bits.
-        seen, given = torch.from_numpy(mask), torch.from_numpy(values)
-        point = most_probable(self.schema_.columns, self._unscaled(result.completed), result.probabilities)
-        completed, sampled = (torch.where(seen, given, part) for part in (point, self._unscaled(result.draws)))
-        return replace(result, completed=completed, draws=sampled)
+        means, completed, sampled = (torch.where(seen, own, part) for part in (means, points, self._unscaled(result.draws)))
+        return replace(result, completed=completed, draws=sampled, means=means)
 
     def transform(self, X: ArrayLike | DataFrame) -> Any:
-        """Return the table with its holes filled by posterior means, of the same type; observed cells bit for bit."""
+        """Return the table with its holes filled as ``point`` says, of the same type; observed cells bit for bit."""
         return complete(self, X, [self.impute(X).completed])[0]
 
     def fit_transform(self, X: ArrayLike | DataFrame, y: None = None) -> Any:
@@ -207,7 +218,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         _, values, mask = self._read(X)
         x, seen = self._scaled(values, mask), torch.from_numpy(mask)
         rows = score_ensemble(self.members_, x, seen, particles=particles, seed=self._seed(), n_jobs=self.n_jobs)
-        return float((rows + torch.from_numpy(log_jacobian(self.schema_.columns, values, mask, self.scaling_))).mean())
+        return float((rows + torch.from_numpy(self.scaling_.log_jacobian(values, mask))).mean())
 
     @torch.no_grad()
     def missingness(self, points: int = 100) -> list[tuple[Any, np.ndarray, np.ndarray]]:
@@ -275,7 +286,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         return part, *split(part, self.schema_, allow_empty=True)
 
     def _scaled(self, values: np.ndarray, mask: np.ndarray) -> Tensor:
-        return torch.from_numpy(self.scaling_.apply(on_line(self.schema_.columns, values, mask), mask)).float()
+        return torch.from_numpy(self.scaling_.apply(values, mask)).float()
 
     def _unscaled(self, x: Tensor) -> Tensor:
-        return torch.from_numpy(off_line(self.schema_.columns, self.scaling_.invert(x.double().numpy())))
+        return torch.from_numpy(self.scaling_.invert(x.double().numpy()))

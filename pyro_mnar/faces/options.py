@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from pyro_mnar.faces.declaration import MECHANISMS
+from pyro_mnar.faces.points import POINTS
 from pyro_mnar.tables.kinds import KINDS
 
 #: Ways to move imputed values, with what their grids hold.
@@ -45,13 +46,18 @@ def parser() -> argparse.ArgumentParser:
         "impute",
         help="fill the holes of a table",
         description="Fill the holes of a table, under a stated reason why values are missing. Tables are CSV or Parquet, by file "
-        "ending. Observed values come back unchanged; holes get posterior means, or the most probable category.",
+        "ending. Observed values come back unchanged; holes get what --point says.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     impute.add_argument("table", help="the table to impute (.csv, .parquet); empty cells are holes")
     impute.add_argument("--output", required=True, metavar="FILE", help="where the completed table goes (.csv, .parquet)")
     _model_options(impute)
+    impute.add_argument(
+        "--point",
+        choices=list(POINTS),
+        help="what holes are filled with: " + "; ".join(f"{word}: {meaning}" for word, meaning in POINTS.items()) + " (default: mean)",
+    )
     impute.add_argument("--save", metavar="FOLDER", help="keep the fitted model here")
     impute.add_argument("--draws", type=int, metavar="M", help="draws of each missing value (with --draws-output)")
     impute.add_argument("--draws-output", metavar="FILE", help="where the draws go, as netCDF (.nc); 20 of them without --draws")

@@ -10,8 +10,9 @@ import torch
 from pyro_mnar.faces.declaration import MECHANISMS
 from pyro_mnar.faces.imputer import MNARImputer
 from pyro_mnar.results.diagnosis import Diagnosis, diagnose
+from pyro_mnar.results.imputation import Imputation
 from pyro_mnar.results.pooling import impute_ensemble
-from pyro_mnar.tables import Column, Scaling, Schema, Units, is_frame
+from pyro_mnar.tables import Column, Scaling, Schema, is_frame
 from pyro_mnar.tables.kinds import KINDS
 from pyro_mnar.tables.units import REAL
 
@@ -94,45 +95,75 @@ def assumptions(imputer: MNARImputer) -> list[str]:
     return sentences
 
 
-def shifts(imputer: MNARImputer, completed: np.ndarray, ignorable: np.ndarray, mask: np.ndarray) -> list[str]:
-    """Return a line for each column with holes: mean of the imputed cells, under the assumption and under ignorable missingness.
+def shifts(imputer: MNARImputer, result: Imputation, ignorable: Imputation | None, mask: np.ndarray) -> list[str]:
+    """Return a line for each column with holes: the posterior mean of its missing cells, as assumed and if missingness were ignorable.
 
-    Of columns of levels, the level whose share among the imputed cells differs most.
+    Of columns of levels, the mean probability of the level for which the two differ most. The mean of a completed table's cells is the
+    same only where these are filled with means.
 
     A last line doubts the assumption where the two lie implausibly far apart: a column whose mask depends on other columns, taken for
     one that masks itself, is explained by values that nobody saw, however far out they must be.
 
     Args:
         imputer: fitted.
-        completed: (N, D) under the assumption.
-        ignorable: (N, D) under ignorable missingness.
+        result: under the assumption, in the table's units.
+        ignorable: under ignorable missingness; None where that is what was assumed.
         mask: (N, D) True = observed.
     """
-    lines = ["Mean of the imputed cells (difference from ignorable missingness, in observed standard deviations):"]
+    against = "" if ignorable is None else " (difference from ignorable missingness, in observed standard deviations)"
+    lines = [f"Posterior mean of the missing cells{against}:"]
     width = max(len(str(column.name)) for column in imputer.schema_.columns)
     # Not the imputer's own scales: with a known direction those are of supposed complete columns.
-    units, doubtful = Scaling.of(completed, mask).scale, []
+    units, doubtful = Scaling.of(result.means.numpy(), mask).scale, []
     for j, column in enumerate(imputer.schema_.columns):
         holes = ~mask[:, j]
-        if holes.any() and column.levels:
-            lines.append(f"  {column.name!s:<{width}}  {_shares(column, completed[holes, j], ignorable[holes, j])}")
-        elif holes.any():
-            ours, theirs = completed[holes, j].mean(), ignorable[holes, j].mean()
-            if abs(ours - theirs) > _DOUBTFUL * units[j]:
-                doubtful.append(str(column.name))
-            lines.append(f"  {column.name!s:<{width}}  {ours:.5g}, ignorable {theirs:.5g} ({(ours - theirs) / units[j]:+.2f})")
+        if not holes.any():
+            continue
+        ours, theirs = (None if part is None else imputed_means(column, part, holes, j) for part in (result, ignorable))
+        assert ours is not None
+        if column.levels:
+            k = int(np.argmax(ours if theirs is None else np.abs(ours - theirs)))
+            said = f"{column.levels[k]}: {ours[k]:.1%} of the imputed"
+            said += "" if theirs is None else f", ignorable {theirs[k]:.1%}"
+        else:
+            said = in_words(column, ours[0])
+            if theirs is not None:
+                far = (ours[0] - theirs[0]) / units[j]
+                said += f", ignorable {in_words(column, theirs[0])} ({far:+.2f})"
+                doubtful += [str(column.name)] if abs(far) > _DOUBTFUL else []
+        lines.append(f"  {column.name!s:<{width}}  {said}")
     if doubtful:
         lines.append(
             f"Doubtful: {', '.join(doubtful)} imputed more than {_DOUBTFUL:g} standard deviations away; does missingness there depend "
             "on other columns? Compare --covariates and --mechanism none."
         )
-    return lines
+    return lines if len(lines) > 1 else []
 
 
-def _shares(column: Column, ours: np.ndarray, theirs: np.ndarray) -> str:
-    shares = np.stack([np.bincount(codes.astype(int), minlength=len(column.levels)) / len(codes) for codes in (ours, theirs)])
-    k = int(np.abs(shares[0] - shares[1]).argmax())
-    return f"{column.levels[k]}: {shares[0, k]:.1%} of the imputed, ignorable {shares[1, k]:.1%}"
+def imputed_means(column: Column, result: Imputation, holes: np.ndarray, j: int) -> np.ndarray:
+    """Return the posterior mean of a column's missing cells, (1,), or the mean probability of each of its levels, (V,).
+
+    Args:
+        column: the table's ``j``-th.
+        result: in the table's units.
+        holes: (N,) bool, True where it is missing.
+    """
+    if column.levels:
+        return result.probabilities[torch.from_numpy(holes), j, : len(column.levels)].double().mean(0).numpy()
+    return np.array([result.means.numpy()[holes, j].mean()])
+
+
+def in_words(column: Column, number: float) -> str:
+    """Return a mean as it is printed: five digits, or a date.
+
+    Example:
+        >>> from pyro_mnar.tables import Column
+        >>> in_words(Column("day", "date", "str"), 1.4), in_words(Column("pay", "positive", "float64"), 1234.5678)
+        ('1970-01-02', '1234.6')
+    """
+    if column.kind != "date" or not np.isfinite(number):
+        return f"{number:.5g}"
+    return str(np.datetime64(round(float(number)), "D"))
 
 
 def diagnosis(imputer: MNARImputer, X: Any) -> Diagnosis:
@@ -150,7 +181,6 @@ def diagnosis(imputer: MNARImputer, X: Any) -> Diagnosis:
     x, seen, members = imputer._scaled(values, mask), torch.from_numpy(mask), imputer.members_
     rows, columns = list(table.index) if is_frame(table) else None, [column.name for column in imputer.schema_.columns]
     seed = imputer._seed()
-    units = Units(imputer.schema_.columns, imputer.scaling_)
     options: dict[str, Any] = {"labels": rows, "progress": imputer.progress, "n_jobs": imputer.n_jobs}
     draws = impute_ensemble(members, x, seen, draws=25 * len(members), seed=seed, **options)
-    return diagnose(draws, members, x, seen, rows=rows, columns=columns, scaling=units, seed=seed)
+    return diagnose(draws, members, x, seen, rows=rows, columns=columns, scaling=imputer.scaling_, seed=seed)
