@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from pyro_mnar.faces.imputer import MNARImputer
+    from pyro_mnar.results.imputation import Imputation
     from pyro_mnar.tables import Schema
 
 
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _impute(options: argparse.Namespace) -> int:
     import torch
 
-    from pyro_mnar.faces.report import ignorable_of, write_report
+    from pyro_mnar.faces.report import MOST_CELLS, ignorable_of, write_report
     from pyro_mnar.faces.report_sensitivity import parsed
     from pyro_mnar.results.draws import check_draws_path, write_draws
     from pyro_mnar.results.model_files import check_model_folder
@@ -80,9 +81,11 @@ def _impute(options: argparse.Namespace) -> int:
             warnings.simplefilter("ignore", UserWarning)  # said in words below
             if options.model is None:
                 imputer.fit(part)
-        draws = 0 if options.draws_output is None else options.draws or 20
+        # Where none are asked for, five of each model for the estimates that are printed, unless they would fill the memory.
+        few = 5 * len(imputer.members_)
+        draws = (few if part.size * few <= MOST_CELLS else 0) if options.draws_output is None else options.draws or 20
         result = imputer.impute(part, draws=draws)
-        plain = ignorable_of(imputer, part) if options.model is None or options.report is not None else None
+        plain = ignorable_of(imputer, part) if options.report is not None else None
     from pyro_mnar.tables import join
 
     completed = table.copy()
@@ -97,7 +100,7 @@ def _impute(options: argparse.Namespace) -> int:
     if options.report is not None:
         write_report(options.report, options.table, imputer, part, plain, options.regress, options.arguments)
     write_table(completed, options.output)
-    _say(imputer, result, mask, None if plain is None else plain.impute(part).completed.numpy(), Path(options.output))
+    _say(imputer, result, mask, Path(options.output))
     return 0
 
 
@@ -202,13 +205,14 @@ def _imputer(options: argparse.Namespace, table: Any) -> tuple[MNARImputer, Sche
     from pyro_mnar.tables import Schema
 
     if options.model is not None:
-        for name in ("mechanism", "direction", "covariates", "ignorable", "kind", "columns", "save", "steps"):
+        for name in ("mechanism", "direction", "order", "ignorable", "kind", "columns", "save", "steps"):
             if getattr(options, name, None) is not None:
                 raise ValueError(f"--{name}: got one with --model, expected it only when fitting (the model has its own)")
         imputer = MNARImputer.load(options.model)
         imputer.schema_.check(table)
         if options.seed is not None:
             imputer.random_state = options.seed
+        imputer.point = getattr(options, "point", None) or imputer.point
         imputer.n_jobs = _jobs(options.jobs)
         return imputer, imputer.schema_
     names = None if options.columns is None else _names(options.columns)
@@ -217,12 +221,12 @@ def _imputer(options: argparse.Namespace, table: Any) -> tuple[MNARImputer, Sche
     if options.steps is not None and options.steps < 1:
         raise ValueError(f"--steps: got {options.steps}, expected at least 1")
     settings = {"steps": options.steps, "mechanism": options.mechanism, "random_state": options.seed}
+    settings["point"] = getattr(options, "point", None)
     given = {name: value for name, value in settings.items() if value is not None}
     if kinds:
         given["kinds"] = kinds
-    if options.covariates is not None:
-        words: dict[str, Any] = {"auto": "auto", "complete": "complete", "none": []}
-        given["covariates"] = words.get(options.covariates, _names(options.covariates))
+    if options.order is not None:
+        given["order"] = _names(options.order)
     if options.ignorable is not None:
         given["ignorable"] = _names(options.ignorable)
     return MNARImputer(direction=_direction(options.direction), n_jobs=_jobs(options.jobs), **given), schema
@@ -248,9 +252,9 @@ def _kinds(words: list[str] | None) -> dict[str, str]:
     return {name: word for name, _, word in pairs}
 
 
-def _direction(words: list[str] | None) -> str | dict[str, str]:
+def _direction(words: list[str] | None) -> str | dict[str, str] | None:
     if not words:
-        return "free"
+        return None
     pairs = [word.rpartition("=") for word in words]
     if all(equals for _, equals, _ in pairs):
         return {name: word for name, _, word in pairs}
@@ -259,16 +263,20 @@ def _direction(words: list[str] | None) -> str | dict[str, str]:
     return words[0]
 
 
-def _say(imputer: MNARImputer, result: object, mask: np.ndarray, plain: np.ndarray | None, output: Path) -> None:
-    from pyro_mnar.faces.words import assumptions, kinds_of, shifts
-    from pyro_mnar.results.imputation import Imputation
+def _say(imputer: MNARImputer, result: Imputation, mask: np.ndarray, output: Path) -> None:
+    from pyro_mnar.faces.points import POINTS
+    from pyro_mnar.faces.reasons import doubts
+    from pyro_mnar.faces.words import assumptions, estimates, kinds_of, shifts
 
-    assert isinstance(result, Imputation)
     print(f"{output}: {int((~mask).sum())} of {mask.size} cells imputed")
     print(*kinds_of(imputer.schema_), sep="\n")
     print(*assumptions(imputer), sep="\n")
-    if plain is not None:
-        print(*shifts(imputer, result.completed.numpy(), plain, mask), sep="\n")
+    print(f"Filled with {POINTS[imputer.point]}.")
+    for lines in (shifts(imputer, result, mask), estimates(imputer, result, mask)):
+        if lines:
+            print(*lines, sep="\n")
+    for doubt in doubts(imputer.reasons_):
+        print(f"Doubtful: {doubt}")
     poor = int(result.unreliable.sum())
     if poor:
         print(f"Importance weights of {poor} of {len(mask)} rows are unreliable (Pareto k above threshold): trust them less.")

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from pyro_mnar.models import (
     MNAR,
@@ -32,7 +31,6 @@ from pyro_mnar.models import (
 )
 from pyro_mnar.models.self_masking import DIRECTIONS
 from pyro_mnar.tables import Column, Scaling, Schema
-from pyro_mnar.tables.kinds import LEVELLED
 from pyro_mnar.tables.units import NORMAL
 
 #: The words for mechanisms, with what each assumes.
@@ -113,7 +111,7 @@ def _mixed(latent_dim: int, cells: Sequence[Mapping[str, Any]], hidden: Sequence
         return [[cells[j][name] for j in at[kind]] for name in names]
 
     blocks: list[Any] = [NormalBlock(at["real"])] if at["real"] else []
-    blocks += [SemicontinuousBlock(at["mass"], *of("mass", "mass", "share"))] if at["mass"] else []
+    blocks += [SemicontinuousBlock(at["mass"], *of("mass", "mass", "share", "side"))] if at["mass"] else []
     blocks += [OrdinalBlock(at["ordinal"], *of("ordinal", "shares", "first", "step"))] if at["ordinal"] else []
     blocks += [CategoryBlock(at["category"], *of("category", "shares"))] if at["category"] else []
     blocks += [CountBlock(at["count"], *of("count", "mean", "largest", "first", "step"))] if at["count"] else []
@@ -144,7 +142,8 @@ def cells_of(columns: Sequence[Column], values: np.ndarray, mask: np.ndarray, sc
             assert column.bounds is not None
             mass = (column.bounds[0] - scaling.centre[j]) / scaling.scale[j]
             share = ((seen == column.bounds[0]).sum() + 0.5) / (len(seen) + 1)
-            cells.append({"kind": "mass", "mass": float(mass), "share": float(share)})
+            side = 1 if column.bounds[1] > column.bounds[0] else -1
+            cells.append({"kind": "mass", "mass": float(mass), "share": float(share), "side": side})
         elif column.kind in NORMAL:
             cells.append({"kind": "real"})
         elif column.kind == "count":
@@ -261,24 +260,3 @@ def directions_of(direction: str | Mapping[Any, str] | None, schema: Schema, mec
     if given and mechanism == "none":
         warnings.warn("direction: not used, since mechanism none supposes no reason for holes", UserWarning, stacklevel=5)
     return [given.get(name) for name in names]
-
-
-def most_probable(columns: Sequence[Column], point: Tensor, probabilities: Tensor) -> Tensor:
-    """Return ``point`` (N, D) with levels that answer for the whole posterior, of whose places the mean says nothing.
-
-    The most probable level; of ordinal columns the median, which minimises the expected distance.
-
-    Args:
-        columns: of the table.
-        point: (N, D).
-        probabilities: of levels, (N, D, V); V = 0 where none was missing.
-    """
-    point = point.clone()
-    if not probabilities.shape[-1]:
-        return point
-    for j, column in enumerate(columns):
-        if column.kind == "ordinal":
-            point[:, j] = (probabilities[:, j].double().cumsum(-1) < 0.5).sum(-1).clamp(max=len(column.levels) - 1).to(point)
-        elif column.kind in LEVELLED:
-            point[:, j] = probabilities[:, j].argmax(-1).to(point)
-    return point

@@ -6,7 +6,6 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,9 +17,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_feature_names_in
 from torch import Tensor
 
-from pyro_mnar.faces.declaration import cells_of, declaration_of, most_probable, order_of
+from pyro_mnar.faces.declaration import cells_of, declaration_of, order_of
 from pyro_mnar.faces.fitting import fit_declared
 from pyro_mnar.faces.mask_orders import orders_of
+from pyro_mnar.faces.points import check_point, curves, means_of, points_of
 from pyro_mnar.faces.reason_selection import choose
 from pyro_mnar.faces.reasons import doubts, no_reasons, reasons_of
 from pyro_mnar.faces.saving import describe, restore
@@ -29,7 +29,7 @@ from pyro_mnar.faces.validation import as_table, complete, learn_columns
 from pyro_mnar.results.imputation import Imputation
 from pyro_mnar.results.model_files import load_model, save_model
 from pyro_mnar.results.pooling import draws_of, impute_ensemble, score_ensemble
-from pyro_mnar.tables import Scaling, is_frame, log_jacobian, off_line, on_line, split
+from pyro_mnar.tables import Units, is_frame, split
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -66,6 +66,8 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         kinds: what columns are, by name (position, for arrays), where dtypes do not say it: ``continuous``, ``positive``,
             ``bounded:LOW:HIGH``, ``semicontinuous``, ``count``, ``binary``, ``categorical``, ``ordinal``
             (``ordinal:A:B:C`` for text) or ``date``.
+        point: what ``transform`` fills holes with: ``mean``, posterior means in the table's units (right for totals), ``median``, or
+            ``draw``, one draw from the posterior (right for shares and spread); categories get the most probable one, but of draws.
         progress: bars on standard error, on a terminal only.
         n_jobs: processes that fit members and impute with them; None is 1 and -1 all cores. Results are the same.
 
@@ -75,6 +77,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         candidates_: the :class:`~pyro_mnar.faces.reason_selection.Candidate` reasons that were compared, the best first.
         members_: the fitted :class:`~pyro_mnar.models.MNAR` models, on scaled columns.
         histories_: what training saw of each.
+        scaling_: the :class:`~pyro_mnar.tables.Units` of the models' columns.
         schema_: the columns; ``n_features_in_`` and, for data frames, ``feature_names_in_`` as in scikit-learn.
 
     Example:
@@ -102,6 +105,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         add_indicator: bool = False,
         keep_empty_features: bool = False,
         kinds: Mapping[Any, str] | None = None,
+        point: str = "mean",
         progress: bool = True,
         n_jobs: int | None = None,
     ) -> None:
@@ -119,6 +123,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         self.add_indicator = add_indicator
         self.keep_empty_features = keep_empty_features
         self.kinds = kinds
+        self.point = point
         self.progress = progress
         self.n_jobs = n_jobs
 
@@ -134,6 +139,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
             ValueError: for a table that cannot be used (the message names the column) or an unknown word among the settings.
         """
         del y
+        check_point(self.point)
         self.layout_, schema, values, mask = learn_columns(self, X)
         declaration, stated = declaration_of(self, schema, mask)
         if mask.all() and self.mechanism != "none":
@@ -142,18 +148,14 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         self.seed_ = check_random_state(self.random_state).randint(2**31 - 1)
         training: dict[str, Any] = {name: getattr(self, name) for name in ("particles", "steps", "batch_size", "progress", "n_jobs")}
         training["seed"] = self._seed()
-        self.schema_, self.scaling_ = schema, supposed_scaling(schema, declaration, values, mask)
-        declaration["cells"] = cells_of(schema.columns, values, mask, self.scaling_)
-        x, seen = self._scaled(values, mask), torch.from_numpy(mask)
-        self.candidates_, chosen, first = [], None, (x, self._unscaled)
+        self.schema_, seen = schema, torch.from_numpy(mask)
+        declaration, x = self._set_up(declaration, values, mask)
+        self.candidates_, chosen, first = [], None, (x, self.scaling_)
         if declaration["mechanism"] in ("auto", "self-masking"):
             declaration["orders"] = orders_of(x, seen, declaration["columns"], order, self.members, self._seed())
             chosen = choose(declaration, stated, order is not None, x, seen, **training)
-            declaration, self.candidates_ = chosen.declaration, chosen.candidates
-            first = (x, partial(self._unscaled, scaling=self.scaling_))
-            self.scaling_ = supposed_scaling(schema, declaration, values, mask)
-            declaration["cells"] = cells_of(schema.columns, values, mask, self.scaling_)
-            x = self._scaled(values, mask)
+            self.candidates_ = chosen.candidates
+            declaration, x = self._set_up(chosen.declaration, values, mask)
         self.declaration_, members, self.histories_ = fit_declared(declaration, x, seen, callback=callback, **training)
         self.members_ = [member.eval() for member in members]
         self.reasons_ = no_reasons(self) if chosen is None else reasons_of(self, stated, chosen.ignorable, first, x, values, mask)
@@ -173,18 +175,21 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         Raises:
             ValueError: before ``fit``, or for columns that differ from training.
         """
+        check_point(self.point)
         table, values, mask = self._read(X)
-        settings: dict[str, Any] = {"draws": draws, "particles": particles, "method": method, "n_jobs": self.n_jobs}
-        settings |= {"labels": list(table.index) if is_frame(table) else None, "progress": self.progress, "seed": self._seed()}
-        result = impute_ensemble(self.members_, self._scaled(values, mask), torch.from_numpy(mask), **settings)
+        columns, scaling = self.schema_.columns, self.scaling_.scaling
+        given: dict[str, Any] = {"particles": particles, "method": method, "n_jobs": self.n_jobs, "progress": self.progress}
+        given |= {"labels": list(table.index) if is_frame(table) else None, "seed": self._seed()}
+        x, seen, own = self._scaled(values, mask), torch.from_numpy(mask), torch.from_numpy(values)
+        result = impute_ensemble(self.members_, x, seen, draws=draws, functions=curves(columns, scaling), **given)
+        means = means_of(columns, scaling, result.completed)
+        points = points_of(self.point, columns, scaling, means, result.probabilities, self.members_, x, seen, **given)
         # Observed cells come from the table itself: scaling to float32 and back would not return their last bits.
-        seen, given = torch.from_numpy(mask), torch.from_numpy(values)
-        point = most_probable(self.schema_.columns, self._unscaled(result.completed), result.probabilities)
-        completed, sampled = (torch.where(seen, given, part) for part in (point, self._unscaled(result.draws)))
-        return replace(result, completed=completed, draws=sampled)
+        means, completed, sampled = (torch.where(seen, own, part) for part in (means, points, self._unscaled(result.draws)))
+        return replace(result, completed=completed, draws=sampled, means=means)
 
     def transform(self, X: ArrayLike | DataFrame) -> Any:
-        """Return the table with its holes filled by posterior means, of the same type; observed cells bit for bit."""
+        """Return the table with its holes filled as ``point`` says, of the same type; observed cells bit for bit."""
         return complete(self, X, [self.impute(X).completed])[0]
 
     def fit_transform(self, X: ArrayLike | DataFrame, y: None = None) -> Any:
@@ -224,7 +229,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         _, values, mask = self._read(X)
         x, seen = self._scaled(values, mask), torch.from_numpy(mask)
         rows = score_ensemble(self.members_, x, seen, particles=particles, seed=self._seed(), n_jobs=self.n_jobs)
-        return float((rows + torch.from_numpy(log_jacobian(self.schema_.columns, values, mask, self.scaling_))).mean())
+        return float((rows + torch.from_numpy(self.scaling_.log_jacobian(values, mask))).mean())
 
     @torch.no_grad()
     def missingness(self, points: int = 100) -> list[tuple[Any, np.ndarray, np.ndarray]]:
@@ -280,6 +285,12 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
+    def _set_up(self, declaration: dict[str, Any], values: np.ndarray, mask: np.ndarray) -> tuple[dict[str, Any], Tensor]:
+        """Take the units that a declaration supposes; return the declaration, which then says what cells are, and the scaled columns."""
+        scaling = supposed_scaling(self.schema_, declaration, values, mask)
+        self.scaling_ = Units(self.schema_.columns, scaling)
+        return declaration | {"cells": cells_of(self.schema_.columns, values, mask, scaling)}, self._scaled(values, mask)
+
     def _fitted(self) -> None:
         if not hasattr(self, "members_"):
             raise NotFittedError("MNARImputer: not fitted yet, expected a call of fit first")
@@ -294,7 +305,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         return part, *split(part, self.schema_, allow_empty=True)
 
     def _scaled(self, values: np.ndarray, mask: np.ndarray) -> Tensor:
-        return torch.from_numpy(self.scaling_.apply(on_line(self.schema_.columns, values, mask), mask)).float()
+        return torch.from_numpy(self.scaling_.apply(values, mask)).float()
 
-    def _unscaled(self, x: Tensor, scaling: Scaling | None = None) -> Tensor:
-        return torch.from_numpy(off_line(self.schema_.columns, (scaling or self.scaling_).invert(x.double().numpy())))
+    def _unscaled(self, x: Tensor) -> Tensor:
+        return torch.from_numpy(self.scaling_.invert(x.double().numpy()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from pyro_mnar.faces.declaration import MECHANISMS
+from pyro_mnar.faces.points import POINTS
 from pyro_mnar.tables.kinds import KINDS
 
 #: Ways to move imputed values, with what their grids hold.
@@ -17,10 +18,12 @@ MOVES = {
 
 _EXAMPLES = """\
 examples:
+  pyro-mnar impute table.csv --output completed.csv
+      nothing is declared: for each column the data say what they can of why values are missing
   pyro-mnar impute table.csv --output completed.csv --direction high
-      large values of every column with holes are thought to go missing
+      large values of every column with holes are known to go missing
   pyro-mnar impute t.parquet --output c.parquet --direction income=high --direction weight=low --save model
-      one word for each column; columns left out are free; the fitted model is kept
+      what is known of two columns; of the others the data decide; the fitted model is kept
   pyro-mnar impute t.csv --output c.csv --kind visits=count --kind score=bounded:0:100 --kind grade=ordinal:low:mid:high
       what columns are, where numbers and text do not say it
   pyro-mnar impute new.csv --model model --output c.csv --draws 20 --draws-output draws.nc
@@ -45,13 +48,18 @@ def parser() -> argparse.ArgumentParser:
         "impute",
         help="fill the holes of a table",
         description="Fill the holes of a table, under a stated reason why values are missing. Tables are CSV or Parquet, by file "
-        "ending. Observed values come back unchanged; holes get posterior means, or the most probable category.",
+        "ending. Observed values come back unchanged; holes get what --point says.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     impute.add_argument("table", help="the table to impute (.csv, .parquet); empty cells are holes")
     impute.add_argument("--output", required=True, metavar="FILE", help="where the completed table goes (.csv, .parquet)")
     _model_options(impute)
+    impute.add_argument(
+        "--point",
+        choices=list(POINTS),
+        help="what holes are filled with: " + "; ".join(f"{word}: {meaning}" for word, meaning in POINTS.items()) + " (default: mean)",
+    )
     impute.add_argument("--save", metavar="FOLDER", help="keep the fitted model here")
     impute.add_argument("--draws", type=int, metavar="M", help="draws of each missing value (with --draws-output)")
     impute.add_argument("--draws-output", metavar="FILE", help="where the draws go, as netCDF (.nc); 20 of them without --draws")
@@ -109,22 +117,20 @@ def _model_options(impute: argparse.ArgumentParser) -> None:
     impute.add_argument(
         "--mechanism",
         metavar="WORD",
-        help="why values are missing: "
-        + "; ".join(f"{word}: {meaning}" for word, meaning in MECHANISMS.items())
-        + " (default: self-masking)",
+        help="why values are missing: " + "; ".join(f"{word}: {meaning}" for word, meaning in MECHANISMS.items()) + " (default: auto)",
     )
     impute.add_argument(
         "--direction",
         action="append",
         metavar="WORD | COLUMN=WORD",
-        help="for self-masking: high (large values go missing), low, or free (learned; the default), for all columns, or repeated "
-        "for one column each",
+        help="what is known of a column's own values: high (large ones go missing), low, free (one of these) or none (its value has no "
+        "part in it), for all columns, or repeated for one column each; of columns that are not named nothing is known, and the data choose",
     )
     impute.add_argument(
-        "--covariates",
-        metavar="A,B | complete | none | auto",
-        help="for self-masking: columns without holes that masks depend on as well; complete, all of them; none; or auto, all or none "
-        "as the data have it (the default)",
+        "--order",
+        metavar="A,B,C",
+        help="columns in the order in which their holes came about, such as visits: whether a value goes missing then depends on the "
+        "columns before, as far as these are seen (default: the data choose whether, and in which order)",
     )
     impute.add_argument(
         "--ignorable", metavar="A,B", help="columns whose holes are known to say nothing of their values (missing at random)"

@@ -19,6 +19,7 @@ from pyro_mnar.faces.declaration import MECHANISMS
 from pyro_mnar.faces.reason_selection import Candidate
 from pyro_mnar.models import MNAR, SequentialMasking, own_pieces
 from pyro_mnar.results.pooling import impute_ensemble
+from pyro_mnar.tables import Units
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -38,7 +39,7 @@ def reasons_of(
     imputer: Any,
     stated: Sequence[str | None],
     ignorable: MNAR,
-    first: tuple[Tensor, Any],
+    first: tuple[Tensor, Units],
     x: Tensor,
     values: np.ndarray,
     mask: np.ndarray,
@@ -49,7 +50,7 @@ def reasons_of(
         imputer: with members, declaration, candidates, schema and scaling.
         stated: of each modelled column the direction that the user gave, or None.
         ignorable: a model in which no mask reads a missing value, of the columns as the next argument has them.
-        first: these columns, (N, D), and the function that takes them to the table's units.
+        first: these columns, (N, D), and their units.
         x: (N, D) columns as the members have them.
         values: (N, D) in the table's units.
         mask: (N, D) True = observed.
@@ -60,8 +61,8 @@ def reasons_of(
     rows = torch.from_numpy(np.flatnonzero(~mask.all(1))[:_ROWS])
     seen, settings = torch.from_numpy(mask)[rows], {"particles": _PARTICLES, "seed": imputer._seed(), "progress": False}
     draws = impute_ensemble(imputer.members_, x[rows], seen, draws=4 * len(imputer.members_), **settings).draws
-    drawn = imputer._unscaled(draws).numpy()
-    plain = first[1](impute_ensemble([ignorable], first[0][rows], seen, draws=16, **settings).draws).numpy()
+    drawn = imputer.scaling_.invert(draws.double().numpy())
+    plain = first[1].invert(impute_ensemble([ignorable], first[0][rows], seen, draws=16, **settings).draws.double().numpy())
     lines = []
     for place, j in enumerate(declaration["columns"]):
         holes, shown = ~seen[:, j].numpy(), values[mask[:, j], j]
@@ -88,6 +89,20 @@ def no_reasons(imputer: Any) -> DataFrame:
     names = [imputer.schema_.columns[j].name for j in declaration["columns"]]
     words = {"reason": [MECHANISMS[declaration["mechanism"]]] * len(names), "evidence": ["stated"] * len(names)}
     return DataFrame({"column": names, **words}).set_index("column")
+
+
+def reasons_to_json(reasons: DataFrame) -> dict[str, list[Any]]:
+    """Return the table as plain lists, by column; a number that is not known is None."""
+    plain = reasons.reset_index().to_dict("list")
+    return {str(name): [None if isinstance(v, float) and np.isnan(v) else v for v in values] for name, values in plain.items()}
+
+
+def reasons_from_json(plain: dict[str, list[Any]]) -> DataFrame:
+    """Return the table that :func:`reasons_to_json` was given."""
+    from pandas import DataFrame
+
+    frame = DataFrame({name: values for name, values in plain.items()}).set_index("column")
+    return frame.astype({name: float for name in frame.columns if name not in ("reason", "evidence")})
 
 
 def doubts(reasons: DataFrame) -> list[str]:

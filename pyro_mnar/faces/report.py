@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.base import clone
 
 from pyro_mnar.faces.imputer import MNARImputer
 from pyro_mnar.faces.report_sensitivity import parsed, regression, sensitivity
-from pyro_mnar.faces.words import assumptions
+from pyro_mnar.faces.words import assumptions, imputed_means
 from pyro_mnar.infer.weights import pareto_threshold
 from pyro_mnar.results.diagnosis import Diagnosis
 from pyro_mnar.results.imputation import Imputation
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 #: Draws that the command line's reports are made from: enough for re-weighting.
 DRAWS = 160
 
-_MOST_CELLS = 20_000_000  # of all draws together
+#: Cells of all draws together that are kept in memory.
+MOST_CELLS = 20_000_000
 _COLUMNS = 12  # panels of a figure
 
 
@@ -94,9 +96,7 @@ def ignorable_of(imputer: MNARImputer, part: DataFrame) -> MNARImputer | None:
     """Return the same model without a mechanism, fitted; None where there was none."""
     if imputer.declaration_["mechanism"] == "none":
         return None
-    return MNARImputer("none", steps=imputer.steps, random_state=imputer.random_state, kinds=imputer.kinds, n_jobs=imputer.n_jobs).fit(
-        part
-    )
+    return clone(imputer).set_params(mechanism="none", direction=None, order=None).fit(part)
 
 
 def write_report(
@@ -131,7 +131,7 @@ def write_report(
         f"SHA-256 of {table_path}": hashlib.sha256(Path(table_path).read_bytes()).hexdigest(),
     }
     # Fewer where they would fill the memory.
-    draws = max(min(DRAWS, _MOST_CELLS // part.size), min(DRAWS, 40))
+    draws = max(min(DRAWS, MOST_CELLS // part.size), min(DRAWS, 40))
     result = imputer.impute(part, draws=draws)
     plain = None if ignorable is None else ignorable.impute(part, draws=draws)
     further = [_checks(imputer.diagnose(part))]
@@ -188,20 +188,22 @@ def _missingness(imputer: MNARImputer, values: np.ndarray, mask: np.ndarray) -> 
 def _distributions(
     values: np.ndarray, mask: np.ndarray, columns: Sequence[Column], result: Imputation, ignorable: Imputation | None
 ) -> Section:
-    draws = {"as assumed": result.draws.numpy()} | ({} if ignorable is None else {"ignorable": ignorable.draws.numpy()})
+    given = {"as assumed": result} | ({} if ignorable is None else {"ignorable": ignorable})
+    draws = {which: part.draws.numpy() for which, part in given.items()}
     rows, names = [], [column.name for column in columns]
     for j in np.flatnonzero(~mask.all(0)):
         # Of levels, the share of each.
-        levels = columns[int(j)].levels
+        levels, holes = columns[int(j)].levels, ~mask[:, j]
+        found = {which: imputed_means(columns[int(j)], part, holes, int(j)) for which, part in given.items()}
         for k, name in enumerate([f"{names[j]} = {level}" for level in levels] or [names[j]]):
-            holes, seen = ~mask[:, j], values[mask[:, j], j] == k if levels else values[mask[:, j], j]
-            means = {which: (part[:, holes, j] == k if levels else part[:, holes, j]).mean() for which, part in draws.items()}
+            seen = values[mask[:, j], j] == k if levels else values[mask[:, j], j]
+            means = {which: part[k] for which, part in found.items()}
             row = [name, int(holes.sum()), seen.mean() if len(seen) else "", *means.values()]
             if ignorable is not None:
                 spread = seen.std() if len(seen) else 0.0
                 row.append((means["as assumed"] - means["ignorable"]) / (spread if spread > 0 else 1.0))
             rows.append(row)
-    header = ["column", "imputed cells", "observed mean", *(f"imputed mean, {name}" for name in draws)]
+    header = ["column", "imputed cells", "observed mean", *(f"posterior mean, {name}" for name in draws)]
     header += ["difference in standard deviations"] if ignorable is not None else []
     section = Section("Observed and imputed values").rows(header, rows)
     caption = "Observed and imputed values, each as a density; of levels, shares"

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from pyro_mnar.faces.declaration import declare
 from pyro_mnar.faces.reason_selection import Candidate
+from pyro_mnar.faces.reasons import reasons_from_json, reasons_to_json
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.training import Evaluation, History
-from pyro_mnar.tables import Layout, Scaling, Schema
+from pyro_mnar.tables import Layout, Scaling, Schema, Units
 
 
 def describe(imputer: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -27,10 +28,9 @@ def describe(imputer: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
     description = {
         "declaration": imputer.declaration_,
         "schema": imputer.schema_.to_json(),
-        "scaling": imputer.scaling_.to_json(),
+        "scaling": imputer.scaling_.scaling.to_json(),
         "candidates": [list(candidate) for candidate in imputer.candidates_],
-        "reasons": [list(row) for row in imputer.reasons_.reset_index().itertuples(index=False)],
-        "reason_columns": list(imputer.reasons_.reset_index().columns),
+        "reasons": reasons_to_json(imputer.reasons_),
         "settings": {
             name: _plain(value) for name, value in imputer.get_params(deep=False).items() if name not in ("progress", "n_jobs")
         },
@@ -53,14 +53,16 @@ def restore(tensors: dict[str, Tensor], description: dict[str, Any]) -> tuple[di
         if isinstance(given[name], list):
             given[name] = dict(given[name])
     layout = Layout.from_json(description["layout"])
+    schema = Schema.from_json(description["schema"])
     fitted = {
         "layout_": layout,
-        "schema_": Schema.from_json(description["schema"]),
+        "schema_": schema,
         "seed_": int(description["seed"]),
         "n_features_in_": len(layout.names),
         "declaration_": description["declaration"],
-        "scaling_": Scaling.from_json(description["scaling"]),
+        "scaling_": Units(schema.columns, Scaling.from_json(description["scaling"])),
         "candidates_": [Candidate(tuple(words), *rest) for words, *rest in description["candidates"]],
+        "reasons_": reasons_from_json(description["reasons"]),
         "histories_": [
             History(**(seen | {"evaluations": [Evaluation(**look) for look in seen["evaluations"]]}))
             for seen in description["histories"]

@@ -10,22 +10,15 @@ import torch
 from pyro_mnar.faces.declaration import MECHANISMS
 from pyro_mnar.faces.imputer import MNARImputer
 from pyro_mnar.results.diagnosis import Diagnosis, diagnose
+from pyro_mnar.results.imputation import Imputation
 from pyro_mnar.results.pooling import impute_ensemble
-from pyro_mnar.tables import Column, Scaling, Schema, Units, is_frame
+from pyro_mnar.results.rubin import pool
+from pyro_mnar.tables import Column, Schema, is_frame
 from pyro_mnar.tables.kinds import KINDS
 from pyro_mnar.tables.units import REAL
 
-_DIRECTIONS = {
-    "high": "large values go missing more often",
-    "low": "small values go missing more often",
-    "free": "in a direction learned from the data",
-}
-
-_BY_CATEGORY = "each category as often as it does, learned from the data"
-
-#: Observed standard deviations from the ignorable imputation beyond which an imputed mean is doubted aloud. A normal column whose
-#: upper half is hidden is imputed about 2.6 above its observed mean.
-_DOUBTFUL = 4.0
+#: Share of an estimate's uncertainty that is due to missing values, from which the assumption is named as nearly all of it.
+_ASSUMED = 0.9
 
 
 def kinds_of(schema: Schema) -> list[str]:
@@ -64,29 +57,22 @@ def assumptions(imputer: MNARImputer) -> list[str]:
     declaration = imputer.declaration_
     sentences = [f"Assumed: {MECHANISMS[declaration['mechanism']]}."]
     names = [column.name for column in imputer.schema_.columns]
-    if declaration["mechanism"] == "self-masking":
-        kinds = [column.kind for column in imputer.schema_.columns]
-        pairs = list(zip(declaration["columns"], declaration["directions"], strict=True))
-        said = [(meaning, [j for j, d in pairs if d == word and kinds[j] != "categorical"]) for word, meaning in _DIRECTIONS.items()]
-        for meaning, chosen in [*said, (_BY_CATEGORY, [j for j, _ in pairs if kinds[j] == "categorical"])]:
-            if chosen:
-                sentences.append(f"  {meaning}: {', '.join(str(names[j]) for j in chosen)}")
-        gain = imputer.covariate_gain_
-        why = "" if gain is None else f" (the data's choice, by {abs(gain):.3g} nats)"
-        if declaration["covariates"]:
-            sentences.append(f"  and the masks depend on: {', '.join(str(names[j]) for j in declaration['covariates'])}{why}")
-        elif gain is not None:
-            sentences.append(f"  and the masks depend on no complete column{why}")
+    if declaration["mechanism"] in ("auto", "self-masking"):
+        for name, row in imputer.reasons_.iterrows():
+            sure = row["evidence"] if row["evidence"].startswith("stated") else f"{row['evidence']} evidence"
+            sentences.append(f"  {name}: goes missing {row['reason']} ({sure})")
     elif declaration["columns"]:
         sentences.append(f"  columns: {', '.join(str(names[j]) for j in declaration['columns'])}")
     if declaration["mechanism"] != "none":
-        sentences.append("The data alone cannot test this: values beyond those observed follow from the assumption.")
+        sentences.append(
+            "Between reasons that explain the data alike no data decide: what is known is stated by --direction, --order, --ignorable."
+        )
     if declaration["mechanism"] in ("linear", "neural"):
         sentences.append(
             "Not identified: no column is known to stay out of another's masks, so fits of equal likelihood can impute differently. "
             "Compare --mechanism self-masking and other seeds; docs/identifiability.md says when the data decide."
         )
-    elif declaration["mechanism"] == "self-masking" and len(names) == 1 and imputer.schema_.columns[0].kind not in REAL:
+    elif declaration["mechanism"] in ("auto", "self-masking") and len(names) == 1 and imputer.schema_.columns[0].kind not in REAL:
         sentences.append(
             "Not identified: of a column of levels alone the data say as much for any share among the missing. A related column, whose "
             "value stays out of the mask, decides; docs/identifiability.md says when."
@@ -94,45 +80,84 @@ def assumptions(imputer: MNARImputer) -> list[str]:
     return sentences
 
 
-def shifts(imputer: MNARImputer, completed: np.ndarray, ignorable: np.ndarray, mask: np.ndarray) -> list[str]:
-    """Return a line for each column with holes: mean of the imputed cells, under the assumption and under ignorable missingness.
+def shifts(imputer: MNARImputer, result: Imputation, mask: np.ndarray) -> list[str]:
+    """Return a line for each column with holes: the posterior mean of its missing cells, as assumed and if missing at random.
 
-    Of columns of levels, the level whose share among the imputed cells differs most.
-
-    A last line doubts the assumption where the two lie implausibly far apart: a column whose mask depends on other columns, taken for
-    one that masks itself, is explained by values that nobody saw, however far out they must be.
+    Of columns of levels, the mean probability of the most probable level. The mean of a completed table's cells is the same only where
+    these are filled with means.
 
     Args:
         imputer: fitted.
-        completed: (N, D) under the assumption.
-        ignorable: (N, D) under ignorable missingness.
+        result: in the table's units.
         mask: (N, D) True = observed.
     """
-    lines = ["Mean of the imputed cells (difference from ignorable missingness, in observed standard deviations):"]
-    width = max(len(str(column.name)) for column in imputer.schema_.columns)
-    # Not the imputer's own scales: with a known direction those are of supposed complete columns.
-    units, doubtful = Scaling.of(completed, mask).scale, []
+    lines, width = [], max(len(str(column.name)) for column in imputer.schema_.columns)
     for j, column in enumerate(imputer.schema_.columns):
-        holes = ~mask[:, j]
-        if holes.any() and column.levels:
-            lines.append(f"  {column.name!s:<{width}}  {_shares(column, completed[holes, j], ignorable[holes, j])}")
-        elif holes.any():
-            ours, theirs = completed[holes, j].mean(), ignorable[holes, j].mean()
-            if abs(ours - theirs) > _DOUBTFUL * units[j]:
-                doubtful.append(str(column.name))
-            lines.append(f"  {column.name!s:<{width}}  {ours:.5g}, ignorable {theirs:.5g} ({(ours - theirs) / units[j]:+.2f})")
-    if doubtful:
-        lines.append(
-            f"Doubtful: {', '.join(doubtful)} imputed more than {_DOUBTFUL:g} standard deviations away; does missingness there depend "
-            "on other columns? Compare --covariates and --mechanism none."
-        )
+        if mask[:, j].all():
+            continue
+        ours = imputed_means(column, result, ~mask[:, j], j)
+        if column.levels:
+            k = int(np.argmax(ours))
+            said = f"{column.levels[k]}: {ours[k]:.1%} of the imputed"
+        else:
+            said = in_words(column, ours[0])
+            known = imputer.reasons_.loc[column.name] if column.name in imputer.reasons_.index else {}
+            if np.isfinite(known.get("ignorable_mean", np.nan)) and known["observed_sd"] > 0:
+                far = (known["mean"] - known["ignorable_mean"]) / known["observed_sd"]
+                said += f"; if missing at random {in_words(column, known['ignorable_mean'])} ({-far:+.2f} observed standard deviations)"
+        lines.append(f"  {column.name!s:<{width}}  {said}")
+    return ["Posterior mean of the missing cells:", *lines] if lines else []
+
+
+def estimates(imputer: MNARImputer, result: Imputation, mask: np.ndarray) -> list[str]:
+    """Return a line for each column of numbers with holes: its mean by Rubin's rules, and how much of its uncertainty is due to the holes.
+
+    Args:
+        imputer: fitted.
+        result: with draws, in the table's units.
+        mask: (N, D) True = observed.
+    """
+    columns = [(j, column) for j, column in enumerate(imputer.schema_.columns) if not column.levels and not mask[:, j].all()]
+    if len(result.draws) < 2 or len(mask) < 2 or not columns:
+        return []
+    width = max(len(str(column.name)) for _, column in columns)
+    lines = ["Estimated means, with 95 % intervals, and how much of the uncertainty is due to missing values:"]
+    for j, column in columns:
+        values = result.draws[:, :, j].numpy()
+        groups = imputer.members_of(len(values))
+        pooled = pool(values.mean(1), values.var(1, ddof=1) / len(mask), complete_dof=len(mask) - 1, groups=groups)
+        low, high = (float(end) for end in pooled.interval())
+        share = float(pooled.fraction_missing)
+        said = f"{in_words(column, float(pooled.estimate))} ({in_words(column, low)} to {in_words(column, high)}), {share:.0%}"
+        said += ": almost all of this estimate is the assumption" if share > _ASSUMED else ""
+        lines.append(f"  {column.name!s:<{width}}  {said}")
     return lines
 
 
-def _shares(column: Column, ours: np.ndarray, theirs: np.ndarray) -> str:
-    shares = np.stack([np.bincount(codes.astype(int), minlength=len(column.levels)) / len(codes) for codes in (ours, theirs)])
-    k = int(np.abs(shares[0] - shares[1]).argmax())
-    return f"{column.levels[k]}: {shares[0, k]:.1%} of the imputed, ignorable {shares[1, k]:.1%}"
+def imputed_means(column: Column, result: Imputation, holes: np.ndarray, j: int) -> np.ndarray:
+    """Return the posterior mean of a column's missing cells, (1,), or the mean probability of each of its levels, (V,).
+
+    Args:
+        column: the table's ``j``-th.
+        result: in the table's units.
+        holes: (N,) bool, True where it is missing.
+    """
+    if column.levels:
+        return result.probabilities[torch.from_numpy(holes), j, : len(column.levels)].double().mean(0).numpy()
+    return np.array([result.means.numpy()[holes, j].mean()])
+
+
+def in_words(column: Column, number: float) -> str:
+    """Return a mean as it is printed: five digits, or a date.
+
+    Example:
+        >>> from pyro_mnar.tables import Column
+        >>> in_words(Column("day", "date", "str"), 1.4), in_words(Column("pay", "positive", "float64"), 1234.5678)
+        ('1970-01-02', '1234.6')
+    """
+    if column.kind != "date" or not np.isfinite(number):
+        return f"{number:.5g}"
+    return str(np.datetime64(round(float(number)), "D"))
 
 
 def diagnosis(imputer: MNARImputer, X: Any) -> Diagnosis:
@@ -150,7 +175,6 @@ def diagnosis(imputer: MNARImputer, X: Any) -> Diagnosis:
     x, seen, members = imputer._scaled(values, mask), torch.from_numpy(mask), imputer.members_
     rows, columns = list(table.index) if is_frame(table) else None, [column.name for column in imputer.schema_.columns]
     seed = imputer._seed()
-    units = Units(imputer.schema_.columns, imputer.scaling_)
     options: dict[str, Any] = {"labels": rows, "progress": imputer.progress, "n_jobs": imputer.n_jobs}
     draws = impute_ensemble(members, x, seen, draws=25 * len(members), seed=seed, **options)
-    return diagnose(draws, members, x, seen, rows=rows, columns=columns, scaling=units, seed=seed)
+    return diagnose(draws, members, x, seen, rows=rows, columns=columns, scaling=imputer.scaling_, seed=seed)

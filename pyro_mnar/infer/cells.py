@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from pyro import poutine
 from torch import Tensor, where, zeros
 
@@ -20,8 +22,16 @@ def names_cells(model: poutine.Trace) -> bool:
     return "complete" in model.nodes or any(isinstance(site.get("fn"), SelectionDistribution) for site in model.nodes.values())
 
 
-def missing_cells(model: poutine.Trace, mask: Tensor, uniforms: Tensor | None) -> Tensor:
+def missing_cells(
+    model: poutine.Trace, mask: Tensor, uniforms: Tensor | None, functions: Mapping[int, Callable[[Tensor], Tensor]] | None = None
+) -> Tensor:
     """Return E[x | z, s] (K, N, D), or the draws that ``uniforms`` (K, N, D, 3) stand for; only missing cells are meant to be read.
+
+    Args:
+        model: the trace.
+        mask: (N, D) bool, True = observed.
+        uniforms: None for means.
+        functions: by column, of whose values the mean is wanted in place of the column's own.
 
     Raises:
         ValueError: when the model names no missing cells.
@@ -32,10 +42,16 @@ def missing_cells(model: poutine.Trace, mask: Tensor, uniforms: Tensor | None) -
     selections = [s for s in model.nodes.values() if isinstance(s.get("fn"), SelectionDistribution)]
     # A tilt reweights values together with latents: no cell then has a law of its own given z.
     tilted = any(isinstance(s.get("fn"), MissingRows) for s in model.nodes.values())
-    if not selections or tilted:
-        return model.nodes["complete"]["value"]
+    functions = (functions or {}) if uniforms is None else {}
+    if complete is not None and functions:
+        whole = complete["value"].clone()
+        for j, function in functions.items():
+            whole[..., j] = function(whole[..., j])
+        complete = {"value": whole}
+    if complete is not None and (not selections or tilted):
+        return complete["value"]
     law = selections[0]["fn"].conditional(selections[0]["value"])
-    cells = law.mean if uniforms is None else law.from_uniforms(uniforms)
+    cells = law.mean_of(functions) if uniforms is None else law.from_uniforms(uniforms)
     if complete is None:
         return cells
     integrated = zeros(mask.shape[-1], dtype=mask.dtype, device=mask.device)

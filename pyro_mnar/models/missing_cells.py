@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Normal, StudentT
 
 from pyro_mnar.models import integrals, laws
+from pyro_mnar.models.cell_grid import CellGrid, on_grid, placed
 from pyro_mnar.models.collapsing import Part
 from pyro_mnar.models.grid_cells import GRID, LevelCells
 from pyro_mnar.models.mixed_cells import MixedCells
@@ -42,6 +43,19 @@ class MissingCells:
         self._lines = [part.line(x, mask) for part in selection._parts]
         self._found: list[_Group] | None = None
         self._integrated: list[tuple[Part, integrals.Missing]] | None = None
+        self._grids: dict[int, tuple[CellGrid, Tensor]] = {}
+        base: Any = selection.decoder.base_dist
+        blocks = zip(base.laws, base.columns, strict=True) if isinstance(base, MixedCells) else []
+        self._cut = [j for law, columns in blocks if isinstance(law, MassNormal) and "side" in law.given for j in columns]
+
+    def mean_of(self, functions: Mapping[int, Callable[[Tensor], Tensor]]) -> Tensor:
+        """Return E[f_j(x_j) | z, s], (..., D), for ``functions`` f_j of real-valued columns j, and :attr:`mean` of the others."""
+        result = self.mean
+        for j, function in functions.items():
+            grid, hidden = self._grid(j)
+            warp = None if self.selection.warp is None else self.selection.warp.of(j)
+            result = placed(result, j, hidden, grid.mean_of(_after(warp, function)))
+        return result
 
     @property
     def mean(self) -> Tensor:
@@ -73,6 +87,9 @@ class MissingCells:
             mean = integrals.mean_missing(components)
             result = result.index_copy(-1, part.columns, mean.expand(*result.shape[:-1], -1))
         result = torch.where(self.mask, free, result)
+        for j in self._cut:
+            grid, hidden = self._grid(j)
+            result = placed(result, j, hidden, grid.mean_of(lambda y: y))
         for group in self._groups():
             result = group.put((group.log_joint.softmax(0) * group.values).sum(0), result)
         return result
@@ -125,7 +142,32 @@ class MissingCells:
             result = torch.where(
                 _columns(part.columns, result) & ~self.mask, result.index_copy(-1, part.columns, draw.to(result)), result
             )
+        for j in self._cut:
+            grid, hidden = self._grid(j)
+            own = torch.stack([laws.chosen_of(uniforms[..., j : j + 1, i], hidden) for i in range(3)], -1)
+            result = placed(result, j, hidden, grid.draw(own))
         return result
+
+    def _grid(self, j: int) -> tuple[CellGrid, Tensor]:
+        """Return the law on a grid of column ``j``'s missing cells, M of them, and where they are, (..., 1)."""
+        if j not in self._grids:
+            base: Any = self.selection.decoder.base_dist
+            pairs = zip(self.selection._parts, self._lines, strict=True)
+            part, line = next((pair for pair in pairs if j in pair[0].columns.tolist()), (None, None))
+            at = torch.tensor([j], device=self.mask.device)
+            hidden = ~laws.columns_of(self.mask, at if part is None else part.columns)
+            if part is None:
+                cells = pick(base, _alone(base, at))
+            else:
+                cells, hidden = pick(base, part), hidden & (part.columns == j)
+            hidden = hidden.expand(torch.broadcast_shapes(hidden.shape, cells.batch_shape[-hidden.dim() :]))
+            cells, own = cells.at(hidden), hidden.any(-1, keepdim=True)
+            if part is None or line is None:
+                self._grids[j] = on_grid(cells), own
+            else:
+                line = part.at(line, hidden)
+                self._grids[j] = on_grid(cells, lambda values: part.score(values, line), part.mechanism.link), own
+        return self._grids[j]
 
     def _real_parts(self) -> list[tuple[Part, integrals.Missing]]:
         """Return the parts whose cells are not in :meth:`_groups`, with their components."""
@@ -187,6 +229,19 @@ def _real(base: MixedCells, function: Callable[..., Tensor], *tensors: Tensor) -
         ),
         *tensors,
     )
+
+
+def _after(warp: Any, function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Return ``function`` of the values that a column's ``warp``, if it has one, takes to those given."""
+    return function if warp is None else lambda y: function(warp.inverse(y.unsqueeze(-1)).squeeze(-1))
+
+
+def _alone(base: Any, at: Tensor) -> Part:
+    """Return a part, of no mechanism, that is the one column ``at`` (1,)."""
+    if not isinstance(base, MixedCells):
+        return Part(None, at, at, at)  # type: ignore[arg-type]
+    block = next(b for b, columns in enumerate(base.columns) if int(at) in columns)
+    return Part(None, at, at, at, block, at.new_tensor([base.columns[block].index(int(at))]))  # type: ignore[arg-type]
 
 
 def _columns(columns: Tensor, like: Tensor) -> Tensor:

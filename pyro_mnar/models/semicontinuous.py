@@ -7,8 +7,9 @@ of Business & Economic Statistics 1), here with a normal second part. To the int
 two normals, of which one has variance 0 (:mod:`pyro_mnar.models.integrals`). As one normal law such a column has a spike that no
 skewness explains, and what lies beyond the observed part is put far too near to the spike.
 
-c_j is an end of the column's range. The second part may reach beyond it; a draw from there is taken for c_j when it is put into the
-table (:func:`~pyro_mnar.tables.units.off_line`). A warp keeps c_j where it is (:class:`~pyro_mnar.models.warps.SkewWarp`).
+c_j is an end of the column's range. In training the second part may reach beyond it, which keeps its integrals closed; where a value
+is missing it is cut there (:mod:`pyro_mnar.models.cell_grid`), or the share of c_j would be too large by what lies beyond. A warp keeps
+c_j where it is (:class:`~pyro_mnar.models.warps.SkewWarp`).
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class MassNormal(AsGiven, dist.TorchDistribution):
         logit: (..., J).
         loc: (..., J).
         scale: (J,), as any other broadcast to the batch shape (..., J).
+        side: (J,), 1 where the other values lie above ``mass`` and -1 where below; missing ones are then cut there.
 
     Example:
         >>> law = MassNormal(torch.zeros(1), torch.zeros(7, 1), torch.ones(7, 1), torch.ones(1))
@@ -56,8 +58,8 @@ class MassNormal(AsGiven, dist.TorchDistribution):
     support = constraints.real
     has_rsample = False
 
-    def __init__(self, mass: Tensor, logit: Tensor, loc: Tensor, scale: Tensor) -> None:
-        self._keep(mass=mass, logit=logit, loc=loc, scale=scale)
+    def __init__(self, mass: Tensor, logit: Tensor, loc: Tensor, scale: Tensor, side: Tensor | None = None) -> None:
+        self._keep(mass=mass, logit=logit, loc=loc, scale=scale, **({} if side is None else {"side": side}))
 
     @property
     def mean(self) -> Tensor:
@@ -96,6 +98,7 @@ class SemicontinuousBlock(nn.Module):
         columns: their indices.
         mass: of each, the value that repeats.
         shares: of each, how often it does, above 0 and below 1: where the law starts.
+        sides: of each, 1 where the other values lie above it and -1 where below; missing ones are then cut there, else not.
 
     Example:
         >>> block = SemicontinuousBlock([1], [-0.5], [0.25])
@@ -104,21 +107,26 @@ class SemicontinuousBlock(nn.Module):
     """
 
     mass: Tensor
+    side: Tensor | None
     start: Tensor
 
-    def __init__(self, columns: Sequence[int], mass: Sequence[float], shares: Sequence[float]) -> None:
+    def __init__(
+        self, columns: Sequence[int], mass: Sequence[float], shares: Sequence[float], sides: Sequence[int] | None = None
+    ) -> None:
         super().__init__()
         width = len(columns)
         self.columns, self.owner, self.n_features = list(columns), list(range(width)) * 2, 2 * width
         self.raw_scale = nn.Parameter(inverse_softplus(torch.full((width,), 0.5)))
         self.register_buffer("mass", torch.tensor(mass, dtype=torch.float32), persistent=False)
+        side = None if sides is None else torch.tensor(sides, dtype=torch.float32)
+        self.register_buffer("side", side, persistent=False)
         start = torch.cat([torch.zeros(width), torch.logit(torch.tensor(shares, dtype=torch.float32))])
         self.register_buffer("start", start, persistent=False)
 
     def forward(self, eta: Tensor) -> MassNormal:
         """Return the law of the columns, (..., J), given outputs (..., 2 J)."""
         loc, logit = eta.chunk(2, -1)
-        return MassNormal(self.mass, logit, loc, noise_scale(self.raw_scale))
+        return MassNormal(self.mass, logit, loc, noise_scale(self.raw_scale), self.side)
 
     def working(self, x: Tensor, eta: Tensor) -> tuple[Tensor, Tensor]:
         """Return g / W of values ``x`` (..., J) at ``eta`` (2 J,), and 1 / W, both (..., 2 J); the value that repeats tells no mean."""

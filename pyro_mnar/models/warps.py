@@ -79,6 +79,16 @@ class SkewWarp(nn.Module):
         slope = self.skew.cosh() + own * (1 + own.square()).rsqrt() * self.skew.sinh()
         return self._placed(slope, torch.ones_like(y))
 
+    def of(self, column: int) -> SkewWarp | None:
+        """Return the warp of one column alone, for values (..., 1); None where that is left as it is."""
+        own = list(range(len(self.skew))) if self.columns is None else self.columns.tolist()
+        if column not in own:
+            return None
+        at, alone = own.index(column), SkewWarp(1)
+        alone.skew = nn.Parameter(self.skew.detach()[at : at + 1], requires_grad=False)
+        alone.pin = None if self.pin is None else self.pin[at : at + 1]
+        return alone
+
     @property
     def _origin(self) -> Tensor:
         assert self.pin is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -19,18 +19,25 @@ RHAT = 1.05
 
 
 def impute_chunk(
-    module: nn.Module, x: Tensor, mask: Tensor, draws: int, seed: int, labels: list[Hashable]
+    module: nn.Module,
+    x: Tensor,
+    mask: Tensor,
+    draws: int,
+    seed: int,
+    labels: list[Hashable],
+    functions: Mapping[int, Callable[[Tensor], Tensor]] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return mean (N, D), draws (M, N, D), effective sample size (N,), worst R-hat (N,) and levels (N, D, V) of a few rows.
 
-    The mean is that of E[x | z, s] over all draws of z. The draws are spread over the chains, and more of them begin with the same.
+    The mean is that of E[x | z, s] over all draws of z, or of ``functions`` of columns. The draws are spread over the chains, and more
+    of them begin with the same.
     """
     posterior = sample_posterior(module, x, mask, seed=seed, labels=labels, chunk=len(x), progress=False)
     latents = {name: value.flatten(0, 1) for name, value in posterior.latents.items()}
     size = posterior.energy[..., 0].numel()
     bound = IWELBO(module, 1)
     trace = bound.model_trace(latents, size, x, mask)
-    mean, levels = missing_cells(trace, mask, None).mean(0), level_probabilities(trace, x.new_full((size, len(x)), 1 / size))
+    mean, levels = missing_cells(trace, mask, None, functions).mean(0), level_probabilities(trace, x.new_full((size, len(x)), 1 / size))
     sampled = x.new_zeros(draws, *x.shape)
     if draws:
         # Steps of the golden section visit all draws, those of all chains in turn, before they come back.

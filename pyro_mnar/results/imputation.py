@@ -1,8 +1,9 @@
 """Impute the missing cells of a table under any Pyro model and guide that keep the conventions of the bound.
 
 For each row, S particles z_k from the guide, weights w_k proportional to p(row, z_k) / q(z_k), smoothed (PSIS). The mean of a missing
-cell is sum_k w_k E[x | z_k, s]: it minimises the expected squared error. Draws resample the particles by weight and then draw x given
-z and s; quantiles and medians are theirs. Given s matters: that a value is missing says something of it.
+cell is sum_k w_k E[x | z_k, s], or of a function of x (one that takes a column to its table's units): it minimises the expected squared
+error. Draws resample the particles by weight and then draw x given z and s; quantiles and medians are theirs. Given s matters: that a
+value is missing says something of it.
 
 Where the missing cells come from: :mod:`pyro_mnar.infer.cells`.
 
@@ -16,8 +17,9 @@ the missing cells alone, to rounding.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +37,7 @@ METHODS = ("importance", "auto", "mcmc")
 
 @dataclass(frozen=True)
 class Imputation:
-    """What is known of the missing cells; arrays are on the model's scale.
+    """What is known of the missing cells; arrays are on the model's scale, or in the units that were asked for.
 
     Attributes:
         completed: (N, D), observed cells bit for bit, missing ones at their posterior mean.
@@ -47,6 +49,7 @@ class Imputation:
         rhat: (N,) worst R-hat of the chains of rows that were sampled by MCMC, NaN of the others.
         particles: S.
         probabilities: (N, D, V) posterior probabilities of levels, for missing cells of columns that have such; V = 0 without any.
+        means: (N, D) posterior means, of an imputer that completes with something else as well; (0, 0) where ``completed`` has them.
     """
 
     completed: Tensor
@@ -56,6 +59,7 @@ class Imputation:
     rhat: Tensor
     particles: int
     probabilities: Tensor = field(default_factory=lambda: torch.zeros(0, 0, 0))
+    means: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
 
     def quantile(self, q: float) -> Tensor:
         """Return the (N, D) quantile over draws, 0 <= q <= 1 (0.5 is the median, which minimises the absolute error)."""
@@ -85,6 +89,7 @@ def impute(
     method: str = "importance",
     seed: int = 0,
     labels: Sequence[Hashable] | None = None,
+    functions: Mapping[int, Callable[[Tensor], Tensor]] | None = None,
     progress: bool = True,
 ) -> Imputation:
     """Return the posterior mean and draws of the missing cells of each row, with the reliability of its weights.
@@ -99,6 +104,8 @@ def impute(
             (chains for every row that misses something).
         seed: of all draws; global random state is neither read nor changed.
         labels: one for each row, its name for the random streams; positions by default.
+        functions: by column of real values, what takes it (a tensor of any shape) to other units. ``completed`` holds its posterior
+            mean in these, which is not the function of the mean; ``draws`` are not touched.
         progress: a bar on standard error; none where that is not a terminal.
 
     Raises:
@@ -133,13 +140,13 @@ def impute(
         padded = torch.cat([rows, rows[:1].expand(CHUNK - len(rows))])
         if inverse:
             try:
-                parts = [_chunk(bound, x[padded], mask[padded], draws, seed, [names[i] for i in padded.tolist()], True)]
+                parts = [_chunk(bound, x[padded], mask[padded], draws, seed, [names[i] for i in padded.tolist()], True, functions)]
             except NoInverseError:
                 inverse = False
         if not inverse:
             # A site that cannot be drawn from given noise: one row at a time, each with torch's own generator seeded for it.
             one = [rows[i : i + 1].expand(2) for i in range(len(rows))]
-            parts = [_chunk(bound, x[r], mask[r], draws, seed, [names[int(r[0])]] * 2, False) for r in one]
+            parts = [_chunk(bound, x[r], mask[r], draws, seed, [names[int(r[0])]] * 2, False, functions) for r in one]
         size = len(rows) if inverse else 1
         for i, (m, d, e, k, p) in enumerate(parts):
             at = rows if inverse else rows[i : i + 1]
@@ -151,7 +158,7 @@ def impute(
     hard = {"importance": torch.zeros_like(rhat), "auto": pareto_k > pareto_threshold(particles), "mcmc": holed}[method]
     for rows in _chunks(hard.nonzero().flatten(), "sampling", progress):
         padded = torch.cat([rows, rows[:1].expand(CHUNK - len(rows))])
-        m, d, e, r, p = impute_chunk(module, x[padded], mask[padded], draws, seed, [names[i] for i in padded.tolist()])
+        m, d, e, r, p = impute_chunk(module, x[padded], mask[padded], draws, seed, [names[i] for i in padded.tolist()], functions)
         mean[rows] = torch.where(mask[rows], x[rows], m[: len(rows)].to(x))
         draw[:, rows] = torch.where(mask[rows], x[rows], d[:, : len(rows)].to(x))
         ess[rows], rhat[rows] = e[: len(rows)].to(ess), r[: len(rows)].to(rhat)
@@ -167,12 +174,12 @@ def _chunks(rows: Tensor, said: str, progress: bool) -> Iterator[Tensor]:
 
 
 def _chunk(
-    bound: IWELBO, x: Tensor, mask: Tensor, draws: int, seed: int, labels: list[Hashable], inverse: bool
+    bound: IWELBO, x: Tensor, mask: Tensor, draws: int, seed: int, labels: list[Hashable], inverse: bool, functions: Any
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return mean (N, D), draws (M, N, D), effective sample size (N,), Pareto k (N,) and levels (N, D, V) of a few rows."""
     found = weigh(bound, x, mask, seed, labels, inverse)
     weights = found.log_weights.exp()
-    mean = (weights.unsqueeze(-1) * missing_cells(found.model, mask, None)).sum(0)
+    mean = (weights.unsqueeze(-1) * missing_cells(found.model, mask, None, functions)).sum(0)
     sampled = x.new_zeros(draws, *x.shape)
     if draws:
         uniforms = found.streams.uniform("cells", draws, (x.shape[-1], 3), x)

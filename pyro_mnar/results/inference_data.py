@@ -23,7 +23,7 @@ from pyro_mnar.infer.structure import is_random, row_log_prob
 from pyro_mnar.models.masks import MaskDistribution
 from pyro_mnar.models.selection import SelectionDistribution
 from pyro_mnar.results.importance import ImportanceDraws
-from pyro_mnar.tables import Scaling
+from pyro_mnar.tables import Scaling, Units
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -41,7 +41,7 @@ def to_arviz(
     *,
     rows: Sequence[Hashable] | None = None,
     columns: Sequence[Hashable] | None = None,
-    scaling: Scaling | None = None,
+    scaling: Scaling | Units | None = None,
     seed: int = 0,
 ) -> Any:
     """Return what ArviZ reads: an ``InferenceData`` where ArviZ 0.x is installed, an xarray ``DataTree`` with ArviZ 1.x.
@@ -70,7 +70,8 @@ def to_arviz(
         mask: (N, D) bool, True = observed.
         rows: N labels; positions by default.
         columns: D names; positions by default.
-        scaling: of the columns, for values and densities in the table's units; in the model's by default.
+        scaling: of the columns (an imputer's ``scaling_``), for values and densities in the table's units; in the model's by default.
+            Of columns of levels the values are the levels' places.
         seed: of the replicates.
 
     Raises:
@@ -92,6 +93,7 @@ def to_arviz(
             f"x, mask: got {tuple(x.shape)} and {tuple(mask.shape)} {mask.dtype}, expected the rows and columns of the draws "
             f"{tuple(draws.x.shape[2:])}, mask bool"
         )
+    units = None if scaling is None else Units.of(scaling)
     names = {"row": _labels("rows", rows, len(x)), "column": _labels("columns", columns, x.shape[1])}
     taken = [name for name in draws.latents if name in _RESERVED]
     if taken:
@@ -102,12 +104,12 @@ def to_arviz(
     if len(at):
         own, theirs = (names[kind][at[:, i].cpu().numpy()] for i, kind in enumerate(("row", "column")))
         names["cell"] = _labels("rows, columns", [f"{row}, {column}" for row, column in zip(own, theirs, strict=True)], len(at))
-        posterior["x_mis"] = (("chain", "draw", "cell"), _array(draws.x, scaling)[:, :, _array(~mask)])
+        posterior["x_mis"] = (("chain", "draw", "cell"), _array(draws.x, units)[:, :, _array(~mask)])
         groups["constant_data"] = {"cell_row": (("cell",), own), "cell_column": (("cell",), theirs)}
-    groups |= {} if _has_factor(module, x, mask) else _replicates(draws, module, x, mask, scaling, seed)
+    groups |= {} if _has_factor(module, x, mask) else _replicates(draws, module, x, mask, units, seed)
     row_column = ("row", "column")
     groups["observed_data"] = {
-        "x": (row_column, _array(torch.where(mask, x, torch.nan), scaling)),
+        "x": (row_column, _array(torch.where(mask, x, torch.nan), units)),
         "mask": (row_column, _array(mask).astype(np.int8)),
     }
     groups["sample_stats"] = _statistics(draws)
@@ -121,7 +123,7 @@ def _has_factor(module: Any, x: Tensor, mask: Tensor) -> bool:
 
 
 def _replicates(
-    draws: PosteriorDraws | ImportanceDraws, module: nn.Module, x: Tensor, mask: Tensor, scaling: Scaling | None, seed: int
+    draws: PosteriorDraws | ImportanceDraws, module: nn.Module, x: Tensor, mask: Tensor, units: Units | None, seed: int
 ) -> dict[str, Any]:
     """Return the predictive groups and the log likelihood."""
     groups: dict[str, Any] = {}
@@ -134,9 +136,10 @@ def _replicates(
     for group, replicates, chains in (("posterior_predictive", parts, n_chains), ("prior_predictive", drawn, 1)):
         whole = {name: torch.cat([part[name] for part in replicates]).unflatten(0, (chains, -1)) for name in replicates[0]}
         log_prob = whole.pop("log_prob")
-        groups[group] = {n: (_dims(n, value, mask), _array(value, scaling if n == "x" else None)) for n, value in whole.items()}
+        groups[group] = {n: (_dims(n, value, mask), _array(value, units if n == "x" else None)) for n, value in whole.items()}
         if group == "posterior_predictive":
-            jacobian = 0.0 if scaling is None else scaling.log_jacobian(_array(mask))
+            seen = _array(mask)
+            jacobian = 0.0 if units is None else units.log_jacobian(_array(torch.where(mask, x, 0.0), units), seen)
             groups["log_likelihood"] = {"x": (("chain", "draw", "row"), _array(log_prob) + jacobian)}
     return groups
 
@@ -212,9 +215,9 @@ def _dims(name: str, value: Tensor, mask: Tensor) -> tuple[str, ...]:
     return ("chain", "draw", "row", *named)
 
 
-def _array(value: Tensor, scaling: Scaling | None = None) -> np.ndarray:
+def _array(value: Tensor, units: Units | None = None) -> np.ndarray:
     array = value.detach().cpu().numpy()
-    return array if scaling is None else scaling.invert(array)
+    return array if units is None else units.invert(array)
 
 
 def _dataset(variables: Mapping[str, Any], names: Mapping[str, np.ndarray]) -> Dataset:

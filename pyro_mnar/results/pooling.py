@@ -7,7 +7,7 @@ agree it is as narrow as each; where the data leave them free to differ it is wi
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -41,6 +41,7 @@ def impute_ensemble(
     method: str = "importance",
     seed: int = 0,
     labels: Sequence[Hashable] | None = None,
+    functions: Mapping[int, Callable[[Tensor], Tensor]] | None = None,
     progress: bool = True,
     n_jobs: int | None = None,
 ) -> Imputation:
@@ -64,7 +65,8 @@ def impute_ensemble(
     if not len(members):
         raise ValueError("members: got none, expected at least one")
     shares = draws_of(draws, len(members))
-    options: dict[str, Any] = {"particles": particles, "method": method, "labels": labels, "progress": progress and len(members) == 1}
+    options: dict[str, Any] = {"particles": particles, "method": method, "labels": labels, "functions": functions}
+    options["progress"] = progress and len(members) == 1
     calls = [
         partial(impute, member, x, mask, draws=share, seed=member_seed(seed, i), **options)
         for i, (member, share) in enumerate(zip(members, shares, strict=True))

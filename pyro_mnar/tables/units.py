@@ -63,25 +63,74 @@ def off_line(columns: Sequence[Column], line: np.ndarray) -> np.ndarray:
             result[..., j] = snapped(own, _bounds(column))
         elif column.kind == "bounded":
             low, high = _bounds(column)
-            share = 0.5 * (1 + np.tanh(0.5 * own))
-            result[..., j] = np.clip(low + (high - low) * (share - _EDGE) / (1 - 2 * _EDGE), low, high)
-        elif column.kind == "count":
-            result[..., j] = np.maximum(np.rint(own), 0.0)
+            result[..., j] = low + (high - low) * line_share(own)
+    return inside(columns, result)
+
+
+def line_share(line: np.ndarray) -> np.ndarray:
+    """Return which share of a bounded column's range lies below numbers on the real line, from 0 to 1.
+
+    Example:
+        >>> line_share(np.array([-9.0, 0.0, 9.0])).round(3).tolist()
+        [0.0, 0.5, 1.0]
+    """
+    return np.clip((0.5 * (1 + np.tanh(0.5 * line)) - _EDGE) / (1 - 2 * _EDGE), 0.0, 1.0)
+
+
+def inside(columns: Sequence[Column], numbers: np.ndarray) -> np.ndarray:
+    """Return numbers (..., D) in the table's units with counts whole and none below 0, levels' places whole and in their range."""
+    result = numbers.copy()
+    for j, column in enumerate(columns):
+        if column.kind == "count":
+            result[..., j] = np.maximum(np.rint(numbers[..., j]), 0.0)
         elif column.kind in LEVELLED:
-            result[..., j] = np.clip(np.rint(own), 0, len(column.levels) - 1)
+            result[..., j] = np.clip(np.rint(numbers[..., j]), 0, len(column.levels) - 1)
+        elif column.kind == "bounded":
+            result[..., j] = np.clip(numbers[..., j], *_bounds(column))
     return result
 
 
 @dataclass(frozen=True)
 class Units:
-    """From a model's columns to the table's, as :class:`Scaling` does it of numbers alone."""
+    """From the table's numbers to a model's and back, as :class:`Scaling` does it where all columns are plain numbers.
+
+    Example:
+        >>> units = Units((Column("pay", "positive", "float64"),), Scaling(np.zeros(1), np.ones(1)))
+        >>> units.apply(np.array([[1.0]]), np.array([[True]])).tolist(), units.invert(np.array([[0.0]])).tolist()
+        ([[0.0]], [[1.0]])
+    """
 
     columns: tuple[Column, ...]
     scaling: Scaling
 
+    @classmethod
+    def of(cls, given: Scaling | Units) -> Units:
+        """Return ``given``, a scaling as the units of columns that are plain numbers."""
+        if isinstance(given, Units):
+            return given
+        return cls(tuple(Column(j, "continuous", "float64") for j in range(len(given.centre))), given)
+
+    @property
+    def centre(self) -> np.ndarray:
+        """(D,), on the real line."""
+        return self.scaling.centre
+
+    @property
+    def scale(self) -> np.ndarray:
+        """(D,), on the real line."""
+        return self.scaling.scale
+
+    def apply(self, values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Return a model's values (N, D), exactly 0 in the holes, of the table's, levels by their places."""
+        return self.scaling.apply(on_line(self.columns, values, mask), mask)
+
     def invert(self, scaled: np.ndarray) -> np.ndarray:
         """Return values (..., D) in the table's units, levels by their places."""
         return off_line(self.columns, self.scaling.invert(scaled))
+
+    def log_jacobian(self, values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Return what to add to a row's log density on a model's columns for one in the table's units, (N,)."""
+        return log_jacobian(self.columns, values, mask, self.scaling)
 
 
 def _bounds(column: Column) -> tuple[float, float]:

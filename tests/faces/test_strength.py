@@ -11,7 +11,7 @@ from pyro_mnar import MNARImputer
 from pyro_mnar.faces.strength import completions, strengthened
 from pyro_mnar.models import LOGIT, MNAR, PROBIT, ConjugateEncoder
 from pyro_mnar.results.sensitivity import Completions
-from pyro_mnar.tables import Layout, Scaling, Schema
+from pyro_mnar.tables import Layout, Scaling, Schema, Units
 
 SLOPES, INTERCEPTS = np.array([1.5, -1.2, np.nan, np.nan]), np.array([0.3, -0.2, 0.0, 0.0])
 
@@ -19,7 +19,7 @@ SLOPES, INTERCEPTS = np.array([1.5, -1.2, np.nan, np.nan]), np.array([0.3, -0.2,
 def exact_imputer(link, members=1):
     """An imputer whose members are a known linear-Gaussian model with known self-masking of its first two columns."""
     imputer = MNARImputer(progress=False)
-    imputer.scaling_ = Scaling(np.zeros(4), np.ones(4))
+    imputer.scaling_ = Units(Schema.of(np.zeros((1, 4))).columns, Scaling(np.zeros(4), np.ones(4)))
     imputer.declaration_ = {"mechanism": "self-masking", "columns": [0, 1]}
     models = []
     for _ in range(members):

@@ -1,8 +1,11 @@
 """What is said of an imputation."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from pyro_mnar import MNARImputer
 from pyro_mnar.faces.words import assumptions, shifts
@@ -15,8 +18,8 @@ def test_shifts_are_in_observed_standard_deviations_and_doubted_beyond_four(away
     x[40:, 0] = np.nan
     imputer = MNARImputer("none", steps=1, members=1, hidden=(4,), progress=False).fit(x)
     mask = ~np.isnan(x)
-    plain = np.where(mask, x, 1.0)
-    ours = np.where(mask, x, 1.0 + away * x[:40, 0].std())
+    found = imputer.impute(x)
+    plain, ours = (replace(found, means=torch.from_numpy(np.where(mask, x, filled))) for filled in (1.0, 1.0 + away * x[:40, 0].std()))
     lines = shifts(imputer, ours, plain, mask)
     assert lines[1].endswith(f"({away:+.2f})")
     assert [line.startswith("Doubtful: 0 imputed") for line in lines[2:]] == [True] * doubted
