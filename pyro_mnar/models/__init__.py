@@ -19,8 +19,8 @@ from pyro_mnar.models.outcomes import CategoricalOutcome, GaussianOutcome
 from pyro_mnar.models.priors import Prior
 from pyro_mnar.models.selection import MissingCells, SelectionDistribution
 from pyro_mnar.models.self_masking import SelfMasking
-from pyro_mnar.models.sequential_masking import SequentialMasking
 from pyro_mnar.models.semicontinuous import MassNormal, SemicontinuousBlock
+from pyro_mnar.models.sequential_masking import SequentialMasking
 from pyro_mnar.models.tilts import Constraint, EnergyTilt, LearnedConstraint, Tilt, energy_net
 from pyro_mnar.models.warps import SkewWarp
 
@@ -61,8 +61,8 @@ __all__ = [
     "Prior",
     "SelectionDistribution",
     "SelfMasking",
-    "SequentialMasking",
     "SemicontinuousBlock",
+    "SequentialMasking",
     "SetEncoder",
     "SkewWarp",
     "StudentTDecoder",

@@ -87,19 +87,21 @@ class SelfMasking(nn.Module):
         directed = self.sign * self.raw_slope.exp()
         return torch.where(self.free, self.raw_slope.sinh(), directed) if "free" in self.directions else directed
 
-    def steepness(self) -> Tensor:
-        """Return sqrt(1 + a^2), (D,); 1 in columns that are not modelled."""
-        return torch.ones(self.n_columns, device=self.sign.device).index_copy(0, self.columns, self.slope.square().add(1).sqrt())
-
     @slope.setter
     @torch.no_grad()
     def slope(self, value: Tensor | float) -> None:
         given = torch.as_tensor(value).to(self.raw_slope).expand_as(self.raw_slope)
         if bool((given * self.sign).lt(0).any() or (given[self.sign != 0] == 0).any() or (given[self.none()] != 0).any()):
             raise ValueError(
-                f"slope: got {given.tolist()}, expected above 0 where high values go missing, below 0 where low do, 0 for direction none"
+                f"slope: got {given.tolist()}, expected above 0 where high values go missing, below 0 where low do, 0 for direction "
+                "none"
             )
         self.raw_slope.copy_(torch.where(self.sign == 0, given.asinh(), given.abs().log()))
+
+    def steepness(self) -> Tensor:
+        """Return sqrt(1 + a^2), (D,); 1 in columns that are not modelled."""
+        slope = self.slope
+        return slope.new_ones(self.n_columns).index_copy(0, self.columns, slope.square().add(1).sqrt())
 
     def none(self) -> Tensor:
         """Return (J,) bool, True where a column has a rate and no slope."""
