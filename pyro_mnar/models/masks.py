@@ -58,6 +58,10 @@ class MaskDistribution(TorchDistribution):
         """Return the law that scores only ``columns`` (D,) bool."""
         return MaskDistribution(self.log_missing, self.log_observed, self.modelled & columns)
 
+    def missing_rate(self, mask: Tensor) -> Tensor:
+        """Return P(s_j = 0 | x), (..., D), given the ``mask`` (..., D) of the other cells, which says nothing here."""
+        return self.log_missing.exp()
+
     def averaged(self) -> MaskDistribution:
         """Return the law whose cells are averaged over the first dimension."""
         missing, observed = (part.logsumexp(0) - math.log(len(part)) for part in (self.log_missing, self.log_observed))

@@ -176,6 +176,16 @@ class SequentialMasks(TorchDistribution):
             law = MaskDistribution(law.log_missing.movedim(-2, 0), law.log_observed.movedim(-2, 0), law.modelled).averaged()
         return law.restrict(self.modelled)
 
+    def missing_rate(self, mask: Tensor) -> Tensor:
+        """Return P(s_j = 0 | x), (..., D), given the ``mask`` of all other cells: of earlier ones, and of later ones, which read it."""
+        if self.mechanism.order is None:
+            return self.given(mask).log_missing.exp()
+        rates = []
+        for j in range(mask.shape[-1]):
+            own = indicator(torch.tensor([j], device=mask.device), mask.shape[-1])
+            rates.append(torch.sigmoid(self.log_prob(mask & ~own) - self.log_prob(mask | own)))
+        return torch.stack(rates, -1)
+
     def cell_log_prob(self, mask: Tensor) -> Tensor:
         """Return log P(s_j | x, s_<j), (..., D), zero in columns that are not modelled."""
         return self.given(mask.bool()).cell_log_prob(mask)

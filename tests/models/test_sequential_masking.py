@@ -303,6 +303,36 @@ def test_chains_draw_from_the_posterior_that_quadrature_gives():
     assert bool(nuts.x.isfinite().all())
 
 
+@pytest.mark.parametrize("latent", [False, True], ids=["alone", "with a latent of the masks' own"])
+@torch.no_grad()
+def test_missing_rates_are_given_all_other_masks_and_latents_that_the_guide_draws(latent):
+    mechanism = three((2, 0, 1), True, PROBIT)
+    outer = LatentMasking(mechanism, 1, []) if latent else mechanism
+    model = MNAR(THREE.decoder(), GaussianEncoder(3, 1, [4]), outer).double()
+    if latent:
+        randomised(model.mechanism.net)
+    x, mask = torch.randn(5, 7, 3).double(), torch.rand(7, 3) < 0.5
+    torch.manual_seed(3)
+    found = model.missing_rate(x, mask)
+    torch.manual_seed(3)
+    z = model.encoder(x, mask.expand(x.shape)).sample()
+
+    def chance(own_mask):
+        """Of the masks of all three columns together."""
+        score = torch.tensor(A) * x + torch.tensor(C) + mechanism.of_latent(z) + mechanism.of_earlier(x, own_mask)
+        if latent:  # which is averaged over for each mask by itself
+            score = score + model.mechanism.net(model.mechanism.points).reshape(-1, 1, 1, 3)
+        cells = torch.special.ndtr(torch.where(own_mask, -score, score))
+        return (cells.mean(0) if latent else cells).prod(-1)
+
+    for j in range(3):
+        hidden, seen = (mask.index_fill(-1, torch.tensor([j]), s) for s in (False, True))
+        near(found[..., j], chance(hidden) / (chance(hidden) + chance(seen)))
+    if not latent:
+        all_seen = mechanism.of_earlier(x, torch.ones_like(x, dtype=torch.bool))
+        near(model.missing_rate(x), torch.special.ndtr(torch.tensor(A) * x + torch.tensor(C) + all_seen))
+
+
 def test_without_terms_it_is_the_mechanism_of_own_values():
     own = self_masking(SLOPE, INTERCEPT)
     rows, mask = torch.tensor(ROWS), torch.tensor(MASKS)
@@ -316,14 +346,14 @@ def test_without_terms_it_is_the_mechanism_of_own_values():
 @pytest.mark.long
 def test_maximum_likelihood_on_diggle_and_kenward_s_dropout_finds_slope_and_last_mean():
     """Fifty simulated trials of three visits, left by the value not seen and by the last one seen; the slopes are free."""
-    bias, loading, noise = torch.tensor([0.0, 0.3, 0.6]), torch.tensor([0.9, 0.9, 0.9]), torch.tensor([0.5, 0.5, 0.5])
-    nodes, weight = np.polynomial.hermite_e.hermegauss(30)
-    z, log_weight = torch.tensor(nodes).unsqueeze(-1), torch.tensor(np.log(weight / weight.sum()))
-    slope, effect = 1.0, -0.5
+    bias, loading, noise = torch.tensor([0.0, 0.3, 0.6]), torch.tensor([0.7, 0.7, 0.7]), torch.tensor([1.0, 1.0, 1.0])
+    nodes = torch.linspace(-5, 5, 41).double()  # the trapezoid rule; of too few Gauss-Hermite points the estimates are biased
+    z, log_weight = nodes.unsqueeze(-1), (-0.5 * nodes.square()).log_softmax(0)
+    slope, effect = 1.5, -0.5
     found = []
     for trial in range(50):
         generator = torch.Generator().manual_seed(1000 + trial)
-        n = 1000
+        n = 3000
         x = bias + loading * torch.randn(n, 1, generator=generator) + noise * torch.randn(n, 3, generator=generator)
         x, mask = x.double(), torch.ones(n, 3, dtype=torch.bool)
         for j in (1, 2):
