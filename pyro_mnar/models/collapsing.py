@@ -36,7 +36,8 @@ class Part(NamedTuple):
     def line(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return what :meth:`score` needs for rows ``x`` (..., D), seen where ``mask`` is True, each ending in J.
 
-        Slope and intercept; of categories, their table (V, J) and what is added to it. The second is (..., J) where rows have their own.
+        Slope and intercept; of categories, their table (V, J) and what is added to it. The second is (..., J) where rows have
+        their own.
         """
         if isinstance(self.mechanism, CategoryMasking):
             slope = self.mechanism.table()
@@ -45,8 +46,9 @@ class Part(NamedTuple):
             slope, intercept = self.mechanism.line()
         if slope.shape[-1] > len(self.columns):
             slope, intercept = slope[..., self.own], intercept[..., self.own]
-        if self.sequence is not None and self.sequence.order is not None:
-            intercept = intercept + self.sequence.of_earlier(x, mask)[..., self.place]
+        earlier = None if self.sequence is None else self.sequence.of_earlier(x, mask)
+        if earlier is not None:
+            intercept = intercept + earlier[..., self.place]
         return slope, intercept if self.effect is None else intercept + self.effect[..., self.place]
 
     def score(self, values: Tensor, line: tuple[Tensor, Tensor]) -> Tensor:

@@ -9,7 +9,6 @@ respondent who skips questions, a sensor that is off), which a mechanism of the 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from pyro_mnar.models.decoders import mlp
 from pyro_mnar.models.encoders import GaussianEncoder
 from pyro_mnar.models.links import THRESHOLD
-from pyro_mnar.models.masks import MaskDistribution, Mechanism, indicator
+from pyro_mnar.models.masks import MaskDistribution, Mechanism
 
 # Points at which a cell's rate is averaged over z_m.
 _POINTS = 256
@@ -96,6 +95,4 @@ class LatentMasking(nn.Module):
         What z_m makes of cells together is not in it; rows of masks come from ``given(z_m)``.
         """
         effects = self.net(self.points).reshape(_POINTS, *[1] * (x.dim() - 1), -1)
-        law = self.base(x.expand(_POINTS, *x.shape), effects if effect is None else effects + effect)
-        missing, observed = (part.logsumexp(0) - math.log(_POINTS) for part in (law.log_missing, law.log_observed))
-        return MaskDistribution(missing, observed, indicator(self.columns, x.shape[-1]))
+        return self.base(x.expand(_POINTS, *x.shape), effects if effect is None else effects + effect).averaged()

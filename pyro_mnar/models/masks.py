@@ -18,6 +18,7 @@ such cells. Signs, once: slope a > 0 means that P(missing) rises with x (``direc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -57,6 +58,15 @@ class MaskDistribution(TorchDistribution):
         """Return the law that scores only ``columns`` (D,) bool."""
         return MaskDistribution(self.log_missing, self.log_observed, self.modelled & columns)
 
+    def missing_rate(self, mask: Tensor) -> Tensor:
+        """Return P(s_j = 0 | x), (..., D), given the ``mask`` (..., D) of the other cells, which says nothing here."""
+        return self.log_missing.exp()
+
+    def averaged(self) -> MaskDistribution:
+        """Return the law whose cells are averaged over the first dimension."""
+        missing, observed = (part.logsumexp(0) - math.log(len(part)) for part in (self.log_missing, self.log_observed))
+        return MaskDistribution(missing, observed, self.modelled)
+
     def cell_log_prob(self, mask: Tensor) -> Tensor:
         """Return log P(s_j | x), (..., D), zero in columns that are not modelled."""
         return torch.where(mask.bool(), self.log_observed, self.log_missing).masked_fill(~self.modelled, 0.0)
@@ -79,6 +89,12 @@ class Mechanism(Protocol):
     def __call__(self, x: Tensor, effect: Tensor | None = None) -> MaskDistribution: ...
 
     def initialise(self, x: Tensor, mask: Tensor) -> Tensor: ...
+
+
+class OwnMechanism(Mechanism, Protocol):
+    """A mechanism whose masks read their own values alone, so that other things can be added to its scores."""
+
+    def effect_sizes(self) -> Tensor: ...
 
 
 def column_indices(columns: Sequence[int] | None, n_columns: int) -> Tensor:

@@ -17,7 +17,7 @@ class MixedMasking(nn.Module):
         mechanisms: two or more, over the same D columns, no column modelled twice.
 
     Raises:
-        ValueError: when a column is modelled twice or the tables differ in width.
+        ValueError: when a column is modelled twice or the tables differ in width; for a ``SequentialMasking``, whose part this may be.
 
     Example:
         >>> from pyro_mnar.models import LinearMasking, SelfMasking
@@ -33,6 +33,8 @@ class MixedMasking(nn.Module):
         super().__init__()
         if len(mechanisms) < 2 or len({len(m.couplings) for m in mechanisms}) > 1:
             raise ValueError("mechanisms: expected two or more over the same columns")
+        if any(hasattr(m, "own") for m in mechanisms):
+            raise ValueError("mechanisms: got a SequentialMasking, expected it around the mixture")
         columns = torch.cat([m.columns for m in mechanisms])
         if len(columns.unique()) < len(columns):
             raise ValueError(f"mechanisms: columns {columns.tolist()} are modelled more than once, expected each once")

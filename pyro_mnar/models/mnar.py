@@ -212,15 +212,26 @@ class MNAR(nn.Module):
             if self.coupled is not None and not self.reads_rows:
                 pyro.sample("noise", self.noise(), infer={"prior": True})
 
-    def missing_rate(self, x: Tensor) -> Tensor:
+    def missing_rate(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return P(s_j = 0 | x), (..., D), of complete rows ``x`` (..., D).
+
+        Args:
+            x: complete rows.
+            mask: (..., D) bool, True = observed. Masks in an order are each given all the others, and where they read z, a draw of it
+                from the guide, by torch's generator. None for each given that those before it are seen, at z = 0.
 
         Raises:
             ValueError: without a mechanism.
         """
         if self.mechanism is None:
             raise ValueError("mechanism: got none, expected one (ignorable missingness has no rate)")
-        return self.mechanism(self._warped(x, torch.ones_like(x, dtype=torch.bool))).log_missing.exp()
+        y = self._warped(x, torch.ones_like(x, dtype=torch.bool))
+        if mask is None:
+            return self.mechanism(y).log_missing.exp()
+        mask, base, effect = mask.expand(x.shape), _base(self.mechanism), None
+        if isinstance(base, SequentialMasking) and base.reads_latent:
+            effect = base.of_latent(self.encoder(y, mask).sample())
+        return self.mechanism(y, effect).missing_rate(mask)
 
     @torch.no_grad()
     def log_mask(self, x: Tensor, mask: Tensor) -> Tensor:

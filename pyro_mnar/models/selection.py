@@ -9,8 +9,8 @@ By the Rao-Blackwell theorem a bound made with it is, in expectation, never belo
 not-MIWAE does, arXiv 2006.12871), at the same parameters, guide and number of particles. The integral is closed for normal and
 Student-t cells (:mod:`pyro_mnar.models.integrals`) and a sum for cells of levels and counts.
 
-Which columns these are: :mod:`pyro_mnar.models.collapsing`. What else decides over masks, seen values of earlier columns or z itself, moves
-the intercepts of a row and keeps the integrals closed (:mod:`pyro_mnar.models.sequential_masking`).
+Which columns these are: :mod:`pyro_mnar.models.collapsing`. What else decides over masks, seen values of earlier columns or z itself,
+moves the intercepts of a row and keeps the integrals closed (:mod:`pyro_mnar.models.sequential_masking`).
 """
 
 from __future__ import annotations

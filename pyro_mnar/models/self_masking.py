@@ -97,7 +97,8 @@ class SelfMasking(nn.Module):
         given = torch.as_tensor(value).to(self.raw_slope).expand_as(self.raw_slope)
         if bool((given * self.sign).lt(0).any() or (given[self.sign != 0] == 0).any() or (given[self.none()] != 0).any()):
             raise ValueError(
-                f"slope: got {given.tolist()}, expected above 0 where high values go missing, below 0 where low do, 0 for direction none"
+                f"slope: got {given.tolist()}, expected above 0 where high values go missing, below 0 where low do, 0 for direction "
+                "none"
             )
         self.raw_slope.copy_(torch.where(self.sign == 0, given.asinh(), given.abs().log()))
 

@@ -10,12 +10,13 @@ its argument:
 - *own value* (a): missing not at random, as :class:`~pyro_mnar.models.self_masking.SelfMasking` has it;
 - *earlier columns* (r, g): their values where they are seen, and that they are missing. P(s | y, z) is a product over j of laws of one
   mask, hence a proper law. A column that is missing is not read, so a missing value enters its own mask alone and its integral stays of
-  one dimension. With a = w = 0 values are missing at random (Robins and Gill 1997, "Non-response models for the analysis of non-monotone
-  ignorable missing data", Statistics in Medicine 16). In the order of visits it is the selection model of dropout of Diggle and Kenward
-  (1994, "Informative drop-out in longitudinal data analysis", Applied Statistics 43). Complete columns, first in the order, are its covariates;
-- *the row's latent* (w): given z the cells are independent, so that an effect of z moves the intercepts of a row's masks. What other columns
-  are expected to be, seen or not, then decides: a shared-parameter model (Wu and Carroll 1988, "Estimation and comparison of changes in the
-  presence of informative right censoring by modeling the censoring process", Biometrics 44).
+  one dimension. With a = w = 0 values are missing at random (Robins and Gill 1997, "Non-response models for the analysis of
+  non-monotone ignorable missing data", Statistics in Medicine 16). In the order of visits it is the selection model of dropout of
+  Diggle and Kenward (1994, "Informative drop-out in longitudinal data analysis", Applied Statistics 43). Complete columns, first in the
+  order, are its covariates;
+- *the row's latent* (w): given z the cells are independent, so that an effect of z moves the intercepts of a row's masks. What other
+  columns are expected to be, seen or not, then decides: a shared-parameter model (Wu and Carroll 1988, "Estimation and comparison of
+  changes in the presence of informative right censoring by modeling the censoring process", Biometrics 44).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 
 from pyro_mnar.models.links import THRESHOLD
-from pyro_mnar.models.masks import MaskDistribution, Mechanism
+from pyro_mnar.models.masks import MaskDistribution, Mechanism, OwnMechanism, indicator
 from pyro_mnar.models.mixed_masking import MixedMasking
 
 
@@ -37,13 +38,15 @@ class SequentialMasking(nn.Module):
     """The mechanism of the module's first line.
 
     Args:
-        own: how values enter their own masks; a column of direction ``none`` has a rate and no such term. No threshold.
+        own: how values enter their own masks: ``SelfMasking``, ``CategoryMasking`` or a mixture of such; a column of direction ``none``
+            has a rate and no such term. No threshold.
         order: all D columns, each once, as their masks are decided; or None, and no mask reads another column.
         latent_dim: L, of the decoder's z; or 0, and no mask reads z.
         levels: number of levels of each categorical column, by position; every level then has an effect of its own.
 
     Raises:
-        ValueError: for a threshold, which has no score to shift, or an order that leaves a column out or has one twice.
+        ValueError: for a threshold, which has no score to shift, a mechanism of other than own values, or an order that leaves a column
+            out or has one twice.
 
     Example:
         >>> from pyro_mnar.models import PROBIT, SelfMasking
@@ -59,15 +62,15 @@ class SequentialMasking(nn.Module):
     at: Tensor
 
     def __init__(
-        self, own: Mechanism, order: Sequence[int] | None = None, latent_dim: int = 0, levels: Mapping[int, int] | None = None
+        self, own: OwnMechanism, order: Sequence[int] | None = None, latent_dim: int = 0, levels: Mapping[int, int] | None = None
     ) -> None:
         super().__init__()
-        if any(getattr(part, "link", None) is THRESHOLD for part in getattr(own, "parts", [own])):
+        parts = getattr(own, "parts", [own])
+        if any(getattr(part, "link", None) is THRESHOLD for part in parts):
             raise ValueError("own: got a threshold, expected a mechanism whose score can be shifted")
-        if bool(own.couplings.any()):
-            raise ValueError(
-                "own: got a mechanism whose masks read other columns, expected SelfMasking, CategoryMasking or a mixture of them"
-            )
+        for part in parts:
+            if not hasattr(part, "effect_sizes"):
+                raise ValueError(f"own: got {type(part).__name__}, expected SelfMasking, CategoryMasking or a mixture of them")
         n_columns = len(own.couplings)
         if order is not None and sorted(order) != list(range(n_columns)):
             raise ValueError(f"order: got {list(order)}, expected each of the columns 0 to {n_columns - 1} once")
@@ -96,18 +99,18 @@ class SequentialMasking(nn.Module):
         return hasattr(self, "loadings")
 
     def initialise(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Start the own-value terms from the data (N, D), the others at 0; return how far the column means, (D,), are supposed from those seen."""
+        """Start the own-value terms from the data (N, D); return how far the column means, (D,), are supposed from those seen."""
         return self.own.initialise(x, mask)
 
-    def of_earlier(self, x: Tensor, mask: Tensor) -> Tensor | float:
-        """Return what earlier columns add to the scores, (..., D), of rows ``x`` (..., D) that are seen where ``mask`` is True."""
+    def of_earlier(self, x: Tensor, mask: Tensor) -> Tensor | None:
+        """Return what earlier columns add to the scores, (..., D), of rows ``x`` (..., D) seen at ``mask``; None without an order."""
         if self.order is None:
-            return 0.0
+            return None
         seen = torch.where(mask, x, 0.0)[..., self.owner]
         if bool((self.at >= 0).any()):
             level = (seen.round() == self.at) & mask[..., self.owner]
             seen = torch.where(self.at < 0, seen, level.to(seen))
-        features = torch.cat([seen, (~mask).to(seen)], -1)
+        features = torch.cat([seen, (~mask).to(seen).expand(*seen.shape[:-1], -1)], -1)
         weights = torch.cat([self.effects, self.absences], -1) * self.allowed
         return nn.functional.linear(features, weights)
 
@@ -116,7 +119,7 @@ class SequentialMasking(nn.Module):
         return nn.functional.linear(z, self.loadings)
 
     def forward(self, x: Tensor, effect: Tensor | None = None) -> SequentialMasks:
-        """Return the law of the masks of complete rows ``x`` (..., D), ``effect`` (..., D) added to the scores; the latent's is not in it."""
+        """Return the law of the masks of complete rows ``x`` (..., D), ``effect`` (..., D) added to the scores; z's is not in it."""
         return SequentialMasks(self, x, effect)
 
 
@@ -130,36 +133,59 @@ class SequentialMasks(TorchDistribution):
     support = constraints.independent(constraints.boolean, 1)
     has_rsample = False
 
-    def __init__(self, mechanism: SequentialMasking, x: Tensor, effect: Tensor | None, scored: Tensor | None = None) -> None:
-        self.mechanism, self.x, self.effect, self.scored = mechanism, x, effect, scored
+    def __init__(
+        self,
+        mechanism: SequentialMasking,
+        x: Tensor,
+        effect: Tensor | None,
+        modelled: Tensor | None = None,
+        over_points: bool = False,
+    ) -> None:
+        # Over points, x and effect are (..., P, D).
+        self.mechanism, self.x, self.effect, self.over_points = mechanism, x, effect, over_points
+        self.modelled = indicator(mechanism.columns, mechanism.n_columns) if modelled is None else modelled
         shape = x.shape if effect is None else torch.broadcast_shapes(x.shape, effect.shape)
-        super().__init__(shape[:-1], shape[-1:], validate_args=False)
+        super().__init__(shape[: -2 if over_points else -1], shape[-1:], validate_args=False)
 
     def expand(self, batch_shape: Sequence[int], _instance: object = None) -> SequentialMasks:
-        return SequentialMasks(self.mechanism, self.x.expand(*batch_shape, self.x.shape[-1]), self.effect, self.scored)
+        x = self.x.expand(*batch_shape, *self.x.shape[-2 if self.over_points else -1 :])
+        return SequentialMasks(self.mechanism, x, self.effect, self.modelled, self.over_points)
 
     def restrict(self, columns: Tensor) -> SequentialMasks:
         """Return the law that scores only ``columns`` (D,) bool."""
-        return SequentialMasks(self.mechanism, self.x, self.effect, columns if self.scored is None else self.scored & columns)
+        return SequentialMasks(self.mechanism, self.x, self.effect, self.modelled & columns, self.over_points)
 
-    @property
-    def modelled(self) -> Tensor:
-        return self.given(torch.ones_like(self.x, dtype=torch.bool)).modelled
+    def averaged(self) -> SequentialMasks:
+        """Return the law whose cells, each given those before, are averaged over the first dimension."""
+        effect = None if self.effect is None else self.effect.movedim(0, -2)
+        return SequentialMasks(self.mechanism, self.x.movedim(0, -2), effect, self.modelled, True)
 
     @property
     def log_missing(self) -> Tensor:
-        return self.given(torch.ones_like(self.x, dtype=torch.bool)).log_missing
+        return self.given(self._all_seen()).log_missing
 
     @property
     def log_observed(self) -> Tensor:
-        return self.given(torch.ones_like(self.x, dtype=torch.bool)).log_observed
+        return self.given(self._all_seen()).log_observed
 
     def given(self, mask: Tensor) -> MaskDistribution:
         """Return the laws of the cells, each given what ``mask`` (..., D) says of the columns before it."""
-        earlier = self.mechanism.of_earlier(self.x, mask)
-        effect = earlier if self.effect is None else self.effect + earlier
-        law = self.mechanism.own(self.x, effect if isinstance(effect, Tensor) else None)
-        return law if self.scored is None else law.restrict(self.scored)
+        earlier = self.mechanism.of_earlier(self.x, mask.unsqueeze(-2) if self.over_points else mask)
+        effect = earlier if self.effect is None else self.effect if earlier is None else self.effect + earlier
+        law = self.mechanism.own(self.x, effect)
+        if self.over_points:
+            law = MaskDistribution(law.log_missing.movedim(-2, 0), law.log_observed.movedim(-2, 0), law.modelled).averaged()
+        return law.restrict(self.modelled)
+
+    def missing_rate(self, mask: Tensor) -> Tensor:
+        """Return P(s_j = 0 | x), (..., D), given the ``mask`` of all other cells: of earlier ones, and of later ones, which read it."""
+        if self.mechanism.order is None:
+            return self.given(mask).log_missing.exp()
+        rates = []
+        for j in range(mask.shape[-1]):
+            own = indicator(torch.tensor([j], device=mask.device), mask.shape[-1])
+            rates.append(torch.sigmoid(self.log_prob(mask & ~own) - self.log_prob(mask | own)))
+        return torch.stack(rates, -1)
 
     def cell_log_prob(self, mask: Tensor) -> Tensor:
         """Return log P(s_j | x, s_<j), (..., D), zero in columns that are not modelled."""
@@ -172,13 +198,14 @@ class SequentialMasks(TorchDistribution):
         shape = (*sample_shape, *self.batch_shape, *self.event_shape)
         uniform = torch.rand(shape, dtype=self.x.dtype, device=self.x.device)
         mask = torch.ones(shape, dtype=torch.bool, device=self.x.device)
-        order = [] if self.mechanism.order is None else [j for j in self.mechanism.order if bool(self.modelled[j])]
         # A column's law depends on the masks before it: as many looks as columns, of which one is read each time.
-        for j in order or [slice(None)]:
+        for j in self.mechanism.order or [...]:
             law = self.given(mask)
-            drawn = (uniform < law.log_observed.exp()) | ~law.modelled
-            mask[..., j] = drawn[..., j]
+            mask[..., j] = ((uniform < law.log_observed.exp()) | ~law.modelled)[..., j]
         return mask
+
+    def _all_seen(self) -> Tensor:
+        return torch.ones((*self.batch_shape, *self.event_shape), dtype=torch.bool, device=self.x.device)
 
 
 def own_pieces(mechanism: Mechanism | None) -> list[Any]:

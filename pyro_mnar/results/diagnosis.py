@@ -105,7 +105,7 @@ def diagnose(
     if modelled:
         # The members' draws follow one another, as impute_ensemble has them.
         parts = [part[:: -(-len(part) * len(members) // _LOOKS)] for part in completed.tensor_split(len(members))]
-        rates = [missing_rates(member, part) for member, part in zip(members, parts, strict=True)]
+        rates = [missing_rates(member, part, mask) for member, part in zip(members, parts, strict=True)]
         values = torch.cat(parts).double().cpu()
         if scaling is not None:
             values = torch.from_numpy(scaling.invert(values.numpy()))

@@ -121,8 +121,8 @@ def mask(check: MaskCheck) -> Iterator[tuple[str, str]]:
         yield (
             "mask",
             f"The fitted mechanism does not explain the holes of {'; '.join(found)}. "
-            "Masks that depend on other columns, not always those named here, are the usual cause: let the data choose (mechanism auto), "
-            "say in which order holes came about, or take the column as ignorable; do not trust its imputations before.",
+            "Masks that depend on other columns, not always those named here, are the usual cause: let the data choose (mechanism "
+            "auto), say in which order holes came about, or take the column as ignorable; do not trust its imputations before.",
         )
 
 

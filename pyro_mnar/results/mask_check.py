@@ -82,8 +82,13 @@ class MaskCheck:
 
 
 @torch.no_grad()
-def missing_rates(module: nn.Module, completed: Tensor) -> Tensor:
+def missing_rates(module: nn.Module, completed: Tensor, mask: Tensor) -> Tensor:
     """Return P(s_j = 0 | x), (..., D) like ``completed``, NaN in columns that ``module``'s mechanism does not model.
+
+    Args:
+        module: with a ``mechanism``.
+        completed: (..., D) rows.
+        mask: (..., D) bool, True = observed: of masks that read others each is given all these.
 
     Raises:
         ValueError: for a module without a mechanism.
@@ -91,13 +96,14 @@ def missing_rates(module: nn.Module, completed: Tensor) -> Tensor:
     Example:
         >>> from pyro_mnar.models import MNAR, GaussianDecoder, GaussianEncoder, SelfMasking
         >>> mnar = MNAR(GaussianDecoder(1, 2), GaussianEncoder(2, 1), SelfMasking(2, [0]))
-        >>> missing_rates(mnar, torch.zeros(3, 2)).isnan().tolist()[0]
+        >>> missing_rates(mnar, torch.zeros(3, 2), torch.ones(3, 2, dtype=torch.bool)).isnan().tolist()[0]
         [False, True]
     """
     owner: Any = module
     if getattr(owner, "mechanism", None) is None:
         raise ValueError("module: got one without a mechanism, expected one (ignorable missingness has no rate)")
-    rates = owner.missing_rate(completed)
+    with seeded(0, completed.device):
+        rates = owner.missing_rate(completed, mask)
     modelled = torch.zeros(completed.shape[-1], dtype=torch.bool, device=rates.device).index_fill(0, owner.mechanism.columns, True)
     return torch.where(modelled, rates, torch.nan)
 

@@ -38,6 +38,7 @@ from pyro_mnar.models import (
     OrdinalBlock,
     Prior,
     SelfMasking,
+    SequentialMasking,
     SetEncoder,
     SkewWarp,
     StudentTDecoder,
@@ -69,9 +70,8 @@ MECHANISMS = {
         if (link, direction) != (THRESHOLD, "free")
     },
     "self some columns": lambda: SelfMasking(D, [3, 1], ["high", "free"]),
-    "self covariates": lambda: SelfMasking(D, [3, 1], ["high", "free"], PROBIT, [0, 2]),
+    "self without a slope": lambda: SelfMasking(D, [3, 1, 0], ["none", "free", "none"]),
     "category": lambda: CategoryMasking(D, [3, 1], [2, 4]),
-    "category covariates": lambda: CategoryMasking(D, [1], [3], PROBIT, [0, 2]),
     "linear": lambda: LinearMasking(D),
     "linear some columns": lambda: LinearMasking(D, [2, 0]),
     "neural": lambda: NeuralMasking(D, [1, 2], hidden=8),
@@ -80,6 +80,13 @@ MECHANISMS = {
     "latent linear": lambda: LatentMasking(LinearMasking(D), 1, []),
     "latent mixed": lambda: LatentMasking(MixedMasking(SelfMasking(D, [0], "high"), NeuralMasking(D, [3], hidden=4)), 2),
     "mixed": lambda: MixedMasking(SelfMasking(D, [0], "high"), LinearMasking(D, [2]), NeuralMasking(D, [3], hidden=4)),
+    "sequential": lambda: SequentialMasking(SelfMasking(D, [3, 1, 2], ["high", "none", "free"], PROBIT), [2, 0, 3, 1]),
+    "sequential without an order": lambda: SequentialMasking(SelfMasking(D, [3, 1], "high"), latent_dim=2),
+    "sequential with a latent": lambda: SequentialMasking(SelfMasking(D), [3, 2, 1, 0], 2),
+    "sequential categories": lambda: SequentialMasking(
+        MixedMasking(SelfMasking(D, [3], "low"), CategoryMasking(D, [1, 0], [3, 2])), [1, 3, 0, 2], levels={1: 3, 0: 2}
+    ),
+    "latent sequential": lambda: LatentMasking(SequentialMasking(SelfMasking(D, [3, 1], "high", PROBIT), [2, 3, 0, 1]), 2, [4]),
 }
 
 
@@ -111,19 +118,24 @@ def test_mechanism_s_cells_add_to_its_log_probability_and_each_cell_s_two_outcom
     mask = torch.rand(20, D) < 0.5
     law = mechanism(x)
     torch.testing.assert_close(law.cell_log_prob(mask).sum(-1), law.log_prob(mask))
-    both = law.cell_log_prob(mask).exp() + law.cell_log_prob(~mask).exp()
-    torch.testing.assert_close(both, torch.where(indicator(mechanism.columns, D), 1.0, 2.0).double().expand(20, D))
+    for j in range(D):  # one at a time: a mask may read others
+        both = law.cell_log_prob(mask).exp() + law.cell_log_prob(mask ^ indicator(torch.tensor([j]), D)).exp()
+        torch.testing.assert_close(both[:, j], torch.full((20,), 1.0 if j in mechanism.columns else 2.0).double())
 
 
 def test_mechanism_draws_masks_at_its_own_rates_and_shows_columns_that_it_does_not_model(mechanism):
     x = torch.randn(6, D).double()
     law = mechanism(x)
-    draws = law.sample((20_000,)).double()
-    rates = law.cell_log_prob(torch.ones(6, D, dtype=torch.bool)).exp().detach()
-    certain = (rates < 1e-3) | (rates > 1 - 1e-3)
-    z = z_score(draws, rates)
+    few = getattr(law, "over_points", False)  # where a latent is averaged over for every mask that is drawn
+    masks = law.sample((500 if few else 20_000,))
+    draws = masks.double()
+    # Given the masks drawn, of which a mask may read others.
+    seen = [law.cell_log_prob(masks | indicator(torch.tensor([j]), D))[..., j] for j in range(D)]
+    rates = torch.stack(seen, -1).exp().detach()
+    certain = (rates.mean(0) < 1e-3) | (rates.mean(0) > 1 - 1e-3)
+    z = z_score(draws - rates, 0.0)
     assert float(z[~certain].abs().max() if bool((~certain).any()) else 0) < Z_MAX
-    assert float((draws.mean(0) - rates).abs().max()) < 0.03
+    assert float((draws - rates).mean(0).abs().max()) < (0.15 if few else 0.03)
     others = torch.ones(D, dtype=torch.bool)
     others[mechanism.columns] = False
     assert bool((draws[..., others] == 1).all())
@@ -138,7 +150,9 @@ def test_mechanism_says_truly_which_values_enter_which_masks(mechanism):
         law = mechanism(x)
         for k in range(D):
             other = x.index_add(0, torch.tensor([k]), torch.tensor([3.0]).double())
-            changed = mechanism(other).log_missing.exp() != law.log_missing.exp()
+            # Of values that are missing: one that is seen may be read without being named.
+            mask = ~indicator(torch.tensor([k]), D)
+            changed = mechanism(other).cell_log_prob(mask).exp() != law.cell_log_prob(mask).exp()
             reads[:, k] |= changed & law.modelled
     # What a mechanism does not declare must not happen; the networks and lines here do use all that they declare.
     assert not bool((reads & ~couplings & ~torch.eye(D, dtype=torch.bool)).any())
@@ -209,6 +223,20 @@ def test_direction_fixes_the_sign_of_the_slope_for_any_parameters(direction, sig
     if link is not THRESHOLD:
         rates = made(torch.tensor([[-1.0] * 3, [1.0] * 3])).log_missing
         assert bool(((rates[1] - rates[0]) * sign >= 0).all())
+
+
+def test_direction_none_keeps_the_slope_at_nothing_for_any_parameters_and_start():
+    made = SelfMasking(3, None, ["none", "high", "none"])
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.normal_(0, 5)
+    made.initialise(torch.randn(50, 3), torch.rand(50, 3) < 0.5)
+    assert made.slope[[0, 2]].tolist() == [0, 0] and made.slope[1] > 0
+    made.slope = torch.tensor([0.0, 2.0, 0.0])
+    with pytest.raises(ValueError, match="slope: got .* 0 for direction none"):
+        made.slope = torch.tensor([0.0, 2.0, 1.0])
+    made(torch.randn(5, 3)).log_prob(torch.rand(5, 3) < 0.5).sum().backward()
+    assert made.raw_slope.grad[[0, 2]].tolist() == [0, 0] and bool((made.offset.grad != 0).all())
 
 
 def test_restrict_scores_only_the_columns_asked_for():
@@ -409,14 +437,37 @@ def test_model_with_a_tilt_holds_its_parameters_and_gives_it_a_factor(tilt):
 # Refusals -----------------------------------------------------------------------------------------
 
 REFUSALS = {
-    "unknown direction": (lambda: SelfMasking(D, None, "up"), "direction: got 'up', expected one of high, low, free"),
+    "unknown direction": (lambda: SelfMasking(D, None, "up"), "direction: got 'up', expected one of high, low, free, none"),
     "count of directions": (lambda: SelfMasking(D, None, ["high"]), "direction: got 1 words, expected one or 4"),
-    "covariate that is modelled": (lambda: SelfMasking(D, [0, 2], covariates=[1, 2]), r"covariates: got \[1, 2\] beside columns"),
-    "covariate of a threshold": (lambda: SelfMasking(D, [0], "high", THRESHOLD, [1]), "covariates: got"),
-    "covariate out of range": (lambda: SelfMasking(D, [0], covariates=[D]), "columns: got"),
     "free threshold": (
         lambda: SelfMasking(D, None, ["high", "low", "free", "high"], THRESHOLD),
         "direction: got 'free'",
+    ),
+    "threshold without a slope": (lambda: SelfMasking(D, None, "none", THRESHOLD), "direction: got 'none' with a threshold link"),
+    "order with a column twice": (lambda: SequentialMasking(SelfMasking(D), [0, 1, 1, 2]), r"order: got \[0, 1, 1, 2\], expected each"),
+    "order without a column": (
+        lambda: SequentialMasking(SelfMasking(D), [0, 1, 2]),
+        "order: got .* expected each of the",
+    ),
+    "order of a threshold": (lambda: SequentialMasking(SelfMasking(D, None, "high", THRESHOLD), range(D)), "own: got a threshold"),
+    "order of a threshold in a mixture": (
+        lambda: SequentialMasking(MixedMasking(SelfMasking(D, [0], "high", THRESHOLD), SelfMasking(D, [1])), range(D)),
+        "own: got a threshold",
+    ),
+    "order of masks that read the row": (lambda: SequentialMasking(LinearMasking(D), range(D)), "own: got LinearMasking, expected"),
+    "order of a mixture with such": (
+        lambda: SequentialMasking(MixedMasking(SelfMasking(D, [0]), NeuralMasking(D, [1])), range(D)),
+        "own: got NeuralMasking, expected",
+    ),
+    "order of an order": (lambda: SequentialMasking(SequentialMasking(SelfMasking(D)), range(D)), "own: got SequentialMasking"),
+    "order of a latent": (lambda: SequentialMasking(LatentMasking(SelfMasking(D)), range(D)), "own: got LatentMasking"),
+    "order in a mixture": (
+        lambda: MixedMasking(SequentialMasking(SelfMasking(D, [0])), SelfMasking(D, [1])),
+        "mechanisms: got a SequentialMasking",
+    ),
+    "latent of another width": (
+        lambda: MNAR(GaussianDecoder(2, D), GaussianEncoder(D, 2), SequentialMasking(SelfMasking(D), latent_dim=3)),
+        "mechanism: reads 3 latents, expected the decoder's 2",
     ),
     "column out of range": (lambda: SelfMasking(D, [4]), "columns: got"),
     "negative column": (lambda: LinearMasking(D, [-1]), "columns: got"),
@@ -426,8 +477,7 @@ REFUSALS = {
     "one mechanism in a mixture": (lambda: MixedMasking(SelfMasking(D)), "mechanisms: expected two or more"),
     "levels of another number": (lambda: CategoryMasking(D, [0, 1], [3]), r"levels: got \[3\], expected 2 or more for each of 2"),
     "one level": (lambda: CategoryMasking(D, [0], [1]), r"levels: got \[1\]"),
-    "threshold of categories": (lambda: CategoryMasking(D, [0], [2], THRESHOLD), "covariates: got .* and no threshold"),
-    "covariate of categories that is modelled": (lambda: CategoryMasking(D, [0], [2], PROBIT, [0]), "covariates: got"),
+    "threshold of categories": (lambda: CategoryMasking(D, [0], [2], THRESHOLD), "link: got THRESHOLD"),
     "blocks with a gap": (lambda: MixedDecoder(2, [NormalBlock([0, 2])]), r"blocks: got columns \[0, 2\], expected each from 0 on"),
     "blocks that overlap": (lambda: MixedDecoder(2, [NormalBlock([0, 1]), NormalBlock([1])]), "blocks: got columns"),
     "mixture over other widths": (

@@ -22,6 +22,7 @@ from pyro_mnar.models import (
     SelectionDistribution,
     SelfMasking,
     SemicontinuousBlock,
+    SequentialMasking,
     SkewWarp,
 )
 from pyro_mnar.models.laws import PrecisionNormal
@@ -45,11 +46,12 @@ def decoder(hidden=(4,)):
     return made
 
 
-def masking(link=PROBIT, covariates=()):
-    made = MixedMasking(
-        SelfMasking(D, [5, 0, 1, 2], ["high", "free", "free", "low"], link, covariates),
-        CategoryMasking(D, [3, 6], [3, 4], link, covariates),
-    ).double()
+def masking(link=PROBIT, order=None):
+    own = MixedMasking(
+        SelfMasking(D, [5, 0, 1, 2], ["high", "free", "free", "low"], link),
+        CategoryMasking(D, [3, 6], [3, 4], link),
+    )
+    made = (own if order is None else SequentialMasking(own, order, levels={6: 4, 3: 3})).double()
     with torch.no_grad():
         for parameter in made.parameters():
             parameter.normal_()
@@ -107,11 +109,11 @@ def test_each_kind_s_law_is_the_textbook_one():
 
 
 @pytest.mark.parametrize("link", [PROBIT, LOGIT], ids=lambda link: link.name)
-@pytest.mark.parametrize("covariates", [(), (4,)], ids=["alone", "covariate"])
+@pytest.mark.parametrize("order", [None, [4, 6, 2, 0, 5, 3, 1]], ids=["alone", "in an order"])
 @pytest.mark.parametrize("warped", [False, True], ids=["plain", "warped"])
-def test_missing_cells_are_summed_and_integrated_out_exactly(link, covariates, warped):
+def test_missing_cells_are_summed_and_integrated_out_exactly(link, order, warped):
     made, x = rows(12)
-    mechanism, warp = masking(link, covariates), SkewWarp(D, [0, 4]).double() if warped else None
+    mechanism, warp = masking(link, order), SkewWarp(D, [0, 4]).double() if warped else None
     if warp is not None:
         warp.skew.data.copy_(torch.tensor([0.4, -0.3]))
     mask = torch.rand(12, D) < 0.5
@@ -119,6 +121,10 @@ def test_missing_cells_are_summed_and_integrated_out_exactly(link, covariates, w
     law = made(torch.randn(3, 12, 2).double())
     found = SelectionDistribution(law, mechanism, warp).log_prob(torch.where(mask, x, torch.nan))
     conditional = SelectionDistribution(law, mechanism, warp).conditional(torch.where(mask, x, torch.nan))
+
+    def masks(y):
+        return mechanism(y) if order is None else mechanism(y).given(mask)
+
     # One cell at a time over all its values: nothing of the blocks, parts and tables is used here.
     y, log_slope = (x, torch.zeros_like(x)) if warp is None else warp(x)
     expected = torch.zeros(3, 12).double()
@@ -128,9 +134,9 @@ def test_missing_cells_are_summed_and_integrated_out_exactly(link, covariates, w
         moved = y.expand(len(choices), 1, 12, D).index_copy(-1, torch.tensor([j]), choices.reshape(-1, 1, 1, 1).expand(-1, 1, 12, 1))
         joint = law.base_dist.log_prob(moved)[..., j].detach()
         if j in mechanism.columns.tolist():
-            joint = joint + mechanism(moved).log_missing[..., j].detach()
+            joint = joint + masks(moved).log_missing[..., j].detach()
         missing = joint.logsumexp(0) + (np.log(float(grid[1] - grid[0])) if j in (0, 4) else 0.0)
-        log_seen = mechanism(y).log_observed[:, j] if j in mechanism.columns.tolist() else 0.0
+        log_seen = masks(y).log_observed[:, j] if j in mechanism.columns.tolist() else 0.0
         seen = law.base_dist.log_prob(y)[..., j] + log_slope[:, j] + log_seen
         if j == 4:
             missing = torch.zeros(3, 12).double()

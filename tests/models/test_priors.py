@@ -5,8 +5,29 @@ import pytest
 import torch
 from scipy import stats
 
-from pyro_mnar.models import PROBIT, THRESHOLD, CategoryMasking, GaussianDecoder, LinearMasking, Prior, SelfMasking, SkewWarp
-from pyro_mnar.models.priors import CATEGORY, EFFECT, FREE_SLOPE, LOG_SLOPE, PART_SKEW, SKEW_SPREAD, TRUSTED, TYPICAL_SKEW
+from pyro_mnar.models import (
+    PROBIT,
+    THRESHOLD,
+    CategoryMasking,
+    GaussianDecoder,
+    LinearMasking,
+    Prior,
+    SelfMasking,
+    SequentialMasking,
+    SkewWarp,
+)
+from pyro_mnar.models.priors import (
+    ABSENCE,
+    CATEGORY,
+    EFFECT,
+    FREE_SLOPE,
+    LOADING,
+    LOG_SLOPE,
+    PART_SKEW,
+    SKEW_SPREAD,
+    TRUSTED,
+    TYPICAL_SKEW,
+)
 
 D = 4
 
@@ -102,13 +123,18 @@ def test_log_probability_is_the_sum_of_normal_densities_with_unseen_ones_countin
     )
 
 
-def test_effects_of_covariates_are_normal_about_none():
+def test_effects_on_masks_of_earlier_columns_and_of_the_latent_are_normal_about_none():
     decoder, _, _ = parts()
-    mechanism = SelfMasking(D, [0, 2], "free", PROBIT, [1, 3]).double()
-    mechanism.effects.data.normal_()
+    mechanism = SequentialMasking(SelfMasking(D, [0, 2], "free", PROBIT), range(D), 2).double()
+    for parameter in (mechanism.effects, mechanism.absences, mechanism.loadings):
+        parameter.data.normal_()
     own = Prior.members(2, D, 2)[0].double()
     alone = own.log_prob(50, decoder, None, SelfMasking(D, [0, 2], "free", PROBIT).double()).item()
-    assert own.log_prob(50, decoder, None, mechanism).item() == pytest.approx(alone + normal(mechanism.effects, 0.0, EFFECT))
+    effects = (
+        normal(mechanism.effects, 0.0, EFFECT) + normal(mechanism.absences, 0.0, ABSENCE) + normal(mechanism.loadings, 0.0, LOADING)
+    )
+    assert own.log_prob(50, decoder, None, mechanism).item() == pytest.approx(alone + effects)
+    own.start(None, mechanism)
 
 
 def test_parts_that_a_model_lacks_and_mechanisms_without_slopes_of_their_own_count_nothing():

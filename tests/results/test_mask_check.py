@@ -6,7 +6,7 @@ import torch
 from exact import LinearGaussian, PosteriorEncoder, self_masking
 from scipy import stats
 
-from pyro_mnar.models import MNAR, ConjugateEncoder, LinearMasking
+from pyro_mnar.models import MNAR, PROBIT, ConjugateEncoder, LinearMasking, SelfMasking, SequentialMasking
 from pyro_mnar.results.imputation import impute
 from pyro_mnar.results.mask_check import check_mask, missing_rates
 from pyro_mnar.results.plots import plot_mask_check
@@ -72,7 +72,7 @@ def checked(x, mask, slope, intercept, seed=0):
     decoder = LAW.decoder()
     model = MNAR(decoder, ConjugateEncoder(decoder), self_masking([slope, np.nan, np.nan], [intercept, 0, 0])).double()
     draws = impute(model, x, mask, draws=40, particles=200, seed=seed, progress=False).draws
-    return check_mask(draws, missing_rates(model, draws), mask, columns=["a", "b", "c"], seed=seed)
+    return check_mask(draws, missing_rates(model, draws, mask), mask, columns=["a", "b", "c"], seed=seed)
 
 
 def test_a_true_mechanism_passes_with_values_missing_and_wrong_ones_do_not(seed):
@@ -97,6 +97,31 @@ def test_masks_that_go_together_are_seen_in_the_rows_where_the_other_is_missing(
     assert check.p_value[0, 2] < 0.01 and check.rate[0, 2, 5] > check.replicated[2, 0, 2, 5]
 
 
+def test_rates_of_masks_that_read_others_are_given_all_the_others(seed):
+    dropout = SequentialMasking(SelfMasking(3, [1, 2], "none", PROBIT), [0, 1, 2]).double()
+    with torch.no_grad():
+        dropout.own.offset.copy_(torch.tensor([-0.8, -0.8]))
+        dropout.effects[1, 0] = dropout.effects[2, 1] = 1.0
+        dropout.absences[2, 1] = 4.0
+    decoder = LAW.decoder()
+    model = MNAR(decoder, ConjugateEncoder(decoder), dropout).double()
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        x = decoder(torch.randn(600, LAW.weight.shape[1]).double()).sample()
+        mask = dropout(x).sample()
+    rates = missing_rates(model, x.unsqueeze(0), mask)
+    last = torch.special.ndtr(torch.where(mask[:, 1], -0.8 + x[:, 1], 3.2))
+    torch.testing.assert_close(rates[0, :, 2], last)
+    # By Bayes' rule: whether the last one is seen says much of the one before it.
+    first, other = torch.special.ndtr(-0.8 + x[:, 0]), torch.special.ndtr(torch.stack([torch.full_like(last, 3.2), -0.8 + x[:, 1]]))
+    here, there = torch.where(mask[:, 2], 1 - other, other)
+    torch.testing.assert_close(rates[0, :, 1], first * here / (first * here + (1 - first) * there))
+    assert float(np.nanmin(check_mask(x.unsqueeze(0), rates, mask, seed=seed).p_value)) > 0.002
+    # Given that those before are seen, who left would have to leave anew.
+    alone = torch.where(rates.isnan(), rates, model.missing_rate(x.unsqueeze(0)).detach())
+    assert float(np.nanmin(check_mask(x.unsqueeze(0), alone, mask, seed=seed).p_value)) < 0.002
+
+
 def test_a_coupled_mechanism_and_columns_chosen_to_bin_by(seed):
     x, mask = simulated(seed, reads=1)
     linear = LinearMasking(3, [0]).double()
@@ -106,7 +131,7 @@ def test_a_coupled_mechanism_and_columns_chosen_to_bin_by(seed):
     decoder = LAW.decoder()
     model = MNAR(decoder, ConjugateEncoder(decoder), linear).double()
     draws = impute(model, x, mask, draws=20, particles=200, progress=False).draws
-    rates = missing_rates(model, draws)
+    rates = missing_rates(model, draws, mask)
     assert rates[..., 1:].isnan().all() and rates[..., 0].isfinite().all()
     check = check_mask(draws, rates, mask, by=[1], seed=seed)
     assert check.by == (None, 1) and check.p_value.shape == (1, 2) and check.p_value.min() > 0.002
@@ -166,4 +191,4 @@ def test_what_cannot_be_checked_is_refused(wrong, said):
 def test_a_model_without_a_mechanism_has_no_rates():
     model = MNAR(LAW.decoder(), PosteriorEncoder(LAW)).double()
     with pytest.raises(ValueError, match="module: got one without a mechanism"):
-        missing_rates(model, torch.zeros(2, 3).double())
+        missing_rates(model, torch.zeros(2, 3).double(), torch.ones(2, 3, dtype=torch.bool))
