@@ -34,7 +34,7 @@ SHOWN = {
     "constant": "constant, 2 max - mean",
     "censored-normal": "censored normal, Gibbs",
     "ours-none": "imputer, no mechanism",
-    "ours": "imputer, self-masking",
+    "ours-told": "imputer, self-masking",
 }
 
 

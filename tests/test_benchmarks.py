@@ -7,14 +7,16 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_wine
 
 from benchmarks import ablation, semicontinuous
 from benchmarks.imputation import grid, peers
 from benchmarks.imputation.__main__ import main
+from benchmarks.imputation.baselines import mean
 from benchmarks.imputation.grid import Cell, cells, run
-from benchmarks.imputation.masks import MASKS, masked
+from benchmarks.imputation.masks import MASKS, divided, masked
 from benchmarks.imputation.methods import METHODS, Method
 from benchmarks.imputation.report import read
 from pyro_mnar.tables import write_table
@@ -67,12 +69,69 @@ def test_the_grid_is_the_one_asked_for():
     assert len({cell.path(Path()) for cell in whole}) == len(whole)
     assert {cell.mask for cell in whole if cell.method in ("not-miwae", "not-miwae-ppca")} == {"hard"}
     assert {cell.mask for cell in whole if cell.method == "miwae"} == {"hard", "mcar"}
-    assert {cell.mask for cell in whole if cell.method == "ours"} == set(MASKS) - {"mar", "mcar"}
-    assert {cell.mask for cell in whole if cell.method in ("ours-none", "ours-free")} == set(MASKS)
+    assert {cell.mask for cell in whole if cell.method in ("ours", "ours-none", "ours-free")} == set(MASKS)
+    unsaid = {"mar", "mcar", "pairs", "middle-hard", "middle-soft", "tails"}  # ours-none says it, or nothing does
+    assert {cell.mask for cell in whole if cell.method == "ours-told"} == set(MASKS) - unsaid
+    one_word = {name for name in MASKS if name.startswith(("hard", "soft", "steep", "coupled"))} - {"soft-half"}
+    assert {cell.mask for cell in whole if cell.method == "constant"} == one_word
+    assert {cell.method for cell in whole if cell.mask == "logistic"} >= {
+        "mean",
+        "mice",
+        "missforest",
+        "hyperimpute",
+        "unmasking-trees",
+    }
+    assert {cell.method for cell in whole if cell.mask == "logistic"}.isdisjoint({"normal", "zero", "miwae"})
     assert {cell.seed for cell in whole if cell.method.startswith("ours")} == set(range(5))
     short = cells(["red"], ["hard", "mar"], ["miwae", "not-miwae"], published_steps=9)
     names = [(cell.mask, cell.method, cell.path(Path()).name) for cell in short]
     assert names == [("hard", "miwae", "0-9.json"), ("hard", "not-miwae", "0-9.json")]
+    quick = cells({"letter": 50, "red": None}, ["mcar"], ["mean", "ours"], seeds=1, our_steps=9)
+    assert [str(cell.path(Path())) for cell in quick] == [
+        *["letter-50/mcar/mean/0.json", "letter-50/mcar/ours/0-9.json", "red/mcar/mean/0.json", "red/mcar/ours/0-9.json"]
+    ]
+
+
+def test_rows_are_drawn_once_and_for_all(data_home):
+    whole, some = (Cell("banknote", "mcar", "mean", 0, rows=rows).frame(data_home) for rows in (None, 20))
+    assert len(whole) == 60 and len(some) == 20 and some.equals(whole.loc[some.index])
+    assert some.equals(Cell("banknote", "hard", "knn", 3, rows=20).frame(data_home))
+
+
+def test_a_method_is_fitted_to_some_rows_and_scored_on_the_others(tmp_path, data_home, monkeypatch):
+    asked = {}
+
+    def kept(values, seed, draws=200, direction=None, train=None, told=None):
+        asked.update(values=values, train=train, told=told)
+        return mean(values, seed, draws, train=train)
+
+    monkeypatch.setitem(METHODS, "ours-told", Method(kept))
+    cell = Cell("banknote", "logistic", "ours-told", 0)
+    grid._run_cell(cell, tmp_path, data_home, {})
+    truth, mask = masked(cell.frame(data_home), "logistic", 0)
+    fitted, imputed = divided(60, "logistic", 0)
+    assert len(imputed) == 12 and sorted([*fitted, *imputed]) == list(range(60))
+    holed = np.where(mask, truth, np.nan)
+    np.testing.assert_array_equal(asked["values"], holed[imputed])
+    np.testing.assert_array_equal(asked["train"], holed[fitted])
+    assert asked["told"] == {"mechanism": "linear"}
+    scores = json.loads(cell.path(tmp_path).read_text())["scores"]
+    error = (truth - np.nanmean(holed[fitted], 0))[imputed][~mask[imputed]]
+    assert scores["rmse"] == pytest.approx(np.sqrt((error**2).mean())) and scores["r2"] == 0
+    assert all(np.array_equal(rows, np.arange(60)) for rows in divided(60, "hard", 0))
+
+
+@pytest.mark.parametrize("mask", [mask for mask in MASKS if MASKS[mask].told])
+def test_what_is_told_is_what_the_imputer_takes(mask):
+    x, seen = masked(load_wine(as_frame=True).data.iloc[:60, :4], mask, 0)
+    completed, draws = METHODS["ours-told"].function(np.where(seen, x, np.nan), 0, 3, steps=2, told=MASKS[mask].told(4))
+    assert np.isfinite(completed).all() and draws.shape == (3, 60, 4)
+
+
+def test_words_become_places_in_the_alphabet():
+    frame = pd.DataFrame({"a": ["no", "yes", "always", "no"], "b": [1, 2, 3, 5]})
+    x, _ = masked(frame, "middle-hard", 0)
+    np.testing.assert_allclose(x[:, 0], (np.array([1, 2, 0, 1]) - 1) / np.sqrt(0.5))
 
 
 def test_the_command_refuses_what_it_cannot_do(tmp_path, data_home, capsys):
@@ -83,7 +142,7 @@ def test_the_command_refuses_what_it_cannot_do(tmp_path, data_home, capsys):
         "--masks",
         "mar",
         "--methods",
-        "ours",
+        "constant",
         "--data-home",
         data_home,
         "--output",
@@ -104,18 +163,20 @@ def test_the_command_refuses_what_it_cannot_do(tmp_path, data_home, capsys):
         assert "error: " in capsys.readouterr().err
 
 
-def test_an_environment_that_cannot_be_made_is_each_methods_failure(tmp_path, data_home, monkeypatch):
-    monkeypatch.setattr(peers, "HOME", tmp_path / "venv")
-    monkeypatch.setattr(peers, "REQUIREMENTS", ("-r", "no-such-file"))
+@pytest.mark.parametrize("method", ["hyperimpute", "unmasking-trees"])
+def test_an_environment_that_cannot_be_made_is_each_methods_failure(method, tmp_path, data_home, monkeypatch):
+    monkeypatch.setattr(peers, "RESULTS", tmp_path)
+    monkeypatch.setattr(peers, "REQUIREMENTS", dict.fromkeys(peers.REQUIREMENTS, ("-r", "no-such-file")))
+    which = peers.environment(method)
     with pytest.raises(RuntimeError, match="no-such-file"):
-        peers.install()
-    cell = Cell("banknote", "hard", "hyperimpute", 0)
+        peers.install(which)
+    cell = Cell("banknote", "hard", method, 0)
     grid._run_cell(cell, tmp_path, data_home, {})
     content = json.loads(cell.path(tmp_path).read_text())
     assert content["error"].startswith("RuntimeError: no environment in") and "no-such-file" in content["error"]
     monkeypatch.setattr(peers, "HOURS", 1e-9)
     with pytest.raises(subprocess.TimeoutExpired):
-        peers.install()
+        peers.install(which)
     grid._run_cell(cell, tmp_path, data_home, {})
     assert "timed out" in json.loads(cell.path(tmp_path).read_text())["error"]
 
@@ -146,8 +207,10 @@ def test_masks_are_as_named_and_decided_by_the_seed(name):
     frame = load_wine(as_frame=True).data
     x, mask = masked(frame, name, 3)
     assert (mask == masked(frame, name, 3)[1]).all()
-    first, hidden = slice(None) if name == "mcar" else slice(0, 6), ~mask
-    assert hidden[:, first].any(0).all() and (name == "mcar" or mask[:, 6:].all())
+    hidden = ~mask
+    whole = list(MASKS).index(name) >= list(MASKS).index("mcar")
+    first = {"dropout": slice(1, 13), "pairs": slice(0, 12)}.get(name, slice(0, 13) if whole else slice(0, 6))
+    assert hidden[:, first].any(0).all() and hidden[:, first].sum() == hidden.sum()
     if name != "hard":
         assert hidden[:, first].mean() == pytest.approx(0.3, abs=0.06)
     sign = {"high": 1, "low": -1, None: 0}[MASKS[name].direction]

@@ -1,7 +1,8 @@
 """Imputers that know nothing of the mechanism: constants, and scikit-learn's.
 
-Every method of the benchmark takes a table (N, D) with NaN, a seed, the number of draws and the known direction (None: missing at
-random), and returns the completed table and its draws (draws, N, D), or None for a method without.
+Every method of the benchmark takes a table (N, D) with NaN, a seed, the number of draws and the known direction (None: there is none),
+and returns the completed table and its draws (draws, N, D), or None for a method without. One that can be fitted to other rows than it
+imputes takes these as ``train`` (M, D), by default the table itself.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ from sklearn.impute import IterativeImputer, KNNImputer
 Completed = tuple[np.ndarray, np.ndarray | None]
 
 
-def mean(values: np.ndarray, seed: int, draws: int = 200, direction: str | None = None) -> Completed:
+def mean(values: np.ndarray, seed: int, draws: int = 200, direction: str | None = None, train: np.ndarray | None = None) -> Completed:
     """Fill with the mean of the column's observed values; draws are observed values of the column."""
+    fitted = values if train is None else train
     rng = np.random.default_rng(seed)
     drawn = np.repeat(values[None], draws, 0)
-    for j, column in enumerate(values.T):
+    for j, (column, known) in enumerate(zip(values.T, fitted.T, strict=True)):
         holes = np.isnan(column)
-        drawn[:, holes, j] = rng.choice(column[~holes], (draws, holes.sum()))
-    return _filled(values, np.nanmean(values, 0)), drawn
+        drawn[:, holes, j] = rng.choice(known[~np.isnan(known)], (draws, holes.sum()))
+    return _filled(values, np.nanmean(fitted, 0)), drawn
 
 
 def zero(values: np.ndarray, seed: int, draws: int = 200, direction: str | None = None) -> Completed:
@@ -38,39 +40,58 @@ def constant(values: np.ndarray, seed: int, draws: int = 200, direction: str | N
     return _filled(values, 2 * outermost - np.nanmean(values, 0)), None
 
 
-def knn(values: np.ndarray, seed: int, draws: int = 200, direction: str | None = None, neighbours: int = 5) -> Completed:
+def knn(
+    values: np.ndarray,
+    seed: int,
+    draws: int = 200,
+    direction: str | None = None,
+    neighbours: int = 5,
+    train: np.ndarray | None = None,
+) -> Completed:
     """Mean of the nearest rows that have the value."""
-    return KNNImputer(n_neighbors=neighbours).fit_transform(values), None
+    return KNNImputer(n_neighbors=neighbours).fit(values if train is None else train).transform(values), None
 
 
 def mice(
-    values: np.ndarray, seed: int, draws: int = 200, direction: str | None = None, rounds: int = 10, chains: int = 10
+    values: np.ndarray,
+    seed: int,
+    draws: int = 200,
+    direction: str | None = None,
+    rounds: int = 10,
+    chains: int = 10,
+    train: np.ndarray | None = None,
 ) -> Completed:
     """Chained Bayesian ridge regressions; draws by ``sample_posterior``, an equal share from each of ``chains`` fits."""
-    completed = _chained(values, max_iter=rounds, random_state=seed)[0]
+    completed = _chained(values, train, max_iter=rounds, random_state=seed)[0]
     drawn = []
     for chain in range(chains):
         seeds = seed * chains + chain
         share = draws // chains + (chain < draws % chains)
-        drawn += _chained(values, repeats=share, max_iter=rounds, random_state=seeds, sample_posterior=True)
+        drawn += _chained(values, train, repeats=share, max_iter=rounds, random_state=seeds, sample_posterior=True)
     return completed, np.stack(drawn)
 
 
 def missforest(
-    values: np.ndarray, seed: int, draws: int = 200, direction: str | None = None, rounds: int = 10, trees: int = 100
+    values: np.ndarray,
+    seed: int,
+    draws: int = 200,
+    direction: str | None = None,
+    rounds: int = 10,
+    trees: int = 100,
+    train: np.ndarray | None = None,
 ) -> Completed:
     """Chained random forests."""
     forest = RandomForestRegressor(n_estimators=trees, n_jobs=1, random_state=seed)
-    return _chained(values, estimator=forest, max_iter=rounds, random_state=seed)[0], None
+    return _chained(values, train, estimator=forest, max_iter=rounds, random_state=seed)[0], None
 
 
-def _chained(values: np.ndarray, repeats: int = 1, **settings: object) -> list[np.ndarray]:
-    # A complete column needs no regression, which is fitted otherwise and never used.
-    imputer = IterativeImputer(skip_complete=True, **settings)
+def _chained(values: np.ndarray, train: np.ndarray | None, repeats: int = 1, **settings: object) -> list[np.ndarray]:
+    # A complete column needs no regression where these rows are all that are imputed; others may have holes in it.
+    imputer = IterativeImputer(skip_complete=train is None, **settings)
     with warnings.catch_warnings():
         # A fixed number of rounds is the recipe; scikit-learn warns when its tolerance was not reached by then.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        completed = [imputer.fit_transform(values)]
+        completed = [imputer.fit_transform(values) if train is None else imputer.fit(train).transform(values)]
     # Each further pass starts again from the means and draws anew.
     return completed + [imputer.transform(values) for _ in range(repeats - 1)]
 

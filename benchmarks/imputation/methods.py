@@ -12,38 +12,77 @@ from benchmarks.imputation import baselines, censored_normal, peers, published
 from pyro_mnar import MNARImputer
 
 
-def ours(values: np.ndarray, seed: int, draws: int = 200, direction: str | None = None) -> baselines.Completed:
-    """Impute with the library's defaults and the known direction."""
-    return _ours(values, seed, draws, direction=direction)
+def ours(
+    values: np.ndarray,
+    seed: int,
+    draws: int = 200,
+    direction: str | None = None,
+    train: np.ndarray | None = None,
+    steps: int | None = None,
+) -> baselines.Completed:
+    """Impute with the library's defaults, nothing stated; with ``steps``, for a quick look, two members of so many steps."""
+    return _ours(values, seed, draws, train, steps)
 
 
-def ours_free(values: np.ndarray, seed: int, draws: int = 200, direction: str | None = None) -> baselines.Completed:
-    """Impute with the library's defaults, the direction left to the data."""
-    return _ours(values, seed, draws, direction="free")
+def ours_told(
+    values: np.ndarray,
+    seed: int,
+    draws: int = 200,
+    direction: str | None = None,
+    train: np.ndarray | None = None,
+    steps: int | None = None,
+    told: dict[str, Any] | None = None,
+) -> baselines.Completed:
+    """Impute with the library's defaults and what is true of the mask stated: ``told``, by default the direction."""
+    return _ours(values, seed, draws, train, steps, **({"direction": direction} if told is None else told))
 
 
-def ours_none(values: np.ndarray, seed: int, draws: int = 200, direction: str | None = None) -> baselines.Completed:
+def ours_free(
+    values: np.ndarray,
+    seed: int,
+    draws: int = 200,
+    direction: str | None = None,
+    train: np.ndarray | None = None,
+    steps: int | None = None,
+) -> baselines.Completed:
+    """Impute with the library's defaults and self-masking of every column, the direction left to the data."""
+    return _ours(values, seed, draws, train, steps, mechanism="self-masking", direction="free")
+
+
+def ours_none(
+    values: np.ndarray,
+    seed: int,
+    draws: int = 200,
+    direction: str | None = None,
+    train: np.ndarray | None = None,
+    steps: int | None = None,
+) -> baselines.Completed:
     """Impute with the library's defaults and no mechanism."""
-    return _ours(values, seed, draws, mechanism="none")
+    return _ours(values, seed, draws, train, steps, mechanism="none")
 
 
-def _ours(values: np.ndarray, seed: int, draws: int, **settings: Any) -> baselines.Completed:
-    imputer = MNARImputer(random_state=seed, progress=False, **settings)
-    result = imputer.fit(values).impute(values, draws=draws)
+def _ours(values: np.ndarray, seed: int, draws: int, train: np.ndarray | None, steps: int | None, **stated: Any) -> baselines.Completed:
+    shorter = {} if steps is None else {"steps": steps, "members": 2}
+    imputer = MNARImputer(random_state=seed, progress=False, **shorter, **stated)
+    result = imputer.fit(values if train is None else train).impute(values, draws=draws)
     return result.completed.numpy(), result.draws.numpy()
 
 
 class Method(NamedTuple):
     """A method and where it runs.
 
-    ``known`` methods need a direction and are left out where values go missing at random; ``long`` ones run on the masks ``hard`` and
-    ``mcar`` alone.
+    ``known`` methods need a direction and are left out where no one word is true; ``long`` ones run on the masks ``hard`` and ``mcar``
+    alone.
     """
 
     function: Callable[..., baselines.Completed]
     seeds: int = 5
     known: bool = False
     long: bool = False
+
+    def takes(self, argument: str) -> bool:
+        """Return whether the function has an argument: ``train``, ``told`` or ``steps``."""
+        return argument in inspect.signature(self.function).parameters
 
 
 METHODS = {
@@ -58,10 +97,12 @@ METHODS = {
     "miwae": Method(published.miwae, seeds=1, long=True),
     "not-miwae": Method(published.not_miwae, seeds=1, known=True, long=True),
     "not-miwae-ppca": Method(published.not_miwae_ppca, seeds=1, known=True, long=True),
-    "notmiwae-pytorch": Method(peers.notmiwae_pytorch, seeds=1, known=True),
+    "notmiwae-pytorch": Method(peers.notmiwae_pytorch, seeds=1),
     "hyperimpute": Method(peers.hyperimpute, seeds=1),
     "hyperimpute-miwae": Method(peers.hyperimpute_miwae, seeds=1),
-    "ours": Method(ours, known=True),
+    "unmasking-trees": Method(peers.unmasking_trees, seeds=1),
+    "ours": Method(ours),
+    "ours-told": Method(ours_told),
     "ours-free": Method(ours_free),
     "ours-none": Method(ours_none),
 }
@@ -72,10 +113,12 @@ def settings(name: str) -> dict[str, Any]:
     function = METHODS[name].function
     defaults = _defaults(function)
     if name.startswith("ours"):
-        defaults |= _defaults(MNARImputer)
+        defaults = _defaults(MNARImputer)
     if function.__module__ == peers.__name__:
-        defaults["requirements"] = " ".join(peers.REQUIREMENTS)
-    return {key: value for key, value in defaults.items() if key not in ("draws", "direction", "random_state", "progress", "mechanism")}
+        defaults["requirements"] = " ".join(peers.REQUIREMENTS[peers.environment(name)])
+    # What differs by cell stands in the cell, and the mechanism is what a method's name says.
+    by_cell = ("draws", "direction", "random_state", "progress", "mechanism", "train", "told")
+    return {key: value for key, value in defaults.items() if key not in by_cell}
 
 
 def _defaults(function: Callable[..., Any]) -> dict[str, Any]:

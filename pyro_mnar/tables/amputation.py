@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyro_mnar.tables.missingness_rules import ROW_RULES, chances, standardised
+from pyro_mnar.tables.missingness_rules import EVEN_RULES, ROW_RULES, chances, standardised
 from pyro_mnar.tables.schema import Schema
 from pyro_mnar.tables.split import split
 
@@ -38,9 +38,9 @@ def amputate(
       the square root of 2.
     - ``mar``: the same, with x' the standardised mean of the columns that are not amputated.
     - ``mcar``: P(missing) = ``rate``.
-    - ``dropout``: rows leave at one of ``columns``, in their order, by the value before it, and stay away; ``dropout-own``: by the value
-      that is then missing. The first column is complete.
-    - ``pairs``: each row shows one of two neighbouring columns and hides the other by it.
+    - ``dropout``: rows leave at one of ``columns``, in their order, by the value before it, and stay away; ``dropout-own``: by the
+      value that is then missing. The first column is complete.
+    - ``pairs``: each row shows one of two neighbouring columns and may hide the other by it.
     - ``neighbour``: by the value of the next of ``columns``, seen or not.
     - ``middle``, ``tails``: values near, or far from, their column's median.
     - ``latent``: by a propensity of the row, half of which is its first principal component.
@@ -49,11 +49,14 @@ def amputate(
     Args:
         x: complete numbers, array or DataFrame.
         kind: one of the above.
-        columns: positions; the first half by default, all of them for ``mcar`` and from ``dropout`` on.
-        rate: expected share of missing values, .3 by default (not for ``hard``).
-        slope: log-odds per standard deviation, 3 by default; infinite for a hard rule of the kinds from ``dropout`` on, but dropout itself;
-            not for ``hard`` and ``mcar``.
-        direction: ``high`` (the default: large values go missing) or ``low``; not for ``mcar``.
+        columns: positions; the first half by default, all of them for ``mcar`` and from ``dropout`` on. At least two from ``dropout``
+            on, but for ``middle``, ``tails`` and ``latent``.
+        rate: expected share of missing values, .3 by default (not for ``hard``), in those of ``columns`` that get any; below .5 for
+            ``pairs``.
+        slope: log-odds per standard deviation, 3 by default; infinite for a hard rule of the kinds from ``pairs`` on; not for ``hard``
+            and ``mcar``.
+        direction: ``high`` (the default: large values, of what decides, go missing) or ``low``; not for ``mcar``, ``middle``, ``tails``
+            and ``logistic``.
         seed: of the draws; ``hard`` draws nothing.
 
     Raises:
@@ -70,13 +73,15 @@ def amputate(
     if kind not in KINDS:
         raise ValueError(f"kind: got {kind!r}, expected one of {', '.join(KINDS)}")
     if slope is not None and kind in ("hard", "mcar"):
-        raise ValueError(f"slope: got {slope} with kind {kind!r}, expected one only with self, coupled and mar")
-    if direction is not None and kind == "mcar":
-        raise ValueError(f"direction: got {direction!r} with kind 'mcar', expected none")
+        raise ValueError(f"slope: got {slope} with kind {kind!r}, expected none")
+    if direction is not None and kind in ("mcar", *EVEN_RULES):
+        raise ValueError(f"direction: got {direction!r} with kind {kind!r}, expected none")
     if direction not in (None, "high", "low"):
         raise ValueError(f"direction: got {direction!r}, expected high or low")
     if rate is not None and not 0 < rate < 1:
         raise ValueError(f"rate: got {rate}, expected a share between 0 and 1")
+    if kind == "pairs" and rate is not None and rate >= 0.5:
+        raise ValueError(f"rate: got {rate} with kind 'pairs', expected a share below .5 (a row hides at most one of two)")
     endless = kind in ROW_RULES and not kind.startswith("dropout")
     if slope is not None and (np.isnan(slope) or (np.isinf(slope) and not (endless and slope > 0))):
         raise ValueError(f"slope: got {slope}, expected a finite number")

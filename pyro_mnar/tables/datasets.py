@@ -1,4 +1,8 @@
-"""Data sets for examples and benchmarks: scikit-learn's bundled tables, and the UCI tables of the not-MIWAE paper."""
+"""Data sets for examples and benchmarks: scikit-learn's bundled tables, and UCI tables of published benchmarks of imputation.
+
+Of the not-MIWAE paper (arXiv 2006.12871): banknote, concrete, red, white, yeast. Of CACTI (arXiv 2506.02306): letter, magic, obesity,
+spambase.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,15 @@ BUNDLED = {"breast": "load_breast_cancer", "diabetes": "load_diabetes", "wine": 
 UCI = {
     "banknote": ("banknote.csv", "267/banknote+authentication.zip", "data_banknote_authentication.txt"),
     "concrete": ("concrete.csv", "165/concrete+compressive+strength.zip", "Concrete_Data.xls"),
+    "letter": ("letter.csv", "59/letter+recognition.zip", "letter-recognition.data"),
+    "magic": ("magic.csv", "159/magic+gamma+telescope.zip", "magic04.data"),
+    "obesity": (
+        "obesity.csv",
+        "544/estimation+of+obesity+levels+based+on+eating+habits+and+physical+condition.zip",
+        "ObesityDataSet_raw_and_data_sinthetic.csv",
+    ),
     "red": ("winequality-red.csv", "186/wine+quality.zip", "winequality-red.csv"),
+    "spambase": ("spambase.csv", "94/spambase.zip", "spambase.data"),
     "white": ("winequality-white.csv", "186/wine+quality.zip", "winequality-white.csv"),
     "yeast": ("yeast.csv", "110/yeast.zip", "yeast.data"),
 }
@@ -25,16 +37,23 @@ UCI = {
 HEADERS = {
     "banknote": "variance skewness curtosis entropy class",
     "concrete": "cement blast_furnace_slag fly_ash water superplasticizer coarse_aggregate fine_aggregate age compressive_strength",
+    "letter": "x_box y_box width high onpix x_bar y_bar x2bar y2bar xybar x2ybr xy2br x_ege xegvy y_ege yegvx letter",
+    "magic": "fLength fWidth fSize fConc fConc1 fAsym fM3Long fM3Trans fAlpha fDist class",
+    "obesity": (
+        "Gender Age Height Weight Family_Obesity_History Frequent_HighCalorie_Food Veggies Num_of_Meals Food_btw_Meals Smoke H2O "
+        "Calorie_Monitor Physical_Activity Time_On_Devices Alcohol_Consump Transportation Obesity_Level"
+    ),
+    "spambase": " ".join(f"freq_{j}" for j in range(1, 55)) + " run_average run_longest run_total spam",
     "yeast": "mcg gvh alm mit erl pox vac nuc class",
 }
 
 
 def load(name: str, data_home: str | os.PathLike[str] | None = None) -> DataFrame:
-    """Return a complete table of continuous features, without its target.
+    """Return a complete table of features, without its target; continuous ones, but for ``obesity``, which has words and grades.
 
     Args:
-        name: ``breast``, ``diabetes``, ``wine`` (bundled with scikit-learn), ``banknote``, ``concrete``, ``red``, ``white``,
-            ``yeast`` (UCI Machine Learning Repository, CC BY 4.0).
+        name: ``breast``, ``diabetes``, ``wine`` (bundled with scikit-learn), ``banknote``, ``concrete``, ``letter``,
+            ``magic``, ``obesity``, ``red``, ``spambase``, ``white``, ``yeast`` (UCI Machine Learning Repository, CC BY 4.0).
         data_home: folder that holds, or gets, ``uci/NAME.csv``; needed for the UCI tables. Nothing is kept elsewhere.
 
     Raises:
@@ -85,6 +104,11 @@ def _parse(name: str, file: str) -> DataFrame:
     names = HEADERS[name].split()
     if name == "concrete":
         return pd.read_excel(file).set_axis(names, axis=1)
+    if name == "obesity":
+        return pd.read_csv(file).set_axis(names, axis=1)
+    if name == "letter":
+        # The letter comes first there.
+        return pd.read_csv(file, header=None).set_axis([names[-1], *names[:-1]], axis=1)[names]
     # The first entry of a line of yeast names the protein.
     frame = pd.read_csv(file, sep=r"\s+" if name == "yeast" else ",", header=None)
     return frame.iloc[:, -len(names) :].set_axis(names, axis=1)

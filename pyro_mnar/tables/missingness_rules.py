@@ -1,7 +1,14 @@
-"""Rules by which :func:`~pyro_mnar.tables.amputation.amputate` hides values: the probability that each goes missing, or the masks.
+"""Rules of whole rows, by which :func:`~pyro_mnar.tables.amputation.amputate` hides values, and the probabilities they share.
 
-Each takes standardised complete values (N, D), the positions of the columns to amputate, the expected share of missing values, a
-slope (log-odds per standard deviation, infinite for a hard rule), a sign (-1: low values decide) and a generator.
+A rule takes standardised complete values (N, D), the positions of the columns to amputate in their order, the expected share of
+missing values in those that get any, a slope (log-odds per standard deviation; infinite for a hard rule, which dropout has none of), a
+sign (-1: low values decide) and a generator. It returns a mask (N, D), True = observed. Rules to which large and small are alike leave
+the sign unread.
+
+``dropout`` and ``pairs`` are missing at random: with x the complete row and s its mask, P(s | x) reads no value that s hides. A
+dropout's is the product of 1 - h(x_t) up to the visit before the last that is seen, and of h(x_t) at that one, with h the hazard. Of a
+pair, P(second hidden) is p(x_1) / 2 and P(first hidden) is p(x_2) / 2. What remains, for both seen, reads values that are seen. All the
+other rules are not at random.
 """
 
 from __future__ import annotations
@@ -18,10 +25,7 @@ def standardised(values: np.ndarray) -> np.ndarray:
 
 
 def logistic_at_rate(score: np.ndarray, rate: float) -> np.ndarray:
-    """Return logistic probabilities of ``score`` less a constant by which their mean is ``rate``.
-
-    Infinite scores are a hard rule's: the largest ones, as many as ``rate`` says.
-    """
+    """Return logistic probabilities (N,) of finite scores (N,) less a constant by which their mean is ``rate``."""
     from scipy.optimize import brentq
     from scipy.special import expit
 
@@ -30,14 +34,20 @@ def logistic_at_rate(score: np.ndarray, rate: float) -> np.ndarray:
 
 
 def chances(driver: np.ndarray, slope: float, rate: float) -> np.ndarray:
-    """Return the probability of missing, logistic in ``slope`` times ``driver``; of an infinite slope, 1 for the largest share ``rate``."""
+    """Return probabilities of missing (N,), logistic in ``slope`` times ``driver`` (N,); of an infinite slope, 1 for the largest ones.
+
+    These are a share ``rate`` of the rows, or less where many are alike.
+    """
     if np.isinf(slope):
         return (driver > np.quantile(driver, 1 - rate)).astype(float)
     return logistic_at_rate(slope * driver, rate)
 
 
 def dropout(x: np.ndarray, chosen: Sequence[int], rate: float, slope: float, sign: float, rng: np.random.Generator) -> np.ndarray:
-    """Rows leave at one of ``chosen``, in their order, by the value before it, which was seen, and stay away; the first is complete."""
+    """Rows leave at one of ``chosen``, in their order, by the value before it, which was seen, and stay away; the first is complete.
+
+    (Diggle and Kenward 1994, doi:10.2307/2986113.) ``rate`` is the share over all columns but the first, the last having most.
+    """
     from scipy.optimize import brentq
     from scipy.special import expit
 
@@ -61,11 +71,14 @@ def dropout_own(x: np.ndarray, chosen: Sequence[int], rate: float, slope: float,
 
 
 def pairs(x: np.ndarray, chosen: Sequence[int], rate: float, slope: float, sign: float, rng: np.random.Generator) -> np.ndarray:
-    """Each row shows one of two neighbours of ``chosen`` and hides the other by it; a last one without a neighbour is complete."""
+    """Each row shows one of two neighbours of ``chosen`` and may hide the other by it; a last one without a neighbour is complete.
+
+    Half of the rows can hide a column, so ``rate`` is below a half.
+    """
     mask = np.ones(x.shape, bool)
     for a, b in zip(chosen[::2], chosen[1::2], strict=False):
         shows_a = rng.random(len(x)) < 0.5
-        hidden = rng.random(len(x)) < chances(sign * np.where(shows_a, x[:, a], x[:, b]), slope, min(2 * rate, 0.95))
+        hidden = rng.random(len(x)) < chances(sign * np.where(shows_a, x[:, a], x[:, b]), slope, 2 * rate)
         mask[:, a], mask[:, b] = shows_a | ~hidden, ~shows_a | ~hidden
     return mask
 
@@ -96,12 +109,13 @@ def latent(x: np.ndarray, chosen: Sequence[int], rate: float, slope: float, sign
 def logistic(x: np.ndarray, chosen: Sequence[int], rate: float, slope: float, sign: float, rng: np.random.Generator) -> np.ndarray:
     """HyperImpute's: 30 % of ``chosen`` are inputs that decide on all others by random weights, and have holes at random themselves.
 
-    (Jarrett et al. 2022, arXiv 2206.07769; the benchmark of CACTI, arXiv 2506.02306.)
+    (Jarrett et al. 2022, arXiv 2206.07769, where the slope is 1; the benchmark of CACTI, arXiv 2506.02306.) As there, 30 % are rounded
+    down, but never to none.
     """
-    inputs = rng.choice(np.array(chosen), max(1, round(0.3 * len(chosen))), replace=False)
+    inputs = rng.choice(np.array(chosen), max(1, int(0.3 * len(chosen))), replace=False)
     rest = np.array([j for j in chosen if j not in inputs])
     drivers = standardised(x[:, inputs] @ rng.normal(size=(len(inputs), len(rest))))
-    mask = _apart(x, rest, sign * drivers, rate, slope, rng)
+    mask = _apart(x, rest, drivers, rate, slope, rng)
     mask[:, inputs] = rng.random((len(x), len(inputs))) >= rate
     return mask
 
@@ -116,7 +130,7 @@ def _apart(
 
 
 Rule = Callable[[np.ndarray, Sequence[int], float, float, float, np.random.Generator], np.ndarray]
-#: The rules of whole rows by their word; they take all columns where none are chosen.
+#: By their word.
 ROW_RULES: dict[str, Rule] = {
     "dropout": dropout,
     "dropout-own": dropout_own,
@@ -127,3 +141,5 @@ ROW_RULES: dict[str, Rule] = {
     "latent": latent,
     "logistic": logistic,
 }
+#: Those whose sign means nothing.
+EVEN_RULES = ("middle", "tails", "logistic")

@@ -9,6 +9,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from pyro_mnar.tables import amputate, load
+from pyro_mnar.tables.amputation import KINDS
 
 DATA = Path(os.environ.get("PYRO_MNAR_DATA", Path(__file__).parents[3] / "shared" / "data"))
 X = np.random.default_rng(1).normal(size=(4000, 4))
@@ -116,7 +117,7 @@ def test_amputate_says_what_is_wrong(x, options, said):
 
 def test_frames_and_arrays_give_the_same_mask():
     frame = pd.DataFrame(X, columns=list("abcd"))
-    for kind in ("hard", "self", "coupled", "mar", "mcar"):
+    for kind in KINDS:
         assert (amputate(frame, kind) == amputate(X, kind)).all()
     whole = pd.DataFrame({"a": pd.array([1, 2, 3], "Int64"), "b": [1, 2, 3]})
     assert amputate(whole, "hard").tolist() == [[True, True], [True, True], [False, True]]
