@@ -1,14 +1,18 @@
 """Randomness for each row: a counter-based stream keyed by seed, row label and site, so that no row's draws depend on the others.
 
-The label is the row's name (a data frame's index, else its position), not its content: equal rows must get independent draws. The
-streams are NumPy's Philox, one for each (seed, label, site); the first draws are the same however many are asked for.
+The label is the row's name (a data frame's index, else its position), not its content: equal rows must get independent draws. So must
+rows of equal labels (tables put below one another, patients seen several times): the k-th row of a label in the table's order has a
+stream of its own, and the first one's is that of the label (:func:`distinct`). The streams are NumPy's Philox, one for each
+(seed, label, site); the first draws are the same however many are asked for.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -47,6 +51,40 @@ def seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
 _SOBOL_DIMENSIONS = 64
 
 
+@dataclass(frozen=True, repr=False)
+class Repeat:
+    """The label of the ``count``-th row that has ``label``, from the second one on."""
+
+    label: Hashable
+    count: int
+
+    def __repr__(self) -> str:
+        return f"{_name(self.label)} ({self.count})"
+
+
+def _name(label: Hashable) -> str:
+    """Return what tells ``label`` from others: text stands in quotes, so that "1" is not 1; numbers of any type are their digits."""
+    return repr(str(label)) if isinstance(label, str) else str(label)
+
+
+def distinct(labels: Sequence[Hashable]) -> list[Hashable]:
+    """Return labels that all differ: each label's first row keeps it, the later ones have it with their count.
+
+    To be asked of a whole table: of a chunk of it, a row's answer would depend on the chunk.
+
+    Example:
+        >>> distinct([7, "7", "a", 7, "a", 7])
+        [7, '7', 'a', 7 (2), 'a' (2), 7 (3)]
+    """
+    seen: Counter[str] = Counter()
+    result: list[Hashable] = []
+    for label in labels:
+        name = _name(label)
+        seen[name] += 1
+        result.append(label if seen[name] == 1 else Repeat(label, seen[name]))
+    return result
+
+
 class NoInverseError(TypeError):
     """A site's distribution cannot be drawn from given uniforms or normals."""
 
@@ -56,7 +94,7 @@ class RowStreams(Messenger):
 
     Args:
         seed: any integer.
-        labels: one for each row of the plate.
+        labels: one for each row of the plate; rows of equal ones have equal draws (see :func:`distinct`).
 
     Example:
         >>> import pyro, pyro.distributions as dist
@@ -79,7 +117,7 @@ class RowStreams(Messenger):
         return [self._generator(label, site) for label in self.labels]
 
     def _generator(self, label: Hashable, site: str) -> np.random.Generator:
-        key = hashlib.blake2b(repr((self.seed, str(label), site)).encode(), digest_size=16).digest()
+        key = hashlib.blake2b(repr((self.seed, _name(label), site)).encode(), digest_size=16).digest()
         return np.random.Generator(np.random.Philox(key=np.frombuffer(key, dtype=np.uint64)))
 
     def normal(self, site: str, draws: int, event: Sequence[int], like: Tensor) -> Tensor:

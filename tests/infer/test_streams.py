@@ -1,5 +1,6 @@
 """Streams of randomness: a row's draws are its own."""
 
+import numpy as np
 import pyro
 import pyro.distributions as dist
 import pytest
@@ -7,7 +8,7 @@ import torch
 from exact import Z_MAX
 
 from pyro_mnar.infer.particles import Particles
-from pyro_mnar.infer.streams import RowStreams
+from pyro_mnar.infer.streams import RowStreams, distinct
 from pyro_mnar.models.laws import PrecisionNormal
 
 ROOT, LOC = torch.randn(4, 3, 3).double(), torch.randn(4, 3).double()
@@ -35,6 +36,32 @@ def test_a_normal_by_its_precision_is_drawn_from_each_row_s_own_stream():
     assert not torch.isclose(twins[:, 0], twins[:, 1]).any()
     assert not torch.isclose(drawn([1], ["b"], seed=1)[:, 0], draws[:, 1]).any()
     assert not torch.isclose(draws[0], draws[1]).any()
+
+
+def test_rows_of_one_label_have_streams_of_their_own_and_text_is_no_number():
+    def first(*labels):
+        return RowStreams(0, labels).normal("z", 1, (), torch.zeros(()).double())[0].tolist()
+
+    alone = dict(zip((1, "1", "a"), first(1, "1", "a"), strict=True))
+    again = distinct([1, "1", "a", np.int64(1), "1", "a", 1])
+    assert (
+        again[:3] == [1, "1", "a"]
+        and distinct(again) == again
+        and [str(label) for label in again[3:]]
+        == [
+            "1 (2)",
+            "'1' (2)",
+            "'a' (2)",
+            "1 (3)",
+        ]
+    )
+    draws = first(*again)
+    assert draws[:3] == list(alone.values()) and len(set(draws)) == 7
+    # Today's first rows are tomorrow's, whatever comes after them, and a number is the same in any type.
+    assert (
+        distinct(again + again)[:7] == again and first(np.int64(1)) == [alone[1]] and distinct([float("nan")] * 2)[1:] != [float("nan")]
+    )
+    assert [hash(label) for label in distinct([(1, "a"), (1, "a"), None, True])]
 
 
 def test_sites_of_many_dimensions_leave_those_after_them_evenly_spread_and_independent():
