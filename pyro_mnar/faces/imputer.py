@@ -167,7 +167,8 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         """Return the :class:`~pyro_mnar.results.imputation.Imputation` of a table, in the table's units and float64.
 
         Args:
-            X: (N, D), columns as in training; a column may be missing altogether.
+            X: (N, D), columns as in training; a column may be missing altogether. A frame's index names its rows' random numbers;
+                rows of one label differ by their order.
             draws: imputations of each missing cell.
             particles: S for each row and member.
             method: as in :func:`~pyro_mnar.results.imputation.impute`; ``auto`` where weights fail.

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pyro_mnar.infer.streams import RowStreams
+from pyro_mnar.infer.streams import RowStreams, distinct
 from pyro_mnar.results.pooling import impute_ensemble
 from pyro_mnar.tables import Column, Scaling, Units
 from pyro_mnar.tables.kinds import LEVELLED
@@ -112,7 +112,7 @@ def points_of(
         return most_probable(columns, torch.from_numpy(inside(columns, means.numpy())), probabilities)
     units, parts = Units(tuple(columns), scaling), []
     rows = max(1, _CELLS // (_DRAWS * x.shape[1]))
-    names = list(range(len(x))) if labels is None else list(labels)
+    names = list(range(len(x))) if labels is None else distinct(labels)  # before rows are taken in parts
     for start in range(0, len(x), rows):
         part = slice(start, start + rows)
         draws = len(members) if point == "draw" else _DRAWS

@@ -22,8 +22,9 @@ w_k log q(stop(z_k)) to the loss cancels it.
 
 ``beta`` weighs what the guide's sites cost, log w = log p(row | z) + beta (log p(z) - log q(z)): with one particle the beta-VAE
 (Higgins et al. 2017, ICLR; Alemi et al. 2018, arXiv 1711.00464), and as an attribute that a callback of ``fit`` raises, warm-up
-(Bowman et al. 2016, arXiv 1511.06349). It is a bound for beta = 1, and for one particle for any above. On the path through the
-guide's draws the double reparameterisation then multiplies by 1 - beta + beta w, w the normalised weight, in place of w.
+(Bowman et al. 2016, arXiv 1511.06349); ``fit`` compares weights by the held-out bound at beta = 1. It is a bound for beta = 1, and for
+one particle for any above. On the path through the guide's draws the double reparameterisation then multiplies by 1 - beta + beta w,
+w the normalised weight, in place of w.
 
 A site that the model proposes and marks with ``infer={"score": True}`` need not be reparameterised. Its gradient then is that of
 its log probability, times how much the particle's draw raised the row's bound: the bound less that of the other particles, which does

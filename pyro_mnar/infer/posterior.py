@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from pyro_mnar.infer import convergence, pyro_chains
 from pyro_mnar.infer.row_run import RowRun, by_row, frozen
+from pyro_mnar.infer.streams import distinct
 
 #: Ours, row by row, and Pyro's, all rows as one.
 METHODS = ("hmc", "mala", "ula", *pyro_chains.KERNELS)
@@ -92,7 +93,8 @@ def sample_posterior(
             between draws each time, and the others rest. None for M draws of every row. Not with Pyro's methods.
         max_thinning: most steps between draws, at which a row is given up.
         seed: of all draws; global random state is neither read nor changed.
-        labels: one for each row, its name for the random streams; positions by default.
+        labels: one for each row, its name for the random streams, the same draws in any table; positions by default.
+            Rows may share one: the second of a label, in the table's order, has other draws than the first. 1 and "1" are two.
         chunk: rows that are computed at once: bounds the memory beyond the result's own.
         progress: a bar on standard error; none where that is not a terminal.
 
@@ -150,7 +152,7 @@ def _checked(
         raise ValueError(f"leapfrog: got {leapfrog} with method {method!r}, expected at least 1, and 'hmc'")
     if ess is not None and method in pyro_chains.KERNELS:
         raise ValueError(f"ess: got {ess} with method {method!r}, expected None (all its rows are one target)")
-    names: list[Hashable] = list(range(len(x)) if labels is None else labels)
+    names = distinct(range(len(x)) if labels is None else labels)
     if len(names) != len(x):
         raise ValueError(f"labels: got {len(names)}, expected one for each of {len(x)} rows")
     return names

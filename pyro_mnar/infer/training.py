@@ -22,6 +22,9 @@ from pyro_mnar.infer.tilt_report import TiltReport
 class Evaluation:
     """One look during training: the step, the mean training bound since the last look, the held-out bound (nats a row).
 
+    Looks are compared by ``held_out``, which is therefore of beta = 1 and of the particles that training began with, whatever a
+    callback sets; ``train`` is of those it has set.
+
     Of an :class:`~pyro_mnar.infer.objectives.Objective`, ``train`` is minus its loss and ``tilt`` says how its tilt stands.
     """
 
@@ -96,7 +99,8 @@ def fit(
         steps: updates.
         batch_size: rows an update; all of them where there are fewer.
         lr, mechanism_lr, weight_decay: see :func:`parameter_groups`.
-        held_out: share of the rows, from 0 to below 1, that are kept out of training to choose the best weights.
+        held_out: share of the rows, from 0 to below 1, that are kept out of training to choose the best weights, by their bound at
+            beta = 1.
         patience: evaluations without a better held-out bound after which to stop; None to use all steps.
         every: updates between evaluations.
         callback: called with each :class:`Evaluation`, for loggers and live plots.
@@ -162,6 +166,7 @@ class _Loop:
             lambda i: min(1.0, (i + 1) / warm) * 0.5 * (1 + math.cos(math.pi * i / self.steps)),
         )
         log_prior = getattr(self.bound.module, "log_prior", None)
+        particles = self._weighted.particles
         history, best, best_bound, losses = History(), None, -torch.inf, []
         batches = self._batches(batch_size)
         bar = tqdm(range(1, self.steps + 1), "training", disable=None if self.progress else True, leave=False)
@@ -185,7 +190,7 @@ class _Loop:
                 if step % self.every and step != self.steps:
                     continue
                 tilt = self.bound.report(self.x[rows], self.mask[rows]) if isinstance(self.bound, Objective) else None
-                look = Evaluation(step, -float(torch.stack(losses).mean()), self._held_out(), tilt)
+                look = Evaluation(step, -float(torch.stack(losses).mean()), self._held_out(particles), tilt)
                 losses = []
                 history.evaluations.append(look)
                 shown = {} if look.held_out is None else {"held_out": f"{look.held_out:.3f}"}
@@ -214,9 +219,19 @@ class _Loop:
             # The last, smaller batch is left for another epoch's order.
             yield from order[: len(order) // size * size].split(size)
 
+    @property
+    def _weighted(self) -> IWELBO:
+        return self.bound.bound if isinstance(self.bound, Objective) else self.bound
+
     @torch.no_grad()
-    def _held_out(self) -> float | None:
+    def _held_out(self, particles: int) -> float | None:
         if not len(self.test):
             return None
-        with seeded(0, self.x.device):  # the same particles at every look, so that looks differ by the weights alone
-            return float(torch.cat([self.bound(self.x[r], self.mask[r]) for r in self.test.split(512)]).mean())
+        # Another beta is another scale, and more particles a tighter bound: looks would differ by a schedule and not by the weights.
+        bound, set_by_others = self._weighted, (self._weighted.beta, self._weighted.particles)
+        bound.beta, bound.particles = 1.0, particles
+        try:
+            with seeded(0, self.x.device):  # the same particles at every look, so that looks differ by the weights alone
+                return float(torch.cat([self.bound(self.x[r], self.mask[r]) for r in self.test.split(512)]).mean())
+        finally:
+            bound.beta, bound.particles = set_by_others

@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.cells import missing_cells
 from pyro_mnar.infer.ensembles import member_seed
-from pyro_mnar.infer.streams import NoInverseError
+from pyro_mnar.infer.streams import NoInverseError, distinct
 from pyro_mnar.infer.structure import is_random
 from pyro_mnar.infer.weights import LEAST_DRAWS, pareto_threshold
 from pyro_mnar.results.imputation import Imputation
@@ -75,7 +75,8 @@ def sample_importance(
         chains: C, each with particles of its own.
         particles: S of each chain and row, at least 100.
         seed: of all draws; global random state is neither read nor changed.
-        labels: one for each row, its name for the random streams; positions by default.
+        labels: one for each row, its name for the random streams, the same draws in any table; positions by default.
+            Rows may share one: the second of a label, in the table's order, has other draws than the first. 1 and "1" are two.
         progress: a bar on standard error; none where that is not a terminal.
 
     Raises:
@@ -93,7 +94,7 @@ def sample_importance(
     for name, value, least in (("draws", draws, 1), ("chains", chains, 1), ("particles", particles, LEAST_DRAWS)):
         if value < least:
             raise ValueError(f"{name}: got {value}, expected at least {least}")
-    names: list[Hashable] = list(range(len(x)) if labels is None else labels)
+    names = distinct(range(len(x)) if labels is None else labels)
     if not len(x) or len(names) != len(x):
         raise ValueError(f"labels: got {len(names)} for {len(x)} rows, expected one for each of 1 or more")
     bound, parts = IWELBO(module, particles), []

@@ -27,7 +27,7 @@ from tqdm.auto import tqdm
 
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.cells import level_probabilities, missing_cells
-from pyro_mnar.infer.streams import NoInverseError
+from pyro_mnar.infer.streams import NoInverseError, distinct
 from pyro_mnar.infer.weights import LEAST_DRAWS, pareto_threshold
 from pyro_mnar.results.by_chains import RHAT, impute_chunk
 from pyro_mnar.results.resampling import CHUNK, resample, warn_of_impossible, weigh
@@ -103,7 +103,8 @@ def impute(
         method: ``importance`` (weights alone), ``auto`` (Markov chains for the rows whose Pareto k is above the threshold) or ``mcmc``
             (chains for every row that misses something).
         seed: of all draws; global random state is neither read nor changed.
-        labels: one for each row, its name for the random streams; positions by default.
+        labels: one for each row, its name for the random streams, the same draws in any table; positions by default.
+            Rows may share one: the second of a label, in the table's order, has other draws than the first. 1 and "1" are two.
         functions: by column of real values, what takes it (a tensor of any shape) to other units. ``completed`` holds its posterior
             mean in these, which is not the function of the mean; ``draws`` are not touched.
         progress: a bar on standard error; none where that is not a terminal.
@@ -126,7 +127,7 @@ def impute(
         raise ValueError(f"draws: got {draws}, expected 0 or more")
     if method not in METHODS:
         raise ValueError(f"method: got {method!r}, expected one of {', '.join(METHODS)}")
-    names = list(range(len(x))) if labels is None else list(labels)
+    names = distinct(range(len(x)) if labels is None else labels)
     if len(names) != len(x):
         raise ValueError(f"labels: got {len(names)}, expected one for each of {len(x)} rows")
     bound = IWELBO(module, particles)

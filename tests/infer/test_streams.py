@@ -1,13 +1,14 @@
 """Streams of randomness: a row's draws are its own."""
 
+import numpy as np
 import pyro
 import pyro.distributions as dist
 import pytest
 import torch
-from exact import Z_MAX
+from exact import Z_MAX, z_score
 
 from pyro_mnar.infer.particles import Particles
-from pyro_mnar.infer.streams import RowStreams
+from pyro_mnar.infer.streams import RowStreams, distinct
 from pyro_mnar.models.laws import PrecisionNormal
 
 ROOT, LOC = torch.randn(4, 3, 3).double(), torch.randn(4, 3).double()
@@ -37,16 +38,58 @@ def test_a_normal_by_its_precision_is_drawn_from_each_row_s_own_stream():
     assert not torch.isclose(draws[0], draws[1]).any()
 
 
+def test_rows_of_one_label_have_streams_of_their_own_and_text_is_no_number():
+    def first(*labels):
+        return RowStreams(0, labels).normal("z", 1, (), torch.zeros(()).double())[0].tolist()
+
+    alone = dict(zip((1, "1", "a"), first(1, "1", "a"), strict=True))
+    again = distinct([1, "1", "a", np.int64(1), "1", "a", 1])
+    assert (
+        again[:3] == [1, "1", "a"]
+        and distinct(again) == again
+        and [str(label) for label in again[3:]]
+        == [
+            "1 (2)",
+            "'1' (2)",
+            "'a' (2)",
+            "1 (3)",
+        ]
+    )
+    draws = first(*again)
+    assert draws[:3] == list(alone.values()) and len(set(draws)) == 7
+    # Today's first rows are tomorrow's, whatever comes after them, and a number is the same in any type.
+    assert (
+        distinct(again + again)[:7] == again and first(np.int64(1)) == [alone[1]] and distinct([float("nan")] * 2)[1:] != [float("nan")]
+    )
+    assert [hash(label) for label in distinct([(1, "a"), (1, "a"), None, True])]
+
+
+@pytest.mark.parametrize("draws", [100, 256])
+def test_no_pair_of_dimensions_has_more_error_than_of_independent_draws(draws):
+    """The variance of mean(z_i z_j) over rows is at most 1 / draws, in all pairs of forty dimensions; of mean(z_i) it is far less."""
+    rows = 1500
+    z = RowStreams(0, range(rows)).normal("z", draws, (40,), torch.zeros(()).double()).transpose(0, 1)
+    squares = (z.mT @ z / draws).square() * draws
+    ratio = squares.mean(0).fill_diagonal_(0)
+    # Independent draws of two columns of given values, which a hypercube's are, have draws / (draws - 1).
+    excess = z_score(squares, draws / (draws - 1)).fill_diagonal_(0)
+    assert float(excess.max()) < Z_MAX, f"{float(ratio.max())} in dimensions {divmod(int(ratio.argmax()), 40)}"
+    assert float(z.mean(1).square().mean(0).max()) < 0.1 / draws
+    # Exactly normal, each.
+    assert float(z_score((z[:, 0] < 0.5).double(), torch.special.ndtr(torch.tensor(0.5).double())).abs().max()) < Z_MAX
+
+
 def test_sites_of_many_dimensions_leave_those_after_them_evenly_spread_and_independent():
     streams, like, n = RowStreams(0, ["a"]), torch.zeros(()).double(), 1024
     first, wide, second = (streams.normal(name, n, event, like)[:, 0] for name, event in (("z", (2,)), ("w", (70,)), ("n", (2, 2))))
     assert wide.shape == (n, 70) and second.shape == (n, 2, 2)
-    both = torch.cat([first, second.flatten(1)], -1)
-    assert float(both.mean(0).abs().max()) < 0.5 / n**0.5
-    assert float((both.T @ both / n - torch.eye(6)).abs().max()) < Z_MAX / n**0.5
-    assert float((both.T @ wide / n).abs().max()) < Z_MAX / n**0.5 and float((wide.mean(0)).abs().max()) < Z_MAX / n**0.5
-    # Again, and fewer: the same draws.
-    assert torch.equal(streams.normal("n", 10, (2, 2), like)[:, 0], second[:10])
+    every = torch.cat([first, wide, second.flatten(1)], -1)
+    assert float(every.mean(0).abs().max()) < 0.5 / n**0.5
+    assert float((every.T @ every / n - torch.eye(76)).abs().max()) < Z_MAX / n**0.5
+    # Again: the same draws. Fewer: the first of them in the dimensions of the sequence, which has no number of its own.
+    assert torch.equal(streams.normal("w", n, (70,), like)[:, 0], wide)
+    assert torch.equal(streams.normal("z", 10, (2,), like)[:, 0], first[:10])
+    assert streams.normal("empty", 5, (0,), like).shape == (5, 1, 0)
 
 
 def test_labels_of_another_number_than_the_rows_are_refused():

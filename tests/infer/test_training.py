@@ -1,5 +1,7 @@
 """Training: repeatable, leaves the global generator alone, keeps the best weights, and says what went wrong."""
 
+import warnings
+
 import pyro
 import pyro.distributions as dist
 import pytest
@@ -7,8 +9,10 @@ import torch
 from torch import nn
 
 from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.objectives import SelfNormalised
+from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.training import fit, parameter_groups
-from pyro_mnar.models import MNAR, GaussianDecoder, GaussianEncoder, SelfMasking
+from pyro_mnar.models import MNAR, EnergyTilt, GaussianDecoder, GaussianEncoder, SelfMasking, energy_net
 from pyro_mnar.results.imputation import impute
 
 
@@ -89,7 +93,7 @@ def scripted(bound, monkeypatch, values):
     from pyro_mnar.infer import training
 
     left = list(values)
-    monkeypatch.setattr(training._Loop, "_held_out", lambda self: left.pop(0))
+    monkeypatch.setattr(training._Loop, "_held_out", lambda self, particles: left.pop(0))
 
 
 def test_best_held_out_weights_are_kept(table, monkeypatch):
@@ -98,6 +102,42 @@ def test_best_held_out_weights_are_kept(table, monkeypatch):
     history = fit(bound, *table, held_out=0.2, callback=lambda e: looks.append(state(bound)), **OPTIONS)
     assert history.best_step == 10
     assert same(state(bound), looks[1]) and not same(looks[1], looks[3])
+
+
+SCHEDULES = {
+    "beta": ({"beta": 0.0}, lambda bound, look: setattr(bound, "beta", look.step / 20)),
+    "particles": ({"particles": 1}, lambda bound, look: setattr(bound, "particles", look.step)),
+}
+
+
+@pytest.mark.parametrize("objective", [False, True], ids=["bound", "objective"])
+@pytest.mark.parametrize(("start", "move"), SCHEDULES.values(), ids=SCHEDULES)
+def test_looks_are_compared_by_one_held_out_bound_whatever_a_schedule_sets(table, start, move, objective):
+    """Weights that do not move have one held-out bound: that of beta = 1, with the particles of the start."""
+    bound = fresh()
+    if objective:
+        bound.module.tilt = EnergyTilt(energy_net(3, [4]))
+        bound.module.log_z = nn.Parameter(torch.zeros(()))
+    for name, value in start.items():
+        setattr(bound, name, value)
+
+    def callback(look):
+        move(bound, look)
+
+    trained = SelfNormalised(bound, 100) if objective else bound
+    still = {"lr": 0.0, "mechanism_lr": 0.0, "weight_decay": 0.0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the tilt, which is not trained
+        history = fit(trained, *table, held_out=0.5, callback=callback, **OPTIONS, **still)
+    looks = [e.held_out for e in history.evaluations]
+    assert len(looks) == 4 and len(set(looks)) == 1 and history.best_step == 5
+    assert (bound.beta, bound.particles) == ((1.0, 5) if "beta" in start else (1.0, 20))  # what the schedule set
+    bound.beta, bound.particles = 1.0, start.get("particles", 5)
+    with seeded(0):
+        order = torch.randperm(60)
+    with seeded(0), torch.no_grad():
+        exact = trained(table[0][order[:30]], table[1][order[:30]]).mean()
+    assert looks[0] == pytest.approx(float(exact), abs=1e-6)
 
 
 def test_patience_stops_after_so_many_looks_without_a_better_one(table, monkeypatch):

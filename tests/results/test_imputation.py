@@ -6,9 +6,10 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
-from exact import LinearGaussian, PosteriorEncoder, self_masking
+from exact import Z_MAX, LinearGaussian, PosteriorEncoder, self_masking
 from torch import nn
 
+from pyro_mnar.infer.posterior import sample_posterior
 from pyro_mnar.infer.weights import effective_sample_size, pareto_threshold, smooth
 from pyro_mnar.models import MNAR, THRESHOLD, SelfMasking
 from pyro_mnar.results.importance import sample_importance, weight_table
@@ -164,6 +165,42 @@ def test_equal_weights_are_whole_and_one_heavy_weight_is_flagged():
 def test_impute_refuses(wrong, said):
     with pytest.raises(ValueError, match=said):
         impute(mnar(), torch.zeros(2, 3).double(), torch.ones(2, 3, dtype=torch.bool), progress=False, **wrong)
+
+
+def drawn_by(method, n, labels, draws):
+    """Draws (M, N) of the one missing cell of n equal rows."""
+    x, mask = torch.tensor([[0.5, 0.0, -0.3]]).double().expand(n, 3), torch.tensor([[True, False, True]]).expand(n, 3)
+    if method == "chains":
+        return sample_posterior(mnar(), x, mask, chains=2, draws=draws // 2, warmup=20, labels=labels, progress=False).x.flatten(0, 1)[
+            ..., 1
+        ]
+    if method == "importance draws":
+        return sample_importance(mnar(), x, mask, chains=1, draws=draws, labels=labels, progress=False).x[0, ..., 1]
+    return impute(mnar(), x, mask, draws=draws, method=method, labels=labels, progress=False).draws[..., 1]
+
+
+@pytest.mark.parametrize("method", ["importance", "mcmc", "chains", "importance draws"])
+def test_rows_of_one_label_have_independent_draws_of_which_the_first_s_are_the_label_s(method):
+    by_chains, draws = method in ("mcmc", "chains"), 100
+    labels = list("abcabcab") + ["c"] * (4 if by_chains else 62)  # the last beyond a chunk of 64 rows
+    found = drawn_by(method, len(labels), labels, draws)
+    between = torch.corrcoef(found.T) - torch.eye(len(labels))
+    assert float(between.abs().max()) < 0.7  # seven standard errors of independent draws, more than chains' autocorrelation; it was 1
+    if method != "chains":  # whose rounding depends on the chunk
+        assert torch.equal(drawn_by(method, 3, list("abc"), draws), found[:, :3])
+    if not by_chains:
+        # Later rows and another order of labels change nothing, and the count is over the whole table and not over a chunk.
+        assert torch.equal(drawn_by(method, 66, labels[:66], draws), found[:, :66])
+        assert torch.equal(drawn_by(method, 62, ["c"] * 62, draws)[:, 2:], found[:, 8:68])
+
+
+@pytest.mark.parametrize("repeats", [1, 8])
+def test_the_mean_of_a_table_put_below_itself_varies_between_draws_as_one_of_independent_rows(repeats):
+    draws = 400
+    found = drawn_by("importance", 25 * repeats, list(range(25)) * repeats, draws)
+    ratio = found.mean(1).var() / (found.var(0).sum() / found.shape[1] ** 2)
+    # Chi-square of 399 degrees of freedom over its number; of shared draws it is as many times as there are repeats.
+    assert abs(float(ratio.log())) < Z_MAX * (2 / draws) ** 0.5
 
 
 def test_rows_of_density_zero_are_named_and_stay_nan_and_leave_the_others_alone():
