@@ -75,11 +75,19 @@ class CategoryMasking(nn.Module):
 
     def forward(self, x: Tensor, effect: Tensor | None = None) -> MaskDistribution:
         """Return the law of the masks of complete rows ``x`` (..., D), ``effect`` (..., D) added to the scores."""
-        own = lookup(self.table(), x[..., self.columns])
-        score = torch.zeros_like(x).index_copy(-1, self.columns, own + self.shift(x))
+        score = self.scores(x)
         score = score if effect is None else score + effect
         modelled = indicator(self.columns, self.n_columns)
         return MaskDistribution(self.link.log_missing(score), self.link.log_observed(score), modelled)
+
+    def scores(self, x: Tensor) -> Tensor:
+        """Return the scores of complete rows ``x`` (..., D), covariates and all, (..., D); 0 in columns that are not modelled."""
+        own = lookup(self.table(), x[..., self.columns])
+        return torch.zeros_like(x).index_copy(-1, self.columns, own + self.shift(x))
+
+    def gain(self, x: Tensor, factor: float) -> Tensor:
+        """Return what the log odds of being missing gain, (..., D), when it is ``factor`` times as strong, in complete rows (..., D)."""
+        return self.link.gain(self.scores(x), factor)
 
     def table(self) -> Tensor:
         """Return the scores of the modelled columns' levels, (V, J), where all covariates are 0."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -54,3 +54,11 @@ class MixedMasking(nn.Module):
         missing = sum(law.log_missing.masked_fill(~law.modelled, 0.0) for law in laws)
         observed = sum(law.log_observed.masked_fill(~law.modelled, 0.0) for law in laws)
         return MaskDistribution(missing, observed, torch.stack([law.modelled for law in laws]).any(0))
+
+    def gain(self, x: Tensor, factor: float) -> Tensor:
+        """Return what the log odds of being missing gain, (..., D), when all are ``factor`` times as strong, in complete rows (..., D).
+
+        Of mechanisms that have a ``gain`` (self-masking).
+        """
+        gains: list[Any] = [part.gain(x, factor) for part in self.parts]  # type: ignore[operator]
+        return torch.stack(gains).sum(0)

@@ -158,11 +158,19 @@ class SelfMasking(nn.Module):
 
     def forward(self, x: Tensor, effect: Tensor | None = None) -> MaskDistribution:
         """Return the law of the masks of complete rows ``x`` (..., D), ``effect`` (..., D) added to the scores."""
-        own = self.score(x[..., self.columns])
-        score = torch.zeros_like(x).index_copy(-1, self.columns, own + self.shift(x) if len(self.covariates) else own)
+        score = self.scores(x)
         score = score if effect is None else score + effect
         modelled = indicator(self.columns, self.n_columns)
         return MaskDistribution(self.link.log_missing(score), self.link.log_observed(score), modelled)
+
+    def scores(self, x: Tensor) -> Tensor:
+        """Return u of complete rows ``x`` (..., D), covariates and all, (..., D); 0 in columns that are not modelled."""
+        own = self.score(x[..., self.columns])
+        return torch.zeros_like(x).index_copy(-1, self.columns, own + self.shift(x) if len(self.covariates) else own)
+
+    def gain(self, x: Tensor, factor: float) -> Tensor:
+        """Return what the log odds of being missing gain, (..., D), when it is ``factor`` times as strong, in complete rows (..., D)."""
+        return self.link.gain(self.scores(x), factor)
 
     def score(self, values: Tensor) -> Tensor:
         """Return u, (..., J), of the modelled columns' ``values`` (..., J), where all covariates are 0."""
