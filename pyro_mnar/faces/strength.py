@@ -11,8 +11,9 @@ import torch
 
 from pyro_mnar.faces.imputer import MNARImputer
 from pyro_mnar.faces.wide_draws import candidates_of, in_parts, warped
+from pyro_mnar.results.candidates import Candidates
 from pyro_mnar.results.sensitivity import Completions
-from pyro_mnar.tables import split
+from pyro_mnar.tables import Column, Schema, split
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -77,13 +78,26 @@ def strengthened(imputer: MNARImputer, done: Completions, factor: float, columns
             raise ValueError(f"columns: got {name!r}, expected some of {', '.join(map(str, known))} (those with a mechanism)")
     if done.groups is None or len(set(done.groups)) > len(imputer.members_):
         raise ValueError("done: expected what completions(imputer, X) returned")
-    drawn, mask = done.drawn, split(done.table, imputer.schema_, allow_empty=True)[1]
+    (values, mask), drawn = split(done.table, imputer.schema_, allow_empty=True), done.drawn
     moved = torch.from_numpy(~mask) & torch.tensor([name in chosen for name in names])
     log_weights, rows = np.zeros(drawn.log_weights.shape), np.flatnonzero(moved.any(1).numpy())
-    for group, member in enumerate(imputer.members_):
+    cells = {j: _encoded(drawn, name, imputer.schema_.columns[j]) for j, name in enumerate(names) if name in drawn.holes}
+    members: list[Any] = imputer.members_
+    for group, member in enumerate(members):
         own = np.flatnonzero(drawn.groups == str(group))
         for some in in_parts(rows, len(own) * len(names)):
-            x = imputer._scaled(*split(drawn.rows(own, some), imputer.schema_))
+            filled = np.tile(values[some], (len(own), 1, 1))
+            for j, found in cells.items():
+                at = np.flatnonzero(~mask[some, j])
+                filled[:, at, j] = found[np.ix_(own, np.searchsorted(drawn.holes[names[j]], some[at]))]
+            x = imputer._scaled(filled.reshape(-1, len(names)), np.ones((len(own) * len(some), len(names)), bool))
             gain = member.mechanism.gain(warped(member, x), factor).unflatten(0, (len(own), len(some)))
             log_weights[np.ix_(own, some)] = torch.where(moved[some], gain, 0.0).sum(-1).double().numpy()
     return done.reweight(log_weights)
+
+
+def _encoded(drawn: Candidates, name: Any, column: Column) -> np.ndarray:
+    """Return the draws of a column, (P, H), levels by their places."""
+    cells = drawn.column(name)
+    one: Any = cells.to_frame(column.name) if hasattr(cells, "to_frame") else cells.reshape(-1, 1)
+    return split(one, Schema((column,)))[0].reshape(len(drawn.groups), -1)

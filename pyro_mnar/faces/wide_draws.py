@@ -30,10 +30,9 @@ from pyro_mnar.faces.validation import complete
 from pyro_mnar.infer.ensembles import member_seed
 from pyro_mnar.infer.processes import each as run_each
 from pyro_mnar.models import MNAR
-from pyro_mnar.results.candidates import Candidates, column_of, concatenated, is_missing, stacked
+from pyro_mnar.results.candidates import Candidates, concatenated
 from pyro_mnar.results.weighted_draws import weighted_draws
-from pyro_mnar.tables import is_frame
-from pyro_mnar.tables.schema import as_array
+from pyro_mnar.tables import Schema, is_frame, join
 
 #: Draws of each member; fewer where ``_MOST`` would be exceeded, of all members and rows together.
 CANDIDATES = 800
@@ -51,17 +50,14 @@ def candidates_of(imputer: MNARImputer, X: Any, groups: Sequence[int]) -> Candid
     There are ``CANDIDATES`` of each, or twice as many as ``groups`` asks of it where that is more.
     """
     part, values, mask = imputer._read(X)
-    table: Any = X if is_frame(X) else as_array(X)
     rows, chosen = np.flatnonzero(~mask.all(1)), list(dict.fromkeys(groups))  # of fewer tables than members, the first
     members, least = [imputer.members_[group] for group in chosen], 2 * groups.count(chosen[0])
     each = max(least, min(CANDIDATES, _MOST // (len(members) * max(1, len(rows)))))
     total, free = each * len(members), each // 2 if imputer.declaration_["mechanism"] == "self-masking" else 0
     labels = _unique(part.index if is_frame(part) else range(len(values)))
     log_weights, filled = np.zeros((total, len(values))), values.copy()
-    names = list(table.columns) if is_frame(table) else list(range(table.shape[1]))
-    holes = {name: np.flatnonzero(np.asarray(is_missing(column_of(table, name)))) for name in names}
-    holes = {name: own for name, own in holes.items() if len(own)}
-    parts: dict[Any, list[Any]] = {name: [] for name in holes}
+    names = _names(imputer, X)
+    parts: dict[Any, list[Any]] = {names[j]: [] for j in np.flatnonzero(~mask.all(0))}
     for some in in_parts(rows, total * values.shape[1]):
         x, seen = imputer._scaled(values[some], mask[some]), torch.from_numpy(mask[some])
         drawn, own_weights = _draw(imputer, members, x, seen, each, free, [labels[i] for i in some])
@@ -73,12 +69,20 @@ def candidates_of(imputer: MNARImputer, X: Any, groups: Sequence[int]) -> Candid
         cells = imputer._unscaled(drawn.flatten(0, 2)).numpy().reshape(total, len(some), -1)
         cells = np.where(mask[some], values[some], cells)
         filled[some] = cells[0]
-        tall = complete(imputer, stacked(table, some, total), [torch.from_numpy(cells.reshape(-1, cells.shape[-1]))])[0]
-        for name, own in holes.items():
-            column, at = column_of(tall, name), (np.arange(total)[:, None] * len(some) + np.flatnonzero(np.isin(some, own))).ravel()
-            parts[name].append(column.iloc[at].array if is_frame(tall) else np.asarray(column, float)[at])
+        for j, column in enumerate(imputer.schema_.columns):
+            at = np.flatnonzero(~mask[some, j])
+            if len(at):
+                # With what is observed of the column beside them: types, and whether dates are whole days, are read off it.
+                seen_rows = np.flatnonzero(mask[:, j])
+                index = np.concatenate([seen_rows, np.tile(some[at], total)])
+                piece = part[[column.name]].iloc[index] if is_frame(part) else part[index][:, [j]]
+                filled_in = np.concatenate([values[seen_rows, j], cells[:, at, j].ravel()])
+                own = join(piece, filled_in[:, None], np.arange(len(index))[:, None] < len(seen_rows), Schema((column,)))
+                own = own[column.name] if is_frame(own) else own[:, 0]
+                parts[names[j]].append((own.array if is_frame(part) else own)[len(seen_rows) :])
     template = complete(imputer, X, [torch.from_numpy(filled)])[0]
     joined = {name: _draw_by_draw(found, total) for name, found in parts.items()}
+    holes = {names[j]: np.flatnonzero(~mask[:, j]) for j in np.flatnonzero(~mask.all(0))}
     return Candidates(template, holes, joined, np.repeat([str(group) for group in chosen], each), log_weights)
 
 
@@ -131,6 +135,15 @@ def _balanced(log_mask: Tensor, log_weights: Tensor, free: int) -> Tensor:
         log_w = own + log_mask - mixture
         log_z = log_w.logsumexp(0)
     return log_w
+
+
+def _names(imputer: MNARImputer, X: Any) -> list[Any]:
+    """Return what the model's columns are called in ``X``; of an array, their positions."""
+    known = imputer.layout_.known
+    if not is_frame(X):
+        return list(known)
+    names = [column.name for column in imputer.schema_.columns]
+    return names if set(names) <= set(X.columns) else [X.columns[j] for j in known]
 
 
 def _unique(labels: Iterable[Hashable]) -> list[Hashable]:

@@ -86,7 +86,7 @@ class CategoryMasking(nn.Module):
         return torch.zeros_like(x).index_copy(-1, self.columns, own + self.shift(x))
 
     def gain(self, x: Tensor, factor: float) -> Tensor:
-        """Return what the log odds of being missing gain, (..., D), when it is ``factor`` times as strong, in complete rows (..., D)."""
+        """Return what the log odds of being missing gain, (..., D), at ``factor`` times the strength, in complete rows (..., D)."""
         return self.link.gain(self.scores(x), factor)
 
     def table(self) -> Tensor:

@@ -56,7 +56,7 @@ class MixedMasking(nn.Module):
         return MaskDistribution(missing, observed, torch.stack([law.modelled for law in laws]).any(0))
 
     def gain(self, x: Tensor, factor: float) -> Tensor:
-        """Return what the log odds of being missing gain, (..., D), when all are ``factor`` times as strong, in complete rows (..., D).
+        """Return what the log odds of being missing gain, (..., D), at ``factor`` times the strength, in complete rows (..., D).
 
         Of mechanisms that have a ``gain`` (self-masking).
         """

@@ -169,7 +169,7 @@ class SelfMasking(nn.Module):
         return torch.zeros_like(x).index_copy(-1, self.columns, own + self.shift(x) if len(self.covariates) else own)
 
     def gain(self, x: Tensor, factor: float) -> Tensor:
-        """Return what the log odds of being missing gain, (..., D), when it is ``factor`` times as strong, in complete rows (..., D)."""
+        """Return what the log odds of being missing gain, (..., D), at ``factor`` times the strength, in complete rows (..., D)."""
         return self.link.gain(self.scores(x), factor)
 
     def score(self, values: Tensor) -> Tensor:

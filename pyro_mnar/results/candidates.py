@@ -45,7 +45,8 @@ class Candidates:
         log_weights: (P, N) up to a constant for each row and group.
 
     Example:
-        >>> drawn = Candidates(np.array([[1.0], [0.0]]), {0: np.array([1])}, {0: np.array([4.0, 5.0])}, np.array(["", ""]), np.zeros((2, 2)))
+        >>> cells, groups = {0: np.array([4.0, 5.0])}, np.array(["", ""])
+        >>> drawn = Candidates(np.array([[1.0], [0.0]]), {0: np.array([1])}, cells, groups, np.zeros((2, 2)))
         >>> [float(table[1, 0]) for table in drawn.weighted(np.array([[0, 0], [0, -99]])).tables(["", ""])]
         [4.0, 4.0]
     """
@@ -77,7 +78,7 @@ class Candidates:
         """Return the same draws with ``log_weights`` (P, N) added."""
         return replace(self, log_weights=self.log_weights + log_weights)
 
-    def effective(self, groups: Sequence[Any]) -> np.ndarray:
+    def effective(self, groups: Sequence[str] | np.ndarray) -> np.ndarray:
         """Return each row's effective number of draws of a group, (N,): over the ``groups`` of M tables, the harmonic mean."""
         rate = np.zeros(self.log_weights.shape[1])
         for group, count in zip(*np.unique(groups, return_counts=True), strict=True):
@@ -86,7 +87,7 @@ class Candidates:
                 rate[rows] += count / len(groups) * (self._weights(own, rows) ** 2).sum(0)
         return 1 / rate
 
-    def tables(self, groups: Sequence[Any]) -> list[Any]:
+    def tables(self, groups: Sequence[str] | np.ndarray) -> list[Any]:
         """Return M completed tables, of draws of each of ``groups`` (M,).
 
         The j-th of a group's m is taken from the j-th m-th of the weights' cumulative sum, each row at a place of its own within it,
@@ -108,16 +109,6 @@ class Candidates:
                 index[np.ix_(places, rows)] = own[found.T]
         return [self._filled(row) for row in index]
 
-    def rows(self, draws: np.ndarray, rows: np.ndarray) -> Any:
-        """Return ``rows`` (R,) of the table as each of ``draws`` (K,) completes them, (K * R, D), draw by draw."""
-        table = stacked(self.template, rows, len(draws))
-        for name, holes in self.holes.items():
-            place = np.searchsorted(holes, rows).clip(max=len(holes) - 1)
-            at = np.flatnonzero(holes[place] == rows)
-            values = self.cells[name].take((draws[:, None] * len(holes) + place[at]).ravel())
-            _put(table, name, (np.arange(len(draws))[:, None] * len(rows) + at).ravel(), values)
-        return table
-
     def _rows(self, draws: int) -> list[np.ndarray]:
         n = self.log_weights.shape[1]
         return np.array_split(np.arange(n), max(1, -(-draws * n // _AT_ONCE)))
@@ -131,24 +122,15 @@ class Candidates:
         """Return the table whose missing cells of each row are those of the draw at ``index`` (N,)."""
         table = self.template.copy()
         for name, rows in self.holes.items():
-            _put(table, name, rows, self.cells[name].take(index[rows] * len(rows) + np.arange(len(rows))))
+            values = self.cells[name].take(index[rows] * len(rows) + np.arange(len(rows)))
+            if is_frame(table):
+                # Through the column's own type, so that categories and nullable numbers stay what they are.
+                series = table[name].copy()
+                series.iloc[rows] = values
+                table[name] = series
+            else:
+                table[rows, name] = values
         return table
-
-
-def _put(table: Any, name: Any, rows: np.ndarray, values: Any) -> None:
-    if is_frame(table):
-        # Through the column's own type, so that categories and nullable numbers stay what they are.
-        series = table[name].copy()
-        series.iloc[rows] = values
-        table[name] = series
-    else:
-        table[rows, name] = values
-
-
-def stacked(table: Any, rows: np.ndarray, times: int) -> Any:
-    """Return a copy of ``rows`` of ``table``, ``times`` over."""
-    index = np.tile(rows, times)
-    return table.iloc[index].copy() if is_frame(table) else table[index]
 
 
 def column_of(table: Any, name: Any) -> Any:

@@ -18,8 +18,8 @@ without observable implications", JASA 115). A normal law with variance v tilted
 intercept is needed: constants cancel. Draws are re-weighted by exp h, normalised row by row, and resampled, within each group of them
 (:mod:`pyro_mnar.results.candidates` says why, and how many it takes).
 
-Re-weighting holds while draws reach where the tilted law lives, and while there are enough of them: a tilt falls short by about one part
-in their effective number. Where that is small, draw more, or fit again under the moved assumption.
+Re-weighting holds while draws reach where the tilted law lives, and while there are enough of them: a tilt falls short by about one
+part in their effective number. Where that is small, draw more, or fit again under the moved assumption.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ class Completions:
         log_w, drawn = np.asarray(log_weights, float), self.drawn
         if log_w.shape != drawn.log_weights.shape or np.isnan(log_w).any() or (log_w == np.inf).any():
             raise ValueError(
-                f"log_weights: got shape {log_w.shape}, expected {drawn.log_weights.shape} numbers, none of them NaN or infinite upwards"
+                f"log_weights: got shape {log_w.shape}, expected {drawn.log_weights.shape} numbers, none NaN or infinite upwards"
             )
         weighted, moved = drawn.weighted(log_w), np.isfinite(self.effective)
         for group in np.unique(drawn.groups):
