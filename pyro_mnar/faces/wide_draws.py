@@ -37,6 +37,8 @@ from pyro_mnar.tables import Schema, is_frame, join
 #: Draws of each member; fewer where ``_MOST`` would be exceeded, of all members and rows together.
 CANDIDATES = 800
 _MOST = 20_000_000
+# Below, the weights' tails cannot be fitted, and the draws of few members are few.
+_FEWEST = 200
 # Cells handled at once.
 _AT_ONCE = 4_000_000
 # Rounds of the iteration for Z.
@@ -52,8 +54,9 @@ def candidates_of(imputer: MNARImputer, X: Any, groups: Sequence[int]) -> Candid
     part, values, mask = imputer._read(X)
     rows, chosen = np.flatnonzero(~mask.all(1)), list(dict.fromkeys(groups))  # of fewer tables than members, the first
     members, least = [imputer.members_[group] for group in chosen], 2 * groups.count(chosen[0])
-    each = max(least, min(CANDIDATES, _MOST // (len(members) * max(1, len(rows)))))
-    total, free = each * len(members), each // 2 if imputer.declaration_["mechanism"] == "self-masking" else 0
+    each = max(least, _FEWEST, min(CANDIDATES, _MOST // (len(members) * max(1, len(rows)))))
+    total = each * len(members)
+    free = each // 2 if imputer.declaration_["mechanism"] == "self-masking" and members[0].mechanism is not None else 0
     labels = _unique(part.index if is_frame(part) else range(len(values)))
     log_weights, filled = np.zeros((total, len(values))), values.copy()
     names = _names(imputer, X)
