@@ -28,7 +28,7 @@ FACTORS = [0.0, 0.5, 0.8, 1.0, 1.25, 1.5, 2.0]
 
 
 def fit(x: np.ndarray, y: np.ndarray, slope: float | None = None) -> np.ndarray:
-    """Return intercept and coefficient of the regression, log of its noise, and intercept and slope of the score; a slope may be held."""
+    """Return the regression's intercept, coefficient and log noise, and the score's intercept and slope, which may be held."""
     seen = ~np.isnan(y)
 
     def loss(p: np.ndarray) -> float:
@@ -96,14 +96,14 @@ def main() -> None:
     print("strength, refitted, re-weighted, from 40 tables (exact for these rows), complete law held, effective draws, refit due")
     for factor in FACTORS:
         q = fit(x, y, factor * p[4])
-        held = factor * p[4]
+        slope, intercept = q[4], _intercept(p, x, q[4])
         moved = strengthened(imputer, done, factor)
         lines = [
             mean_of(q, x[holes], lambda u, _: log_ndtr(u)),
             mean_of(p, x[holes], lambda u, _, f=factor: reweighted(u, f)),
             moved.values(1).mean(),
             mean_of(p, x[some], lambda u, _, f=factor: reweighted(u, f)),
-            mean_of(p, x[holes], lambda _, v, a=held, c=_intercept(p, x, held): log_ndtr(a * v + c)),
+            mean_of(p, x[holes], lambda _, v, a=slope, c=intercept: log_ndtr(a * v + c)),
         ]
         print(f"{factor:5.2f}  " + "  ".join(f"{m:6.3f}" for m in lines) + f"  {np.median(moved.effective):6.0f}  {moved.refit_due}")
 

@@ -16,9 +16,9 @@ from pyro_mnar.tables import Layout, Scaling, Schema
 SLOPES, INTERCEPTS = np.array([1.5, -1.2, np.nan, np.nan]), np.array([0.3, -0.2, 0.0, 0.0])
 
 
-def exact_imputer(link, members=1):
+def exact_imputer(link, members=1, seed=0):
     """An imputer whose members are a known linear-Gaussian model with known self-masking of its first two columns."""
-    imputer = MNARImputer(progress=False)
+    imputer = MNARImputer(progress=False, random_state=seed)
     imputer.scaling_ = Scaling(np.zeros(4), np.ones(4))
     imputer.declaration_ = {"mechanism": "self-masking", "columns": [0, 1]}
     models = []
@@ -34,11 +34,11 @@ def exact_imputer(link, members=1):
     ("link", "cdf", "middle"), [(LOGIT, special.log_expit, 1.0), (PROBIT, special.log_ndtr, 4 / (2 * np.pi) ** 0.5)]
 )
 @pytest.mark.parametrize(("pattern", "factor"), [(1, 1.3), (1, 0.5), (1, 0.0), (2, 0.0)])
-def test_a_stronger_mechanism_is_the_tilted_posterior(link, cdf, middle, pattern, factor):
+def test_a_stronger_mechanism_is_the_tilted_posterior(link, cdf, middle, pattern, factor, seed):
     """From 0 to 1 the log odds are multiplied, and at 0 the law is the observed values'; beyond 1 they gain by the score."""
     row, mask, n = ROWS[pattern], MASKS[pattern], 200
     x = np.where(mask, row, np.nan) + np.zeros((n, 1))
-    imputer = exact_imputer(link)
+    imputer = exact_imputer(link, seed=seed)
     done = strengthened(imputer, completions(imputer, x, 40), factor)
     holes = np.flatnonzero(~mask)
 
@@ -67,8 +67,8 @@ def test_the_gains_of_a_rows_missing_cells_add():
     assert (ours.values(0) == theirs.values(0)).mean() > 0.99  # single precision
 
 
-def test_factor_one_changes_nothing_and_zero_is_missing_at_random():
-    imputer, row, mask, n = exact_imputer(LOGIT), ROWS[1], MASKS[1], 200
+def test_factor_one_changes_nothing_and_zero_is_missing_at_random(seed):
+    imputer, row, mask, n = exact_imputer(LOGIT, seed=seed), ROWS[1], MASKS[1], 200
     x = np.where(mask, row, np.nan) + np.zeros((n, 1))
     done = completions(imputer, x, 400)
     assert (strengthened(imputer, done, 1.0).values(0) == done.values(0)).all()
@@ -79,9 +79,9 @@ def test_factor_one_changes_nothing_and_zero_is_missing_at_random():
     assert abs(means.mean() - exact.mean[0]) < Z_MAX * means.std() / n**0.5 + 0.01
 
 
-def test_strength_zero_is_the_observed_law_of_a_steep_probit_and_of_categories():
+def test_strength_zero_is_the_observed_law_of_a_steep_probit_and_of_categories(seed):
     """x ~ N(0, 1), missing with probability Phi(2 (x - .7)): the observed law's mean is -.40, the missing one's 1.17."""
-    imputer = exact_imputer(PROBIT, members=8)
+    imputer = exact_imputer(PROBIT, members=8, seed=seed)
     law = LinearGaussian(np.zeros((4, 2)), np.zeros(4), np.ones(4))
     for i in range(8):
         decoder = law.decoder().float()
@@ -122,9 +122,9 @@ def test_covariates_belong_to_the_score():
 
 
 @pytest.mark.parametrize("mechanism", ["none", "self-masking"])
-def test_the_documented_example_s_five_draws_a_member_are_tilted_in_full(mechanism):
+def test_the_documented_example_s_five_draws_a_member_are_tilted_in_full(mechanism, seed):
     """One standard deviation of the imputed law's: to 2 %, and the Monte Carlo error of 40 tables and of the candidates."""
-    imputer = exact_imputer(PROBIT, members=8)
+    imputer = exact_imputer(PROBIT, members=8, seed=seed)
     imputer.declaration_["mechanism"] = mechanism
     if mechanism == "none":
         for member in imputer.members_:
