@@ -13,7 +13,7 @@ MOVES = {
     "shift": "added to imputed values, in the column's units (days, of dates)",
     "scale": "factor of imputed values",
     "odds": "factor of a level's odds among imputed values",
-    "strength": "factor of the fitted mechanism's slopes",
+    "strength": "factor of the fitted mechanism's log odds (0: missing at random)",
 }
 
 _EXAMPLES = """\
@@ -91,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
     sensitivity.add_argument("--rows", metavar="COLUMN=VALUE", help="move imputed values of these rows alone (shift, scale, odds)")
     sensitivity.add_argument("--mean", metavar="COLUMN[=LEVEL]", help="the conclusion: a column's mean, or a level's share")
     sensitivity.add_argument("--null", type=float, default=0.0, metavar="VALUE", help="what it is compared with (default: 0)")
-    sensitivity.add_argument("--draws", type=int, metavar="M", help="completed tables (default: 160)")
+    sensitivity.add_argument("--draws", type=int, metavar="M", help="completed tables to analyse (default: 160)")
     sensitivity.add_argument("--figure", metavar="FILE", help="where a figure goes (.png, .pdf, .svg)")
     for command in (impute, report, sensitivity):
         command.add_argument(

@@ -15,6 +15,7 @@ from sklearn.base import clone
 
 from pyro_mnar.faces.imputer import MNARImputer
 from pyro_mnar.faces.report_sensitivity import parsed, regression, sensitivity
+from pyro_mnar.faces.strength import completions
 from pyro_mnar.faces.words import assumptions, imputed_means
 from pyro_mnar.infer.weights import pareto_threshold
 from pyro_mnar.results.diagnosis import Diagnosis
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from pandas import DataFrame
 
-#: Draws that the command line's reports are made from: enough for re-weighting.
+#: Draws that the command line's reports are made from.
 DRAWS = 160
 
 #: Cells of all draws together that are kept in memory.
@@ -54,7 +55,7 @@ def sections(
     Args:
         imputer: fitted.
         X: (N, D) with its holes, as given to ``impute``.
-        result: ``imputer.impute(X, draws=M)``, M of 2 or more (some hundred for re-weighting to hold).
+        result: ``imputer.impute(X, draws=M)``, M of 2 or more.
         ignorable: the same of an imputer with mechanism ``none``, to compare with.
         analysis: an estimate of one parameter, as :func:`~pyro_mnar.results.analyses.analyse` takes it; where it tips is looked for.
         analysis_name: what it estimates, for labels.
@@ -79,9 +80,11 @@ def sections(
     names = [column.name for column in imputer.schema_.columns]
     found = [_assumed(imputer), _table(imputer, values, mask), _training(imputer), _missingness(imputer, values, mask)]
     if not mask.all():
-        done = {"as assumed": _completions(imputer, X, result, mask)}
+        done = {"as assumed": completions(imputer, X, len(result.draws))}
         if ignorable is not None:
-            done["ignorable"] = _completions(imputer, X, ignorable, mask)
+            # Not moved, so they need no candidates.
+            tables = [join(X, draw.numpy(), mask, imputer.schema_) for draw in ignorable.draws]
+            done["ignorable"] = Completions(X, tables, imputer.members_of(len(tables)))
         found += [
             _distributions(values, mask, imputer.schema_.columns, result, ignorable),
             _reliability(result, mask, X),
@@ -137,11 +140,6 @@ def write_report(
     further = [_checks(imputer.diagnose(part))]
     found = sections(imputer, part, result, plain, analysis=analysis, analysis_name=label, origin=origin, further=further)
     write_page(path, f"Missing values of {Path(table_path).name}", found)
-
-
-def _completions(imputer: MNARImputer, X: Any, result: Imputation, mask: np.ndarray) -> Completions:
-    tables = [join(X, draw.numpy(), mask, imputer.schema_) for draw in result.draws]
-    return Completions(X, tables, imputer.members_of(len(tables)))
 
 
 def _assumed(imputer: MNARImputer) -> Section:

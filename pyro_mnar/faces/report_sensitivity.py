@@ -119,9 +119,9 @@ def sensitivity(
     section = Section("How far results move with what cannot be tested")
     section.text(
         "Shift: every imputed value of a column is moved by so many observed standard deviations. Odds: those of a level among a "
-        "column's imputed values are multiplied by exp of the number. Strength: the slope of the mechanism is multiplied, 1 being "
-        "the fitted one and 0 missing at random. Odds and strength re-weight the draws; crosses mark where too few of them remain "
-        "effective and a refit is due. Bands are pooled 95 % intervals."
+        "column's imputed values are multiplied by exp of the number. Strength: the log odds of being missing are "
+        "multiplied, 1 being the fitted ones and 0 missing at random. Odds and strength re-weight draws; crosses mark where too few of "
+        "them remain effective: results are there moved by less than is stated, and a refit is due. Bands are pooled 95 % intervals."
     )
 
     def paths(chosen: list[int], start: Completions, grid: list[float]) -> dict[str, TippingPoint]:
@@ -188,6 +188,8 @@ def _tips(
         tips.figure(plot_tipping(path, [lever.label], name), f"Moving imputed {lever.name}")
         where = " and ".join(lever.said(c) for c in path.crossings)
         tips.text(f"{lever.name}: {f'the interval meets zero at {where}' if where else 'no tipping point on this grid'}.")
+        if path.refit_due.any():
+            tips.text(f"At {int(path.refit_due.sum())} of its {path.refit_due.size} points, the crosses, the true path goes further.")
         if not lever.levels:
             moving.append(lever)
     if len(moving) > 1:

@@ -156,7 +156,8 @@ def said(path: TippingPoint, given: list[Move], about: str) -> list[str]:
     else:
         lines.append(f"  {len(path.crossings) or 'no'} line(s) of tipping points on this grid: see --figure")
     if path.refit_due.any():
-        lines.append(f"  {int(path.refit_due.sum())} of {path.refit_due.size} points keep too few effective draws: refit there")
+        lines.append(f"  {int(path.refit_due.sum())} of {path.refit_due.size} points keep too few effective draws,")
+        lines.append("  and move by less than they state: refit there, or stay nearer to the fit")
     return lines
 
 

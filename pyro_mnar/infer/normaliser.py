@@ -2,7 +2,9 @@ r"""The normaliser of a tilted model, log Z = log E_base[exp(-E)], with a standa
 
 Importance sampling first: draws of the base, weighted by exp(-E). Its error is that of a mean, se(log Z) = sd(w) / (mean(w) sqrt(S)),
 as long as the weights have a variance; the Pareto k of their tail says whether they do (:mod:`pyro_mnar.infer.weights`). Where it or
-the effective sample size is bad, sequential Monte Carlo from the base to the tilted model (:mod:`pyro_mnar.infer.annealing`).
+the effective sample size is bad, sequential Monte Carlo from the base to the tilted model (:mod:`pyro_mnar.infer.annealing`). Weights
+look good where the few large ones that carry the mean happen not to be drawn: so draws that have been judged good are not estimated
+from, and others are drawn, whose mean has no bias from the judgement.
 
 Draws come the same way: base draws resampled by weight, or the particles of sequential Monte Carlo, which both put mass on modes in
 proportion; Langevin steps then only polish, since they do not carry mass between separated modes.
@@ -12,7 +14,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +37,8 @@ class Normaliser:
     Attributes:
         value: nats.
         standard_error: of ``value``, nats.
-        ess: effective sample size of exp(-E) over the base draws.
+        ess: effective sample size of exp(-E) over the base draws; where the method was chosen, of those that it was chosen by, which
+            ``value`` is independent of.
         pareto_k: of the same weights.
         draws: how many those were.
         method: ``importance``, ``annealed`` or ``sequential``, that ``value`` comes from.
@@ -60,7 +63,7 @@ def log_normaliser(module: nn.Module, *, draws: int = 10_000, method: str | None
 
     Args:
         module: as :class:`~pyro_mnar.infer.annealing.Path` wants it.
-        draws: of the base, at least 100; with annealing, particles in all.
+        draws: of the base, at least 100, and as many again where the method is chosen; with annealing, particles in all.
         method: ``importance``; ``annealed`` (importance sampling along a path of temperatures); ``sequential`` (Monte Carlo, along the
             same); None for the first unless its weights fail, then the last.
         seed: of all draws; global random state is neither read nor changed.
@@ -84,8 +87,11 @@ def log_normaliser(module: nn.Module, *, draws: int = 10_000, method: str | None
     path = Path(module)
     with seeded(seed, next(module.parameters()).device):
         first = _importance(path.log_weight(path.draw(draws)).double())
-        if method == "importance" or (method is None and not first.importance_fails):
+        if method == "importance":
             return first
+        if method is None and not first.importance_fails:
+            second = _importance(path.log_weight(path.draw(draws)).double())
+            return replace(first, value=second.value, standard_error=second.standard_error)
         with torch.enable_grad():
             populations = 8
             found = anneal(path, populations, max(1, draws // populations), resample=method != "annealed")

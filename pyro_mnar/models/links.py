@@ -55,6 +55,19 @@ class Link:
         """Return log P(s = 1 | u), of the shape of ``score``."""
         return self.log_cdf(-score)
 
+    def gain(self, score: Tensor, factor: float) -> Tensor:
+        """Return what the log odds of being missing gain when a mechanism becomes ``factor`` times as strong; as ``score`` in shape.
+
+        From 0 to 1 it is (factor - 1) times the log odds themselves, log F(u) - log F(-u): a law p F(u) then becomes
+        p F(u)^factor F(-u)^(1 - factor), which at 0 is the observed values' and is proper all the way. Beyond, on either side, that
+        need not leave a law: a probit's log odds grow with the square of the score. What lies beyond counts by the score itself,
+        times 4 F'(0), as with the logit that is as steep in the middle. Of the logit the two are the same.
+        """
+        part = min(max(factor, 0.0), 1.0)
+        inner = torch.zeros_like(score) if part == 1 else (part - 1) * (self.log_cdf(score) - self.log_cdf(-score))
+        steepness = 4 * _DENSITY_AT_ZERO * sum(w / t for w, t in zip(self.weights, self.widths, strict=True)) if factor != part else 0.0
+        return inner + (factor - part) * steepness * score
+
 
 def hazard(score: Tensor, log_cdf: Tensor) -> Tensor:
     """Return phi(score) / Phi(score), of the shape of ``score``, given log Phi(score).

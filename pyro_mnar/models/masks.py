@@ -96,6 +96,8 @@ class OwnMechanism(Mechanism, Protocol):
 
     def effect_sizes(self) -> Tensor: ...
 
+    def gain(self, x: Tensor, factor: float, effect: Tensor | None = None) -> Tensor: ...
+
 
 def column_indices(columns: Sequence[int] | None, n_columns: int) -> Tensor:
     """Return the chosen column indices as a tensor, all by default; ValueError if out of range or repeated."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -56,3 +56,11 @@ class MixedMasking(nn.Module):
         missing = sum(law.log_missing.masked_fill(~law.modelled, 0.0) for law in laws)
         observed = sum(law.log_observed.masked_fill(~law.modelled, 0.0) for law in laws)
         return MaskDistribution(missing, observed, torch.stack([law.modelled for law in laws]).any(0))
+
+    def gain(self, x: Tensor, factor: float, effect: Tensor | None = None) -> Tensor:
+        """Return what the log odds of being missing gain, (..., D), at ``factor`` times the strength, in complete rows (..., D).
+
+        Of mechanisms that have a ``gain`` (self-masking).
+        """
+        gains: list[Any] = [part.gain(x, factor, effect) for part in self.parts]  # type: ignore[operator]
+        return torch.stack(gains).sum(0)

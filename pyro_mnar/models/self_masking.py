@@ -156,11 +156,25 @@ class SelfMasking(nn.Module):
 
     def forward(self, x: Tensor, effect: Tensor | None = None) -> MaskDistribution:
         """Return the law of the masks of complete rows ``x`` (..., D), ``effect`` (..., D) added to the scores."""
-        own = self.score(x[..., self.columns])
-        score = torch.zeros_like(x).index_copy(-1, self.columns, own)
+        score = self.scores(x)
         score = score if effect is None else score + effect
         modelled = indicator(self.columns, self.n_columns)
         return MaskDistribution(self.link.log_missing(score), self.link.log_observed(score), modelled)
+
+    def scores(self, x: Tensor) -> Tensor:
+        """Return u of complete rows ``x`` (..., D), (..., D); 0 in columns that are not modelled."""
+        own = self.score(x[..., self.columns])
+        return torch.zeros_like(x).index_copy(-1, self.columns, own)
+
+    def gain(self, x: Tensor, factor: float, effect: Tensor | None = None) -> Tensor:
+        """Return what the log odds of being missing gain, (..., D), at ``factor`` times the strength, in complete rows (..., D).
+
+        ``effect`` (..., D) is added to the scores first.
+        """
+        score = self.scores(x)
+        if effect is not None:
+            score = torch.where(indicator(self.columns, self.n_columns), score + effect, score)
+        return self.link.gain(score, factor)
 
     def score(self, values: Tensor) -> Tensor:
         """Return u, (..., J), of the modelled columns' ``values`` (..., J)."""

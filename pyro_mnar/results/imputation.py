@@ -50,6 +50,7 @@ class Imputation:
         particles: S.
         probabilities: (N, D, V) posterior probabilities of levels, for missing cells of columns that have such; V = 0 without any.
         means: (N, D) posterior means, of an imputer that completes with something else as well; (0, 0) where ``completed`` has them.
+        sizes: of an ensemble's draws, how many each member has, in their order; empty where all draws count alike.
     """
 
     completed: Tensor
@@ -60,12 +61,25 @@ class Imputation:
     particles: int
     probabilities: Tensor = field(default_factory=lambda: torch.zeros(0, 0, 0))
     means: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
+    sizes: tuple[int, ...] = ()
 
     def quantile(self, q: float) -> Tensor:
-        """Return the (N, D) quantile over draws, 0 <= q <= 1 (0.5 is the median, which minimises the absolute error)."""
+        """Return the (N, D) quantile over draws, 0 <= q <= 1 (0.5 is the median, which minimises the absolute error).
+
+        Members of an ensemble count alike, however many draws each has. Between draws, in order and of weights w, it is linear in their
+        places: the i-th stands at the sum of (w_j + w_j+1) / 2 over j < i, as a share of the last one's; of equal weights, i / (M - 1).
+        """
         if not len(self.draws):
             raise ValueError("draws: got none, expected impute(..., draws=M) with M of 1 or more")
-        return torch.quantile(self.draws, q, dim=0)
+        if len({size for size in self.sizes if size}) <= 1:
+            return torch.quantile(self.draws, q, dim=0)
+        values, order = self.draws.sort(0)
+        weights = torch.cat([values.new_full((size,), 1 / size) for size in self.sizes if size])[order]
+        places = torch.cat([torch.zeros_like(weights[:1]), ((weights[1:] + weights[:-1]) / 2).cumsum(0)])
+        places = places / places[-1]
+        upper = (places < q).sum(0, keepdim=True).clamp(1, len(values) - 1)
+        (low, high), (below, above) = ([part.gather(0, upper - i) for i in (1, 0)] for part in (places, values))
+        return torch.lerp(below, above, ((q - low) / (high - low)).clamp(0, 1)).squeeze(0)
 
     @property
     def by_mcmc(self) -> Tensor:

@@ -15,14 +15,11 @@ so if what is observed stays as it was fitted and the log odds of being missing 
 the exponential tilt of Robins, Rotnitzky and Scharfstein 2000 ("Sensitivity analysis for selection bias and unmeasured confounding in
 missing data and causal inference models"; Franks, D'Amour and Feller 2020, "Flexible sensitivity analysis for observational studies
 without observable implications", JASA 115). A normal law with variance v tilted by h = delta x is the same law shifted by delta v. No
-intercept is needed: constants cancel. Draws are re-weighted by exp h, normalised row by row, and resampled.
+intercept is needed: constants cancel. Draws are re-weighted by exp h, normalised row by row, and resampled, within each group of them
+(:mod:`pyro_mnar.results.candidates` says why, and how many it takes).
 
-Re-weighting holds while draws reach where the tilted law lives. The effective share of a row's draws, 1 / (M sum of squared normalised
-weights), says so: where it is small, a refit under the moved assumption is due.
-
-Draws of one *group* were made with the same parameters (a member of an ensemble). Rows are independent only given the parameters, so
-draws are weighted and resampled within their group: a completed table then keeps its parameters, and the variance between tables what
-is not known of these.
+Re-weighting holds while draws reach where the tilted law lives, and while there are enough of them: a tilt falls short by about one
+part in their effective number. Where that is small, draw more, or fit again under the moved assumption.
 """
 
 from __future__ import annotations
@@ -33,10 +30,11 @@ from typing import Any, Self
 
 import numpy as np
 
+from pyro_mnar.results.candidates import Candidates, column_of, is_missing
 from pyro_mnar.tables import is_frame
 
-#: Effective share of a row's draws below which its tilt should not be trusted.
-LEAST_SHARE = 0.3
+#: Effective draws of a row, in each group, with which a tilt falls short by 2 %: with fewer it should not be trusted.
+LEAST_EFFECTIVE = 50
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,9 @@ class Completions:
         table: DataFrame or array (N, D) with its holes.
         tables: M completed ones, as ``MNARImputer.sample`` returns them (or any other imputation).
         groups: for each of the M, the name of the parameters it was drawn with; all alike by default.
-        share: (N,) effective share of each row's draws, 1 before any tilt.
+        candidates: draws of the same groups from which tilts resample; by default the tables themselves, which then have to be some
+            hundred of each group.
+        effective: (N,) effective number of draws of a group that each row was tilted with, infinite where no tilt moved it.
 
     Raises:
         ValueError: for no tables, tables whose shape or columns differ from the table's, or groups of another number.
@@ -62,7 +62,8 @@ class Completions:
     table: Any
     tables: Sequence[Any]
     groups: Sequence[Any] | None = None
-    share: Any = None
+    candidates: Candidates | None = None
+    effective: Any = None
 
     def __post_init__(self) -> None:
         if not len(self.tables):
@@ -74,8 +75,8 @@ class Completions:
                 )
         if self.groups is not None and len(self.groups) != len(self.tables):
             raise ValueError(f"groups: got {len(self.groups)}, expected one for each of {len(self.tables)} tables")
-        if self.share is None:
-            object.__setattr__(self, "share", np.ones(len(self.table)))
+        if self.effective is None:
+            object.__setattr__(self, "effective", np.full(len(self.table), np.inf))
 
     def holes(self, column: Any, rows: Any = None) -> np.ndarray:
         """Return (N,) bool: where ``column`` was imputed, of ``rows`` (N,) bool alone where these are given.
@@ -83,7 +84,7 @@ class Completions:
         Raises:
             ValueError: for an unknown column, or rows that are not N truth values.
         """
-        holes = np.asarray(_is_missing(self._column(self.table, column)))
+        holes = np.asarray(is_missing(self._column(self.table, column)))
         if rows is None:
             return holes
         chosen = np.asarray(rows)
@@ -98,7 +99,7 @@ class Completions:
     def shift(self, column: Any, delta: float | np.ndarray, rows: Any = None) -> Self:
         """Add ``delta`` to the imputed values of ``column``; a number, or one for each row (N,), or for each table and row (M, N).
 
-        Of dates, days.
+        Of dates, days. Tilt first, shift afterwards: of what is shifted only the tables are left to re-weight, not their candidates.
         """
         return self._changed(column, self.values(column) + _finite("delta", delta), rows)
 
@@ -116,64 +117,73 @@ class Completions:
             rows: (N,) bool, all by default.
             category: for columns of categories.
         """
-        holes = self.holes(column, rows)
-        own = self._column(self.table, column)
+        holes, drawn = self.holes(column, rows), self.drawn
+        if column not in drawn.holes:
+            return self
+        own = drawn.column(column)
         if category is None and getattr(getattr(own, "cat", None), "ordered", False):
-            score = np.stack([self._column(table, column).cat.codes.to_numpy(float) for table in self.tables])
+            scores = own.cat.codes.to_numpy(float)
         elif category is None:
-            score = self.values(column)
+            scores = numbers(own, column)
         else:
-            score = np.stack([np.asarray(self._column(table, column) == category, float) for table in self.tables])
-            if not score[:, holes].any() and holes.any():
-                raise ValueError(f"category: got {category!r}, expected one that was imputed in column {column!r}")
-        return self.reweight(np.where(holes, score, 0.0) * float(_finite("delta", delta)))
+            scores = np.asarray(own == category, float)
+        at = drawn.holes[column]
+        scores = scores.reshape(-1, len(at))[:, holes[at]]
+        if category is not None and scores.size and not scores.any():
+            raise ValueError(f"category: got {category!r}, expected one that was imputed in column {column!r}")
+        log_weights = np.zeros(drawn.log_weights.shape)
+        log_weights[:, holes] = float(_finite("delta", delta)) * scores
+        return self.reweight(log_weights)
+
+    @property
+    def drawn(self) -> Candidates:
+        """The P draws that tilts re-weight: ``candidates``, or else the M tables."""
+        if self.candidates is not None:
+            return self.candidates
+        return Candidates.of(self.table, self.tables, self._names())
 
     def reweight(self, log_weights: np.ndarray) -> Self:
-        """Resample each row's draws by ``log_weights`` (M, N), up to a constant for each row and group.
+        """Resample each row by ``log_weights`` (P, N) of the draws in :attr:`drawn`, up to a constant for each row and group.
 
-        The j-th of G draws is taken from the j-th G-th of the weights' cumulative sum, each row at a place of its own within it, spread
-        evenly over rows: equal weights change nothing, small changes of the weights change few draws, so that a path over tilts is
-        smooth, and over rows each draw is taken as often as its weight says.
+        Weights of one tilt after another multiply, and all resample the same draws.
 
         Raises:
             ValueError: for another shape, or weights of a row that are all zero or not numbers.
         """
-        log_w = np.asarray(log_weights, float)
-        size, n = len(self.tables), len(self.table)
-        if log_w.shape != (size, n) or np.isnan(log_w).any() or (log_w == np.inf).any():
+        log_w, drawn = np.asarray(log_weights, float), self.drawn
+        if log_w.shape != drawn.log_weights.shape or np.isnan(log_w).any() or (log_w == np.inf).any():
             raise ValueError(
-                f"log_weights: got shape {log_w.shape}, expected {(size, n)} numbers, none of them NaN or infinite upwards"
+                f"log_weights: got shape {log_w.shape}, expected {drawn.log_weights.shape} numbers, none NaN or infinite upwards"
             )
-        groups = np.zeros(size, int) if self.groups is None else np.unique([str(g) for g in self.groups], return_inverse=True)[1]
-        index, share = np.tile(np.arange(size)[:, None], (1, n)), np.zeros(n)
-        within = ((np.arange(n) + 0.5) * 0.6180339887498949 % 1).clip(1e-6, 1 - 1e-6)  # the golden ratio's: evenly spread for any N
-        for group in range(groups.max() + 1):
-            own = np.flatnonzero(groups == group)
-            top = log_w[own].max(0)
-            if (top == -np.inf).any():
-                raise ValueError(f"log_weights: got none above zero for row {int((top == -np.inf).argmax())}, expected at least one")
-            weights = np.exp(log_w[own] - top)
-            weights /= weights.sum(0)
-            share += 1 / (weights**2).sum(0) / size
-            # All rows in one search: row n's cumulative sums, scaled to G, live on [n G, n G + G].
-            start = np.arange(n) * len(own)
-            ends = (np.cumsum(weights, 0) * len(own)).clip(max=len(own))
-            ends[-1] = len(own)
-            points = start + np.arange(len(own))[:, None] + within
-            index[own] = own[(np.searchsorted((ends + start).T.ravel(), points.T.ravel()).reshape(n, -1).T - start)]
-        return replace(self, tables=self._gathered(index), share=self.share * share)
+        weighted, moved = drawn.weighted(log_w), np.isfinite(self.effective)
+        for group in np.unique(drawn.groups):
+            own = drawn.groups == group
+            none = weighted.log_weights[own].max(0) == -np.inf
+            if none.any():
+                raise ValueError(f"log_weights: got none above zero for row {int(none.argmax())}, expected at least one")
+            moved |= log_w[own].min(0) < log_w[own].max(0)
+        names, before = self._names(), np.inf if self.candidates is not None else self.effective
+        effective = np.where(moved, np.minimum(before, weighted.effective(names)), np.inf)
+        return replace(self, tables=weighted.tables(names), candidates=weighted, effective=effective)
 
     @property
     def refit_due(self) -> bool:
-        """Whether of the rows that tilts moved more than one in twenty has an effective share below ``LEAST_SHARE``."""
-        tilted = self.share < 1 - 1e-9
-        return bool(tilted.any() and (self.share[tilted] < LEAST_SHARE).mean() > 0.05)
+        """Whether of the rows that tilts moved more than one in twenty has fewer than ``LEAST_EFFECTIVE`` effective draws a group.
+
+        More draws help where the tilted law is within their reach; where it is not, a fit under the moved assumption.
+        """
+        moved = np.isfinite(self.effective)
+        return bool(moved.any() and (self.effective[moved] < LEAST_EFFECTIVE).mean() > 0.05)
+
+    def _names(self) -> np.ndarray:
+        """Return the names of the tables' groups, (M,)."""
+        return np.array([str(g) for g in self.groups] if self.groups is not None else [""] * len(self.tables))
 
     def _column(self, table: Any, column: Any) -> Any:
         names = list(self.table.columns) if is_frame(self.table) else list(range(np.shape(self.table)[1]))
         if column not in names:
             raise ValueError(f"column: got unknown {column!r}, expected one of {', '.join(map(str, names))}")
-        return table[column] if is_frame(table) else np.asarray(table)[:, column]
+        return column_of(table, column)
 
     def _changed(self, column: Any, values: np.ndarray, rows: Any) -> Self:
         holes = self.holes(column, rows)
@@ -191,32 +201,7 @@ class Completions:
                 array = np.array(table, float)
                 array[holes, column] = own[holes]
                 changed.append(array)
-        return replace(self, tables=changed)
-
-    def _gathered(self, index: np.ndarray) -> list[Any]:
-        """Return tables whose imputed cells of each row come from the table at ``index`` (M, N)."""
-        rows = np.arange(index.shape[1])
-        if not is_frame(self.table):
-            stack = np.stack([np.asarray(table) for table in self.tables])
-            return [stack[own, rows] for own in index]
-        import pandas as pd
-
-        tables = [table.copy() for table in self.tables]
-        for name in self.table.columns:
-            holes = np.flatnonzero(np.asarray(_is_missing(self.table[name])))
-            if not len(holes):
-                continue
-            # Through the column's own type, so that categories and nullable numbers stay what they are.
-            imputed = pd.concat([table[name].iloc[holes] for table in self.tables]).array
-            for table, own in zip(tables, index[:, holes], strict=True):
-                series = table[name].copy()
-                series.iloc[holes] = imputed.take(own * len(holes) + np.arange(len(holes)))
-                table[name] = series
-        return tables
-
-
-def _is_missing(values: Any) -> Any:
-    return values.isna() if hasattr(values, "isna") else np.isnan(np.asarray(values, float))
+        return replace(self, tables=changed, candidates=None)
 
 
 def _is_date(values: Any) -> bool:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLOURS = [_IMPUTED, _TRUE, "#009E73", "#CC79A7", "#56B4E9", "#E69F00"]  # Okabe and Ito's
+_DUE = "too few effective draws: moved by less"
 
 
 def plot_pattern(mask: np.ndarray, names: Sequence[Any], most: int = 12) -> Figure:
@@ -166,7 +167,7 @@ def plot_tipping(path: TippingPoint, labels: Sequence[str], estimate: str = "est
         axis.plot(grid, path.estimate, color=_IMPUTED, label=estimate)
         axis.axhline(path.null, color=_OBSERVED, linestyle=":", linewidth=1, label="null")
         if path.refit_due.any():
-            axis.plot(grid[path.refit_due], path.estimate[path.refit_due], "x", color=_OBSERVED, label="too few effective draws: refit")
+            axis.plot(grid[path.refit_due], path.estimate[path.refit_due], "x", color=_OBSERVED, label=_DUE)
         for i, crossing in enumerate(path.crossings):
             axis.axvline(crossing, color=_TRUE, linestyle="--", linewidth=1, label=None if i else "tips")
         axis.set_xlabel(labels[0], fontsize=9)
@@ -178,7 +179,10 @@ def plot_tipping(path: TippingPoint, labels: Sequence[str], estimate: str = "est
         bar.set_label("p-value", fontsize=9)
         for i, line in enumerate(path.crossings):
             axis.plot(line[:, 0], line[:, 1], color=_IMPUTED, linewidth=2, label=None if i else f"tips (p = {1 - path.level:.3g})")
-        if path.crossings:
+        if path.refit_due.any():
+            at = np.argwhere(path.refit_due)
+            axis.plot(path.grids[0][at[:, 0]], path.grids[1][at[:, 1]], "x", color=_OBSERVED, markersize=4, label=_DUE)
+        if path.crossings or path.refit_due.any():
             axis.legend(fontsize=7)
         axis.plot(0, 0, "+", color="black", markersize=10, markeredgewidth=2)
         axis.set_xlabel(labels[0], fontsize=9)

@@ -35,7 +35,7 @@ class TippingPoint:
         grids: the values of each assumption, ascending: one array (G,), or two, (G,) and (H,).
         estimate, lower, upper, p_value: pooled, at each point.
         margin: above zero where the conclusion stands.
-        refit_due: bool, where re-weighting no longer holds.
+        refit_due: bool, where re-weighting falls short, having too few effective draws: the assumption is moved by less than is stated.
         crossings: where the margin is zero: values, ascending; for two assumptions lines, each (K, 2).
         null, level: what was asked.
     """

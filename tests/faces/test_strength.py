@@ -4,23 +4,23 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from exact import LAW, MASKS, ROWS, Z_MAX, self_masking
-from scipy import special
+from exact import LAW, MASKS, ROWS, Z_MAX, LinearGaussian, self_masking
+from scipy import special, stats
 
 from pyro_mnar import MNARImputer
 from pyro_mnar.faces.strength import completions, strengthened
-from pyro_mnar.models import LOGIT, MNAR, PROBIT, ConjugateEncoder
+from pyro_mnar.models import LOGIT, MNAR, PROBIT, CategoryMasking, ConjugateEncoder, MixedMasking, SelfMasking
 from pyro_mnar.results.sensitivity import Completions
 from pyro_mnar.tables import Layout, Scaling, Schema, Units
 
 SLOPES, INTERCEPTS = np.array([1.5, -1.2, np.nan, np.nan]), np.array([0.3, -0.2, 0.0, 0.0])
 
 
-def exact_imputer(link, members=1):
+def exact_imputer(link, members=1, seed=0):
     """An imputer whose members are a known linear-Gaussian model with known self-masking of its first two columns."""
-    imputer = MNARImputer(progress=False)
+    imputer = MNARImputer(progress=False, random_state=seed)
     imputer.scaling_ = Units(Schema.of(np.zeros((1, 4))).columns, Scaling(np.zeros(4), np.ones(4)))
-    imputer.declaration_ = {"mechanism": "self-masking", "columns": [0, 1]}
+    imputer.declaration_ = {"mechanism": "self-masking", "columns": [0, 1], "directions": ["high", "low"], "latent": False}
     models = []
     for _ in range(members):
         decoder = LAW.decoder().float()
@@ -33,17 +33,20 @@ def exact_imputer(link, members=1):
 @pytest.mark.parametrize(
     ("link", "cdf", "middle"), [(LOGIT, special.log_expit, 1.0), (PROBIT, special.log_ndtr, 4 / (2 * np.pi) ** 0.5)]
 )
-@pytest.mark.parametrize(("pattern", "factor"), [(1, 1.3), (1, 0.5)])
-def test_a_stronger_mechanism_is_the_tilted_posterior(link, cdf, middle, pattern, factor):
+@pytest.mark.parametrize(("pattern", "factor"), [(1, 1.3), (1, 0.5), (1, 0.0), (2, 0.0)])
+def test_a_stronger_mechanism_is_the_tilted_posterior(link, cdf, middle, pattern, factor, seed):
+    """From 0 to 1 the log odds are multiplied, and at 0 the law is the observed values'; beyond 1 they gain by the score."""
     row, mask, n = ROWS[pattern], MASKS[pattern], 200
     x = np.where(mask, row, np.nan) + np.zeros((n, 1))
-    imputer = exact_imputer(link)
-    done = strengthened(imputer, completions(imputer, x, 800), factor)
+    imputer = exact_imputer(link, seed=seed)
+    done = strengthened(imputer, completions(imputer, x, 40), factor)
     holes = np.flatnonzero(~mask)
 
     def log_mask(rows):
-        gain = rows[:, holes] * SLOPES[holes]
-        return (cdf(gain + INTERCEPTS[holes]) + (factor - 1) * middle * gain).sum(-1)
+        score = rows[:, holes] * SLOPES[holes] + INTERCEPTS[holes]
+        if factor <= 1:
+            return (factor * cdf(score) + (1 - factor) * cdf(-score)).sum(-1)
+        return (cdf(score) + (factor - 1) * middle * score).sum(-1)
 
     exact = LAW.grid(row, mask, log_mask, points=301)
     for k, j in enumerate(holes):
@@ -58,15 +61,14 @@ def test_the_gains_of_a_rows_missing_cells_add():
     imputer, row, mask = exact_imputer(LOGIT, members=2), ROWS[2], MASKS[2]
     x = np.where(mask, row, np.nan) + np.zeros((30, 1))
     done = completions(imputer, x, 100)
-    gain = 0.5 * (SLOPES[0] * done.values(0) + SLOPES[1] * done.values(1))
-    own = np.concatenate([part - part.max(0) for part in np.split(gain, 2)])
-    ours, theirs = strengthened(imputer, done, 1.5), done.reweight(own)
-    assert ours.share == pytest.approx(theirs.share, rel=1e-4)
+    gain = 0.5 * sum(SLOPES[j] * done.drawn.column(j).reshape(-1, 30) + INTERCEPTS[j] for j in (0, 1))
+    ours, theirs = strengthened(imputer, done, 1.5), done.reweight(gain)
+    assert ours.effective == pytest.approx(theirs.effective, rel=1e-3)
     assert (ours.values(0) == theirs.values(0)).mean() > 0.99  # single precision
 
 
-def test_factor_one_changes_nothing_and_zero_is_missing_at_random():
-    imputer, row, mask, n = exact_imputer(LOGIT), ROWS[1], MASKS[1], 200
+def test_factor_one_changes_nothing_and_zero_is_missing_at_random(seed):
+    imputer, row, mask, n = exact_imputer(LOGIT, seed=seed), ROWS[1], MASKS[1], 200
     x = np.where(mask, row, np.nan) + np.zeros((n, 1))
     done = completions(imputer, x, 400)
     assert (strengthened(imputer, done, 1.0).values(0) == done.values(0)).all()
@@ -74,8 +76,75 @@ def test_factor_one_changes_nothing_and_zero_is_missing_at_random():
     # The law of observed values given the rest of the row: mechanism and all, with the cell seen.
     exact = LAW.grid(row, mask, lambda rows: special.log_expit(-(rows[:, 0] * 1.5 + 0.3)), points=301)
     means = strengthened(imputer, done, 0.0).values(0).mean(0)
-    # Against the slope the weights have a longer tail, and self-normalising costs some bias.
-    assert abs(means.mean() - exact.mean[0]) < Z_MAX * means.std() / n**0.5 + 0.03
+    assert abs(means.mean() - exact.mean[0]) < Z_MAX * means.std() / n**0.5 + 0.01
+
+
+def test_strength_zero_is_the_observed_law_of_a_steep_probit_and_of_categories(seed):
+    """x ~ N(0, 1), missing with probability Phi(2 (x - .7)): the observed law's mean is -.40, the missing one's 1.17."""
+    imputer = exact_imputer(PROBIT, members=8, seed=seed)
+    law = LinearGaussian(np.zeros((4, 2)), np.zeros(4), np.ones(4))
+    for i in range(8):
+        decoder = law.decoder().float()
+        mechanism = self_masking([2.0, np.nan, np.nan, np.nan], [-1.4, 0.0, 0.0, 0.0], PROBIT).float()
+        imputer.members_[i] = MNAR(decoder, ConjugateEncoder(decoder), mechanism).eval()
+    imputer.declaration_["columns"], n = [0], 300
+    x = np.zeros((n, 4))
+    x[:, 0] = np.nan
+    done = completions(imputer, x, 40)
+    hazard = 2 / 5**0.5 * stats.norm.pdf(1.4 / 5**0.5)  # E[x; missing]
+    exact = {1.0: hazard / stats.norm.cdf(-1.4 / 5**0.5), 0.0: -hazard / stats.norm.cdf(1.4 / 5**0.5)}
+    assert exact[0.0] == pytest.approx(-0.40, abs=0.005)
+    for factor, mean in exact.items():
+        moved = strengthened(imputer, done, factor)
+        means = moved.values(0).mean(0)
+        assert abs(means.mean() - mean) < Z_MAX * means.std() / n**0.5 + 0.005 and not moved.refit_due
+    kinds = CategoryMasking(2, [1], [3], PROBIT)
+    with torch.no_grad():
+        kinds.by_level.copy_(torch.tensor([-1.0, 0.5, 2.0]))
+        kinds.offset.fill_(-0.3)
+    rows = torch.stack([torch.zeros(3), torch.arange(3.0)], -1)
+    odds = kinds(rows).log_missing - kinds(rows).log_observed
+    assert torch.equal(kinds.gain(rows, 0.0), -odds) and torch.equal(kinds.gain(rows, 1.0), 0 * odds)
+    mixed = MixedMasking(SelfMasking(2, [0]), kinds)
+    assert torch.equal(mixed.gain(rows, 0.5)[:, 1], -0.5 * odds[:, 1])
+
+
+@torch.no_grad()
+def test_covariates_belong_to_the_score():
+    law = SelfMasking(2, [0], link=PROBIT, covariates=[1])
+    law.effects.fill_(0.7)
+    law.slope = 1.5
+    rows = torch.randn(20, 2)
+    odds = law(rows).log_missing - law(rows).log_observed
+    assert torch.allclose(law.gain(rows, 0.0)[:, 0], -odds[:, 0]) and (law.gain(rows, 0.0)[:, 1] == 0).all()
+    # Continuous where the one form ends and the other begins.
+    assert float((law.gain(rows, 1 + 1e-6) - law.gain(rows, 1 - 1e-6)).abs().max()) < 1e-4
+
+
+@pytest.mark.parametrize("mechanism", ["none", "self-masking"])
+def test_the_documented_example_s_five_draws_a_member_are_tilted_in_full(mechanism, seed):
+    """One standard deviation of the imputed law's: to 2 %, and the Monte Carlo error of 40 tables and of the candidates."""
+    imputer = exact_imputer(PROBIT, members=8, seed=seed)
+    imputer.declaration_["mechanism"] = mechanism
+    if mechanism == "none":
+        for member in imputer.members_:
+            member.mechanism = None
+    row, mask, n = ROWS[1], MASKS[1], 400
+    x = np.where(mask, row, np.nan) + np.zeros((n, 1))
+    done = completions(imputer, x, n_draws=40)
+
+    def law(delta):
+        masking = mechanism != "none"
+        return LAW.grid(
+            row, mask, lambda r: masking * special.log_ndtr(r[:, 0] * SLOPES[0] + INTERCEPTS[0]) + delta * r[:, 0], points=301
+        )
+
+    delta = law(0.0).cov[0, 0] ** -0.5
+    shift, tilted = law(delta).mean[0] - law(0.0).mean[0], done.tilt(0, delta)
+    means = tilted.values(0).mean(0)
+    assert abs(means.mean() - law(delta).mean[0]) < 0.02 * shift + Z_MAX * means.std() / n**0.5
+    assert not tilted.refit_due and done.tilt(0, 3 * delta).refit_due
+    assert (done.values(0).mean(0) - law(0.0).mean[0]).mean() == pytest.approx(0, abs=Z_MAX * means.std() / n**0.5)
 
 
 def test_mistakes_are_named():

@@ -1,5 +1,6 @@
 """log Z and draws of tilted models, against closed forms and grids; what is detected and said when they cannot be had."""
 
+import contextlib
 import itertools
 import math
 
@@ -56,6 +57,26 @@ def test_where_importance_sampling_fails_sequential_monte_carlo_is_taken_and_is_
     assert abs(found.value - FAR.log_z(LAW)) < max(6 * found.standard_error, 0.05) and found.standard_error < 0.1
     importance = log_normaliser(module, draws=4000, method="importance", seed=seed)
     assert abs(importance.value - FAR.log_z(LAW)) > 1
+
+
+def test_choosing_importance_sampling_does_not_bias_it(seed, monkeypatch):
+    """Log weights N(0, 1.3^2), whose mean is exp(1.3^2 / 2): Z estimated where 100 draws happen to look good has that mean."""
+
+    class NotChosenError(Exception):
+        pass
+
+    def annealed(*_, **__):
+        raise NotChosenError
+
+    monkeypatch.setattr("pyro_mnar.infer.normaliser.anneal", annealed)
+    spread, variance = 1.3, float(LAW.weight[0] @ LAW.weight[0] + LAW.noise[0] ** 2)
+    module = model(Constraint(lambda x: -(x[..., 0] - LAW.bias[0]) * spread / math.sqrt(variance), 1.0))
+    values = []
+    for i in range(600):
+        with contextlib.suppress(NotChosenError):
+            values.append(log_normaliser(module, draws=100, seed=1000 * seed + i).value - spread**2 / 2)
+    assert 200 < len(values) < 500
+    assert float(z_score(torch.tensor(values).double().exp(), 1.0).abs()) < Z_MAX
 
 
 def test_importance_sampling_is_taken_where_it_does_not_fail():

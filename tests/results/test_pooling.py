@@ -1,13 +1,16 @@
 """Pooled imputations are those of the mixture of the members."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from exact import Z_MAX, LinearGaussian, PosteriorEncoder, z_score
+from scipy import optimize, stats
 
 from pyro_mnar.infer.ensembles import member_seed
 from pyro_mnar.models import MNAR
-from pyro_mnar.results.imputation import impute
+from pyro_mnar.results.imputation import Imputation, impute
 from pyro_mnar.results.pooling import impute_ensemble
 
 LAWS = [
@@ -55,6 +58,25 @@ def test_pooled_moments_are_those_of_the_mixture():
     # Members do not share their randomness: the row's deviations from each member's mean are uncorrelated.
     deviations = torch.stack([part[:, :, 0].mean(0) - m for part, m in zip(result.draws.split(10), means, strict=True)])
     assert float((torch.corrcoef(deviations) - torch.eye(3)).abs().max()) < Z_MAX / n**0.5
+
+
+def test_quantiles_count_members_alike_however_many_draws_each_has(seed):
+    """N(0, 1) with twice the draws of N(4, 1): the median of the two is 2, of the draws .67."""
+    rng, n = np.random.default_rng(seed), 300
+    draws = torch.from_numpy(np.concatenate([rng.normal(0, 1, (200, n)), rng.normal(4, 1, (100, n))])[..., None])
+    plain = Imputation(draws[0], draws, torch.ones(n), torch.zeros(n), torch.ones(n), 100)
+    pooled = replace(plain, sizes=(200, 0, 100))
+    for q in (0.1, 0.5, 0.75, 0.9):
+        exact = optimize.brentq(lambda x, q=q: (stats.norm.cdf(x) + stats.norm.cdf(x - 4)) / 2 - q, -5, 9)
+        assert abs(float(pooled.quantile(q).mean()) - exact) < (0.1 if q == 0.5 else 0.03)
+    assert float(plain.quantile(0.5).mean()) < 1
+    # Equal sizes: as without; and where weights are all but equal, nearly so.
+    assert torch.equal(replace(plain, sizes=(100, 100, 100)).quantile(0.3), plain.quantile(0.3))
+    near = replace(plain, sizes=(1,) * 299 + (1,), draws=draws)
+    assert torch.equal(near.quantile(0.0), draws.amin(0)) and torch.equal(pooled.quantile(1.0), draws.amax(0))
+    assert torch.equal(pooled.quantile(0.0), draws.amin(0))
+    x, mask = table(5)
+    assert impute_ensemble(MEMBERS, x, mask, draws=7, particles=100, progress=False).sizes == (3, 2, 2)
 
 
 def test_no_members_are_refused_and_global_randomness_is_left_alone():

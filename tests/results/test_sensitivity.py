@@ -9,6 +9,7 @@ from exact import INTERCEPT, LAW, MASKS, ROWS, SLOPE, Z_MAX
 from scipy import special, stats
 
 from pyro_mnar.results.analyses import analyse
+from pyro_mnar.results.candidates import Candidates
 from pyro_mnar.results.references import reference_based
 from pyro_mnar.results.sensitivity import Completions
 from pyro_mnar.results.tipping import tipping_point
@@ -85,7 +86,7 @@ def test_the_tipping_line_of_two_assumptions_is_straight_where_the_estimate_is_l
         assert np.median(np.abs(level - reach)) < 0.02
 
 
-def test_a_tilted_normal_is_a_shifted_one_with_the_known_share_of_effective_draws(seed):
+def test_a_tilted_normal_is_a_shifted_one_with_the_known_number_of_effective_draws(seed):
     rng = np.random.default_rng(seed)
     n, m, scale, delta = 400, 1000, 0.8, 0.7
     centre = rng.normal(size=n)
@@ -98,9 +99,38 @@ def test_a_tilted_normal_is_a_shifted_one_with_the_known_share_of_effective_draw
     assert abs(gap.mean()) < Z_MAX * gap.std() / math.sqrt(n) + 1e-3
     assert tilted.values(0).std(0).mean() == pytest.approx(scale, rel=0.02)
     # E w^2 / (E w)^2 = exp(delta^2 v)
-    assert tilted.share.mean() == pytest.approx(math.exp(-((delta * scale) ** 2)), rel=0.03)
+    assert tilted.effective.mean() == pytest.approx(m * math.exp(-((delta * scale) ** 2)), rel=0.03)
     assert not tilted.refit_due and done.tilt(0, 3.0).refit_due
     assert (tilted.values(1) == done.values(1)).all()
+
+
+@pytest.mark.parametrize("draws", [2, 5, 20, 40])
+def test_too_few_draws_of_a_group_are_said_and_their_tilt_is_short(draws, seed):
+    """Eight groups of few draws each of N(0, 1), tilted by one standard deviation: exactly a shift of 1."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(8 * draws, 400, 1))
+    tilted = Completions(np.full((400, 1), np.nan), list(x), np.repeat(range(8), draws)).tilt(0, 1.0)
+    assert tilted.refit_due and (tilted.effective <= draws).all()
+    assert tilted.values(0).mean() < 0.97
+    # However small the tilt: of two draws even a slight one does half of what it should.
+    assert Completions(np.full((400, 1), np.nan), list(x), np.repeat(range(8), draws)).tilt(0, 0.01).refit_due
+
+
+def test_few_tables_of_many_candidates_are_tilted_in_full_and_tilts_add(seed):
+    rng = np.random.default_rng(seed)
+    n, each, groups = 2000, 400, np.repeat(["0", "1"], 400)
+    x = rng.normal(size=(800, n)) + np.where(groups == "1", 3.0, 0.0)[:, None]
+    drawn = Candidates(np.zeros((n, 1)), {0: np.arange(n)}, {0: x.ravel()}, groups, np.zeros((800, n)))
+    done = Completions(np.full((n, 1), np.nan), drawn.tables(["0"] * 5 + ["1"] * 5), [0] * 5 + [1] * 5, drawn)
+    once, twice = done.tilt(0, 1.0), done.tilt(0, 0.4).tilt(0, 0.6)
+    for group, own in enumerate((once.values(0)[:5], once.values(0)[5:])):
+        # A group keeps its law. Short by 1 / effective number, about e / 400; the tables' own error comes on top.
+        assert abs(own.mean() - 3 * group - 1) < math.e / each + Z_MAX / math.sqrt(5 * n) + Z_MAX * math.sqrt(math.e / each / n)
+    assert all((a == b).all() for a, b in zip(once.tables, twice.tables, strict=True)) and not once.refit_due
+    assert np.median(once.effective) == pytest.approx(each / math.e, rel=0.1)
+    assert all((a == b).all() for a, b in zip(done.tilt(0, 0.0).tables, done.tables, strict=True))
+    # Shifted tables are all that is left: that they are few is said.
+    assert not done.shift(0, 1.0).refit_due and done.shift(0, 1.0).tilt(0, 0.5).refit_due
 
 
 def test_no_tilt_changes_nothing_and_small_tilts_change_little():
@@ -108,9 +138,9 @@ def test_no_tilt_changes_nothing_and_small_tilts_change_little():
     assert all(a.equals(b) for a, b in zip(done.tilt("y", 0.0).tables, done.tables, strict=True))
     treated = (frame.arm == 1).to_numpy()
     some = done.tilt("y", 1.0, rows=treated)
-    assert (some.values("y")[:, ~treated] == done.values("y")[:, ~treated]).all() and (some.share[~treated] > 1 - 1e-9).all()
+    assert (some.values("y")[:, ~treated] == done.values("y")[:, ~treated]).all() and np.isinf(some.effective[~treated]).all()
     assert (some.values("y")[:, treated] == done.tilt("y", 1.0).values("y")[:, treated]).all() and (
-        some.share[done.holes("y", treated)] < 1
+        some.effective[done.holes("y", treated)] < 200
     ).all()
     steps = [done.tilt("y", d).values("y").mean() for d in np.linspace(0, 0.5, 26)]
     assert (np.diff(steps) >= 0).all() and np.diff(steps).max() < 4 * np.diff(steps).mean()
