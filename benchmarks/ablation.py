@@ -28,7 +28,7 @@ from pyro_mnar.faces.declaration import declaration_of, declare
 from pyro_mnar.faces.supposing import supposed_scaling
 from pyro_mnar.infer.ensembles import fit_ensemble
 from pyro_mnar.models import ConjugateEncoder
-from pyro_mnar.models.priors import LOG_SLOPE, TYPICAL_SKEW
+from pyro_mnar.models.priors import TYPICAL_SKEW
 from pyro_mnar.results.pooling import impute_ensemble
 from pyro_mnar.tables import Column, Schema
 
@@ -76,8 +76,9 @@ def _without(*names: str) -> Callable[[MNAR], MNAR]:
 
 def _centred(member: MNAR) -> MNAR:
     """Put the anchors at the prior's means: penalties without the spread."""
-    member.prior.skew.fill_(TYPICAL_SKEW[0])
-    member.prior.log_slope.fill_(LOG_SLOPE[0])
+    for anchor in (member.prior.typical, member.prior.skew):
+        anchor.fill_(TYPICAL_SKEW[0])
+    member.prior.slope.zero_()
     return member
 
 

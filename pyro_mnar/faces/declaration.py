@@ -31,7 +31,7 @@ from pyro_mnar.models import (
 )
 from pyro_mnar.models.self_masking import DIRECTIONS
 from pyro_mnar.tables import Column, Scaling, Schema
-from pyro_mnar.tables.units import NORMAL
+from pyro_mnar.tables.units import NORMAL, TRANSFORMED
 
 #: The words for mechanisms, with what each assumes.
 MECHANISMS = {
@@ -54,6 +54,7 @@ def declare(
     hidden: Sequence[int],
     members: int,
     cells: Sequence[Mapping[str, Any]] | None = None,
+    transformed: Sequence[int] = (),
 ) -> list[MNAR]:
     """Return an ensemble of untrained models, each an :class:`MNAR`; the arguments are plain enough for a model file.
 
@@ -68,6 +69,7 @@ def declare(
         hidden: hidden layers of decoder and encoder.
         members: of the ensemble; they differ in their starts and in the anchors of their priors.
         cells: of each column, ``kind`` and what its block of a decoder wants (:func:`cells_of`); None where all are real numbers.
+        transformed: positions of the columns that are modelled by their logarithm or log-odds.
 
     Example:
         >>> declare("none", [], [], None, False, 5, 2, [16], members=1)[0].mechanism is None
@@ -83,7 +85,8 @@ def declare(
     separate = mechanism in ("auto", "self-masking") and bool(columns)
     slopes, effects = (len(by_value), sum(counts[j] for j in by_level)) if separate else (0, 0)
     models: list[MNAR] = []
-    for i, prior in enumerate(Prior.members(members, len(real), slopes, effects, [real.index(j) for j in pinned])):
+    at_mass, on_log = ([real.index(j) for j in places] for places in (pinned, transformed))
+    for i, prior in enumerate(Prior.members(members, len(real), slopes, effects, at_mass, on_log)):
         law: Mechanism | None = None
         if separate:
             # Probit rather than logit: the data cannot tell them apart and the integral has one component, not eight.
@@ -97,7 +100,7 @@ def declare(
         elif mechanism == "neural":
             law = NeuralMasking(n_columns, columns)
         decoder = GaussianDecoder(latent_dim, n_columns, hidden) if cells is None else _mixed(latent_dim, cells, hidden)
-        warp = SkewWarp(n_columns, real, pinned) if real else None
+        warp = SkewWarp(n_columns, real, pinned, transformed) if real else None
         models.append(MNAR(decoder, ConjugateEncoder(decoder, hidden), law, warp, prior))
     return models
 
@@ -196,6 +199,7 @@ def declaration_of(imputer: Any, schema: Schema, mask: np.ndarray) -> tuple[dict
         "latent_dim": imputer.latent_dim or max(1, min(len(names) - 1, 10)),
         "hidden": list(imputer.hidden),
         "members": imputer.members,
+        "transformed": [j for j, column in enumerate(schema.columns) if column.kind in TRANSFORMED],
     }
     return declaration, stated
 

@@ -70,7 +70,9 @@ def strengthened(imputer: MNARImputer, done: Completions, factor: float, columns
     if declaration["mechanism"] not in ("auto", "self-masking"):
         raise ValueError(f"imputer: fitted with mechanism {declaration['mechanism']!r}, expected 'auto' or 'self-masking'")
     if declaration["latent"]:
-        raise ValueError("imputer: masks read the row's latent, of which completed tables have none; expected a fit without (--direction)")
+        raise ValueError(
+            "imputer: masks read the row's latent, of which completed tables have none; expected a fit without (--direction)"
+        )
     if not math.isfinite(factor):
         raise ValueError(f"factor: got {factor}, expected a finite number")
     names = [column.name for column in imputer.schema_.columns]

@@ -42,6 +42,9 @@ SKEW_SPREAD = 0.3
 #: Skewness of a semicontinuous column beside the value that repeats, about that value: mean and standard deviation. Doses, spending and
 #: rainfall are skewed far more than columns without such a value, and differ more.
 PART_SKEW = (0.75, 0.75)
+#: Skewness of a column's logarithm or log-odds: mean and standard deviation. A logarithm has already taken the right skew of what is
+#: measured, and often too much of it; and what is left over decides how far draws reach when they are exponentiated.
+LINE_SKEW = (-0.1, 0.3)
 #: Logarithm of a self-masking slope of known direction, per scaled unit: mean and standard deviation.
 LOG_SLOPE = (0.9, 0.8)
 #: Standard deviation of a slope of free direction, about 0.
@@ -64,53 +67,72 @@ class Prior(nn.Module):
     """log p of the parameters of one member; made by :meth:`members`.
 
     Args:
+        typical: scalar, anchor of the skewness that is typical of the table.
         skew: (D,) anchors of the columns' skewness.
-        log_slope: (J,) anchors of the logarithms of slopes of known direction; of a free direction unused.
+        slope: (J,) standardised anchors of the slopes, of a known direction those of the slope's logarithm: 0 is the prior's mean.
         by_level: anchors of categories' effects on their masks, flat as in ``CategoryMasking``.
-        part: (D,) bool, True at semicontinuous columns.
+        spread: (D,) standard deviations of the columns' skewness.
+        alike: (D,) bool, True at columns whose skewness is about the typical one; the others' has a mean of its own.
 
     Example:
         >>> prior = Prior.members(8, 5, 2)[0]
-        >>> prior.skew.shape, prior.log_slope.shape
+        >>> prior.skew.shape, prior.slope.shape
         (torch.Size([5]), torch.Size([2]))
     """
 
+    typical: Tensor
     skew: Tensor
-    log_slope: Tensor
+    slope: Tensor
     by_level: Tensor
-    part: Tensor
+    spread: Tensor
+    alike: Tensor
 
-    def __init__(self, skew: Tensor, log_slope: Tensor, by_level: Tensor, part: Tensor) -> None:
+    def __init__(self, typical: Tensor, skew: Tensor, slope: Tensor, by_level: Tensor, spread: Tensor, alike: Tensor) -> None:
         super().__init__()
-        self.register_buffer("skew", skew)
-        self.register_buffer("part", part, persistent=False)
-        self.typical_skew = nn.Parameter(self._typical())
-        self.register_buffer("log_slope", log_slope)
-        self.register_buffer("by_level", by_level)
+        self.typical_skew = nn.Parameter(typical.clone())
+        for name, anchor in (("typical", typical), ("skew", skew), ("slope", slope), ("by_level", by_level)):
+            self.register_buffer(name, anchor)
+        self.register_buffer("spread", spread, persistent=False)
+        self.register_buffer("alike", alike, persistent=False)
 
     @classmethod
-    def members(cls, size: int, n_columns: int, n_modelled: int, n_levels: int = 0, semicontinuous: Sequence[int] = ()) -> list[Self]:
+    def members(
+        cls,
+        size: int,
+        n_columns: int,
+        n_modelled: int,
+        n_levels: int = 0,
+        semicontinuous: Sequence[int] = (),
+        transformed: Sequence[int] = (),
+    ) -> list[Self]:
         """Return the priors of an ensemble of ``size`` members; of one, the prior itself.
 
-        ``n_columns`` are those that are warped, ``n_modelled`` those with a slope, ``n_levels`` all categories of masks by category,
-        ``semicontinuous`` the places of such columns among those that are warped.
+        Args:
+            size: members.
+            n_columns: D, columns that are warped.
+            n_modelled: J, columns whose masks have a slope.
+            n_levels: all categories of masks by category.
+            semicontinuous: places of such columns among those that are warped.
+            transformed: places of those modelled by their logarithm or log-odds.
 
         The anchors of a parameter are the midpoints of ``size`` equal shares of its prior, stretched to the prior's standard
-        deviation, in random order for each parameter: so few draws would else have a mean and a spread of their own.
+        deviation, in random order for each parameter: so few draws would else have a mean and a spread of their own. A column's
+        skewness is the sum of two such, the typical one and its own distance from it.
         """
         standard = torch.special.ndtri((torch.arange(size) + 0.5) / size)
         standard = standard / standard.square().mean().sqrt() if size > 1 else standard
 
-        def anchors(mean: float, spread: float, width: int) -> Tensor:
-            if not width:
-                return torch.zeros(size, 0)
-            return mean + spread * torch.stack([standard[torch.randperm(size)] for _ in range(width)], -1)
+        def anchors(width: int) -> Tensor:
+            return torch.stack([standard[torch.randperm(size)] for _ in range(width)], -1) if width else torch.zeros(size, 0)
 
-        slopes, skews = anchors(*LOG_SLOPE, n_modelled), anchors(0.0, 1.0, n_columns)
-        part = torch.zeros(n_columns, dtype=torch.bool)
-        part[list(semicontinuous)] = True
-        skews = torch.where(part, PART_SKEW[0] + PART_SKEW[1] * skews, TYPICAL_SKEW[0] + SKEW_SPREAD * skews)
-        return [cls(*own, part) for own in zip(skews, slopes, anchors(0.0, CATEGORY[0], n_levels), strict=True)]
+        typical = TYPICAL_SKEW[0] + TYPICAL_SKEW[1] * anchors(1)
+        centre, spread = typical.repeat(1, n_columns), torch.full((n_columns,), SKEW_SPREAD)
+        alike = torch.ones(n_columns, dtype=torch.bool)
+        for places, (mean, deviation) in ((semicontinuous, PART_SKEW), (transformed, LINE_SKEW)):
+            centre[:, list(places)], spread[list(places)], alike[list(places)] = mean, deviation, False
+        skews = centre + spread * anchors(n_columns)
+        levels = CATEGORY[0] * anchors(n_levels)
+        return [cls(*own, spread, alike) for own in zip(typical.squeeze(-1), skews, anchors(n_modelled), levels, strict=True)]
 
     @torch.no_grad()
     def start(self, warp: SkewWarp | None, mechanism: Mechanism | None) -> None:
@@ -119,7 +141,7 @@ class Prior(nn.Module):
             warp.skew.copy_(self.skew)
         for part in own_pieces(mechanism):
             if _has_slopes(part):
-                part.slope = torch.where(part.sign == 0, part.slope, part.sign * self.log_slope.exp())
+                part.slope = torch.where(part.sign == 0, part.slope, part.sign * (LOG_SLOPE[0] + LOG_SLOPE[1] * self.slope).exp())
             elif isinstance(part, CategoryMasking):
                 part.by_level.copy_(self.by_level)
 
@@ -135,16 +157,15 @@ class Prior(nn.Module):
                 total = total - 0.5 * layer.in_features * layer.weight.square().sum()
         unseen = torch.zeros_like(total)
         if warp is not None:
-            # The anchors say where the typical skewness is expected and how far each column is from it.
-            off, typical_off = warp.skew - self.skew, self.typical_skew - self._typical()
-            off = torch.where(self.part, off / PART_SKEW[1], (off - typical_off) / SKEW_SPREAD)
-            unseen = unseen - 0.5 * ((typical_off / TYPICAL_SKEW[1]).square() + off.square().sum())
+            typical_off = self.typical_skew - self.typical
+            off = warp.skew - self.skew - torch.where(self.alike, typical_off, 0.0)
+            unseen = unseen - 0.5 * ((typical_off / TYPICAL_SKEW[1]).square() + (off / self.spread).square().sum())
         for part in own_pieces(mechanism):
             if _has_slopes(part):
                 slope = part.slope
                 free = part.sign == 0
-                known = (torch.where(free, 1.0, slope.abs()).log() - self.log_slope) / LOG_SLOPE[1]
-                unseen = unseen - 0.5 * torch.where(free, slope / FREE_SLOPE, known).square().sum()
+                known = (torch.where(free, 1.0, slope.abs()).log() - LOG_SLOPE[0]) / LOG_SLOPE[1]
+                unseen = unseen - 0.5 * (torch.where(free, slope / FREE_SLOPE, known) - self.slope).square().sum()
             elif isinstance(part, CategoryMasking):
                 scale, dof = CATEGORY
                 for own in (part.by_level - self.by_level).split(list(part.levels)):
@@ -156,10 +177,6 @@ class Prior(nn.Module):
             if mechanism.reads_latent:
                 total = total - 0.5 * (mechanism.loadings / LOADING).square().sum()
         return total + (1 + n_rows / TRUSTED) * unseen
-
-    def _typical(self) -> Tensor:
-        """Return where the typical skewness is expected."""
-        return self.skew.new_tensor(TYPICAL_SKEW[0]) if self.part.all() else self.skew[~self.part].mean()
 
 
 def _has_slopes(mechanism: Mechanism | None) -> TypeGuard[SelfMasking]:

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from pyro_mnar.models import log_tails
 from pyro_mnar.models.laws import columns_of
 from pyro_mnar.models.semicontinuous import same
 
@@ -31,6 +32,8 @@ class SkewWarp(nn.Module):
         columns: indices of the columns that are warped, the others being left as they are; all by default.
         pinned: by index of such columns, a value that the warp leaves where it is: y = p + sinh(asinh(x - p) - e) + sinh(e). It has a
             probability rather than a density, which no slope changes.
+        transformed: indices of such columns that are logarithms or log-odds. Their map bends as much at 0, and its tails are made for
+            being exponentiated: see :mod:`pyro_mnar.models.log_tails`.
 
     Example:
         >>> warp = SkewWarp(2)
@@ -42,8 +45,15 @@ class SkewWarp(nn.Module):
 
     columns: Tensor | None
     pin: Tensor | None
+    transformed: Tensor | None
 
-    def __init__(self, n_columns: int, columns: Sequence[int] | None = None, pinned: Mapping[int, float] | None = None) -> None:
+    def __init__(
+        self,
+        n_columns: int,
+        columns: Sequence[int] | None = None,
+        pinned: Mapping[int, float] | None = None,
+        transformed: Sequence[int] = (),
+    ) -> None:
         super().__init__()
         some = columns is not None and len(columns) < n_columns
         self.register_buffer("columns", torch.tensor(columns) if some else None, persistent=False)
@@ -51,6 +61,8 @@ class SkewWarp(nn.Module):
         self.skew = nn.Parameter(torch.zeros(len(own)))
         pin = torch.tensor([(pinned or {}).get(j, torch.nan) for j in own])  # NaN: none
         self.register_buffer("pin", pin if pinned else None, persistent=False)
+        places = torch.tensor([own.index(j) for j in transformed]) if len(transformed) else None
+        self.register_buffer("transformed", places, persistent=False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return y and log dy/dx, (..., D), of values ``x`` (..., D)."""
@@ -61,6 +73,9 @@ class SkewWarp(nn.Module):
         y, log_slope = torch.sinh(bent), torch.log(torch.cosh(bent)) - 0.5 * torch.log1p(own.square())
         if self.pin is not None:
             y, log_slope = y + self._shift, torch.where(at_pin, 0.0, log_slope)
+        if self.transformed is not None:
+            part, rise = log_tails.to_normal(*self._transformed(own))
+            y, log_slope = y.index_copy(-1, self.transformed, part), log_slope.index_copy(-1, self.transformed, rise)
         return self._placed(y, x), self._placed(log_slope, torch.zeros_like(x))
 
     def inverse(self, y: Tensor) -> Tensor:
@@ -70,13 +85,18 @@ class SkewWarp(nn.Module):
         # sinh(asinh(y) + e) = y cosh(e) + sqrt(1 + y^2) sinh(e), at a fifth of the time; a difference of squares where that cancels.
         same_sign, far = own * sinh >= 0, torch.sqrt(1 + own.square()) * sinh
         x = torch.where(same_sign, own * cosh + far, (own - sinh) * (own + sinh) / torch.where(same_sign, 1.0, own * cosh - far))
-        return self._placed(x if self.pin is None else x + self._origin, y)
+        x = x if self.pin is None else x + self._origin
+        if self.transformed is not None:
+            x = x.index_copy(-1, self.transformed, log_tails.from_normal(*self._transformed(own)))
+        return self._placed(x, y)
 
     def slope(self, y: Tensor) -> Tensor:
         """Return dx/dy, (..., D), at ``y`` (..., D)."""
         own = self._bare(y)
         # cosh(asinh(y) + e) / cosh(asinh(y)), as in the inverse.
         slope = self.skew.cosh() + own * (1 + own.square()).rsqrt() * self.skew.sinh()
+        if self.transformed is not None:
+            slope = slope.index_copy(-1, self.transformed, log_tails.slope(*self._transformed(own)))
         return self._placed(slope, torch.ones_like(y))
 
     def of(self, column: int) -> SkewWarp | None:
@@ -103,6 +123,11 @@ class SkewWarp(nn.Module):
         """Return sinh(asinh(x - p) - e) of the warped columns of ``y`` (..., D)."""
         own = y if self.columns is None else columns_of(y, self.columns)
         return own if self.pin is None else own - self._shift
+
+    def _transformed(self, own: Tensor) -> tuple[Tensor, Tensor]:
+        """Return those of the warped columns ``own`` (..., W) that are logarithms or log-odds, with their skewness."""
+        assert self.transformed is not None
+        return columns_of(own, self.transformed), self.skew[self.transformed]
 
     def _placed(self, own: Tensor, others: Tensor) -> Tensor:
         return own if self.columns is None else others.index_copy(-1, self.columns, own)

@@ -27,6 +27,8 @@ _EDGE = 0.005
 #: Kinds that are a normal law to a model, and those that have densities: a semicontinuous column's is one beside a value that repeats.
 NORMAL = ("continuous", "positive", "bounded", "date")
 REAL = (*NORMAL, "semicontinuous")
+#: Kinds that are modelled by their logarithm or log-odds.
+TRANSFORMED = ("positive", "bounded")
 
 
 def on_line(columns: Sequence[Column], values: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -36,7 +38,7 @@ def on_line(columns: Sequence[Column], values: np.ndarray, mask: np.ndarray) -> 
         >>> on_line([Column("a", "positive", "float64")], np.array([[1.0]]), np.array([[True]])).tolist()
         [[0.0]]
     """
-    if all(column.kind not in ("positive", "bounded") for column in columns):
+    if all(column.kind not in TRANSFORMED for column in columns):
         return values
     result = values.copy()
     for j, column in enumerate(columns):

@@ -151,7 +151,7 @@ def test_start_with_a_prior_is_at_its_anchors_with_the_rest_as_they_make_it():
     warp, anchored = SkewWarp(4).double(), SkewWarp(4).double()
     mean, middle, slope, offset = started(x, mask, warp=warp, prior=prior)
     assert torch.equal(warp.skew, prior.skew)
-    torch.testing.assert_close(slope[:2], torch.tensor([1.0, -1.0]).double() * prior.log_slope[:2].exp())
+    torch.testing.assert_close(slope[:2], torch.tensor([1.0, -1.0]).double() * (0.9 + 0.8 * prior.slope[:2]).exp())
     anchored.load_state_dict(warp.state_dict())
     others = started(x, mask, warp=anchored)
     torch.testing.assert_close([mean, middle, slope[2:], offset], [others[0], others[1], others[2][2:], others[3]])

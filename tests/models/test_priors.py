@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from exact import Z_MAX, z_score
 from scipy import stats
 
 from pyro_mnar.models import (
@@ -20,7 +21,9 @@ from pyro_mnar.models.priors import (
     ABSENCE,
     CATEGORY,
     EFFECT,
+    EFFECT_DOF,
     FREE_SLOPE,
+    LINE_SKEW,
     LOADING,
     LOG_SLOPE,
     PART_SKEW,
@@ -33,42 +36,76 @@ D = 4
 
 
 @pytest.mark.parametrize("size", [2, 3, 8])
-def test_anchors_have_the_prior_s_own_mean_and_standard_deviation(size):
-    members = Prior.members(size, 30, 20)
+def test_anchors_of_a_parameter_have_the_prior_s_own_mean_and_standard_deviation(size):
+    members = Prior.members(size, 30, 20, 10)
     assert len(members) == size
-    for name, law, width in (("skew", (TYPICAL_SKEW[0], SKEW_SPREAD), 30), ("log_slope", LOG_SLOPE, 20)):
-        anchors = torch.stack([getattr(prior, name) for prior in members])
-        assert anchors.shape == (size, width)
-        np.testing.assert_allclose(anchors.mean(0), law[0], atol=1e-5)
-        np.testing.assert_allclose(anchors.std(0, correction=0), law[1], rtol=1e-5)
-        # Midpoints of equal shares, each once, in an order of each column's own.
-        shares = stats.norm.ppf((np.arange(size) + 0.5) / size)
-        np.testing.assert_allclose(anchors.sort(0).values, np.tile(law[0] + law[1] * shares[:, None] / shares.std(), width), rtol=1e-5)
-        assert len({tuple(column.argsort().tolist()) for column in anchors.T}) > 1
+    typical = torch.stack([own.typical for own in members])
+    about = torch.stack([own.skew - own.typical for own in members])
+    found = {
+        "typical": (typical.unsqueeze(-1), TYPICAL_SKEW),
+        "skewness about it": (about, (0.0, SKEW_SPREAD)),
+        "slopes": (torch.stack([own.slope for own in members]), (0.0, 1.0)),
+        "categories": (torch.stack([own.by_level for own in members]), (0.0, CATEGORY[0])),
+    }
+    shares = stats.norm.ppf((np.arange(size) + 0.5) / size)
+    for name, (anchors, (mean, sd)) in found.items():
+        width = anchors.shape[1]
+        np.testing.assert_allclose(anchors.mean(0), mean, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(anchors.std(0, correction=0), sd, rtol=1e-4, err_msg=name)
+        # Midpoints of equal shares, each once, in an order of each parameter's own.
+        expected = np.tile(mean + sd * shares[:, None] / shares.std(), width)
+        np.testing.assert_allclose(anchors.sort(0).values, expected, rtol=1e-4, atol=1e-5, err_msg=name)
+        assert width == 1 or len({tuple(column.argsort().tolist()) for column in anchors.T}) > 1
+
+
+def test_anchors_of_skewness_are_draws_of_the_stated_prior_typical_one_included():
+    """Over many ensembles: the columns' variance is that of both together, and two columns share the typical one."""
+    drawn = torch.stack([torch.stack([own.skew for own in Prior.members(8, 3, 0)]) for _ in range(500)]).double()
+    off = drawn - TYPICAL_SKEW[0]
+    assert float(drawn.mean((0, 1)).sub(TYPICAL_SKEW[0]).abs().max()) < 1e-5
+    for product, law in (
+        (off[..., 0].square(), TYPICAL_SKEW[1] ** 2 + SKEW_SPREAD**2),
+        (off[..., 0] * off[..., 2], TYPICAL_SKEW[1] ** 2),
+    ):
+        of_ensembles = product.mean(1)
+        assert abs(float(z_score(of_ensembles, torch.tensor(law)))) < Z_MAX
+
+
+def test_where_nothing_is_seen_the_likeliest_parameters_are_the_anchors():
+    """So over members they are draws of the prior: skewness, and slopes of free and of known direction."""
+    for own in Prior.members(3, D, 3, semicontinuous=[1], transformed=[3]):
+        own, (_, warp, mechanism) = own.double(), parts()
+        own.typical_skew.data.copy_(own.typical)
+        warp.skew.data.copy_(own.skew)
+        sign, slopes = mechanism.sign, (LOG_SLOPE[0] + LOG_SLOPE[1] * own.slope).exp()
+        mechanism.slope = torch.where(sign == 0, FREE_SLOPE * own.slope, sign * slopes)
+        found = own.log_prob(1000, parts()[0], warp, mechanism)
+        gradients = torch.autograd.grad(found, [own.typical_skew, warp.skew, mechanism.raw_slope])
+        assert max(float(grad.abs().max()) for grad in gradients) < 1e-9
 
 
 def test_a_single_member_s_anchors_are_the_prior_s_means_and_columns_may_have_no_slope():
     (prior,) = Prior.members(1, 3, 2)
-    assert torch.equal(prior.skew, torch.full((3,), TYPICAL_SKEW[0])) and torch.equal(prior.log_slope, torch.full((2,), LOG_SLOPE[0]))
-    assert [prior.log_slope.shape for prior in Prior.members(2, 3, 0)] == [(0,), (0,)]
-    (prior,) = Prior.members(1, 3, 0, semicontinuous=[1])
-    assert torch.equal(prior.skew, torch.tensor([TYPICAL_SKEW[0], PART_SKEW[0], TYPICAL_SKEW[0]]))
+    assert torch.equal(prior.skew, torch.full((3,), TYPICAL_SKEW[0])) and torch.equal(prior.slope, torch.zeros(2))
+    assert [prior.slope.shape for prior in Prior.members(2, 3, 0)] == [(0,), (0,)]
+    (prior,) = Prior.members(1, 3, 0, semicontinuous=[1], transformed=[2])
+    assert torch.equal(prior.skew, torch.tensor([TYPICAL_SKEW[0], PART_SKEW[0], LINE_SKEW[0]]))
 
 
-def test_semicontinuous_columns_have_skewness_of_their_own_law():
-    members = Prior.members(8, 4, 0, semicontinuous=[0, 2])
-    anchors = torch.stack([own.skew for own in members])
-    laws = [PART_SKEW, (TYPICAL_SKEW[0], SKEW_SPREAD)] * 2
-    np.testing.assert_allclose(anchors.mean(0), [loc for loc, _ in laws], atol=1e-5)
-    np.testing.assert_allclose(anchors.std(0, correction=0), [scale for _, scale in laws], rtol=1e-5)
+def test_semicontinuous_and_transformed_columns_have_skewness_of_their_own_laws():
+    members = Prior.members(8, 4, 0, semicontinuous=[0], transformed=[2])
+    for place, (mean, sd) in ((0, PART_SKEW), (2, LINE_SKEW)):
+        anchors = torch.stack([own.skew[place] for own in members])
+        assert anchors.mean().item() == pytest.approx(mean, abs=1e-5)
+        assert anchors.std(correction=0).item() == pytest.approx(sd, rel=1e-5)
     own, decoder, warp = members[3].double(), *parts()[:2]
-    typical = own.skew[[1, 3]].mean()
-    assert own.typical_skew.item() == pytest.approx(typical.item())
+    assert own.typical_skew.item() == pytest.approx(own.typical.item())
     own.typical_skew.data.normal_()
-    unseen = normal(own.typical_skew, typical, TYPICAL_SKEW[1]) + normal(warp.skew[[0, 2]], own.skew[[0, 2]], PART_SKEW[1])
-    unseen += normal((warp.skew - own.typical_skew)[[1, 3]], (own.skew - typical)[[1, 3]], SKEW_SPREAD)
+    unseen = normal(own.typical_skew, own.typical, TYPICAL_SKEW[1])
+    unseen += normal(warp.skew[0], own.skew[0], PART_SKEW[1]) + normal(warp.skew[2], own.skew[2], LINE_SKEW[1])
+    unseen += normal((warp.skew - own.typical_skew)[[1, 3]], (own.skew - own.typical)[[1, 3]], SKEW_SPREAD)
     assert own.log_prob(50, decoder, warp, None).item() == pytest.approx(weights(decoder) + (1 + 50 / TRUSTED) * unseen)
-    # With none but such columns nothing is typical.
+    # With none but such columns the typical skewness is no column's.
     own = Prior.members(3, 4, 0, semicontinuous=range(4))[0].double()
     expected = weights(decoder) + (1 + 50 / TRUSTED) * normal(warp.skew, own.skew, PART_SKEW[1])
     assert own.log_prob(50, decoder, warp, None).item() == pytest.approx(expected)
@@ -85,16 +122,14 @@ def parts(hidden=(3, 5), linear=True):
 
 def prior():
     own = Prior.members(3, D, 3)[1].double()
-    assert own.typical_skew.item() == pytest.approx(own.skew.mean().item())  # where it starts
     own.typical_skew.data.normal_()
     return own
 
 
 def skews(warp, own):
     """The columns' skewness about the typical one, and that about its prior's centre, each moved as the anchors say."""
-    typical = own.skew.mean()
-    about = normal(own.typical_skew, typical, TYPICAL_SKEW[1])
-    return about + normal(warp.skew - own.typical_skew, own.skew - typical, SKEW_SPREAD)
+    about = normal(own.typical_skew, own.typical, TYPICAL_SKEW[1])
+    return about + normal(warp.skew - own.typical_skew, own.skew - own.typical, SKEW_SPREAD)
 
 
 def normal(x, loc, scale):
@@ -116,23 +151,24 @@ def test_log_probability_is_the_sum_of_normal_densities_with_unseen_ones_countin
     own = prior()
     high, free, low = mechanism.slope.detach().unbind()
     assert high > 0 > low
-    unseen = skews(warp, own) + normal(free, 0.0, FREE_SLOPE)
-    unseen += normal(torch.stack([high, -low]).log(), own.log_slope[[0, 2]], LOG_SLOPE[1])
+    unseen = skews(warp, own) + normal(free, FREE_SLOPE * own.slope[1], FREE_SLOPE)
+    unseen += normal(torch.stack([high, -low]).log(), LOG_SLOPE[0] + LOG_SLOPE[1] * own.slope[[0, 2]], LOG_SLOPE[1])
     assert own.log_prob(n_rows, decoder, warp, mechanism).item() == pytest.approx(
-        weights(decoder) + (1 + n_rows / TRUSTED) * unseen, rel=1e-10
+        weights(decoder) + (1 + n_rows / TRUSTED) * unseen, rel=1e-6
     )
 
 
-def test_effects_on_masks_of_earlier_columns_and_of_the_latent_are_normal_about_none():
+def test_effects_on_masks_of_earlier_columns_are_student_t_and_of_the_latent_normal_about_none():
     decoder, _, _ = parts()
     mechanism = SequentialMasking(SelfMasking(D, [0, 2], "free", PROBIT), range(D), 2).double()
     for parameter in (mechanism.effects, mechanism.absences, mechanism.loadings):
         parameter.data.normal_()
     own = Prior.members(2, D, 2)[0].double()
     alone = own.log_prob(50, decoder, None, SelfMasking(D, [0, 2], "free", PROBIT).double()).item()
-    effects = (
-        normal(mechanism.effects, 0.0, EFFECT) + normal(mechanism.absences, 0.0, ABSENCE) + normal(mechanism.loadings, 0.0, LOADING)
-    )
+    effects = normal(mechanism.loadings, 0.0, LOADING)
+    for found, scale in ((mechanism.effects, EFFECT), (mechanism.absences, ABSENCE)):
+        law = stats.t(EFFECT_DOF, scale=scale)
+        effects += (law.logpdf(found.detach().numpy()) - law.logpdf(0)).sum()
     assert own.log_prob(50, decoder, None, mechanism).item() == pytest.approx(alone + effects)
     own.start(None, mechanism)
 
@@ -168,7 +204,8 @@ def test_gradients_are_finite_differences_whatever_the_directions():
     # Where a free slope starts.
     mechanism.raw_slope.data[1] = 0.0
     (grad,) = torch.autograd.grad(own.log_prob(300, decoder, warp, mechanism), mechanism.raw_slope)
-    assert grad[1] == 0 and bool(grad.isfinite().all())
+    pull = (1 + 300 / TRUSTED) * own.slope[1] / FREE_SLOPE
+    assert grad[1].item() == pytest.approx(pull.item()) and bool(grad.isfinite().all())
 
 
 def test_categories_effects_are_a_multivariate_t_for_each_column(seed):
@@ -201,10 +238,12 @@ def test_start_puts_slopes_and_skewness_at_the_anchors_and_leaves_free_slopes_al
     own, free = prior(), mechanism.slope[1].item()
     own.start(warp, mechanism)
     assert torch.equal(warp.skew, own.skew) and mechanism.slope[1].item() == pytest.approx(free)
-    torch.testing.assert_close(mechanism.slope[[0, 2]], torch.tensor([1.0, -1.0]).double() * own.log_slope[[0, 2]].exp())
+    torch.testing.assert_close(
+        mechanism.slope[[0, 2]], torch.tensor([1.0, -1.0]).double() * (LOG_SLOPE[0] + LOG_SLOPE[1] * own.slope[[0, 2]]).exp()
+    )
     # Then nothing but the weights and the free slope counts.
-    own.typical_skew.data.copy_(own.skew.mean())
-    rest = weights(decoder) + (1 + 50 / TRUSTED) * normal(free, 0.0, FREE_SLOPE)
+    own.typical_skew.data.copy_(own.typical)
+    rest = weights(decoder) + (1 + 50 / TRUSTED) * normal(free, FREE_SLOPE * own.slope[1], FREE_SLOPE)
     assert own.log_prob(50, decoder, warp, mechanism).item() == pytest.approx(rest)
     own.start(None, None)
     own.start(None, LinearMasking(D))
