@@ -35,9 +35,9 @@ from pyro_mnar.results.pooling import score_ensemble
 
 #: What an effect must gain, in nats, and in nats a row beside: of an earlier column's value or absence, of a latent, of an own value.
 #: Chosen on development tables (docs/reasons.md).
-EARLIER, LATENT, OWN = (1.0, 0.0), (2.0, 0.004), (3.0, 0.004)
-#: Share of the training steps that a pilot has.
-PILOT = 0.4
+EARLIER, LATENT, OWN = (1.5, 0.0), (2.0, 0.004), (3.0, 0.01)
+#: Share of the training steps that a pilot has, and how it makes up for it: rows an update for each of the ensemble's, learning rates.
+PILOT, WIDER, RATES = 0.4, 2, {"lr": 2e-2, "mechanism_lr": 1e-1}
 #: Slope of a pilot, per scaled unit, below which an own-value term is hardly any.
 SLIGHT = 0.3
 
@@ -60,13 +60,12 @@ class Candidate(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """What was chosen: a ``declaration`` that says all; the ``candidates`` that were tried, the best first; the best one's pilot, and one
-    in which no mask reads a missing value or the latent.
+    """What was chosen: a ``declaration`` that says all; the ``candidates`` that were tried, the best first, those that contradict what is
+    stated last; and a pilot in which no mask reads a missing value or the latent.
     """
 
     declaration: dict[str, Any]
     candidates: list[Candidate]
-    pilot: MNAR
     ignorable: MNAR
 
 
@@ -94,18 +93,18 @@ def choose(
     Raises:
         KeyboardInterrupt: when interrupted before the data have chosen.
     """
-    alone = {"steps": max(1, round(PILOT * steps))} | settings
-    pilots = _Pilots(declaration, stated, x, mask, partial(_fitted, x=x, mask=mask, seed=seed, **alone), settings.get("n_jobs"))
+    alone = settings | RATES | {"steps": max(1, round(PILOT * steps)), "batch_size": WIDER * settings["batch_size"]}
+    pilots = _Pilots(declaration, stated, ordered, x, mask, partial(_fitted, x=x, mask=mask, seed=seed, **alone), settings.get("n_jobs"))
     none, own = (tuple(word or other for word in stated) for other in ("none", "free"))
     at_random = Candidate(("none",) * len(stated), True, False)
     pilots.fit([at_random, Candidate(none, ordered, False), Candidate(none, ordered, True), Candidate(own, ordered, False)])
-    best = pilots.best()
+    best = pilots.ranked()[0]
     pilots.fit([best._replace(directions=own), best._replace(earlier=True), best._replace(latent=True)])
-    best = pilots.best()
+    best = pilots.ranked()[0]
     sizes = zip(stated, best.directions, own_effects(pilots.models[best[:3]], declaration["columns"]), strict=True)
     pilots.fit([best._replace(directions=tuple(said or (word if size > SLIGHT else "none") for said, word, size in sizes))])
-    best, candidates = pilots.best(), sorted(pilots.found.values(), key=lambda candidate: -candidate.score)
-    return Choice(pilots.declared(best), candidates, pilots.models[best[:3]], pilots.models[at_random[:3]])
+    candidates = pilots.ranked()
+    return Choice(pilots.declared(candidates[0]), candidates, pilots.models[at_random[:3]])
 
 
 @torch.no_grad()
@@ -124,17 +123,24 @@ class _Pilots:
         self,
         declaration: dict[str, Any],
         stated: Sequence[str | None],
+        ordered: bool,
         x: Tensor,
         mask: Tensor,
         fitted: Callable[..., tuple[float, MNAR]],
         n_jobs: int | None,
     ) -> None:
-        self.declaration, self.stated, self.x, self.mask, self.fitted, self.n_jobs = declaration, stated, x, mask, fitted, n_jobs
+        self.declaration, self.stated, self.ordered, self.x, self.mask = declaration, stated, ordered, x, mask
+        self.fitted, self.n_jobs = fitted, n_jobs
         self.found: dict[Any, Candidate] = {}
         self.models: dict[Any, MNAR] = {}
 
-    def best(self) -> Candidate:
-        return max(self.found.values(), key=lambda candidate: candidate.score)
+    def ranked(self) -> list[Candidate]:
+        """Return the candidates that have what is stated, the best first, and then those that are there to compare with."""
+        return sorted(self.found.values(), key=lambda candidate: (not self._honours(candidate), -candidate.score))
+
+    def _honours(self, candidate: Candidate) -> bool:
+        words = zip(candidate.directions, self.stated, strict=True)
+        return all(said in (None, word) for word, said in words) and (candidate.earlier or not self.ordered)
 
     def fit(self, candidates: Sequence[Candidate]) -> None:
         """Fit those that have no pilot yet; of rates alone the bound follows from that of earlier columns without own values."""
@@ -156,7 +162,8 @@ class _Pilots:
 
     def _add(self, key: Any, bound: float, model: MNAR) -> None:
         self.models[key] = model
-        self.found[key] = Candidate(*key, bound, self.cost(Candidate(*key)))
+        candidate = Candidate(*key)
+        self.found[key] = candidate._replace(bound=bound, cost=self.cost(candidate))
 
     def declared(self, candidate: Candidate) -> dict[str, Any]:
         """Return the declaration of an ensemble that supposes what ``candidate`` does."""

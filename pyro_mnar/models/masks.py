@@ -91,14 +91,6 @@ class Mechanism(Protocol):
     def initialise(self, x: Tensor, mask: Tensor) -> Tensor: ...
 
 
-class OwnMechanism(Mechanism, Protocol):
-    """A mechanism whose masks read their own values alone, so that other things can be added to its scores."""
-
-    def effect_sizes(self) -> Tensor: ...
-
-    def gain(self, x: Tensor, factor: float, effect: Tensor | None = None) -> Tensor: ...
-
-
 def column_indices(columns: Sequence[int] | None, n_columns: int) -> Tensor:
     """Return the chosen column indices as a tensor, all by default; ValueError if out of range or repeated."""
     chosen = tuple(range(n_columns)) if columns is None else tuple(int(j) for j in columns)

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 
 from pyro_mnar.models.links import THRESHOLD
-from pyro_mnar.models.masks import MaskDistribution, Mechanism, OwnMechanism, indicator
+from pyro_mnar.models.masks import MaskDistribution, Mechanism, indicator
 from pyro_mnar.models.mixed_masking import MixedMasking
 
 
@@ -62,7 +62,7 @@ class SequentialMasking(nn.Module):
     at: Tensor
 
     def __init__(
-        self, own: OwnMechanism, order: Sequence[int] | None = None, latent_dim: int = 0, levels: Mapping[int, int] | None = None
+        self, own: Mechanism, order: Sequence[int] | None = None, latent_dim: int = 0, levels: Mapping[int, int] | None = None
     ) -> None:
         super().__init__()
         parts = getattr(own, "parts", [own])
