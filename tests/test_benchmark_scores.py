@@ -10,12 +10,24 @@ from benchmarks.imputation.report import _by_table, _overall
 from benchmarks.imputation.scoring import score
 
 
+def test_scores_by_column_are_means_over_the_columns_with_holes():
+    truth = np.array([[0.0, 1.0, 5.0], [1.0, 2.0, 5.0], [3.0, 9.0, 5.0], [4.0, 4.0, 5.0]])
+    mask = np.array([[False, True, True], [False, False, True], [False, False, True], [True, False, True]])
+    completed = np.where(mask, truth, [[2, 0, 0], [2, 9, 0], [5, 4, 0], [0, 2, 0]])
+    found = score(completed, None, truth, mask)
+    # First column: 2, 2, 5 for 0, 1, 3, and sorted they are 2, 1, 2 apart. Second: 9, 4, 2 for 2, 9, 4, the same values.
+    squared = [np.corrcoef([2, 2, 5], [0, 1, 3])[0, 1] ** 2, np.corrcoef([9, 4, 2], [2, 9, 4])[0, 1] ** 2]
+    assert found["r2"] == pytest.approx(np.mean(squared)) and found["wasserstein"] == pytest.approx((5 / 3 + 0) / 2)
+    assert found["column_rmse"] == pytest.approx((np.sqrt(9 / 3) + np.sqrt((49 + 25 + 4) / 3)) / 2)
+
+
 def test_scores_of_a_small_table_are_the_ones_computed_by_hand():
     truth, mask = np.array([[0.0, 0.0, 1.0], [2.0, 4.0, 1.0]]), np.array([[True, True, True], [False, False, True]])
     completed = np.array([[0.0, 0.0, 1.0], [3.0, 2.0, 1.0]])
     point = score(completed, None, truth, mask)
     # Errors 1 and -2 in a row of distance sqrt(5); the columns' means are off by 1/2 and -1.
     exact = {"missing": 2 / 6, "rmse": np.sqrt(2.5), "crps": 1.5, "energy": np.sqrt(5), "mean_bias": 0.75}
+    exact |= {"r2": 0.0, "column_rmse": 1.5, "wasserstein": 1.5}  # of a single cell nothing varies
     assert point == pytest.approx(exact)
     draws = np.repeat(completed[None], 3, 0)
     draws[:, 1, 0], draws[:, 1, 1] = [1, 2, 3], [4, 4, 7]

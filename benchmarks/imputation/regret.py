@@ -33,10 +33,11 @@ def regret(output: Path, our_steps: int | None = None) -> list[Path]:
     """
     runs, _ = read(output)
     if len(runs):
-        method = runs["method"].astype(str)
-        suffix = "" if our_steps is None else f", {our_steps} steps"
-        ours = method.str.startswith("ours")
-        runs = runs.assign(method=method.str.split(",").str[0])[~ours | (method == method.str.split(",").str[0] + suffix)]
+        # Ours of the length asked for under their own names; whatever else was run keeps the name that says its length.
+        label = runs["method"].astype(str)
+        ours, suffix = label.str.startswith("ours"), "" if our_steps is None else f", {our_steps} steps"
+        wanted = ~ours | (label == label.str.split(",").str[0] + suffix)
+        runs = runs.assign(method=label.where(~ours, label.str.split(",").str[0]))[wanted]
     cells = regrets(runs) if len(runs) else pd.DataFrame()
     if not len(cells):
         raise ValueError(
