@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 RESULTS = Path(__file__).parents[1] / "results"
-#: What each environment, a folder of RESULTS, is made of. notmiwae-pytorch needs TensorBoard and matplotlib without saying so.
+#: What each environment, a folder of RESULTS, is made of. notmiwae-pytorch needs TensorBoard and matplotlib without saying so; utrees calls
+#: what scikit-learn has no longer after 1.6, and a package that it needs what is new there.
 REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "peers-venv": ("notmiwae-pytorch==0.1.3", "hyperimpute==0.1.17", "pandas==2.2.3", "tensorboard", "matplotlib"),
-    "unmasking-trees-venv": ("utrees==0.3.0",),
+    "unmasking-trees-venv": ("utrees==0.3.0", "scikit-learn==1.6.1"),
 }
 #: Where a method runs, if not in the first.
 ELSEWHERE = {"unmasking-trees": "unmasking-trees-venv"}
@@ -103,7 +104,7 @@ def unmasking_trees(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """UnmaskingTrees (arXiv 2407.05593) by utrees 0.3.0, its defaults; the completed table is the mean of ``kept`` draws.
 
-    It draws one cell of one row after the other, a millisecond each: hence so few.
+    It draws one cell of one row after the other, some milliseconds each: hence so few.
     """
     return _run("unmasking-trees", values, seed, kept, train, epochs=copies)
 
