@@ -7,15 +7,27 @@ What the data cannot say is how a column goes on where it was never seen: its sk
 model they *are* identified, by the shape of the seen part, and with many rows ever more sharply, however wrong the model; intervals
 then shrink around a bias. So
 
-- these two have a prior that never counts less than as one row in ``n_0`` (the posterior is that of data that are trusted as far as
-  n_0 rows would be: "coarsened", Miller and Dunson 2019, "Robust Bayesian inference via coarsening", arXiv 1506.06101);
-- each member of an ensemble has a draw from that prior as its *anchor*, the centre of its penalty. In a linear-Gaussian model the
-  minimisers are then draws from the posterior (randomised maximum a posteriori; Pearce et al. 2020, "Uncertainty in neural networks:
-  approximately Bayesian ensembling", arXiv 1810.05546); where the data are silent they keep the prior's spread.
+- these two have a prior that never counts less than as one row in ``n_0``: the centre is that of data that are trusted as far as n_0
+  rows would be, alpha = n_0 / (n_0 + N) of what they say ("coarsened", Miller and Dunson 2019, "Robust Bayesian inference via
+  coarsening", arXiv 1506.06101);
+- each member of an ensemble has a draw from that prior as its *anchor*, the centre of its penalty (randomised maximum a posteriori;
+  Pearce et al. 2020, "Uncertainty in neural networks: approximately Bayesian ensembling", arXiv 1810.05546).
+
+What members then are, for one normal parameter theta ~ N(m, s^2) of which a row tells I: with its anchor a ~ N(m, s^2) and the estimate
+t ~ N(t_hat, 1 / (N I)) of its own N bootstrapped rows, a member is
+
+    theta = (alpha N I t + a / s^2) / (alpha N I + 1 / s^2),    with variance  (alpha^2 N I + 1 / s^2) / (alpha N I + 1 / s^2)^2.
+
+Its mean is the coarsened posterior's. Where the data are silent (I = 0) it is a draw from the prior. Elsewhere its spread is less than
+the coarsened posterior's, 1 / (alpha N I + 1 / s^2): of the two sources of doubt the prior's is whole, and the sampling error is that
+of N rows and not of alpha N. Tables of alpha N bootstrapped rows would make it exact; on development tables they covered no more
+and cost accuracy (docs/accuracy.md), so the tables have N rows, and members are no draws of that posterior.
 
 Columns of a table are alike in skewness: their values have a normal prior about a typical one, which is learned with them and so is
 set by the columns that are seen whole. Its own prior is centred above 0: quantities bounded below are skewed to the right, and most of
-what is measured is such. The numbers were chosen on tables other than those of the published benchmark; see docs/accuracy.md.
+what is measured is such. Its anchor and those of the columns' distances from it are drawn separately, so that a column's anchor has the
+spread of both. Anchors of categories' effects are normal with the scale of their t; weights and covariates' effects have none. The
+numbers were chosen on tables other than those of the published benchmark; see docs/accuracy.md.
 """
 
 from __future__ import annotations

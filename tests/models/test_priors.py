@@ -247,3 +247,31 @@ def test_start_puts_slopes_and_skewness_at_the_anchors_and_leaves_free_slopes_al
     assert own.log_prob(50, decoder, warp, mechanism).item() == pytest.approx(rest)
     own.start(None, None)
     own.start(None, LinearMasking(D))
+
+
+@pytest.mark.parametrize("spread", ["rows", "coarsened"])
+def test_members_of_a_normal_model_have_the_spread_that_is_stated(seed, spread, n_rows=3000):
+    """Skewness as the one parameter, known to a row by ``information``: exact minimisers over many members.
+
+    With N bootstrapped rows the formula of the module's docstring; with alpha N it would be the coarsened posterior's.
+    """
+    size, columns, information = 8, 1000, 0.01
+    members = [own.double() for own in Prior.members(size, columns, 0, transformed=range(columns))]
+    alpha, precision = TRUSTED / (TRUSTED + n_rows), LINE_SKEW[1] ** -2
+    rows = n_rows if spread == "rows" else alpha * n_rows
+    warp, decoder, rng = SkewWarp(columns).double(), parts()[0], np.random.default_rng(seed)
+    found = []
+    for own in members:
+        # The penalty is a parabola: one Newton step from 0 is the minimiser.
+        warp.skew.data.zero_()
+        log_prob = own.log_prob(n_rows, decoder, warp, None)
+        (pull,) = torch.autograd.grad(log_prob, warp.skew)
+        estimate = torch.from_numpy(rng.normal(size=columns) / np.sqrt(rows * information))
+        found.append((n_rows * information * estimate + pull) / (n_rows * information + precision / alpha))
+    theta = torch.stack(found)
+    seen = alpha * n_rows * information
+    posterior = 1 / (seen + precision)
+    variance = posterior if spread == "coarsened" else (alpha * seen + precision) * posterior**2
+    mean = precision * LINE_SKEW[0] * posterior
+    assert abs(float(z_score((theta - mean).mean(0), torch.tensor(0.0)))) < Z_MAX
+    assert abs(float(z_score((theta - mean).square().mean(0), torch.tensor(variance)))) < Z_MAX
