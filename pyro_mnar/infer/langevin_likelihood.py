@@ -4,8 +4,10 @@ The exact gradient has two terms, E_+ over the data (missing cells averaged by i
 
     grad log p(x_obs, s) = -E_+[grad E] + E_-[grad E]
 
-Where the base is trained too, its own log density joins -E in both: E_+[grad log p(z, x)] from the bound, E_-[grad (log pi_0(u) - E(x(u)))]
-for the second, with u held while the base moves x(u) and, by the noise's degrees of freedom, pi_0. The second is estimated at the positions of Langevin chains in u = (z, e), latents and standardised noise, where the target needs no
+Where the base is trained too, its log density joins -E in both: E_+[grad log p(z, x)] by the bound, and
+E_-[grad (log pi_0(u) - E(x(u)))] with u held, for the base moves x(u) and, by the noise's degrees of freedom, pi_0 as well.
+
+The second is estimated at the positions of Langevin chains in u = (z, e), latents and standardised noise, where the target needs no
 bound. *Persistent* chains go on from update to update, with a few restarted from the base (Tieleman 2008, "Training restricted
 Boltzmann machines using approximations to the likelihood gradient", ICML; the restarts: Du and Mordatch 2019, arXiv 1903.08689).
 *Short-run* chains start from the base each time, are not adjusted, and what is learned is a sampler of so many steps rather than
