@@ -4,6 +4,9 @@ The exact gradient has two terms, E_+ over the data (missing cells averaged by i
 
     grad log p(x_obs, s) = -E_+[grad E] + E_-[grad E]
 
+Where the base is trained too, its log density joins -E in both: E_+[grad log p(z, x)] by the bound, and
+E_-[grad (log pi_0(u) - E(x(u)))] with u held, for the base moves x(u) and, by the noise's degrees of freedom, pi_0 as well.
+
 The second is estimated at the positions of Langevin chains in u = (z, e), latents and standardised noise, where the target needs no
 bound. *Persistent* chains go on from update to update, with a few restarted from the base (Tieleman 2008, "Training restricted
 Boltzmann machines using approximations to the likelihood gradient", ICML; the restarts: Du and Mordatch 2019, arXiv 1903.08689).
@@ -62,8 +65,9 @@ class MaximumLikelihood(Objective):
     def loss(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return a number without meaning of its own, whose gradient is the exact one's estimate."""
         negatives = self._negatives()
-        # The rows move with the decoder at fixed u: so the base's parameters get theirs by the same path as the tilt's.
-        at_model = self.path.log_weight(negatives) - self.module.log_z
+        # The rows move with the decoder at fixed u: so the base's parameters get theirs by the same path as the tilt's. What the law of
+        # u itself reads, the noise's degrees of freedom, gets its own from pi_0.
+        at_model = self.path.log_density(negatives) - self.module.log_z
         loss = self.bound.loss(x, mask) + at_model.mean() + self._smoothness()
         with torch.no_grad():
             self._settle(self._at_base().logsumexp(0) - math.log(self.draws))

@@ -10,6 +10,9 @@ v = sqrt(t^2 + a^2 d^2), introduce e ~ N(0, 1) so that the value is missing if a
     x given s = 0          = m + (a d^2 h + t d e') / v,   h ~ N(0, 1) cut to h > -k,   e' ~ N(0, 1)
 
 and a mixture adds over its components, weighted by their share of P(s = 0). The components live in one extra last dimension.
+A link's tail, b exp(u) Phi(-(u + T) / s), is of the same form: a normal N(m + a d^2, d^2) under a probit of width s of the score
+-a x - c - T, its share times exp(a m + c + a^2 d^2 / 2). Where all of the integral is there, log P(s = 0) = a m + c + a^2 d^2 / 2 and
+x given s = 0 is N(m + a d^2, d^2).
 Gauss-Hermite quadrature over x would be no substitute: at steep slopes its error has both signs and grows to half a nat.
 
 The Student-t's Gamma(df/2, df/2) scale is integrated by the trapezoid rule in log lambda, whose error falls exponentially for
@@ -26,7 +29,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Normal, StudentT
 
 from pyro_mnar.models import laws
-from pyro_mnar.models.links import Link, hazard, log_ndtr
+from pyro_mnar.models.links import Link, Tail, hazard, log_ndtr
 from pyro_mnar.models.semicontinuous import MassNormal
 
 _POINT = 1e-24
@@ -39,7 +42,8 @@ _GRID = tuple(-14 + 0.4 * i for i in range(52))
 class Missing(NamedTuple):
     """The components of a cell whose value is missing; every tensor is (..., C), or broadcasts to it.
 
-    ``log_share`` is log(weight * Phi(k)), ``log_cdf`` is log Phi(k), ``mean`` is m, ``gain`` is a d^2 / v, ``spread`` is t d / v.
+    ``log_share`` is the log of its part of P(s = 0), ``log_cdf`` is log Phi(k), ``mean`` is m, ``gain`` is a d^2 / v, ``spread`` is
+    t d / v.
     """
 
     log_share: Tensor
@@ -130,11 +134,32 @@ def missing_components(cells: Distribution, slope: Tensor, intercept: Tensor, li
     if k.shape[-1] > 1 or log_weight.shape[-1] > 1:
         log_share = log_cdf + (log_weight + mean.new_tensor(link.weights).log())
     gain, spread = slope * scale.square() / v, width * scale / v
+    parts = Missing(log_share, log_cdf, k, mean, gain, spread)
+    if link.tail.weights:
+        far = _tail_components(log_weight, mean, scale, slope, intercept, link.tail)
+        parts = Missing(
+            *(torch.cat([one.expand(k.shape), other.expand(far.k.shape)], -1) for one, other in zip(parts, far, strict=True))
+        )
     if len(link.widths) > 1:
-        shape = k.shape
-        parts = (log_share, log_cdf, k, mean, gain, spread)
-        log_share, log_cdf, k, mean, gain, spread = (t.expand(shape).flatten(-2) for t in parts)
-    return Missing(log_share, log_cdf, k, mean, gain, spread)
+        shape = parts.k.shape
+        parts = Missing(*(part.expand(shape).flatten(-2) for part in parts))
+    return parts
+
+
+def _tail_components(log_weight: Tensor, mean: Tensor, scale: Tensor, slope: Tensor, intercept: Tensor, tail: Tail) -> Missing:
+    """Return the components of the exponentials, (..., K); arguments as within :func:`missing_components`."""
+    b, place, width = (mean.new_tensor(each) for each in tail)
+    score, variance = slope * mean + intercept, (slope * scale).square()
+    v = torch.sqrt(width.square() + variance)
+    k = -(score + variance + place) / v
+    log_cdf = log_ndtr(k)
+    # log(exp(score + variance / 2) Phi(k)). Steep slopes make both large and their product small: the square is completed by hand.
+    left = k < -1
+    square = (width.square() * (2 * score + variance) - 2 * place * variance - (score + place).square()) / (2 * v.square())
+    scaled = torch.log(0.5 * torch.special.erfcx(torch.where(left, -k, 1.0) * math.sqrt(0.5)))
+    log_joint = torch.where(left, square + scaled, torch.where(left, 0.0, score + 0.5 * variance) + log_cdf)
+    mean = mean + slope * scale.square()
+    return Missing(log_joint + log_weight + b.log(), log_cdf, k, mean, -slope * scale.square() / v, width * scale / v)
 
 
 def log_missing(parts: Missing) -> Tensor:

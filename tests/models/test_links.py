@@ -11,14 +11,20 @@ from pyro_mnar.models.links import LINKS, LOGIT, PROBIT, THRESHOLD, log_ndtr
 GRID = torch.linspace(-40, 40, 160_001, dtype=torch.float64)
 
 
-def mixture(link, score):
-    w, t = (torch.tensor(v, dtype=score.dtype) for v in (link.weights, link.widths))
-    return (w * torch.special.ndtr(score.unsqueeze(-1) / t)).sum(-1)
+def log_mixture(link, score):
+    score = score.unsqueeze(-1)
+    w, t, b, place, width = (torch.tensor(v, dtype=score.dtype) for v in (link.weights, link.widths, *link.tail))
+    tail = b.log() + score + torch.special.log_ndtr(-(score + place) / width)
+    return torch.cat([w.log() + torch.special.log_ndtr(score / t), tail], -1).logsumexp(-1)
 
 
 @pytest.mark.parametrize("link", [LOGIT, PROBIT], ids=lambda link: link.name)
-def test_mixture_of_probits_is_the_link(link):
-    assert float((mixture(link, GRID) - link.log_missing(GRID).exp()).abs().max()) < 1e-8
+def test_mixture_is_the_link(link):
+    assert float((log_mixture(link, GRID).exp() - link.log_missing(GRID).exp()).abs().max()) < 1e-8
+    # And so is its logarithm, however far below; above -12 to a ten-thousandth.
+    far = torch.cat([GRID, torch.linspace(-1000, -40, 2001, dtype=torch.float64)])
+    error = (log_mixture(link, far) - link.log_missing(far)).abs()
+    assert float(error.max()) < 0.006 and float(error[(far > -12) | (far < -50)].max()) < 2e-4
 
 
 @pytest.mark.parametrize("link", LINKS.values(), ids=LINKS.keys())
@@ -26,6 +32,7 @@ def test_mixture_weights_are_a_distribution(link):
     assert math.fsum(link.weights) == pytest.approx(1, abs=2e-9)  # of the order of the fit
     assert all(w > 0 for w in link.weights)
     assert len(link.weights) == len(link.widths) == len(set(link.widths))
+    assert not link.tail.weights or math.fsum(link.tail.weights) == pytest.approx(1, abs=1e-12)
 
 
 @pytest.mark.parametrize("link", [LOGIT, PROBIT], ids=lambda link: link.name)
