@@ -10,7 +10,8 @@ Monte Carlo rendering"; as importance weights Owen and Zhou 2000, "Safe and effe
 
     w  =  e^L / (1/2 e^L / Z + 1/2),        Z  =  mean of w over both halves,
 
-which is at most 2 Z: Z is found by iterating. (1 / Z would be the mean of e^-L over the first half, whose variance is infinite.)
+which is at most 2 Z. Z is found by Newton's method on its logarithm; where the two laws lie apart, plain iteration would stand still.
+(1 / Z would be the mean of e^-L over the first half, whose variance is infinite.)
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ _MOST = 20_000_000
 _FEWEST = 200
 # Cells handled at once.
 _AT_ONCE = 4_000_000
-# Rounds of the iteration for Z.
-_ROUNDS = 30
+# Rounds of Newton's method for log Z, and its longest step.
+_ROUNDS, _STEP = 30, 3.0
 
 
 @torch.no_grad()
@@ -66,7 +67,7 @@ def candidates_of(imputer: MNARImputer, X: Any, groups: Sequence[int]) -> Candid
         drawn, own_weights = _draw(imputer, members, x, seen, each, free, [labels[i] for i in some])
         if free:
             masks = [_log_mask(member, own, seen) for member, own in zip(members, drawn, strict=True)]
-            own_weights = torch.stack([_balanced(part, own, free) for part, own in zip(masks, own_weights, strict=True)])
+            own_weights = torch.stack([balanced(part, own, free) for part, own in zip(masks, own_weights, strict=True)])
         log_weights[:, some] = own_weights.flatten(0, 1).numpy()
         # Observed cells come from the table itself, as they stood.
         cells = imputer._unscaled(drawn.flatten(0, 2)).numpy().reshape(total, len(some), -1)
@@ -127,16 +128,30 @@ def _log_mask(member: Any, x: Tensor, mask: Tensor) -> Tensor:
     return member.mechanism(warped(member, x)).log_prob(mask.expand(x.shape)).double()
 
 
-def _balanced(log_mask: Tensor, log_weights: Tensor, free: int) -> Tensor:
-    """Return log w of draws (K, N), of which the last ``free`` come from the law without a mechanism."""
+def balanced(log_mask: Tensor, log_weights: Tensor, free: int) -> Tensor:
+    """Return log w of draws under the model's law, (K, N).
+
+    Args:
+        log_mask: (K, N) log P(s | x) at the draws.
+        log_weights: (K, N) of each part's draws under its own law, adding to 1.
+        free: how many, the last ones, come from the law without a mechanism.
+
+    Example:
+        >>> balanced(torch.zeros(4, 1).double(), torch.full((4, 1), 0.5).double().log(), 2).exp().flatten()
+        tensor([0.2500, 0.2500, 0.2500, 0.2500], dtype=torch.float64)
+    """
     log_mask = log_mask.nan_to_num()  # rows that no particle explains
     share = free / len(log_mask)
     own = log_weights + torch.cat([log_mask.new_full((len(log_mask) - free, 1), 1 - share), log_mask.new_full((free, 1), share)]).log()
     log_z = (log_mask + log_weights)[-free:].logsumexp(0)
     for _ in range(_ROUNDS):
-        mixture = torch.logaddexp(log_mask - log_z + math.log1p(-share), torch.full_like(log_mask, math.log(share)))
+        first = log_mask - log_z + math.log1p(-share)
+        mixture = torch.logaddexp(first, torch.full_like(log_mask, math.log(share)))
         log_w = own + log_mask - mixture
-        log_z = log_w.logsumexp(0)
+        found = log_w.logsumexp(0)
+        # The share of it that the first half explains is the derivative of what is found by log Z.
+        left = 1 - ((log_w - found).exp() * (first - mixture).exp()).sum(0)
+        log_z = log_z + ((found - log_z) / left.clamp_min(1e-6)).clamp(-_STEP, _STEP)
     return log_w
 
 

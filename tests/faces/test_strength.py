@@ -9,6 +9,7 @@ from scipy import special, stats
 
 from pyro_mnar import MNARImputer
 from pyro_mnar.faces.strength import completions, strengthened
+from pyro_mnar.faces.wide_draws import balanced
 from pyro_mnar.models import LOGIT, MNAR, PROBIT, CategoryMasking, ConjugateEncoder, MixedMasking, SelfMasking
 from pyro_mnar.results.sensitivity import Completions
 from pyro_mnar.tables import Layout, Scaling, Schema, Units
@@ -107,6 +108,25 @@ def test_strength_zero_is_the_observed_law_of_a_steep_probit_and_of_categories(s
     assert torch.equal(kinds.gain(rows, 0.0), -odds) and torch.equal(kinds.gain(rows, 1.0), 0 * odds)
     mixed = MixedMasking(SelfMasking(2, [0]), kinds)
     assert torch.equal(mixed.gain(rows, 0.5)[:, 1], -0.5 * odds[:, 1])
+
+
+def test_draws_with_and_without_a_mechanism_are_together_the_model_s(seed):
+    """x ~ N(0, 1), missing with probability Phi(slope (x - threshold)), down to one row in a hundred million."""
+    rng, grid, n, each = np.random.default_rng(seed), np.linspace(-9, 14, 100_001), 60, 300
+    for slope, threshold in ((2.0, 0.7), (20.0, 0.0), (4.0, 3.0), (1.0, 8.0)):
+        density = np.exp(stats.norm.logpdf(grid) + special.log_ndtr(slope * (grid - threshold)))
+        other = np.exp(stats.norm.logpdf(grid) + special.log_ndtr(-slope * (grid - threshold)))
+        fitted = np.interp(rng.random((each, n)), np.cumsum(density) / density.sum(), grid)
+        x = np.concatenate([fitted, rng.normal(size=(each, n))])
+        log_mask = torch.tensor(special.log_ndtr(slope * (x - threshold)))
+        log_w = balanced(log_mask, torch.full(x.shape, 1 / each).double().log(), each)
+        towards = torch.tensor(special.log_ndtr(-slope * (x - threshold))) - log_mask
+        for weights, law in ((log_w.softmax(0).numpy(), density), ((log_w + towards).softmax(0).numpy(), other)):
+            means, exact = (weights * x).sum(0), (law * grid).sum() / law.sum()
+            assert abs(means.mean() - exact) < Z_MAX * means.std() / n**0.5 + 0.002
+            assert (1 / (weights**2).sum(0)).min() > 100
+        z, exact = log_w.logsumexp(0), np.log(density.sum() * (grid[1] - grid[0]))
+        assert abs(float(z.mean()) - exact) < Z_MAX * float(z.std()) / n**0.5 + 0.1
 
 
 @torch.no_grad()
