@@ -133,7 +133,7 @@ class MissingCells:
         if self._integrated is None:
             grid = {b for b, law in enumerate(base.laws) if isinstance(law, GRID)} if isinstance(base, MixedCells) else set()
             self._integrated = [
-                (part, integrals.missing_components(pick(base, part), *line, part.mechanism.link))
+                (part, part.mechanism.components(pick(base, part), line))
                 for part, line in zip(self.selection._parts, self._lines, strict=True)
                 if part.block not in grid
             ]
@@ -195,7 +195,7 @@ def _columns(columns: Tensor, like: Tensor) -> Tensor:
 
 def summands(part: Part, cells: Any, line: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     """Return the values (V, ..., J) and log p(v) P(s = 0 | v) of cells of levels or counts."""
-    return cells.log_joint(lambda values: part.mechanism.link.log_missing(part.score(values, line)))
+    return cells.log_joint(lambda values: part.mechanism.log_missing(values, line))
 
 
 def _pick_value(values: Tensor, log_joint: Tensor, uniform: Tensor) -> Tensor:
