@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from pyro_mnar.models import SetEncoder as SetEncoder
     from pyro_mnar.models import SkewWarp as SkewWarp
     from pyro_mnar.models import StudentTDecoder as StudentTDecoder
+    from pyro_mnar.models import TwoSidedMasking as TwoSidedMasking
     from pyro_mnar.models import energy_net as energy_net
     from pyro_mnar.results.analyses import analyse as analyse
     from pyro_mnar.results.diagnosis import diagnose as diagnose
@@ -108,6 +109,7 @@ _MODELS = [
     "SetEncoder",
     "SkewWarp",
     "StudentTDecoder",
+    "TwoSidedMasking",
     "energy_net",
 ]
 _HOMES = dict.fromkeys(_MODELS, "pyro_mnar.models") | {

@@ -94,7 +94,9 @@ def choose(
         KeyboardInterrupt: when interrupted before the data have chosen.
     """
     alone = settings | RATES | {"steps": max(1, round(PILOT * steps)), "batch_size": WIDER * settings["batch_size"]}
-    pilots = _Pilots(declaration, stated, ordered, x, mask, partial(_fitted, x=x, mask=mask, seed=seed, **alone), settings.get("n_jobs"))
+    pilots = _Pilots(
+        declaration, stated, ordered, x, mask, partial(_fitted, x=x, mask=mask, seed=seed, **alone), settings.get("n_jobs")
+    )
     none, own = (tuple(word or other for word in stated) for other in ("none", "free"))
     at_random = Candidate(("none",) * len(stated), True, False)
     pilots.fit([at_random, Candidate(none, ordered, False), Candidate(none, ordered, True), Candidate(own, ordered, False)])

@@ -22,6 +22,7 @@ from pyro_mnar.models.self_masking import SelfMasking
 from pyro_mnar.models.semicontinuous import MassNormal, SemicontinuousBlock
 from pyro_mnar.models.sequential_masking import SequentialMasking, own_pieces
 from pyro_mnar.models.tilts import Constraint, EnergyTilt, LearnedConstraint, Tilt, energy_net
+from pyro_mnar.models.two_sided_masking import TwoSidedMasking
 from pyro_mnar.models.warps import SkewWarp
 
 __all__ = [
@@ -67,6 +68,7 @@ __all__ = [
     "SkewWarp",
     "StudentTDecoder",
     "Tilt",
+    "TwoSidedMasking",
     "energy_net",
     "own_pieces",
 ]

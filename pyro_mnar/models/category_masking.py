@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
+from pyro_mnar.models.integrals import Missing
 from pyro_mnar.models.links import LOGIT, THRESHOLD, Link
 from pyro_mnar.models.masks import MaskDistribution, column_indices, indicator
 
@@ -89,6 +91,27 @@ class CategoryMasking(nn.Module):
     def effect_sizes(self) -> Tensor:
         """Return the standard deviation of each column's effects, (J,)."""
         return torch.stack([own.std(correction=0) for own in self.by_level.split(list(self.levels))])
+
+    def line(self) -> tuple[Tensor, Tensor]:
+        """Return the table and zeros to add to it."""
+        table = self.table()
+        return table, table.new_zeros(table.shape[-1])
+
+    def score_at(self, values: Tensor, line: tuple[Tensor, Tensor]) -> Tensor:
+        """Return the scores of ``values`` (..., J) under a table and what is added to it."""
+        return lookup(line[0], values) + line[1]
+
+    def log_missing(self, values: Tensor, line: tuple[Tensor, Tensor]) -> Tensor:
+        """Return log P(s = 0 | x) of ``values`` (..., J) under such a ``line``."""
+        return self.link.log_missing(self.score_at(values, line))
+
+    def log_observed(self, values: Tensor, line: tuple[Tensor, Tensor]) -> Tensor:
+        """Return log P(s = 1 | x) of ``values`` (..., J) under such a ``line``."""
+        return self.link.log_observed(self.score_at(values, line))
+
+    def components(self, cells: Distribution, line: tuple[Tensor, Tensor]) -> Missing:
+        """Raise a TypeError: categories are summed."""
+        raise TypeError(f"decoder cells: got {type(cells).__name__} in a column of CategoryMasking, expected cells of levels")
 
 
 def lookup(table: Tensor, values: Tensor) -> Tensor:

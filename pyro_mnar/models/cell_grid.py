@@ -56,13 +56,15 @@ class CellGrid(NamedTuple):
         return self.mean + self.scale * (self.first + self.side * _STEP * steps)
 
 
-def on_grid(cells: Any, score: Callable[[Tensor], Tensor] | None = None, link: Any = None) -> CellGrid:
+def on_grid(
+    cells: Any, log_missing: Callable[[Tensor], Tensor] | None = None, score: Callable[[Tensor], Tensor] | None = None
+) -> CellGrid:
     """Return the law on a grid of missing cells of one column.
 
     Args:
         cells: their normal, Student-t or semicontinuous law, (K, M): particles first.
-        score: of values (..., M); None where the mask says nothing of them.
-        link: F of the score.
+        log_missing: log P(s = 0 | x) of values (..., M); None where the mask says nothing of them.
+        score: of values, where it rises with P(s = 0 | x): the grid is then centred on where missing values lie.
 
     Example:
         >>> from pyro_mnar.models.laws import Normal
@@ -92,8 +94,8 @@ def on_grid(cells: Any, score: Callable[[Tensor], Tensor] | None = None, link: A
     log_joint = log_weight - log_part + log_phi(first + side * _STEP * steps) + math.log(_STEP)
     point = torch.where(steps < 1, log_weight, -torch.inf)
     log_joint = torch.where(scale > 0, log_joint, point)
-    if score is not None:
-        log_joint = log_joint + link.log_missing(score(grid._at(steps).movedim(-1, 0)).movedim(0, -1))
+    if log_missing is not None:
+        log_joint = log_joint + log_missing(grid._at(steps).movedim(-1, 0)).movedim(0, -1)
     return grid._replace(log_joint=log_joint)
 
 

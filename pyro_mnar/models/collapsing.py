@@ -13,18 +13,19 @@ import torch
 from torch import Tensor
 
 from pyro_mnar.models import laws
-from pyro_mnar.models.category_masking import CategoryMasking, lookup
+from pyro_mnar.models.category_masking import CategoryMasking
 from pyro_mnar.models.latent_masking import GivenLatent, LatentMasking
 from pyro_mnar.models.masks import Mechanism, indicator, neighbours
 from pyro_mnar.models.mixed_masking import MixedMasking
 from pyro_mnar.models.self_masking import SelfMasking
 from pyro_mnar.models.sequential_masking import SequentialMasking
+from pyro_mnar.models.two_sided_masking import TwoSidedMasking
 
 
 class Part(NamedTuple):
     """Columns of one self-masking mechanism that can be integrated out, all in one block of the decoder's cells."""
 
-    mechanism: SelfMasking | CategoryMasking
+    mechanism: SelfMasking | CategoryMasking | TwoSidedMasking
     columns: Tensor
     place: Tensor | slice  # the same columns, as a slice where they are neighbours: a view, where an index would copy
     own: Tensor | slice  # their places among the mechanism's own columns
@@ -34,16 +35,12 @@ class Part(NamedTuple):
     sequence: SequentialMasking | None = None  # says what earlier columns add to them
 
     def line(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what :meth:`score` needs for rows ``x`` (..., D), seen where ``mask`` is True, each ending in J.
+        """Return what the mechanism's ``log_missing`` needs for rows ``x`` (..., D), seen where ``mask`` is True, each ending in J.
 
-        Slope and intercept; of categories, their table (V, J) and what is added to it. The second is (..., J) where rows have
-        their own.
+        Slope and intercept; of categories, their table (V, J) and what is added to it; of two sides, slope and place (2, J) and width.
+        The second is (..., J) where rows have their own.
         """
-        if isinstance(self.mechanism, CategoryMasking):
-            slope = self.mechanism.table()
-            intercept = slope.new_zeros(slope.shape[-1])
-        else:
-            slope, intercept = self.mechanism.line()
+        slope, intercept = self.mechanism.line()
         if slope.shape[-1] > len(self.columns):
             slope, intercept = slope[..., self.own], intercept[..., self.own]
         earlier = None if self.sequence is None else self.sequence.of_earlier(x, mask)
@@ -51,15 +48,10 @@ class Part(NamedTuple):
             intercept = intercept + earlier[..., self.place]
         return slope, intercept if self.effect is None else intercept + self.effect[..., self.place]
 
-    def score(self, values: Tensor, line: tuple[Tensor, Tensor]) -> Tensor:
-        """Return the scores of the columns' ``values`` (..., J)."""
-        slope, intercept = line
-        return (lookup(slope, values) if isinstance(self.mechanism, CategoryMasking) else slope * values) + intercept
-
     def at(self, line: tuple[Tensor, Tensor], chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Return the line of some cells, each ending in M, where ``chosen`` (..., J) is True M times."""
         slope, intercept = line
-        if isinstance(self.mechanism, CategoryMasking):
+        if slope.dim() > 1:
             slope = slope.reshape(len(slope), *[1] * (chosen.dim() - 1), -1)
         return laws.chosen_of(slope, chosen), laws.chosen_of(intercept, chosen)
 
@@ -92,7 +84,7 @@ def _parts(mechanism: Mechanism | None) -> list[Part]:
     read = mechanism.couplings.any(0)
     parts = []
     for piece in mechanism.parts if isinstance(mechanism, MixedMasking) else [mechanism]:
-        if isinstance(piece, (SelfMasking, CategoryMasking)):
+        if isinstance(piece, (SelfMasking, CategoryMasking, TwoSidedMasking)):
             free = ~(read | (mechanism.couplings & indicator(mechanism.columns, len(read))).any(1))
             own = free[piece.columns].nonzero().squeeze(-1)
             if len(own):

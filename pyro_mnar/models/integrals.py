@@ -13,6 +13,8 @@ and a mixture adds over its components, weighted by their share of P(s = 0). The
 A link's tail, b exp(u) Phi(-(u + T) / s), is of the same form: a normal N(m + a d^2, d^2) under a probit of width s of the score
 -a x - c - T, its share times exp(a m + c + a^2 d^2 / 2). Where all of the integral is there, log P(s = 0) = a m + c + a^2 d^2 / 2 and
 x given s = 0 is N(m + a d^2, d^2).
+Of a value that is missing if and only if -w < a x + b + e < w, h is cut on both sides (:mod:`pyro_mnar.models.double_cut`) and the rest
+as before.
 Gauss-Hermite quadrature over x would be no substitute: at steep slopes its error has both signs and grows to half a nat.
 
 The Student-t's Gamma(df/2, df/2) scale is integrated by the trapezoid rule in log lambda, whose error falls exponentially for
@@ -28,7 +30,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Normal, StudentT
 
-from pyro_mnar.models import laws
+from pyro_mnar.models import double_cut, laws
 from pyro_mnar.models.links import Link, Tail, hazard, log_ndtr
 from pyro_mnar.models.semicontinuous import MassNormal
 
@@ -43,7 +45,8 @@ class Missing(NamedTuple):
     """The components of a cell whose value is missing; every tensor is (..., C), or broadcasts to it.
 
     ``log_share`` is the log of its part of P(s = 0), ``log_cdf`` is log Phi(k), ``mean`` is m, ``gain`` is a d^2 / v, ``spread`` is
-    t d / v.
+    t d / v. Of h that is cut on both sides ``k`` is the centre (a m + b) / v, ``half`` the half width w / v, and log Phi(k) is the
+    logarithm of P(-half < k + h < half).
     """
 
     log_share: Tensor
@@ -52,6 +55,7 @@ class Missing(NamedTuple):
     mean: Tensor
     gain: Tensor
     spread: Tensor
+    half: Tensor | None = None
 
 
 def log_phi(k: Tensor) -> Tensor:
@@ -138,11 +142,11 @@ def missing_components(cells: Distribution, slope: Tensor, intercept: Tensor, li
     if link.tail.weights:
         far = _tail_components(log_weight, mean, scale, slope, intercept, link.tail)
         parts = Missing(
-            *(torch.cat([one.expand(k.shape), other.expand(far.k.shape)], -1) for one, other in zip(parts, far, strict=True))
+            *(torch.cat([one.expand(k.shape), other.expand(far.k.shape)], -1) for one, other in zip(parts[:6], far[:6], strict=True))
         )
     if len(link.widths) > 1:
         shape = parts.k.shape
-        parts = Missing(*(part.expand(shape).flatten(-2) for part in parts))
+        parts = Missing(*(part.expand(shape).flatten(-2) for part in parts[:6]))
     return parts
 
 
@@ -162,6 +166,22 @@ def _tail_components(log_weight: Tensor, mean: Tensor, scale: Tensor, slope: Ten
     return Missing(log_joint + log_weight + b.log(), log_cdf, k, mean, -slope * scale.square() / v, width * scale / v)
 
 
+def components_between(cells: Distribution, slope: Tensor, intercept: Tensor, half: Tensor) -> Missing:
+    """Return the components of ``cells`` (..., J) given that each score ``slope`` x + ``intercept`` + e is within ``half`` of 0."""
+    log_weight, mean, scale = normal_components(cells)
+    slope, intercept, half = slope.unsqueeze(-1), intercept.unsqueeze(-1), half.unsqueeze(-1)
+    v = torch.sqrt(1 + (slope * scale).square())
+    k, half = (slope * mean + intercept) / v, half / v
+    log_cdf = double_cut.log_mass(k, half)
+    return Missing(log_cdf + log_weight, log_cdf, k, mean, slope * scale.square() / v, scale / v, half)
+
+
+def either(*parts: Missing) -> Missing:
+    """Return the components of cells that are missing for one of several reasons, whose probabilities add."""
+    whole = [[t.expand(part.log_share.shape) for t in part[:6]] for part in parts]
+    return Missing(*(torch.cat(own, -1) for own in zip(*whole, strict=True)))
+
+
 def log_missing(parts: Missing) -> Tensor:
     """Return log INT p(x) P(s = 0 | x) dx, (...)."""
     return parts.log_share.squeeze(-1) if parts.log_share.shape[-1] == 1 else parts.log_share.logsumexp(-1)
@@ -169,7 +189,8 @@ def log_missing(parts: Missing) -> Tensor:
 
 def mean_missing(parts: Missing) -> Tensor:
     """Return E[x given s = 0], (...)."""
-    mean = parts.mean + parts.gain * hazard(parts.k, parts.log_cdf)
+    h = hazard(parts.k, parts.log_cdf) if parts.half is None else double_cut.mean(parts.k, parts.half)
+    mean = parts.mean + parts.gain * h
     return mean.squeeze(-1) if parts.log_share.shape[-1] == 1 else (_shares(parts.log_share) * mean).sum(-1)
 
 
@@ -200,5 +221,11 @@ def draw_missing(parts: Missing, uniforms: Tensor) -> Tensor:
     """Return exact draws of x given s = 0, (...), from ``uniforms`` (..., 3) in (0, 1): component, cut normal, noise."""
     which, cut, noise = uniforms.unbind(-1)
     log_cdf, mean, gain, spread = _chosen(parts.log_share, which, parts.log_cdf, parts.mean, parts.gain, parts.spread)
-    h = -ndtri_exp(cut.log() + log_cdf)
+    if parts.half is None:
+        h = -ndtri_exp(cut.log() + log_cdf)
+    else:
+        k, half = _chosen(parts.log_share, which, parts.k, parts.half)
+        high, low = double_cut.ends(k, half)
+        inside = torch.logaddexp(torch.special.log_ndtr(low), cut.log() + log_cdf).clamp(max=0.0)
+        h = torch.where(k < 0, -1.0, 1.0) * ndtri_exp(inside).maximum(low).minimum(high)
     return mean + gain * h + spread * torch.special.ndtri(noise)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -165,8 +166,9 @@ class MissingCells:
             if part is None or line is None:
                 self._grids[j] = on_grid(cells), own
             else:
-                line = part.at(line, hidden)
-                self._grids[j] = on_grid(cells, lambda values: part.score(values, line), part.mechanism.link), own
+                line, score_at = part.at(line, hidden), getattr(part.mechanism, "score_at", None)
+                score = None if score_at is None else partial(score_at, line=line)
+                self._grids[j] = on_grid(cells, partial(part.mechanism.log_missing, line=line), score), own
         return self._grids[j]
 
     def _real_parts(self) -> list[tuple[Part, integrals.Missing]]:
@@ -175,7 +177,7 @@ class MissingCells:
         if self._integrated is None:
             grid = {b for b, law in enumerate(base.laws) if isinstance(law, GRID)} if isinstance(base, MixedCells) else set()
             self._integrated = [
-                (part, integrals.missing_components(pick(base, part), *line, part.mechanism.link))
+                (part, part.mechanism.components(pick(base, part), line))
                 for part, line in zip(self.selection._parts, self._lines, strict=True)
                 if part.block not in grid
             ]
@@ -250,7 +252,7 @@ def _columns(columns: Tensor, like: Tensor) -> Tensor:
 
 def summands(part: Part, cells: Any, line: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     """Return the values (V, ..., J) and log p(v) P(s = 0 | v) of cells of levels or counts."""
-    return cells.log_joint(lambda values: part.mechanism.link.log_missing(part.score(values, line)))
+    return cells.log_joint(lambda values: part.mechanism.log_missing(values, line))
 
 
 def _pick_value(values: Tensor, log_joint: Tensor, uniform: Tensor) -> Tensor:

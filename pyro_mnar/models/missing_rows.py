@@ -74,7 +74,7 @@ class MissingRows(TorchDistribution):
             line = part.line(rows, mask)
             here, hidden = safe[..., part.place], ~mask[..., part.place]
             integral = selection._log_mask(part, line, here.new_zeros(hidden.shape), ~hidden)
-            own = part.mechanism.link.log_missing(part.score(here, line)) - integral
+            own = part.mechanism.log_missing(here, line) - integral
             total = total + torch.where(hidden, own, 0.0).sum(-1)
         return total
 

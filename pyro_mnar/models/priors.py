@@ -45,6 +45,7 @@ from pyro_mnar.models.masks import Mechanism
 from pyro_mnar.models.mixed_decoder import MixedDecoder
 from pyro_mnar.models.self_masking import SelfMasking
 from pyro_mnar.models.sequential_masking import SequentialMasking, own_pieces
+from pyro_mnar.models.two_sided_masking import TwoSidedMasking
 from pyro_mnar.models.warps import SkewWarp
 
 #: Skewness that is typical of a table: mean and standard deviation.
@@ -59,7 +60,7 @@ PART_SKEW = (0.75, 0.75)
 LINE_SKEW = (-0.1, 0.3)
 #: Logarithm of a self-masking slope of known direction, per scaled unit: mean and standard deviation.
 LOG_SLOPE = (0.9, 0.8)
-#: Standard deviation of a slope of free direction, about 0.
+#: Standard deviation of a slope of free direction, or on two sides, about 0.
 FREE_SLOPE = 2.0
 #: Effects on a mask's score of an earlier column's value, per scaled unit, and of its absence: Student t about 0, their scales and degrees
 #: of freedom. The tails are for masks that others decide for sure, as who has left stays away.
@@ -178,6 +179,8 @@ class Prior(nn.Module):
                 free = part.sign == 0
                 known = (torch.where(free, 1.0, slope.abs()).log() - LOG_SLOPE[0]) / LOG_SLOPE[1]
                 unseen = unseen - 0.5 * (torch.where(free, slope / FREE_SLOPE, known) - self.slope).square().sum()
+            elif isinstance(part, TwoSidedMasking):
+                unseen = unseen - 0.5 * (part.slope / FREE_SLOPE).square().sum()
             elif isinstance(part, CategoryMasking):
                 scale, dof = CATEGORY
                 for own in (part.by_level - self.by_level).split(list(part.levels)):

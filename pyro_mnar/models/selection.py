@@ -31,6 +31,7 @@ from pyro_mnar.models.links import PROBIT, log_ndtr
 from pyro_mnar.models.masks import Mechanism
 from pyro_mnar.models.missing_cells import MissingCells, pick, summands
 from pyro_mnar.models.mixed_cells import MixedCells, in_blocks
+from pyro_mnar.models.self_masking import SelfMasking
 from pyro_mnar.models.warps import SkewWarp
 
 
@@ -123,20 +124,22 @@ class SelectionDistribution(TorchDistribution):
 
     def _log_mask(self, part: Part, line: tuple[Tensor, Tensor], x: Tensor, mask: Tensor) -> Tensor:
         """Return log P(s_j = 1 | x_j) of observed and log INT p(x_j | z) P(s_j = 0 | x_j) dx_j of missing cells, (..., J)."""
-        link, score = part.mechanism.link, part.score(x, line)
+        mechanism = part.mechanism
         base = self.decoder.base_dist
         if isinstance(base, MixedCells) and isinstance(base.laws[part.block], laws.Normal):
             base = pick(base, part)
-        if isinstance(base, laws.Normal) and link == PROBIT:  # both are log Phi of something: one call
+        # Both are log Phi of something: one call.
+        if isinstance(base, laws.Normal) and isinstance(mechanism, SelfMasking) and mechanism.link == PROBIT:
             place = part.place if base is self.decoder.base_dist else slice(None)
             mean, scale = (base.given[name][..., place] for name in ("loc", "scale"))
-            return log_ndtr(torch.where(mask, -score, integrals.marginal_score(mean, scale, *line)))
+            return log_ndtr(torch.where(mask, -mechanism.score_at(x, line), integrals.marginal_score(mean, scale, *line)))
         cells: Any = base if base is not self.decoder.base_dist else pick(base, part)
         # Of missing cells alone, since each may have hundreds of components.
         hidden = (~mask).expand(torch.broadcast_shapes(mask.shape, cells.batch_shape[-mask.dim() :]))
+        seen = mechanism.log_observed(x, line)
         line, cells = part.at(line, hidden), cells.at(hidden)
         if isinstance(cells, GRID):
             missing = summands(part, cells, line)[1].logsumexp(0)
         else:
-            missing = integrals.log_missing(integrals.missing_components(cells, *line, link))
-        return link.log_observed(score).expand(*missing.shape[:-1], *hidden.shape).masked_scatter(hidden, missing)
+            missing = integrals.log_missing(mechanism.components(cells, line))
+        return seen.expand(*missing.shape[:-1], *hidden.shape).masked_scatter(hidden, missing)

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
+from pyro_mnar.models.integrals import Missing, missing_components
 from pyro_mnar.models.links import LOGIT, THRESHOLD, Link
 from pyro_mnar.models.masks import MaskDistribution, column_indices, indicator, neighbours
 
@@ -175,6 +177,22 @@ class SelfMasking(nn.Module):
         if effect is not None:
             score = torch.where(indicator(self.columns, self.n_columns), score + effect, score)
         return self.link.gain(score, factor)
+
+    def score_at(self, values: Tensor, line: tuple[Tensor, Tensor]) -> Tensor:
+        """Return the scores of ``values`` (..., J) under :meth:`line` of some columns, or intercepts that other things move."""
+        return line[0] * values + line[1]
+
+    def log_missing(self, values: Tensor, line: tuple[Tensor, Tensor]) -> Tensor:
+        """Return log P(s = 0 | x) of ``values`` (..., J) under such a ``line``."""
+        return self.link.log_missing(self.score_at(values, line))
+
+    def log_observed(self, values: Tensor, line: tuple[Tensor, Tensor]) -> Tensor:
+        """Return log P(s = 1 | x) of ``values`` (..., J) under such a ``line``."""
+        return self.link.log_observed(self.score_at(values, line))
+
+    def components(self, cells: Distribution, line: tuple[Tensor, Tensor]) -> Missing:
+        """Return the components of ``cells`` (..., J) given that they are missing under such a ``line``."""
+        return missing_components(cells, *line, self.link)
 
     def score(self, values: Tensor) -> Tensor:
         """Return u, (..., J), of the modelled columns' ``values`` (..., J)."""

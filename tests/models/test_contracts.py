@@ -42,6 +42,7 @@ from pyro_mnar.models import (
     SetEncoder,
     SkewWarp,
     StudentTDecoder,
+    TwoSidedMasking,
     energy_net,
 )
 from pyro_mnar.models.masks import indicator
@@ -86,6 +87,12 @@ MECHANISMS = {
     "sequential categories": lambda: SequentialMasking(
         MixedMasking(SelfMasking(D, [3], "low"), CategoryMasking(D, [1, 0], [3, 2])), [1, 3, 0, 2], levels={1: 3, 0: 2}
     ),
+    "middle": lambda: TwoSidedMasking(D, [3, 1]),
+    "tails": lambda: TwoSidedMasking(D, None, "tails"),
+    "sequential on two sides": lambda: SequentialMasking(
+        MixedMasking(TwoSidedMasking(D, [3], "tails"), TwoSidedMasking(D, [1]), SelfMasking(D, [0], "low")), [1, 3, 2, 0], 2
+    ),
+    "latent middle": lambda: LatentMasking(TwoSidedMasking(D, [2, 0]), 2, [4]),
     "latent sequential": lambda: LatentMasking(SequentialMasking(SelfMasking(D, [3, 1], "high", PROBIT), [2, 3, 0, 1]), 2, [4]),
 }
 
@@ -444,6 +451,8 @@ REFUSALS = {
         "direction: got 'free'",
     ),
     "threshold without a slope": (lambda: SelfMasking(D, None, "none", THRESHOLD), "direction: got 'none' with a threshold link"),
+    "unknown side": (lambda: TwoSidedMasking(D, None, "left"), "side: got 'left', expected middle or tails"),
+    "two sides of a column out of range": (lambda: TwoSidedMasking(D, [D]), "columns: got"),
     "order with a column twice": (lambda: SequentialMasking(SelfMasking(D), [0, 1, 1, 2]), r"order: got \[0, 1, 1, 2\], expected each"),
     "order without a column": (
         lambda: SequentialMasking(SelfMasking(D), [0, 1, 2]),

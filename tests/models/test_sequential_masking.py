@@ -343,7 +343,7 @@ def test_without_terms_it_is_the_mechanism_of_own_values():
 def test_maximum_likelihood_on_diggle_and_kenward_s_dropout_finds_slope_and_last_mean():
     """Fifty simulated trials of three visits, left by the value not seen and by the last one seen; the slopes are free."""
     bias, loading, noise = torch.tensor([0.0, 0.3, 0.6]), torch.tensor([0.7, 0.7, 0.7]), torch.tensor([1.0, 1.0, 1.0])
-    nodes = torch.linspace(-5, 5, 41).double()  # the trapezoid rule; of too few Gauss-Hermite points the estimates are biased
+    nodes = torch.linspace(-4.5, 4.5, 25).double()  # the trapezoid rule; of too few Gauss-Hermite points the estimates are biased
     z, log_weight = nodes.unsqueeze(-1), (-0.5 * nodes.square()).log_softmax(0)
     slope, effect = 1.5, -0.5
     found = []
@@ -366,7 +366,8 @@ def test_maximum_likelihood_on_diggle_and_kenward_s_dropout_finds_slope_and_last
         )
         with torch.no_grad():
             mechanism.own.offset.fill_(-1.0)
-        search = torch.optim.LBFGS(parameters, max_iter=300, line_search_fn="strong_wolfe", tolerance_change=1e-11)
+            mechanism.own.slope = 1.0  # from 0 the same is found, after more steps
+        search = torch.optim.LBFGS(parameters, max_iter=300, line_search_fn="strong_wolfe", tolerance_change=1e-8)
 
         def loss(search=search, decoder=decoder, mechanism=mechanism, holed=holed):
             search.zero_grad()
