@@ -57,7 +57,10 @@ def candidates_of(imputer: MNARImputer, X: Any, groups: Sequence[int]) -> Candid
     members, least = [imputer.members_[group] for group in chosen], 2 * groups.count(chosen[0])
     each = max(least, _FEWEST, min(CANDIDATES, _MOST // (len(members) * max(1, len(rows)))))
     total = each * len(members)
-    free = each // 2 if imputer.declaration_["mechanism"] == "self-masking" and members[0].mechanism is not None else 0
+    said = imputer.declaration_
+    # Where masks read own values; where they read the row's latent as well, complete rows do not say how likely masks are.
+    own = said["mechanism"] in ("auto", "self-masking") and not said["latent"] and set(said["directions"]) - {"none"}
+    free = each // 2 if own else 0
     labels = _unique(part.index if is_frame(part) else range(len(values)))
     log_weights, filled = np.zeros((total, len(values))), values.copy()
     names = _names(imputer, X)
