@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 RESULTS = Path(__file__).parents[1] / "results"
-#: What each environment, a folder of RESULTS, is made of. notmiwae-pytorch needs TensorBoard and matplotlib without saying so; utrees calls
-#: what scikit-learn has no longer after 1.6, and a package that it needs what is new there.
+#: What each environment, a folder of RESULTS, is made of. notmiwae-pytorch needs TensorBoard and matplotlib without saying so; utrees
+#: calls what scikit-learn has no longer after 1.6, and a package that it needs what is new there.
 REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "peers-venv": ("notmiwae-pytorch==0.1.3", "hyperimpute==0.1.17", "pandas==2.2.3", "tensorboard", "matplotlib"),
     "unmasking-trees-venv": ("utrees==0.3.0", "scikit-learn==1.6.1"),
