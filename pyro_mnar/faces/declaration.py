@@ -28,11 +28,14 @@ from pyro_mnar.models import (
     SemicontinuousBlock,
     SequentialMasking,
     SkewWarp,
+    TwoSidedMasking,
 )
 from pyro_mnar.models.self_masking import DIRECTIONS
 from pyro_mnar.tables import Column, Scaling, Schema
 from pyro_mnar.tables.units import NORMAL, TRANSFORMED
 
+#: What can be said of a column's own value: which values go missing, or that it has no part in it.
+WORDS = (*DIRECTIONS, "middle", "tails")
 #: The words for mechanisms, with what each assumes.
 MECHANISMS = {
     "auto": "per column, whatever reason the data support: at random given other columns, or because of the value itself",
@@ -80,7 +83,8 @@ def declare(
     pinned = {} if cells is None else {j: cell["mass"] for j, cell in enumerate(cells) if "mass" in cell}
     own = dict(zip(columns, directions, strict=True))
     by_level = [j for j in columns if kinds[j] == "category" and own[j] != "none"]
-    by_value = [j for j in columns if j not in by_level]
+    two_sided = {side: [j for j in columns if own[j] == side] for side in ("middle", "tails")}
+    by_value = [j for j in columns if j not in by_level and own[j] in DIRECTIONS]
     counts = {} if cells is None else {j: len(cells[j]["shares"]) for j, kind in enumerate(kinds) if kind == "category"}
     separate = mechanism in ("auto", "self-masking") and bool(columns)
     slopes, effects = (len(by_value), sum(counts[j] for j in by_level)) if separate else (0, 0)
@@ -92,6 +96,7 @@ def declare(
             # Probit rather than logit: the data cannot tell them apart and the integral has one component, not eight.
             pieces: list[Mechanism] = [SelfMasking(n_columns, by_value, [own[j] for j in by_value], PROBIT)] if by_value else []
             pieces += [CategoryMasking(n_columns, by_level, [counts[j] for j in by_level], PROBIT)] if by_level else []
+            pieces += [TwoSidedMasking(n_columns, chosen, side) for side, chosen in two_sided.items() if chosen]
             law = pieces[0] if len(pieces) == 1 else MixedMasking(*pieces)
             if orders is not None or latent:
                 law = SequentialMasking(law, None if orders is None else orders[i], latent_dim if latent else 0, counts)
@@ -246,18 +251,18 @@ def directions_of(direction: str | Mapping[Any, str] | None, schema: Schema, mec
     if direction is None:
         direction = "free" if mechanism == "self-masking" else {}
     if isinstance(direction, str):
-        known = direction in DIRECTIONS and direction != "none"
+        known = direction in WORDS and direction != "none"
         given: dict[Any, str] = {name: "free" if name in unordered and known else direction for name in names}
     else:
         given = dict(direction)
     for name, word in given.items():
         if name not in names:
             raise ValueError(f"direction: got unknown column {name!r}, expected one of {', '.join(map(str, names))}")
-        if word not in DIRECTIONS:
-            raise ValueError(f"direction: got {word!r}, expected one of {', '.join(DIRECTIONS)}")
+        if word not in WORDS:
+            raise ValueError(f"direction: got {word!r}, expected one of {', '.join(WORDS)}")
         if word != "free" and mechanism in ("linear", "neural"):
             raise ValueError(f"direction: got {word!r} with mechanism {mechanism!r}, expected one only with auto or self-masking")
-        if word in ("high", "low") and name in unordered:
+        if word not in ("free", "none") and name in unordered:
             raise ValueError(
                 f"direction: got {word!r} for categorical column {name!r}, expected free or none (or kind ordinal, which has an order)"
             )

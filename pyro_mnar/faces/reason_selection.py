@@ -31,6 +31,7 @@ from torch import Tensor
 from pyro_mnar.faces.fitting import fit_declared
 from pyro_mnar.infer.processes import each, n_processes
 from pyro_mnar.models import MNAR, own_pieces
+from pyro_mnar.models.self_masking import contrasts
 from pyro_mnar.results.pooling import score_ensemble
 
 #: What an effect must gain, in nats, and in nats a row beside: of an earlier column's value or absence, of a latent, of an own value.
@@ -40,6 +41,8 @@ EARLIER, LATENT, OWN = (2.0, 0.0), (2.0, 0.004), (4.0, 0.008)
 PILOT, WIDER, RATES = 0.4, 2, {"lr": 2e-2, "mechanism_lr": 1e-1}
 #: Slope of a pilot, per scaled unit, below which an own-value term is hardly any.
 SLIGHT = 0.3
+#: Standard errors by which predicted spreads must differ for a term on two sides.
+SIDED = 4.0
 
 
 class Candidate(NamedTuple):
@@ -97,7 +100,8 @@ def choose(
     pilots = _Pilots(
         declaration, stated, ordered, x, mask, partial(_fitted, x=x, mask=mask, seed=seed, **alone), settings.get("n_jobs")
     )
-    none, own = (tuple(word or other for word in stated) for other in ("none", "free"))
+    none = tuple(word or "none" for word in stated)
+    own = tuple(word or side for word, side in zip(stated, _sides(declaration, x, mask), strict=True))
     at_random = Candidate(("none",) * len(stated), True, False)
     pilots.fit([at_random, Candidate(none, ordered, False), Candidate(none, ordered, True), Candidate(own, ordered, False)])
     best = pilots.ranked()[0]
@@ -107,6 +111,19 @@ def choose(
     pilots.fit([best._replace(directions=tuple(said or (word if size > SLIGHT else "none") for said, word, size in sizes))])
     candidates = pilots.ranked()
     return Choice(pilots.declared(candidates[0]), candidates, pilots.models[at_random[:3]])
+
+
+def _sides(declaration: dict[str, Any], x: Tensor, mask: Tensor) -> list[str]:
+    """Return for each modelled column which own-value term is tried: ``middle`` or ``tails`` where missing values are predicted to lie
+    nearer to the middle than observed ones, or farther from it, rather than to one side; else ``free``."""
+    shift, spread = contrasts(x, mask)[:, declaration["columns"]]
+    sided = (spread.abs() > SIDED) & (spread.abs() > 2 * shift.abs())
+    cells = declaration["cells"]
+    category = [cells is not None and cells[j]["kind"] == "category" for j in declaration["columns"]]
+    return [
+        ("tails" if far > 0 else "middle") if two and not other else "free"
+        for two, far, other in zip(sided.tolist(), spread.tolist(), category, strict=True)
+    ]
 
 
 @torch.no_grad()

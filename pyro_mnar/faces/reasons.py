@@ -32,7 +32,12 @@ _NAMED = 0.25
 FAR = 1.0
 #: Share of imputed values beyond the observed range, of a column of which at most this share is missing, from which there is a doubt.
 BEYOND, NEARLY_WHOLE = 0.1, 0.1
-_WORDS = {"high": "large values go missing", "low": "small values go missing"}
+_WORDS = {
+    "high": "large values go missing",
+    "low": "small values go missing",
+    "middle": "values near the middle go missing",
+    "tails": "values far from the middle go missing",
+}
 
 
 def reasons_of(
@@ -164,7 +169,8 @@ def _reason(imputer: Any, place: int, word: str | None) -> str:
             parts.append("its own category")
         else:
             rising = np.mean([_own(member, j) for member in imputer.members_]) > 0
-            parts.append(f"its own value ({_WORDS['high' if rising else 'low']})")
+            free = "high" if rising else "low"
+            parts.append(f"its own value ({_WORDS.get(best.directions[place], _WORDS[free])})")
     if best.latent:
         parts.append("what the other columns are expected to be, seen or not")
     names = _earlier(imputer, j)

@@ -46,13 +46,13 @@ def supposed_scaling(schema: Schema, declaration: Mapping[str, Any], values: np.
     line = on_line(schema.columns, values, mask)
     scaling = scaling_of(schema.columns, line, mask)
     shift, stretch = np.zeros(mask.shape[1]), np.ones(mask.shape[1])
-    if declaration["mechanism"] == "self-masking":
+    if declaration["mechanism"] in ("auto", "self-masking"):
         words = declaration["directions"]
         apparent = shift
         if "free" in words:  # else a regression for each column would be for nothing
             apparent = apparent_direction(torch.from_numpy(scaling.apply(line, mask)), torch.from_numpy(mask)).numpy()
         for j, word in zip(declaration["columns"], words, strict=True):
-            sign = {"high": 1.0, "low": -1.0, "free": apparent[j]}[word]
+            sign = {"high": 1.0, "low": -1.0, "free": apparent[j]}.get(word, 0.0)
             if sign and schema.columns[j].kind in REAL:
                 mean, scale, _ = censored_normal(torch.tensor(_cut_share(schema.columns[j], sign, values[:, j], mask[:, j])))
                 shift[j], stretch[j] = sign * float(mean), float(scale)

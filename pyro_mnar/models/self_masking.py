@@ -236,11 +236,20 @@ def apparent_direction(x: Tensor, mask: Tensor) -> Tensor:
         >>> apparent_direction(x, torch.stack([x[:, 0] < 0.5, x[:, 1] < 9], -1))
         tensor([1., 0.])
     """
+    shift = contrasts(x, mask)[0]
+    return torch.where(shift.abs() > 2, shift.sign(), 0.0)
+
+
+def contrasts(x: Tensor, mask: Tensor) -> Tensor:
+    """Return how missing values of each column are predicted to differ from observed ones, (2, D), in standard errors: by mean, by spread.
+
+    Predictions are those of :func:`apparent_direction`, whose arguments these are; spread is the mean square about the observed ones' mean.
+    """
     finite = mask & x.isfinite()
     loc, _ = observed_moments(x, finite)
     x = x.clamp(x.masked_fill(~finite, torch.inf).amin(0), x.masked_fill(~finite, -torch.inf).amax(0))
     features = torch.cat([torch.where(mask, x - loc, 0.0), (~mask).to(x)], -1).double()
-    result = x.new_zeros(x.shape[-1])
+    result = x.new_zeros(2, x.shape[-1])
     for j in (~mask).any(0).nonzero().flatten().tolist():
         seen = mask[:, j]
         if int(seen.sum()) < 3 or int((~seen).sum()) < 3:
@@ -250,7 +259,8 @@ def apparent_direction(x: Tensor, mask: Tensor) -> Tensor:
         centred = others[seen] - others[seen].mean(0)
         gram = centred.T @ centred + torch.eye(centred.shape[-1]).to(centred)
         predicted = others @ torch.linalg.solve(gram, centred.T @ features[seen, j])
-        error = (predicted[seen].var() / seen.sum() + predicted[~seen].var() / (~seen).sum()).sqrt()
-        difference = predicted[~seen].mean() - predicted[seen].mean()
-        result[j] = torch.where(difference.abs() > 2 * error, difference.sign(), 0.0)
+        away = (predicted - predicted[seen].mean()).square()
+        for place, value in enumerate((predicted, away)):
+            error = (value[seen].var() / seen.sum() + value[~seen].var() / (~seen).sum()).sqrt()
+            result[place, j] = (value[~seen].mean() - value[seen].mean()) / error.clamp_min(1e-12)
     return result

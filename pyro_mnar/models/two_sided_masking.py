@@ -107,6 +107,19 @@ class TwoSidedMasking(nn.Module):
         line = terms, width if effect is None else width + effect
         return MaskDistribution(self.log_missing(x, line), self.log_observed(x, line), indicator(self.columns, self.n_columns))
 
+    def gain(self, x: Tensor, factor: float, effect: Tensor | None = None) -> Tensor:
+        """Return what the log odds of being missing gain, (..., D), at ``factor`` times the strength, from 0 to 1, in complete rows (..., D).
+
+        ``effect`` (..., D) is added to c first.
+
+        Raises:
+            ValueError: for a factor beyond, where log odds that grow with the square of the value need not leave a law.
+        """
+        if not 0 <= factor <= 1:
+            raise ValueError(f"factor: got {factor} for a mechanism on two sides, expected 0 to 1")
+        law = self(x, effect)
+        return ((factor - 1) * (law.log_missing - law.log_observed)).masked_fill(~law.modelled, 0.0)
+
     def log_missing(self, values: Tensor, line: tuple[Tensor, Tensor]) -> Tensor:
         """Return log P(s = 0 | x) of ``values`` (..., J) under :meth:`line` of some columns, or c moved by other things."""
         return self._log_probability(values, line, self.side == "middle")
