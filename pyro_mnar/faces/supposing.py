@@ -52,7 +52,7 @@ def supposed_scaling(schema: Schema, declaration: Mapping[str, Any], values: np.
         if "free" in words:  # else a regression for each column would be for nothing
             apparent = apparent_direction(torch.from_numpy(scaling.apply(line, mask)), torch.from_numpy(mask)).numpy()
         for j, word in zip(declaration["columns"], words, strict=True):
-            sign = {"high": 1.0, "low": -1.0, "free": apparent[j]}[word]
+            sign = {"high": 1.0, "low": -1.0, "free": apparent[j], "none": 0.0}[word]
             if sign and schema.columns[j].kind in REAL:
                 mean, scale, _ = censored_normal(torch.tensor(_cut_share(schema.columns[j], sign, values[:, j], mask[:, j])))
                 shift[j], stretch[j] = sign * float(mean), float(scale)

@@ -87,10 +87,6 @@ class SelfMasking(nn.Module):
         directed = self.sign * self.raw_slope.exp()
         return torch.where(self.free, self.raw_slope.sinh(), directed) if "free" in self.directions else directed
 
-    def effect_sizes(self) -> Tensor:
-        """Return |a|, (J,)."""
-        return self.slope.abs()
-
     @slope.setter
     @torch.no_grad()
     def slope(self, value: Tensor | float) -> None:
@@ -101,6 +97,10 @@ class SelfMasking(nn.Module):
                 "none"
             )
         self.raw_slope.copy_(torch.where(self.sign == 0, given.asinh(), given.abs().log()))
+
+    def effect_sizes(self) -> Tensor:
+        """Return |a|, (J,)."""
+        return self.slope.abs()
 
     def none(self) -> Tensor:
         """Return (J,) bool, True where a column has a rate and no slope."""

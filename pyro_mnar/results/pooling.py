@@ -81,7 +81,7 @@ def impute_ensemble(
         torch.stack([part.rhat for part in parts]).nan_to_num(-torch.inf).amax(0).nan_to_num(neginf=torch.nan),
         particles,
         torch.stack([part.probabilities for part in parts]).mean(0),
-        tuple(shares),
+        sizes=tuple(shares),
     )
 
 
