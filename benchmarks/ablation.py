@@ -109,8 +109,8 @@ def impute(x: np.ndarray, mask: np.ndarray, direction: str, variant: str, seed: 
     """Return the completed table (N, D) and 200 draws (200, N, D) by a variant of the imputer."""
     change, size, bootstrap = VARIANTS[variant]
     schema = Schema(tuple(Column(f"x{j}", "continuous", "float64") for j in range(x.shape[1])))
-    asked = MNARImputer(direction=direction, covariates=(), members=size)
-    declaration = declaration_of(asked, schema, mask)
+    asked = MNARImputer("self-masking", direction=direction, members=size)
+    declaration, _ = declaration_of(asked, schema, mask)
     scaling = supposed_scaling(schema, declaration, x, mask)
     values, seen = torch.from_numpy(scaling.apply(np.where(mask, x, 0.0), mask)).float(), torch.from_numpy(mask)
     with torch.random.fork_rng():

@@ -38,6 +38,7 @@ AT_RANDOM = ("marital", "weight", "sex")
 #: Ours: mechanism, and columns whose missingness it leaves alone.
 ARMS: dict[str, tuple[str, Sequence[str]]] = {
     "none": ("none", ()),
+    "nothing stated": ("auto", ()),
     "self-masking": ("self-masking", ()),
     "self-masking where withheld": ("self-masking", AT_RANDOM),
 }
@@ -129,9 +130,17 @@ def forests(holed: pd.DataFrame, rounds: int = 3) -> pd.DataFrame:
 def ours(mechanism: str, ignorable: Sequence[str], seed: int, settings: dict) -> Callable[[pd.DataFrame], pd.DataFrame]:
     from pyro_mnar import MNARImputer
 
-    direction = {"income": "high", "education": "low", "gain": "high"} if mechanism == "self-masking" else "free"
-    imputer = MNARImputer(mechanism, direction, ignorable=ignorable, kinds=KINDS, random_state=seed, **settings)
-    return imputer.fit_transform
+    def completed(holed: pd.DataFrame) -> pd.DataFrame:
+        direction = None
+        if mechanism == "self-masking":
+            direction = dict.fromkeys(holed.columns[holed.isna().any()], "free") | {
+                "income": "high",
+                "education": "low",
+                "gain": "high",
+            }
+        return MNARImputer(mechanism, direction, ignorable=ignorable, kinds=KINDS, random_state=seed, **settings).fit_transform(holed)
+
+    return completed
 
 
 def scores(found: pd.DataFrame, full: pd.DataFrame, mask: np.ndarray) -> dict[str, float]:
@@ -155,7 +164,6 @@ def main(args: argparse.Namespace) -> None:
         "members": args.members,
         "steps": args.steps,
         "n_jobs": args.jobs,
-        "covariates": () if args.covariates == "none" else args.covariates,
     }
     rows = []
     for seed in range(args.seeds):
@@ -185,7 +193,6 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--jobs", type=int, default=2, help="processes of our members (default 2)")
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS), help="ours that are run (default all)")
-    parser.add_argument("--covariates", choices=("none", "auto"), default="none", help="of masks (default none)")
     parser.add_argument("--quick", action="store_true", help="without the slower baselines")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/mixed_tables.json"))
     main(parser.parse_args())

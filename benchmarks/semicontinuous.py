@@ -54,8 +54,8 @@ def main(options: argparse.Namespace) -> pd.DataFrame:
         x, mask = masked(simulated(table, 1 + seed), name, seed)
         holed = np.where(mask, x, np.nan)
         kinds = {j: "continuous" for j in range(N_MASSED)} if kind == "continuous" else None
-        settings = {"members": options.members, "steps": options.steps, "covariates": (), "kinds": kinds, "progress": False}
-        result = MNARImputer(direction=MASKS[name].direction or "free", **settings).fit(holed).impute(holed, draws=200)
+        settings = {"members": options.members, "steps": options.steps, "kinds": kinds, "progress": False}
+        result = MNARImputer("self-masking", MASKS[name].direction, **settings).fit(holed).impute(holed, draws=200)
         scores = score(result.completed.numpy(), result.draws.numpy(), x, mask)
         cells.append({"table": table, "mask": name, "kind": kind, "seed": seed} | scores)
     options.output.parent.mkdir(parents=True, exist_ok=True)

@@ -75,7 +75,10 @@ def imputer_of(p: np.ndarray, members: int = 8) -> MNARImputer:
             mechanism.offset.fill_(p[3])
         models.append(MNAR(decoder, ConjugateEncoder(decoder), mechanism).eval())
     imputer.scaling_, imputer.schema_ = Scaling(np.zeros(2), np.ones(2)), Schema.of(np.zeros((1, 2)))
-    imputer.declaration_, imputer.members_ = {"mechanism": "self-masking", "columns": [1]}, models
+    imputer.declaration_, imputer.members_ = (
+        {"mechanism": "self-masking", "columns": [1], "directions": ["free"], "latent": False},
+        models,
+    )
     imputer.seed_, imputer.n_features_in_ = 0, 2
     imputer.layout_ = Layout((0, 1), (0, 1), (), keep_empty=False, indicators=False)
     return imputer

@@ -68,7 +68,7 @@ def fitted(options: argparse.Namespace) -> tuple[MNAR, Tensor, Tensor]:
     """Return one fitted member, and the table it is fitted to, scaled, with its mask."""
     truth, mask = masked(load("white", options.data_home), "hard", seed=0)
     holed = np.where(mask, truth, np.nan)
-    imputer = MNARImputer(direction="high", covariates=[], members=1, steps=options.steps, progress=False).fit(holed)
+    imputer = MNARImputer("self-masking", direction="high", members=1, steps=options.steps, progress=False).fit(holed)
     return imputer.members_[0], imputer._scaled(*imputer._read(holed)[1:]), torch.from_numpy(mask)
 
 

@@ -42,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _impute(options: argparse.Namespace) -> int:
     import torch
 
+    from pyro_mnar.faces.reasons import never_together
     from pyro_mnar.faces.report import MOST_CELLS, ignorable_of, write_report
     from pyro_mnar.faces.report_sensitivity import parsed
     from pyro_mnar.results.draws import check_draws_path, write_draws
@@ -101,6 +102,8 @@ def _impute(options: argparse.Namespace) -> int:
         write_report(options.report, options.table, imputer, part, plain, options.regress, options.arguments)
     write_table(completed, options.output)
     _say(imputer, result, mask, Path(options.output))
+    for apart in never_together(schema, mask) if options.model is None else ():
+        print(f"Doubtful: {apart}")
     return 0
 
 

@@ -191,7 +191,7 @@ def declaration_of(imputer: Any, schema: Schema, mask: np.ndarray) -> tuple[dict
     said = directions_of(imputer.direction, schema, imputer.mechanism)
     idle = [names[j] for j, word in enumerate(said) if isinstance(imputer.direction, Mapping) and word and mask[:, j].all()]
     if idle and not mask.all():
-        warnings.warn(f"direction: got a word for column {idle[0]!r}, which has no holes; it is not used", UserWarning, stacklevel=4)
+        warnings.warn(f"direction: got a word for column {idle[0]!r}, which has no holes; it is not used", UserWarning, stacklevel=3)
     mechanism = imputer.mechanism if modelled else "none"
     stated = [said[j] for j in modelled]
     declaration = {
@@ -209,25 +209,31 @@ def declaration_of(imputer: Any, schema: Schema, mask: np.ndarray) -> tuple[dict
     return declaration, stated
 
 
-def order_of(order: Sequence[Any] | None, names: Sequence[Any]) -> list[int] | None:
+def order_of(order: Sequence[Any] | None, schema: Schema, mechanism: str) -> list[int] | None:
     """Return positions of all columns in the order that is stated, those it does not name first; None where none is.
 
     Raises:
-        ValueError: for an unknown column, or one that is named twice.
+        ValueError: for an unknown column, one that is named twice, or an order where the mechanism, linear or neural, has none.
 
     Example:
-        >>> order_of(["week4", "week8"], ["week8", "age", "week4"])
+        >>> table = Schema(tuple(Column(name, "continuous", "float64") for name in ("week8", "age", "week4")))
+        >>> order_of(["week4", "week8"], table, "auto")
         [1, 2, 0]
     """
     if order is None:
         return None
+    names = [column.name for column in schema.columns]
+    if mechanism in ("linear", "neural"):
+        raise ValueError(f"order: got one with mechanism {mechanism!r}, expected one only with auto or self-masking")
     named = [order] if isinstance(order, str) else list(order)
     for name in named:
         if name not in names:
             raise ValueError(f"order: got unknown column {name!r}, expected some of {', '.join(map(str, names))}")
         if named.count(name) > 1:
             raise ValueError(f"order: got column {name!r} twice, expected each once")
-    positions = [list(names).index(name) for name in named]
+    if mechanism == "none":
+        warnings.warn("order: not used, since mechanism none supposes no reason for holes", UserWarning, stacklevel=3)
+    positions = [names.index(name) for name in named]
     return [j for j in range(len(names)) if j not in positions] + positions
 
 
@@ -260,12 +266,12 @@ def directions_of(direction: str | Mapping[Any, str] | None, schema: Schema, mec
             raise ValueError(f"direction: got unknown column {name!r}, expected one of {', '.join(map(str, names))}")
         if word not in WORDS:
             raise ValueError(f"direction: got {word!r}, expected one of {', '.join(WORDS)}")
-        if word != "free" and mechanism in ("linear", "neural"):
+        if mechanism in ("linear", "neural"):
             raise ValueError(f"direction: got {word!r} with mechanism {mechanism!r}, expected one only with auto or self-masking")
         if word not in ("free", "none") and name in unordered:
             raise ValueError(
                 f"direction: got {word!r} for categorical column {name!r}, expected free or none (or kind ordinal, which has an order)"
             )
     if given and mechanism == "none":
-        warnings.warn("direction: not used, since mechanism none supposes no reason for holes", UserWarning, stacklevel=5)
+        warnings.warn("direction: not used, since mechanism none supposes no reason for holes", UserWarning, stacklevel=4)
     return [given.get(name) for name in names]

@@ -17,19 +17,16 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_feature_names_in
 from torch import Tensor
 
-from pyro_mnar.faces.declaration import cells_of, declaration_of, order_of
-from pyro_mnar.faces.fitting import fit_declared
-from pyro_mnar.faces.mask_orders import orders_of
+from pyro_mnar.faces.declaration import declaration_of, order_of
+from pyro_mnar.faces.learning import learn
 from pyro_mnar.faces.points import check_point, curves, means_of, points_of
-from pyro_mnar.faces.reason_selection import choose
-from pyro_mnar.faces.reasons import doubts, no_reasons, reasons_of
+from pyro_mnar.faces.reasons import doubts, missingness_of, never_together, no_reasons, reasons_of
 from pyro_mnar.faces.saving import describe, restore
-from pyro_mnar.faces.supposing import supposed_scaling
 from pyro_mnar.faces.validation import as_table, complete, learn_columns
 from pyro_mnar.results.imputation import Imputation
 from pyro_mnar.results.model_files import load_model, save_model
 from pyro_mnar.results.pooling import draws_of, impute_ensemble, score_ensemble
-from pyro_mnar.tables import Units, is_frame, split
+from pyro_mnar.tables import is_frame, split
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -49,10 +46,9 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         mechanism: why values are missing. ``auto``: for each column whatever reason the data support, chosen by
             :mod:`pyro_mnar.faces.reason_selection`; ``self-masking``: a value goes missing because of itself, as ``direction`` says;
             ``linear`` or ``neural``: because of the whole row; ``none``: missingness says nothing beyond what is observed (ignorable).
-        direction: of a column's own value: ``high`` (large values go missing), ``low``, ``free`` (one of the two), ``middle`` and ``tails``
-            (values near to or far from the middle), or ``none``; one word,
-            or a mapping from column names (positions, for arrays) to words. What it says is taken as known. Of columns that it leaves out,
-            or of all where it is None, nothing is known.
+        direction: of a column's own value: ``high`` (large values go missing), ``low``, ``free`` (one of the two), ``middle``, ``tails``
+            (values near to or far from the middle), or ``none``; one word, or a mapping from column names (positions, for arrays) to
+            words. What it says is taken as known. Of columns that it leaves out, or of all where it is None, nothing is known.
         order: columns in the order in which their holes came about, such as visits; masks then depend on the columns before, as far as
             these are seen. Columns that it leaves out come first. None: the data choose whether they do, and in which order.
         ignorable: columns whose missingness is taken as ignorable whatever the mechanism.
@@ -141,25 +137,24 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         """
         del y
         check_point(self.point)
-        self.layout_, schema, values, mask = learn_columns(self, X)
+        layout, schema, values, mask = learn_columns(self, X)
         declaration, stated = declaration_of(self, schema, mask)
         if mask.all() and self.mechanism != "none":
             warnings.warn("X: nothing is missing, so the model is trained without a mechanism", UserWarning, stacklevel=2)
-        order = order_of(self.order, [column.name for column in schema.columns])
+        order = order_of(self.order, schema, self.mechanism)
+        for apart in never_together(schema, mask):
+            warnings.warn(apart, UserWarning, stacklevel=2)
         self.seed_ = check_random_state(self.random_state).randint(2**31 - 1)
         training: dict[str, Any] = {name: getattr(self, name) for name in ("particles", "steps", "batch_size", "progress", "n_jobs")}
-        training["seed"] = self._seed()
-        self.schema_, seen = schema, torch.from_numpy(mask)
-        declaration, x = self._set_up(declaration, values, mask)
-        self.candidates_, chosen, first = [], None, (x, self.scaling_)
-        if declaration["mechanism"] in ("auto", "self-masking"):
-            declaration["orders"] = orders_of(x, seen, declaration["columns"], order, self.members, self._seed())
-            chosen = choose(declaration, stated, order is not None, x, seen, **training)
-            self.candidates_ = chosen.candidates
-            declaration, x = self._set_up(chosen.declaration, values, mask)
-        self.declaration_, members, self.histories_ = fit_declared(declaration, x, seen, callback=callback, **training)
+        fitted, units, choice, first = learn(
+            declaration, stated, order, schema, values, mask, seed=self._seed(), callback=callback, **training
+        )
+        # Only now, so that an interruption leaves what was fitted before as it was.
+        self.layout_, self.schema_, self.scaling_ = layout, schema, units
+        self.candidates_ = [] if choice is None else choice.candidates
+        self.declaration_, members, self.histories_ = fitted
         self.members_ = [member.eval() for member in members]
-        self.reasons_ = no_reasons(self) if chosen is None else reasons_of(self, stated, chosen.ignorable, first, x, values, mask)
+        self.reasons_ = no_reasons(self) if choice is None else reasons_of(self, stated, choice.ignorable, first, values, mask)
         for doubt in doubts(self.reasons_):
             warnings.warn(doubt, UserWarning, stacklevel=2)
         return self
@@ -233,30 +228,13 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         rows = score_ensemble(self.members_, x, seen, particles=particles, seed=self._seed(), n_jobs=self.n_jobs)
         return float((rows + torch.from_numpy(self.scaling_.log_jacobian(values, mask))).mean())
 
-    @torch.no_grad()
     def missingness(self, points: int = 100) -> list[tuple[Any, np.ndarray, np.ndarray]]:
         """Return, for each self-masked column, its name, values (P,) in the table's units and P(missing | value), (members, P).
 
         For a row whose other columns are seen at their means. Of columns of levels the values are the levels' places.
         """
         self._fitted()
-        if self.declaration_["mechanism"] not in ("auto", "self-masking"):
-            return []
-        wide = self._unscaled(torch.linspace(-4, 4, points).unsqueeze(-1).repeat(1, len(self.schema_.columns))).numpy()
-        curves = []
-        for j, word in zip(self.declaration_["columns"], self.declaration_["directions"], strict=True):
-            if word == "none":
-                continue
-            column = self.schema_.columns[j]
-            # Four standard deviations to the side that goes missing shows the whole rise; of levels there are as many as there are.
-            values = np.arange(float(len(column.levels))) if column.levels else np.unique(wide[:, j])
-            rows = np.repeat(wide[:1], len(values), 0)
-            rows[:, j] = values
-            x = torch.zeros(rows.shape)  # the others' observed means
-            x[:, j] = self._scaled(rows, np.ones_like(rows, dtype=bool))[:, j]
-            chances = torch.stack([member.missing_rate(x)[:, j] for member in self.members_])
-            curves.append((column.name, values, chances.numpy()))
-        return curves
+        return missingness_of(self, points)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the fitted model to ``folder``: weights as safetensors, everything else as JSON; nothing in it is ever executed."""
@@ -286,12 +264,6 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-    def _set_up(self, declaration: dict[str, Any], values: np.ndarray, mask: np.ndarray) -> tuple[dict[str, Any], Tensor]:
-        """Take the units that a declaration supposes; return the declaration, which then says what cells are, and the scaled columns."""
-        scaling = supposed_scaling(self.schema_, declaration, values, mask)
-        self.scaling_ = Units(self.schema_.columns, scaling)
-        return declaration | {"cells": cells_of(self.schema_.columns, values, mask, scaling)}, self._scaled(values, mask)
 
     def _fitted(self) -> None:
         if not hasattr(self, "members_"):

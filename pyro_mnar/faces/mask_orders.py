@@ -1,7 +1,7 @@
 """In which order masks are decided, where nobody says: the orders in which seen values of earlier columns explain most.
 
-Without own values and latent the masks of an order are D probit regressions on what is seen, whose likelihood needs no model of the values.
-Of several random orders, and each one's reverse, those whose likelihood is highest are taken.
+Without own values and latent the masks of an order are D probit regressions on what is seen, whose likelihood needs no model of the
+values. Of several random orders, and each one's reverse, those whose likelihood is highest are taken.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def orders_of(
 
 
 def _penalised(x: Tensor, mask: Tensor, modelled: Sequence[int], orders: Sequence[Sequence[int]]) -> Tensor:
-    """Return the penalised log-likelihood of the masks, (O,), of probit regressions on what is seen before them in each of ``orders``."""
+    """Return the penalised log-likelihood of the masks, (O,), of probit regressions on what is seen earlier in each of ``orders``."""
     place = torch.tensor(orders).argsort(-1)  # (O, D)
     allowed = (place.unsqueeze(1) < place[:, list(modelled)].unsqueeze(2)).repeat(1, 1, 2).to(x)
     features, sign = torch.cat([x, (~mask).to(x)], -1), torch.where(mask, -1.0, 1.0)[:, list(modelled)].unsqueeze(1)

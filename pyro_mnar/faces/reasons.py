@@ -1,9 +1,9 @@
 """What was decided about why values are missing, as a table and in words, with the doubts that it leaves.
 
 Evidence for a reason is how much higher the best candidate that has it scores than the best one that has not
-(:mod:`pyro_mnar.faces.reason_selection`): called strong where the data are e^10 times as likely, moderate from e^3 on (Kass and Raftery 1995,
-"Bayes factors", Journal of the American Statistical Association 90, call e^5 very strong; no candidate is quite right here, so more is
-asked). For one column's own value, the members of the ensemble must agree on it as well.
+(:mod:`pyro_mnar.faces.reason_selection`): called strong where the data are e^10 times as likely, moderate from e^3 on (Kass and Raftery
+1995, "Bayes factors", Journal of the American Statistical Association 90, call e^5 very strong; no candidate is quite right here, so
+more is asked). For one column's own value, the members of the ensemble must agree on it as well.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from pyro_mnar.faces.declaration import MECHANISMS
 from pyro_mnar.faces.reason_selection import Candidate
 from pyro_mnar.models import MNAR, SequentialMasking, own_pieces
 from pyro_mnar.results.pooling import impute_ensemble
-from pyro_mnar.tables import Units
+from pyro_mnar.tables import Schema, Units
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-#: Rows with holes that the table is made from, and particles of each.
-_ROWS, _PARTICLES = 500, 100
+#: Rows with holes that the table is made from, those of one column at least, and particles of each.
+_ROWS, _EACH, _PARTICLES = 500, 50, 100
+#: Pairs of columns that are named.
+_PAIRS = 3
 #: Effect of an earlier column, in units of score per standard deviation, from which it is named.
 _NAMED = 0.25
 #: Observed standard deviations by which imputed means may differ from the ignorable ones without a doubt.
@@ -45,7 +47,6 @@ def reasons_of(
     stated: Sequence[str | None],
     ignorable: MNAR,
     first: tuple[Tensor, Units],
-    x: Tensor,
     values: np.ndarray,
     mask: np.ndarray,
 ) -> DataFrame:
@@ -56,15 +57,15 @@ def reasons_of(
         stated: of each modelled column the direction that the user gave, or None.
         ignorable: a model in which no mask reads a missing value, of the columns as the next argument has them.
         first: these columns, (N, D), and their units.
-        x: (N, D) columns as the members have them.
         values: (N, D) in the table's units.
         mask: (N, D) True = observed.
     """
     from pandas import DataFrame
 
     declaration, columns = imputer.declaration_, imputer.schema_.columns
-    rows = torch.from_numpy(np.flatnonzero(~mask.all(1))[:_ROWS])
-    seen, settings = torch.from_numpy(mask)[rows], {"particles": _PARTICLES, "seed": imputer._seed(), "progress": False}
+    rows = torch.from_numpy(_some_rows(mask))
+    x, seen = imputer._scaled(values, mask), torch.from_numpy(mask)[rows]
+    settings: dict[str, Any] = {"particles": _PARTICLES, "seed": imputer._seed(), "progress": False}
     draws = impute_ensemble(imputer.members_, x[rows], seen, draws=4 * len(imputer.members_), **settings).draws
     drawn = imputer.scaling_.invert(draws.double().numpy())
     plain = first[1].invert(impute_ensemble([ignorable], first[0][rows], seen, draws=16, **settings).draws.double().numpy())
@@ -83,7 +84,17 @@ def reasons_of(
                 "observed_sd": float(shown.std()),
             }
         lines.append(line)
-    return DataFrame(lines).set_index("column") if lines else DataFrame()
+    return DataFrame(lines).set_index("column")
+
+
+def _some_rows(mask: np.ndarray) -> np.ndarray:
+    """Return the places of rows with holes, spread over the table: ``_ROWS`` of all, and ``_EACH`` of each column's."""
+    chosen = np.zeros(len(mask), dtype=bool)
+    for holes, most in [(~mask.all(1), _ROWS), *((hole, _EACH) for hole in ~mask.T)]:
+        at = np.flatnonzero(holes)
+        if len(at):
+            chosen[at[np.linspace(0, len(at) - 1, min(most, len(at))).round().astype(int)]] = True
+    return np.flatnonzero(chosen)
 
 
 def no_reasons(imputer: Any) -> DataFrame:
@@ -117,15 +128,66 @@ def doubts(reasons: DataFrame) -> list[str]:
         shift = abs(row["mean"] - row["ignorable_mean"]) / row["observed_sd"] if row["observed_sd"] > 0 else 0.0
         if shift > FAR and row["evidence"] in ("weak", "moderate", "stated, but the data speak against it"):
             found.append(
-                f"{name}: imputed values have a mean {shift:.1f} standard deviations from what they would have if missing at random, and "
-                f"the evidence for that is {row['evidence']}. State what is known by direction (high, low or none)."
+                f"{name}: imputed values have a mean {shift:.1f} standard deviations from what they would have if missing at random, "
+                f"and the evidence for that is {row['evidence']}. State what is known by direction (high, low or none)."
             )
         if row["beyond"] > BEYOND and row["missing"] <= NEARLY_WHOLE:
             found.append(
-                f"{name}: {row['beyond']:.0%} of the imputed values lie beyond the observed range, though nearly all of the column was seen. "
-                "If values are missing at random there, state direction none."
+                f"{name}: {row['beyond']:.0%} of the imputed values lie beyond the observed range, though nearly all of the column was "
+                "seen. If values are missing at random there, state direction none."
             )
     return found
+
+
+def never_together(schema: Schema, mask: np.ndarray) -> list[str]:
+    """Return a sentence that names pairs of columns that are never seen in the same row, three of them if there are more.
+
+    Args:
+        schema: the D columns.
+        mask: (N, D) True = observed.
+
+    Example:
+        >>> from pyro_mnar.tables import Column
+        >>> table = Schema((Column("old", "continuous", "float64"), Column("new", "continuous", "float64")))
+        >>> never_together(table, np.array([[True, False], [False, True]]))[0][:46]
+        'old and new: never seen in the same row: how t'
+    """
+    seen = mask.astype(np.float32)
+    pairs = np.argwhere(np.triu(seen.T @ seen == 0, 1))
+    if not len(pairs):
+        return []
+    named = [f"{schema.columns[j].name} and {schema.columns[k].name}" for j, k in pairs[:_PAIRS]]
+    more = f"; and {len(pairs) - _PAIRS} more pairs" if len(pairs) > _PAIRS else ""
+    return [
+        f"{'; '.join(named)}{more}: never seen in the same row: how they are related is not in the data, beyond what other"
+        " columns tell of both."
+    ]
+
+
+def own_columns(imputer: Any) -> list[int]:
+    """Return the positions of the columns whose masks read their own values by a term of their own."""
+    declaration = imputer.declaration_
+    if declaration["mechanism"] not in ("auto", "self-masking"):
+        return []
+    return [j for j, word in zip(declaration["columns"], declaration["directions"], strict=True) if word != "none"]
+
+
+@torch.no_grad()
+def missingness_of(imputer: Any, points: int) -> list[tuple[Any, np.ndarray, np.ndarray]]:
+    """Return what :meth:`~pyro_mnar.faces.imputer.MNARImputer.missingness` does."""
+    wide = imputer._unscaled(torch.linspace(-4, 4, points).unsqueeze(-1).repeat(1, len(imputer.schema_.columns))).numpy()
+    curves = []
+    for j in own_columns(imputer):
+        column = imputer.schema_.columns[j]
+        # Four standard deviations to the side that goes missing shows the whole rise; of levels there are as many as there are.
+        values = np.arange(float(len(column.levels))) if column.levels else np.unique(wide[:, j])
+        rows = np.repeat(wide[:1], len(values), 0)
+        rows[:, j] = values
+        x = torch.zeros(rows.shape)  # the others' observed means
+        x[:, j] = imputer._scaled(rows, np.ones_like(rows, dtype=bool))[:, j]
+        chances = torch.stack([member.missing_rate(x)[:, j] for member in imputer.members_])
+        curves.append((column.name, values, chances.numpy()))
+    return curves
 
 
 def _evidence(imputer: Any, place: int, word: str | None) -> str:
@@ -183,7 +245,7 @@ def _reason(imputer: Any, place: int, word: str | None) -> str:
 
 @torch.no_grad()
 def _earlier(imputer: Any, j: int) -> list[str]:
-    """Return the names of the columns whose seen values, or absence, change a column's mask, at most three, the largest effect first."""
+    """Return the names of the columns whose seen values, or absence, change a mask, at most three, the largest effect first."""
     sizes = np.zeros(len(imputer.schema_.columns))
     for member in imputer.members_:
         mechanism = member.mechanism

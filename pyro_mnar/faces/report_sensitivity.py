@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyro_mnar.faces.imputer import MNARImputer
+from pyro_mnar.faces.reasons import own_columns
 from pyro_mnar.faces.strength import strengthened
 from pyro_mnar.results.analyses import analyse
 from pyro_mnar.results.page import Section
@@ -134,8 +135,8 @@ def sensitivity(
     if levelled:
         drawn = plot_paths(paths(levelled, full, _ODDS), "log odds ratio of the level", "share of the level")
         section.figure(drawn, "Shares of levels against their odds among the imputed values")
-    own = [j for j in holed if j in imputer.declaration_["columns"]]
-    if imputer.declaration_["mechanism"] == "self-masking" and own:
+    own = [j for j in holed if j in own_columns(imputer)]
+    if own and not imputer.declaration_["latent"]:
         moved = {factor: strengthened(imputer, full, factor) for factor in _FACTORS}
         strengths = {
             levers[j].name: tipping_point(full, lambda _, f: moved[f], _FACTORS, levers[j].estimate, progress=progress) for j in own

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from pyro_mnar.faces.imputer import MNARImputer
+from pyro_mnar.faces.reasons import own_columns
 from pyro_mnar.faces.wide_draws import candidates_of, in_parts, warped
 from pyro_mnar.models import SequentialMasking
 from pyro_mnar.results.candidates import Candidates
@@ -76,7 +77,7 @@ def strengthened(imputer: MNARImputer, done: Completions, factor: float, columns
     if not math.isfinite(factor):
         raise ValueError(f"factor: got {factor}, expected a finite number")
     names = [column.name for column in imputer.schema_.columns]
-    known = [names[j] for j, word in zip(declaration["columns"], declaration["directions"], strict=True) if word != "none"]
+    known = [names[j] for j in own_columns(imputer)]
     chosen = known if columns is None else list(columns)
     for name in chosen:
         if name not in known:

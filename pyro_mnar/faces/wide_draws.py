@@ -3,10 +3,11 @@ r"""Draws of a fitted ``MNARImputer`` that reach as far as tilts of its law may 
 A table that is analysed needs few draws, and a tilt hundreds (:mod:`pyro_mnar.results.candidates`): so the completed tables come from
 candidates, ``CANDIDATES`` of each member.
 
-With self-masking half of these are drawn as the model says, from p(x) P(s | x), and half as if it had no mechanism, from p(x): a
-weaker mechanism's missing values lie where few of the first do. With L = log P(s | x), each is weighed by the model's law over the
-mixture of the two that it could come from (the balance heuristic of Veach and Guibas 1995, "Optimally combining sampling techniques for
-Monte Carlo rendering"; as importance weights Owen and Zhou 2000, "Safe and effective importance sampling", JASA 95),
+Where masks read their own values, and not the row's latent, half of these are drawn as the model says, from
+p(x) P(s | x), and half as if it had no mechanism, from p(x): a weaker mechanism's missing values lie where few of the first do. With
+L = log P(s | x), each is weighed by the model's law over the mixture of the two that it could come from (the balance heuristic of Veach
+and Guibas 1995, "Optimally combining sampling techniques for Monte Carlo rendering"; as importance weights Owen and Zhou 2000, "Safe
+and effective importance sampling", JASA 95),
 
     w  =  e^L / (1/2 e^L / Z + 1/2),        Z  =  mean of w over both halves,
 
@@ -27,6 +28,7 @@ import torch
 from torch import Tensor
 
 from pyro_mnar.faces.imputer import MNARImputer
+from pyro_mnar.faces.reasons import own_columns
 from pyro_mnar.faces.validation import complete
 from pyro_mnar.infer.ensembles import member_seed
 from pyro_mnar.infer.processes import each as run_each
@@ -57,10 +59,7 @@ def candidates_of(imputer: MNARImputer, X: Any, groups: Sequence[int]) -> Candid
     members, least = [imputer.members_[group] for group in chosen], 2 * groups.count(chosen[0])
     each = max(least, _FEWEST, min(CANDIDATES, _MOST // (len(members) * max(1, len(rows)))))
     total = each * len(members)
-    said = imputer.declaration_
-    # Where masks read own values; where they read the row's latent as well, complete rows do not say how likely masks are.
-    own = said["mechanism"] in ("auto", "self-masking") and not said["latent"] and set(said["directions"]) - {"none"}
-    free = each // 2 if own else 0
+    free = each // 2 if own_columns(imputer) and not imputer.declaration_["latent"] else 0
     labels = _unique(part.index if is_frame(part) else range(len(values)))
     log_weights, filled = np.zeros((total, len(values))), values.copy()
     names = _names(imputer, X)

@@ -110,7 +110,7 @@ def shifts(imputer: MNARImputer, result: Imputation, mask: np.ndarray) -> list[s
 
 
 def estimates(imputer: MNARImputer, result: Imputation, mask: np.ndarray) -> list[str]:
-    """Return a line for each column of numbers with holes: its mean by Rubin's rules, and how much of its uncertainty is due to the holes.
+    """Return a line for each column of numbers with holes: its mean by Rubin's rules, and how uncertain holes make it.
 
     Args:
         imputer: fitted.

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pyro_mnar import MNARImputer
 from pyro_mnar.faces.command_line import main
 from pyro_mnar.results.draws import read_draws
 from pyro_mnar.tables import read_table
@@ -32,8 +33,8 @@ def test_a_csv_is_completed_and_explained(table, tmp_path, capsys):
     assert list(after.columns) == ["a", "b", "c"] and after.notna().all().all() and (after.dtypes == before.dtypes).all()
     assert after.to_numpy()[seen].tobytes() == before.to_numpy()[seen].tobytes()
     said = capsys.readouterr().out
-    assert "goes missing because of itself" in said and "large values go missing more often: a" in said
-    assert "cannot test" in said and "ignorable" in said
+    assert "whatever reason the data support" in said and "a: goes missing by its own value (large values go missing)" in said
+    assert "no data decide" in said and "--ignorable" in said and "if missing at random" in said and "Estimated means" in said
 
 
 def test_text_columns_pass_through_and_parquet_keeps_index_and_dtypes(tmp_path):
@@ -86,14 +87,33 @@ def test_directions_go_to_their_columns(tmp_path, capsys):
     command = ["impute", str(tmp_path / "t.csv"), "--output", str(tmp_path / "c.csv"), *QUICK]
     assert main([*command, "--direction", "a=high", "--direction", "b=low"]) == 0
     said = capsys.readouterr().out
-    assert "large values go missing more often: a" in said and "small values go missing more often: b" in said
+    for name, which in (("a", "large"), ("b", "small")):
+        assert any(
+            f"  {name}: goes missing by its own value ({which} values" in line and "(stated)" in line for line in said.splitlines()
+        )
 
 
-@pytest.mark.parametrize(("word", "said"), [("complete", ": b, c\n"), ("c", ": c\n"), ("auto", "(the data's choice, by")])
-def test_covariates_are_said(table, tmp_path, capsys, word, said):
-    assert main(["impute", str(table), "--output", str(tmp_path / "c.csv"), "--covariates", word, *QUICK]) == 0
-    out = capsys.readouterr().out
-    assert "  and the masks depend on" in out and said in out
+def test_an_order_goes_to_the_model(tmp_path, capsys):
+    frame = holed()
+    frame.loc[5:9, "b"], frame.loc[7:20, "c"] = np.nan, np.nan
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    command = ["impute", str(tmp_path / "t.csv"), "--output", str(tmp_path / "c.csv"), "--save", str(tmp_path / "m"), *QUICK]
+    assert main([*command, "--order", "c, a,b"]) == 0
+    loaded = MNARImputer.load(tmp_path / "m")
+    assert loaded.order == ["c", "a", "b"] and {member.mechanism.order for member in loaded.members_} == {(2, 0, 1)}
+    assert main([*command, "--order", "c,z"]) == 2
+    assert "order: got unknown column 'z', expected some of a, b, c" in capsys.readouterr().err
+
+
+def test_columns_never_seen_together_are_named(tmp_path, capsys):
+    frame = holed()
+    frame.loc[::2, "b"], frame.loc[1::2, "c"] = np.nan, np.nan
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    first = ["impute", str(tmp_path / "t.csv"), "--output", str(tmp_path / "c.csv")]
+    assert main([*first, "--mechanism", "none", "--save", str(tmp_path / "m"), *QUICK]) == 0
+    assert "Doubtful: b and c: never seen in the same row" in capsys.readouterr().out
+    assert main([*first, "--model", str(tmp_path / "m")]) == 0
+    assert "never seen" not in capsys.readouterr().out  # that is about what was learned from
 
 
 def test_what_is_ignorable_can_be_named(tmp_path, capsys):
@@ -102,7 +122,8 @@ def test_what_is_ignorable_can_be_named(tmp_path, capsys):
     frame.to_csv(tmp_path / "t.csv", index=False)
     assert main(["impute", str(tmp_path / "t.csv"), "--output", str(tmp_path / "c.csv"), "--ignorable", "b, ", *QUICK]) == 2
     assert main(["impute", str(tmp_path / "t.csv"), "--output", str(tmp_path / "c.csv"), "--ignorable", "b", *QUICK]) == 0
-    assert "in a direction learned from the data: a\n" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "  a: goes missing" in said and "  b: goes missing" not in said
 
 
 def test_nothing_missing_is_a_note_and_a_copy(tmp_path, capsys):
@@ -139,11 +160,12 @@ def test_small_tables_are_completed(tmp_path, rows):
         ("a,b\n1,x\n,y\n", [], "column 'b': got 'x' in row 0"),
         ("a,b\n1,\n", [], "column 'b': has no observed value"),
         ("a,b\n1,2\n", ["--save", "m"], "got 1 row, expected at least 2"),
-        ("a,b\n1,\n2,3\n", ["--mechanism", "odd"], "expected one of self-masking, linear, neural, none"),
-        ("a,b\n1,\n2,3\n", ["--direction", "up"], "expected one of high, low, free"),
+        ("a,b\n1,\n2,3\n", ["--mechanism", "odd"], "expected one of auto, self-masking, linear, neural, none"),
+        ("a,b\n1,\n2,3\n", ["--direction", "up"], "expected one of high, low, free, none"),
         ("a,b\n1,\n2,3\n", ["--direction", "z=high"], "unknown column 'z'"),
-        ("a,b\n1,\n2,3\n", ["--mechanism", "none", "--direction", "high"], "only with self-masking"),
-        ("a,b\n1,\n2,3\n", ["--covariates", "b"], "covariates: got 'b'"),
+        ("a,b\n1,\n2,3\n", ["--mechanism", "linear", "--direction", "high"], "only with auto or self-masking"),
+        ("a,b\n1,\n2,3\n", ["--order", "b,a,b"], "order: got column 'b' twice"),
+        ("a,b\n1,\n2,3\n", ["--mechanism", "neural", "--order", "b"], "order: got one with mechanism 'neural'"),
         ("a,b\n1,\n2,3\n", ["--columns", "a,z"], "unknown 'z'"),
         ("a,b\n1,\n2,3\n", ["--ignorable", "z"], "ignorable: got unknown column 'z'"),
         ("a,b\n1,\n2,3\n", ["--model", "absent"], "absent: no such folder"),

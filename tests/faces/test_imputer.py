@@ -9,9 +9,10 @@ import torch
 from scipy import special
 
 from pyro_mnar import MNARImputer
-from pyro_mnar.faces import choosing
+from pyro_mnar.faces import fitting
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.training import History
+from pyro_mnar.models import SequentialMasking, own_pieces
 
 
 def holed(n=120, seed=0):
@@ -71,7 +72,8 @@ def test_a_saved_model_is_the_same_model(fitted, tmp_path):
     fitted.save(tmp_path / "m")
     loaded = MNARImputer.load(tmp_path / "m")
     assert loaded.transform(x).tobytes() == fitted.transform(x).tobytes() and loaded.score(x) == fitted.score(x)
-    assert loaded.direction == "high" and loaded.histories_ == fitted.histories_
+    assert loaded.direction == "high" and loaded.histories_ == fitted.histories_ and loaded.candidates_ == fitted.candidates_
+    pd.testing.assert_frame_equal(loaded.reasons_, fitted.reasons_)
     fitted.save(tmp_path / "m")  # replaces its own
 
 
@@ -144,12 +146,15 @@ def test_a_saved_ensemble_with_directions_for_some_columns_is_the_same_ensemble(
     x[x[:, 2] < -0.5, 2] = np.nan
     x[::7, 1] = np.nan
     table = pd.DataFrame(x, columns=list("abcd")) if kind == "frame" else x
-    imputer = small(direction=direction).fit(table)
-    assert imputer.members_[0].mechanism.directions == ("high", "free", "low")
+    imputer = small(mechanism="self-masking", direction=direction).fit(table)
+    high, other, low = imputer.declaration_["directions"]
+    assert (high, low) == ("high", "low") and other in ("free", "none")
+    assert [words for piece in own_pieces(imputer.members_[0].mechanism) for words in piece.directions] == [high, other, low]
     imputer.save(tmp_path / "m")
     loaded = MNARImputer.load(tmp_path / "m")
     assert loaded.direction == direction and loaded.members == len(loaded.members_) == 3
-    assert loaded.histories_ == imputer.histories_
+    assert loaded.histories_ == imputer.histories_ and loaded.candidates_ == imputer.candidates_
+    pd.testing.assert_frame_equal(loaded.reasons_, imputer.reasons_)
     for ours, theirs in zip(imputer.members_, loaded.members_, strict=True):
         state = theirs.state_dict()
         assert all(torch.equal(value, state[name]) for name, value in ours.state_dict().items())
@@ -162,7 +167,7 @@ def test_missingness_is_each_member_s_chance_at_values_in_the_table_s_units():
     x, _ = holed()
     x = 100 + 7 * x
     x[::5, 3] = np.nan
-    imputer = small(direction={0: "high"}).fit(x)
+    imputer = small(direction={0: "high", 3: "free"}).fit(x)
     curves = imputer.missingness(50)
     assert [(name, values.shape, chances.shape) for name, values, chances in curves] == [(0, (50,), (3, 50)), (3, (50,), (3, 50))]
     for j, values, chances in curves:
@@ -170,9 +175,13 @@ def test_missingness_is_each_member_s_chance_at_values_in_the_table_s_units():
         scaled = (values - imputer.scaling_.centre[j]) / imputer.scaling_.scale[j]
         np.testing.assert_allclose(scaled, np.linspace(-4, 4, 50), atol=1e-5)
         for member, chance in zip(imputer.members_, chances, strict=True):
-            at = member.mechanism.columns.tolist().index(j)
-            slope, intercept = (part[at].item() for part in member.mechanism.line())
+            (own,) = own_pieces(member.mechanism)
+            slope, intercept = (part[own.columns.tolist().index(j)].item() for part in own.line())
             y = np.sinh(np.arcsinh(scaled) - member.warp.skew[j].item())
+            if isinstance(member.mechanism, SequentialMasking) and member.mechanism.order is not None:
+                # Those before it are seen, at x = 0.
+                first = member.mechanism.order[: member.mechanism.order.index(j)]
+                intercept += sum(member.mechanism.effects[j, k].item() * np.sinh(-member.warp.skew[k].item()) for k in first)
             np.testing.assert_allclose(chance, special.ndtr(slope * y + intercept), atol=1e-4)
     assert (np.diff(curves[0][2]) >= 0).all()  # large values go missing
     assert small(mechanism="linear", members=1).fit(x).missingness() == []
@@ -220,11 +229,14 @@ def test_ignorable_columns_have_no_mechanism():
         ({"direction": "up"}, "direction: got 'up'"),
         ({"direction": {9: "high"}}, "unknown column 9"),
         ({"ignorable": ["z"]}, "ignorable: got unknown column 'z'"),
-        ({"covariates": "all"}, "covariates: got 'all'"),
-        ({"covariates": [0]}, "covariates: got 0, expected each once and only columns whose own masks are not modelled"),
-        ({"covariates": [1, 1]}, "covariates: got 1, expected each once"),
-        ({"covariates": [9]}, "covariates: got 9"),
-        ({"covariates": [1], "mechanism": "linear"}, "covariates: got .1. with mechanism 'linear'"),
+        ({"order": [0, 9]}, "order: got unknown column 9, expected some of 0, 1, 2, 3"),
+        ({"order": [1, 0, 1]}, "order: got column 1 twice, expected each once"),
+        (
+            {"order": [0, 1], "mechanism": "linear"},
+            "order: got one with mechanism 'linear', expected one only with auto or self-masking",
+        ),
+        ({"direction": "free", "mechanism": "neural"}, "direction: got 'free' with mechanism 'neural'"),
+        ({"direction": {1: "none"}, "mechanism": "linear"}, "direction: got 'none' with mechanism 'linear'"),
         ({"members": 0}, "members: got 0, expected at least 1"),
     ],
 )
@@ -233,58 +245,19 @@ def test_fit_refuses(settings, said):
         MNARImputer(progress=False, **settings).fit(holed()[0])
 
 
-def test_masks_that_depend_on_complete_columns_are_not_taken_for_the_value_s_own_doing(seed=0):
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(500, 1)) + 0.5 * rng.normal(size=(500, 4))
-    hidden = rng.random(500) < special.expit(4 * x[:, 3])
-    holed = x.copy()
-    holed[hidden, 0] = np.nan
-    settings = {"direction": "high", "hidden": (8,), "members": 2, "steps": 500, "progress": False}
-    alone = MNARImputer(covariates=(), **settings).fit(holed).transform(holed)[hidden, 0]
-    imputer = MNARImputer(**settings).fit(holed)
-    assert imputer.covariate_gain_ > 0
-    both = imputer.transform(holed)[hidden, 0]
-    truth = x[hidden, 0]
-    assert np.sqrt(np.mean((both - truth) ** 2)) < 0.8 * np.sqrt(np.mean((alone - truth) ** 2))
-    assert imputer.members_[0].mechanism.covariates.tolist() == [1, 2, 3]
-    # A row in which a covariate is missing has an answer too.
-    holed[:5, 3] = np.nan
-    assert np.isfinite(imputer.transform(holed)).all()
-
-
-def test_covariates_are_left_out_where_a_value_alone_decides_and_then_change_nothing():
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(500, 1)) + 0.5 * rng.normal(size=(500, 4))
-    x[rng.random(500) < special.expit(4 * x[:, 0]), 0] = np.nan
-    settings = {"direction": "high", "hidden": (8,), "members": 2, "steps": 300, "progress": False}
-    auto, alone = MNARImputer(**settings).fit(x), MNARImputer(covariates=[], **settings).fit(x)
-    assert auto.covariate_gain_ < 0 and alone.covariate_gain_ is None
-    assert auto.transform(x).tobytes() == alone.transform(x).tobytes()
-
-
-@pytest.mark.parametrize("reads", [True, False], ids=["covariates", "own value"])
-@pytest.mark.parametrize("n_jobs", [None, 2])
-def test_of_one_member_the_choice_of_covariates_is_the_fit(reads, n_jobs, monkeypatch):
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(300, 1)) + 0.5 * rng.normal(size=(300, 4))
-    x[rng.random(300) < special.expit(4 * x[:, 3 if reads else 0]), 0] = np.nan
-    settings = {"direction": "high", "hidden": (8,), "members": 1, "steps": 200, "progress": False}
-    told, expected = [], []
-    alone = MNARImputer(covariates="complete" if reads else [], **settings).fit(x, callback=expected.append)
-    monkeypatch.setattr(choosing, "fit_declared", None)  # there is nothing left to fit
-    auto = MNARImputer(n_jobs=n_jobs, **settings).fit(x, callback=told.append)
-    assert (auto.covariate_gain_ > 0) is reads
-    assert auto.transform(x).tobytes() == alone.transform(x).tobytes()
-    assert told == expected == auto.histories_[0].evaluations and len(told) == 2
-
-
 def test_an_interruption_before_the_ensemble_leaves_nothing_fitted(monkeypatch):
-    monkeypatch.setattr(choosing, "fit_ensemble", lambda *_, **__: [History([], 0, "interrupted")])
+    x, (again, other) = holed()[0], (small(members=1).fit(holed()[0]) for _ in range(2))
     imputer = small()
+    monkeypatch.setattr(fitting, "fit_ensemble", lambda *_, **__: [History([], 0, "interrupted")])
     with pytest.raises(KeyboardInterrupt):
-        imputer.fit(holed()[0])
+        imputer.fit(x)
     with pytest.raises(ValueError, match="not fitted"):
-        imputer.transform(holed()[0])
+        imputer.transform(x)
+    # Of one that was fitted before, all stays: units and model belong together.
+    with pytest.raises(KeyboardInterrupt):
+        again.fit(100 * x[:, :3])
+    again.n_features_in_ = 4  # scikit-learn's own check came before
+    assert again.transform(x).tobytes() == other.transform(x).tobytes()
 
 
 def test_an_unfitted_imputer_says_so():

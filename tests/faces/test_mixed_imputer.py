@@ -9,6 +9,7 @@ from scipy import stats
 from pyro_mnar import MNARImputer
 from pyro_mnar.faces.command_line import main
 from pyro_mnar.faces.declaration import declaration_of, declare
+from pyro_mnar.models import SequentialMasking, own_pieces
 from pyro_mnar.results.draws import read_draws
 from pyro_mnar.tables import Column, Schema
 
@@ -41,7 +42,8 @@ def table(n=80, seed=0):
 
 @pytest.fixture(scope="module")
 def fitted():
-    return MNARImputer(kinds=KINDS, direction={"grade": "low", "flag": "high"}, **QUICK).fit(table())
+    directions = dict.fromkeys(table(), "free") | {"grade": "low", "flag": "high"}
+    return MNARImputer(kinds=KINDS, direction=directions, **QUICK).fit(table())
 
 
 def check(completed, before):
@@ -100,9 +102,16 @@ def test_missingness_of_levels_is_at_each_level(fitted):
     assert curves["colour"][0].tolist() == [0, 1, 2] and curves["flag"][0].tolist() == [0, 1] and len(curves["x"][0]) == 7
     assert (np.diff(curves["flag"][1]) > 0).all() and (np.diff(curves["grade"][1]) < 0).all()
     assert (curves["pay"][0] > 0).all()
-    mechanism = fitted.members_[0].mechanism.mechanisms()[1]
-    expected = torch.special.ndtr(mechanism.table()[:, 0])
-    np.testing.assert_allclose(curves["colour"][1][0], expected.detach().numpy(), rtol=1e-5)
+    member, rows = fitted.members_[0], torch.zeros(3, 9)
+    rows[:, 3] = torch.arange(3.0)
+    expected = own_pieces(member.mechanism)[1].table()[:, 0] + effect_of_earlier(member, rows)[:, 3]
+    np.testing.assert_allclose(curves["colour"][1][0], torch.special.ndtr(expected).detach().numpy(), rtol=1e-5)
+
+
+def effect_of_earlier(member, rows):
+    if not isinstance(member.mechanism, SequentialMasking) or member.mechanism.order is None:
+        return torch.zeros_like(rows)
+    return member.mechanism.of_earlier(member.warp(rows)[0], torch.ones_like(rows, dtype=torch.bool))
 
 
 def test_a_column_complete_in_training_may_miss_later():
@@ -125,10 +134,10 @@ def test_a_new_category_at_transform_is_named(fitted):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"mechanism": "linear"}, "mechanism: got 'linear' with binary column 'flag', expected self-masking or none"),
+        ({"mechanism": "linear"}, "mechanism: got 'linear' with binary column 'flag', expected auto, self-masking or none"),
         ({"direction": {"colour": "high"}}, "direction: got 'high' for categorical column 'colour', expected free"),
         ({"direction": "up"}, "direction: got 'up'"),
-        ({"covariates": ["colour"], "ignorable": ["colour"]}, "covariates: got 'colour', expected .* not categorical"),
+        ({"order": ["colour", "town", "colour"]}, "order: got column 'colour' twice"),
         ({"kinds": {"z": "count"}}, "kinds: got unknown column 'z'"),
         ({"kinds": {"x": "count"}}, "column 'x': got .* expected whole numbers"),
         ({"kinds": {"colour": "odd"}}, "kinds: got 'odd' for column 'colour'"),
@@ -146,11 +155,17 @@ def test_tables_of_few_kinds(names):
     assert completed.notna().all(axis=None) and (completed.dtypes == frame.dtypes).all()
 
 
-def test_covariates_of_masks_by_category():
+def test_masks_by_category_may_read_what_is_before_them_in_a_stated_order(tmp_path):
     frame = table().assign(x=table().x.fillna(0.0))
-    fitted = MNARImputer(kinds=KINDS, covariates="complete", **QUICK).fit(frame)
-    assert [part.covariates.tolist() for part in fitted.members_[0].mechanism.mechanisms()] == [[0], [0]]
-    check(fitted.transform(table()), table())  # the covariate missing too
+    fitted = MNARImputer("self-masking", kinds=KINDS, order=["town", "colour"], **QUICK).fit(frame)
+    mechanism = fitted.members_[0].mechanism
+    assert mechanism.order == (0, 1, 2, 4, 5, 6, 7, 8, 3) and [len(part.columns) for part in own_pieces(mechanism)] == [6, 2]
+    # Of town, a number for each level; colour is after it.
+    town = mechanism.owner == 8
+    assert mechanism.allowed[3, : len(town)][town].tolist() == [True, True] and not mechanism.allowed[8, 3]
+    check(fitted.transform(table()), table())  # x missing too
+    fitted.save(tmp_path / "m")
+    pd.testing.assert_frame_equal(MNARImputer.load(tmp_path / "m").transform(frame), fitted.transform(frame), check_exact=True)
 
 
 def test_a_row_s_draws_do_not_depend_on_the_table_it_comes_in(fitted):
@@ -201,7 +216,7 @@ def withheld(n=1500, seed=0):
 def test_categories_that_hide_themselves_are_imputed_better_than_by_ignorable_missingness(seed):
     frame, full, hidden = withheld(seed=seed)
     settings = {"steps": 400, "members": 1, "hidden": (16,), "progress": False, "random_state": seed}
-    ours = MNARImputer(**settings).fit(frame)
+    ours = MNARImputer("self-masking", **settings).fit(frame)
     accuracy, plain = (
         (imputer.transform(frame).job[hidden] == full[hidden]).mean() for imputer in (ours, MNARImputer("none", **settings).fit(frame))
     )
@@ -226,7 +241,8 @@ def test_the_command_line_takes_kinds_and_says_them(tmp_path, capsys):
         "binary: flag",
         "ordinal: grade (3)",
         "categorical: colour (3), town (2)",
-        "each category as often as it does, learned from the data: colour, town",
+        "colour: goes missing",
+        "town: goes missing",
     ):
         assert line in said
     before, after = pd.read_csv(tmp_path / "t.csv"), pd.read_csv(tmp_path / "c.csv")

@@ -89,7 +89,7 @@ def test_the_words_say_mean_probabilities_and_means_in_the_tables_units(fitted):
     frame = table()
     mask = frame[[column.name for column in fitted.schema_.columns]].notna().to_numpy()
     result = fitted.impute(frame)
-    lines = {line.split()[0]: line for line in shifts(fitted, result, None, mask)[1:]}
+    lines = {line.split()[0]: line for line in shifts(fitted, result, mask)[1:]}
     share = result.probabilities[~mask[:, 4], 4].mean(0).max()
     assert f"North: {share:.1%} of the imputed" in lines["region"] and 0.35 < share < 0.75
     assert f"{result.completed.numpy()[~mask[:, 0], 0].mean():.5g}" in lines["pay"]

@@ -52,14 +52,14 @@ def test_imputed_values_have_the_spike_and_intervals_that_a_normal_law_has_not(d
 def test_a_model_with_it_is_saved_scored_and_said(tmp_path):
     x = spending(200, 0)
     holed = np.where(amputate(x, kind="self", slope=3.0, rate=0.3, seed=0, columns=[0]), x, np.nan)
-    imputer = fitted(holed, direction="high", covariates=())
+    imputer = fitted(holed, direction="high")
     assert kinds_of(imputer.schema_) == ["Columns taken as continuous: 1, 2, 3", f"Columns taken as semicontinuous: 0 ({0:g} repeats)"]
     assert [member.prior.part.tolist() for member in imputer.members_] == [[True, False, False, False]] * 2
     imputer.save(tmp_path / "model")
     again = MNARImputer.load(tmp_path / "model")
     assert np.array_equal(again.transform(holed), imputer.transform(holed)) and again.score(holed) == imputer.score(holed)
     # In other units the density of values moves by the Jacobian of those that have one, and the imputed ones with them.
-    wide = fitted(1000 * holed, direction="high", covariates=())
+    wide = fitted(1000 * holed, direction="high")
     dense = ~np.isnan(holed) & (holed != 0)
     assert wide.score(1000 * holed) == pytest.approx(imputer.score(holed) - np.log(1000) * dense.sum() / len(x), abs=1e-3)
     np.testing.assert_allclose(wide.transform(1000 * holed), 1000 * imputer.transform(holed), rtol=1e-3, atol=1e-2)
@@ -70,7 +70,7 @@ def test_mechanisms_that_read_whole_rows_take_it_as_continuous_unless_it_is_decl
     x = spending(100, 0)
     x[:10, 1] = np.nan
     assert MNARImputer(mechanism, members=1, steps=2, progress=False).fit(x).schema_.columns[0].kind == "continuous"
-    with pytest.raises(ValueError, match="with semicontinuous column 0, expected self-masking or none"):
+    with pytest.raises(ValueError, match="with semicontinuous column 0, expected auto, self-masking or none"):
         MNARImputer(mechanism, kinds={0: "semicontinuous"}, members=1, steps=2, progress=False).fit(x)
 
 
@@ -85,8 +85,8 @@ def test_supposed_scales_are_those_of_the_part_beside_it(direction, side):
     holed = np.c_[np.where(hidden, np.nan, x), beside]
     schema = Schema.of(holed)
     values, mask = split(holed, schema)
-    imputer = MNARImputer(direction={0: direction})
-    scaling = supposed_scaling(schema, declaration_of(imputer, schema, mask), values, mask)
+    imputer = MNARImputer("self-masking", direction={0: direction})
+    scaling = supposed_scaling(schema, declaration_of(imputer, schema, mask)[0], values, mask)
     if side > 0:
         assert scaling.centre[0] == pytest.approx(6, abs=0.03) and scaling.scale[0] == pytest.approx(1, abs=0.03)
     else:

@@ -31,7 +31,7 @@ def fitted(tmp_path_factory):
     home = tmp_path_factory.mktemp("sensitivity")
     table().to_csv(home / "t.csv", index=False)
     arguments = ["impute", str(home / "t.csv"), "--output", str(home / "c.csv"), "--save", str(home / "m"), *KINDS, "--steps", "5"]
-    assert main([*arguments, "--covariates", "none"]) == 0
+    assert main([*arguments, "--mechanism", "self-masking"]) == 0
     return home
 
 

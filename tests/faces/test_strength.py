@@ -80,7 +80,8 @@ def test_factor_one_changes_nothing_and_zero_is_missing_at_random(seed):
     assert abs(means.mean() - exact.mean[0]) < Z_MAX * means.std() / n**0.5 + 0.01
 
 
-def test_strength_zero_is_the_observed_law_of_a_steep_probit_and_of_categories(seed):
+@pytest.mark.parametrize("word", ["auto", "self-masking"])
+def test_strength_zero_is_the_observed_law_of_a_steep_probit_and_of_categories(word, seed):
     """x ~ N(0, 1), missing with probability Phi(2 (x - .7)): the observed law's mean is -.40, the missing one's 1.17."""
     imputer = exact_imputer(PROBIT, members=8, seed=seed)
     law = LinearGaussian(np.zeros((4, 2)), np.zeros(4), np.ones(4))
@@ -88,7 +89,8 @@ def test_strength_zero_is_the_observed_law_of_a_steep_probit_and_of_categories(s
         decoder = law.decoder().float()
         mechanism = self_masking([2.0, np.nan, np.nan, np.nan], [-1.4, 0.0, 0.0, 0.0], PROBIT).float()
         imputer.members_[i] = MNAR(decoder, ConjugateEncoder(decoder), mechanism).eval()
-    imputer.declaration_["columns"], n = [0], 300
+    imputer.declaration_ |= {"mechanism": word, "columns": [0], "directions": ["high"]}
+    n = 300
     x = np.zeros((n, 4))
     x[:, 0] = np.nan
     done = completions(imputer, x, 40)
@@ -130,15 +132,15 @@ def test_draws_with_and_without_a_mechanism_are_together_the_model_s(seed):
 
 
 @torch.no_grad()
-def test_covariates_belong_to_the_score():
-    law = SelfMasking(2, [0], link=PROBIT, covariates=[1])
-    law.effects.fill_(0.7)
+def test_what_other_columns_add_belongs_to_the_score():
+    law = SelfMasking(2, [0], link=PROBIT)
     law.slope = 1.5
     rows = torch.randn(20, 2)
-    odds = law(rows).log_missing - law(rows).log_observed
-    assert torch.allclose(law.gain(rows, 0.0)[:, 0], -odds[:, 0]) and (law.gain(rows, 0.0)[:, 1] == 0).all()
+    effect = 0.7 * rows.flip(-1)
+    odds = law(rows, effect).log_missing - law(rows, effect).log_observed
+    assert torch.allclose(law.gain(rows, 0.0, effect)[:, 0], -odds[:, 0]) and (law.gain(rows, 0.0, effect)[:, 1] == 0).all()
     # Continuous where the one form ends and the other begins.
-    assert float((law.gain(rows, 1 + 1e-6) - law.gain(rows, 1 - 1e-6)).abs().max()) < 1e-4
+    assert float((law.gain(rows, 1 + 1e-6, effect) - law.gain(rows, 1 - 1e-6, effect)).abs().max()) < 1e-4
 
 
 @pytest.mark.parametrize("mechanism", ["none", "self-masking"])
@@ -173,9 +175,9 @@ def test_mistakes_are_named():
     frame.loc[frame.a > 1, "a"] = np.nan
     quick = {"steps": 3, "members": 2, "progress": False}
     plain = MNARImputer("none", **quick).fit(frame)
-    with pytest.raises(ValueError, match="mechanism 'none', expected 'self-masking'"):
+    with pytest.raises(ValueError, match="mechanism 'none', expected 'auto' or 'self-masking'"):
         strengthened(plain, completions(plain, frame, 4), 1.0)
-    fitted = MNARImputer(**quick).fit(frame)
+    fitted = MNARImputer("self-masking", **quick).fit(frame)
     done = completions(fitted, frame, 5)
     assert done.groups == [0, 0, 0, 1, 1] and bool(torch.is_grad_enabled())
     for arguments, said in [((done, np.inf), "factor: got inf"), ((done, 2.0, ["b"]), "columns: got 'b', expected some of a")]:
