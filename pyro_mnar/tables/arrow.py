@@ -58,7 +58,11 @@ def to_frame(table: Any, columns: list[str] | None) -> Any:
 
 
 def _nullable(pd: Any, pa: Any) -> dict[Any, Any]:
-    whole = {getattr(pa, f"{sign}int{bits}")(): getattr(pd, f"{sign.upper()}Int{bits}Dtype")() for sign in ("", "u") for bits in (8, 16, 32, 64)}
+    whole = {
+        getattr(pa, f"{sign}int{bits}")(): getattr(pd, f"{sign.upper()}Int{bits}Dtype")()
+        for sign in ("", "u")
+        for bits in (8, 16, 32, 64)
+    }
     return whole | {pa.bool_(): pd.BooleanDtype()}
 
 

@@ -14,16 +14,22 @@ import numpy as np
 from pyro_mnar.tables.kinds import Column, is_hole
 
 #: Words that may well stand for a missing value.
-_WORDS = frozenset(
-    "?,-,--,---,.,..,x,*,unknown,unk,missing,not available,not applicable,not known,not stated,not recorded,no data,nodata,no answer,"
-    "refused,n.a.,n.a,na,n/a,nil,none,null,nan,#value!,#ref!,#div/0!,-9,-99,-999,-9999,99,999,9999,dk,don't know,tbd,blank,empty,"
-    "undefined,unspecified,undetermined,not reported".split(",")
-)
+# fmt: off
+_WORDS = frozenset({
+    "?", "-", "--", "---", ".", "..", "x", "*", "unknown", "unk", "missing", "n.a.", "n.a", "na", "n/a", "nil", "none", "null",
+    "nan", "refused", "dk", "tbd", "blank", "empty", "undefined", "unspecified", "nodata", "undetermined", "-9", "-99", "-999",
+    "-9999", "99", "999", "9999", "#value!", "#ref!", "#div/0!", "not available", "not applicable", "not known", "not stated",
+    "not recorded", "not reported", "no data", "no answer", "don't know",
+})
+# fmt: on
 _CODE = re.compile(r"-?(9{2,}|8{2,}|7{2,}|9|8|7|1)(\.0+)?")
 _DISGUISED = re.compile(
-    r"[+-]?(\d+|\d*[.,]\d+)|[+-]?\d{1,3}([,. ']\d{3})+([.,]\d+)?|[+-]?\d+([.,]\d+)?\s*(%|[A-Za-zµ°€£$¥/]+\d?)|[€£$¥]\s*\d[\d.,]*|[<>]=?\s*\d[\d.,]*"
+    r"[+-]?(\d+|\d*[.,]\d+)|[+-]?\d{1,3}([,. ']\d{3})+([.,]\d+)?|[+-]?\d+([.,]\d+)?\s*(%|[A-Za-zµ°€£$¥/]+\d?)"
+    r"|[€£$¥]\s*\d[\d.,]*|[<>]=?\s*\d[\d.,]*"
 )
-_LABEL = re.compile(r"(^|[_. ])(id|nr|no|key|index|uuid|code|zip|postcode|ticket)$|^(id|index|row)($|[_. ])|[a-z]I[dD]$|^Unnamed: 0$", re.IGNORECASE)
+_LABEL = re.compile(
+    r"(^|[_. ])(id|nr|no|key|index|uuid|code|zip|postcode|ticket)$|^(id|index|row)($|[_. ])|[a-z]I[dD]$|^Unnamed: 0$", re.IGNORECASE
+)
 _WEIGHT = re.compile(r"^(wt|wgt|w|fnlwgt|weights?)$|(sampl\w*|survey|design|person|p|f)_?(weights?|wgt|wt)$|_(wgt|wt)$", re.IGNORECASE)
 #: Years below which a date is taken for a code, and above.
 _DATES = {"1900-01-01", "1899-12-30", "1901-01-01", "1970-01-01", "9999-12-31", "2099-12-31", "9999-01-01"}
@@ -59,8 +65,8 @@ def _of_levels(column: Column, seen: np.ndarray) -> list[str]:
     for k, level in enumerate(column.levels):
         if isinstance(level, str) and (level.strip().lower() in _WORDS or not level.strip()):
             found.append(
-                f"column {column.name!r}: {level!r} ({int((seen == k).sum())} times) is taken for a category and may be a code for missing "
-                f"(--missing {level!r}, missing=[{level!r}])"
+                f"column {column.name!r}: {level!r} ({int((seen == k).sum())} times) is taken for a category and may be a code for "
+                f"missing (--missing {level!r}, missing=[{level!r}])"
             )
     plain = [level for level in texts if level.strip().lower() not in _WORDS]
     if len(plain) > 1 and sum(bool(_DISGUISED.fullmatch(level.strip())) for level in plain) > 0.8 * len(plain):
@@ -87,7 +93,9 @@ def _of_numbers(column: Column, seen: np.ndarray, known: bool) -> list[str]:
         if (steps == steps[0]).all() or _LABEL.search(str(name)):
             found.append(f"column {name!r}: every value differs, as those of labels or row numbers do (leave it out of the model)")
     elif _WEIGHT.search(str(name)) and seen.min() > 0:
-        found.append(f"column {name!r}: may be a weight, which is imputed with like any other column (leave it out, or declare its kind)")
+        found.append(
+            f"column {name!r}: may be a weight, which is imputed with like any other column (leave it out, or declare its kind)"
+        )
     return found
 
 
@@ -138,18 +146,20 @@ def impossible(columns: Sequence[Column], values: np.ndarray, mask: np.ndarray, 
         if seen.min() >= 0 and own.min() < 0:
             word = "positive" if seen.min() > 0 else "bounded:0:HIGH or semicontinuous:0"
             found.append(
-                f"column {column.name!r}: {int((own < 0).sum())} of {own.size} imputed values are below 0, where all that were observed are "
-                f"not; declare it {word} (--kind, kinds=) if it cannot be"
+                f"column {column.name!r}: {int((own < 0).sum())} of {own.size} imputed values are below 0, where all that were observed "
+                f"are not; declare it {word} (--kind, kinds=) if it cannot be"
             )
         different = np.unique(seen)
         if len(different) > 2 and (different == np.rint(different)).all():
             if (own != np.rint(own)).any():
                 found.append(
-                    f"column {column.name!r}: imputed values lie between whole numbers, which all that were observed are; declare it count "
-                    "or ordinal, or give it a dtype of whole numbers"
+                    f"column {column.name!r}: imputed values lie between whole numbers, which all that were observed are; declare it "
+                    "count or ordinal, or give it a dtype of whole numbers"
                 )
             elif len(different) <= 10 and ((own < seen.min()) | (own > seen.max())).any():
-                found.append(f"column {column.name!r}: imputed values lie beyond the grades {seen.min():g} to {seen.max():g}; declare it ordinal")
+                found.append(
+                    f"column {column.name!r}: imputed values lie beyond the grades {seen.min():g} to {seen.max():g}; declare it ordinal"
+                )
     return found
 
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from pyro_mnar.tables.kinds import Column
 
-
 #: Numbers from here on are whole dates, below years.
 _YEARS = 10_000
 
@@ -35,8 +34,8 @@ def days_of(series: Any) -> np.ndarray:
 def fill_labels(series: Any, holes: np.ndarray, values: np.ndarray, column: Column) -> Any:
     """Return ``series`` with the levels or dates that ``values`` stand for put at ``holes`` (N,), and its dtype.
 
-    Dates are rounded to whole days, minutes or seconds where all that were seen are. A column that is missing altogether may come with another dtype; it
-    then gets that of its levels or dates.
+    Dates are rounded to whole days, minutes or seconds where all that were seen are. A column that is missing altogether may come with
+    another dtype; it then gets that of its levels or dates.
     """
     import pandas as pd
 

@@ -57,6 +57,7 @@ class Source:
         columns: Sequence[str] | None = None,
         missing: Callable[[str], Collection[str]] = lambda _: (),
         levels: Mapping[str, Collection[str]] | None = None,
+        lenient: bool = False,
     ) -> DataFrame:
         """Return some columns, all by default, as a DataFrame.
 
@@ -64,6 +65,7 @@ class Source:
             columns: their names.
             missing: of a column's name, further words that stand for a hole there.
             levels: by column, words that are levels and so no holes.
+            lenient: whether text among numbers makes a column text.
 
         Raises:
             ValueError: naming file, column and row, for text among numbers, and unknown columns.
@@ -82,6 +84,9 @@ class Source:
             try:
                 found[name], self.read_as_missing[name] = as_series(name, self.cells[name], **given)
             except StrayTextError as error:
+                if lenient:
+                    found[name] = pd.Series(self.cells[name], dtype=object)
+                    continue
                 where = f"row {error.row + 1} (line {self.lines[error.row]} of the file)"
                 raise ValueError(
                     f"{self.path}: column {name!r}: got {error.text!r} in {where}, expected a number "
@@ -201,7 +206,9 @@ def read_source(
         raise ValueError(f"{name}: {str(error).splitlines()[0]} (is it another encoding, such as --encoding cp1252?)") from None
     except (OSError, LookupError) as error:
         raise ValueError(f"{name}: {error}") from None
-    source = Source(name, [], separator=mark, decimal=decimal, encoding=encoding or ("utf-8-sig" if content[:3] == b"\xef\xbb\xbf" else "utf-8"))
+    source = Source(
+        name, [], separator=mark, decimal=decimal, encoding=encoding or ("utf-8-sig" if content[:3] == b"\xef\xbb\xbf" else "utf-8")
+    )
     return _filled(source, text)
 
 
