@@ -7,17 +7,15 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyro_mnar.faces.options import parser
 
 if TYPE_CHECKING:
     import numpy as np
-    from pandas import DataFrame
 
     from pyro_mnar.faces.imputer import MNARImputer
     from pyro_mnar.results.imputation import Imputation
-    from pyro_mnar.tables.source import Source
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _impute(options: argparse.Namespace) -> int:
     import torch
 
-    from pyro_mnar.faces.reading import opened, read_holes, refuse_same, told
+    from pyro_mnar.faces.reading import asked_for, opened, read_holes, refuse_same, told
     from pyro_mnar.faces.report import ignorable_of, write_report
     from pyro_mnar.faces.validation import complete
     from pyro_mnar.results.draws import check_draws_path, write_draws
@@ -72,7 +70,7 @@ def _impute(options: argparse.Namespace) -> int:
     refuse_same(options.table, [("output", options.output), *others])
     source = opened(options)
     with _naming(options.table):
-        imputer, part, notes = _imputer(options, source)
+        imputer, part, notes = asked_for(options, source)
         if options.model is None and not part.isna().to_numpy().any() and options.save is None:
             source.write(options.output, part.iloc[:, :0], part.isna())
             _notes(notes)
@@ -118,7 +116,7 @@ def _print(options: argparse.Namespace, lines: Sequence[str]) -> None:
 def _report(options: argparse.Namespace) -> int:
     import torch
 
-    from pyro_mnar.faces.reading import opened, refuse_same
+    from pyro_mnar.faces.reading import asked_for, opened, refuse_same
     from pyro_mnar.faces.report import ignorable_of, write_report
     from pyro_mnar.results.page import check_page_path
 
@@ -127,7 +125,7 @@ def _report(options: argparse.Namespace) -> int:
     refuse_same(options.table, [("output", options.output)])
     source = opened(options)
     with _naming(options.table):
-        imputer, part, notes = _imputer(options, source)
+        imputer, part, notes = asked_for(options, source)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # the report says it
             if options.model is None:
@@ -142,7 +140,7 @@ def _report(options: argparse.Namespace) -> int:
 def _sensitivity(options: argparse.Namespace) -> int:
     import torch
 
-    from pyro_mnar.faces.reading import opened, refuse_same
+    from pyro_mnar.faces.reading import asked_for, opened, refuse_same
     from pyro_mnar.faces.sensitivity_command import along, conclusion, moved_rows, moves, said
     from pyro_mnar.results.sensitivity_plots import plot_tipping
     from pyro_mnar.tables import Schema, check_ending, check_writable, split, write_table
@@ -157,7 +155,7 @@ def _sensitivity(options: argparse.Namespace) -> int:
         raise ValueError(f"--draws: got {options.draws}, expected at least 2")
     source = opened(options)
     with _naming(options.table):
-        imputer, part, notes = _imputer(options, source)
+        imputer, part, notes = asked_for(options, source)
         schema = Schema.of(part, kinds=imputer.kinds) if options.model is None else imputer.schema_
         given = moves(options, schema, split(part, schema, allow_empty=True)[1])
         (estimate_of, about), rows = conclusion(options, schema), moved_rows(options, source.frame(lenient=True))
@@ -179,14 +177,14 @@ def _sensitivity(options: argparse.Namespace) -> int:
 def _diagnose(options: argparse.Namespace) -> int:
     import torch
 
-    from pyro_mnar.faces.reading import opened
+    from pyro_mnar.faces.reading import asked_for, opened
     from pyro_mnar.results.plots import plot_mask_check
     from pyro_mnar.tables import check_writable
 
     torch.set_num_threads(1)
     if options.figure is not None:
         check_writable(options.figure)
-    imputer, part, _ = _imputer(options, opened(options))
+    imputer, part, _ = asked_for(options, opened(options))
     found = imputer.diagnose(part)
     if options.figure is not None:
         if found.mask_check is None:
@@ -207,95 +205,6 @@ def _naming(table: str) -> Iterator[None]:
 
 
 COMMANDS = {"impute": _impute, "report": _report, "sensitivity": _sensitivity, "diagnose": _diagnose}
-
-
-def _imputer(options: argparse.Namespace, source: Source) -> tuple[MNARImputer, DataFrame, list[str]]:
-    """Return an imputer, fitted where a model was given, the columns that it is for, and sentences on the others."""
-    from pyro_mnar.faces.imputer import MNARImputer
-    from pyro_mnar.faces.reading import counted, declared_levels, missing_words, names_in, usable
-    from pyro_mnar.faces.report_sensitivity import parsed
-    from pyro_mnar.tables import Schema
-
-    words = missing_words(getattr(options, "missing", None), source.names)
-
-    def missing(name: str) -> list[str]:
-        return [*words[None], *words.get(name, [])]
-
-    if options.model is not None:
-        for name in ("mechanism", "direction", "covariates", "ignorable", "kind", "columns", "save", "steps"):
-            if getattr(options, name, None) is not None:
-                raise ValueError(f"--{name}: got one with --model, expected it only when fitting (the model has its own)")
-        imputer = MNARImputer.load(options.model)
-        names = [str(name) for name in imputer.layout_.names]
-        lacking = [name for name in names if name not in source.names]
-        if lacking:
-            unknown = [name for name in source.names if name not in names]
-            more = f"; the model does not know {', '.join(unknown)}" if unknown else ""
-            raise ValueError(f"table: lacks the model's column(s) {', '.join(lacking)}{more}")
-        part = source.frame(names, missing, declared_levels(None, imputer.schema_))
-        if getattr(options, "seed", None) is not None:
-            imputer.random_state = options.seed
-        imputer.point = getattr(options, "point", None) or imputer.point
-        imputer.n_jobs = _jobs(options.jobs)
-        if getattr(options, "regress", None) is not None:
-            parsed(options.regress, imputer.schema_)
-        return imputer, counted(part), []
-    chosen = None if options.columns is None else names_in(options.columns, source.names, "columns")
-    kinds = _kinds(options.kind, source.names)
-    unknown = [name for name in kinds if name not in (chosen or source.names)]
-    if unknown:
-        raise ValueError(f"kinds: got unknown column {unknown[0]!r}, expected some of {', '.join(chosen or source.names)}")
-    part, notes = usable(source, chosen, kinds, missing, declared_levels(kinds))
-    if options.regress is not None:
-        parsed(options.regress, Schema.of(part, kinds=kinds))
-    if options.steps is not None and options.steps < 1:
-        raise ValueError(f"--steps: got {options.steps}, expected at least 1")
-    settings = {"steps": options.steps, "mechanism": options.mechanism, "random_state": options.seed}
-    settings["point"] = getattr(options, "point", None)
-    given = {name: value for name, value in settings.items() if value is not None}
-    if kinds:
-        given["kinds"] = kinds
-    if options.covariates is not None:
-        said: dict[str, Any] = {"auto": "auto", "complete": "complete", "none": []}
-        by_name = options.covariates not in said or options.covariates in part.columns
-        given["covariates"] = names_in(options.covariates, part.columns, "covariates") if by_name else said[options.covariates]
-    if options.ignorable is not None:
-        given["ignorable"] = names_in(options.ignorable, part.columns, "ignorable")
-    direction = _direction(options.direction, part.columns)
-    return MNARImputer(direction=direction, n_jobs=_jobs(options.jobs), **given), counted(part), notes
-
-
-def _jobs(wanted: int | None) -> int:
-    from joblib import cpu_count
-
-    if wanted is not None and wanted < 1:
-        raise ValueError(f"--jobs: got {wanted}, expected at least 1")
-    return wanted or cpu_count()
-
-
-def _kinds(words: list[str] | None, names: Sequence[str]) -> dict[str, str]:
-    from pyro_mnar.faces.reading import pair
-
-    found = {}
-    for word in words or []:
-        own = pair(word, names)
-        if own is None or not own[1]:
-            raise ValueError(f"--kind: got {word!r}, expected COLUMN=KIND")
-        found[own[0]] = own[1]
-    return found
-
-
-def _direction(words: list[str] | None, names: Sequence[str]) -> str | dict[str, str]:
-    from pyro_mnar.faces.reading import pair
-
-    if not words:
-        return "free"
-    pairs = [pair(word, names) for word in words]
-    if all(own is not None for own in pairs):
-        return dict(own for own in pairs if own is not None)
-    if len(words) > 1:
-        raise ValueError(f"--direction: got {' and '.join(words)}, expected one word for all columns, or COLUMN=WORD for each")
-    return words[0]
 
 
 def _said(imputer: MNARImputer, result: Imputation, mask: np.ndarray, plain: Imputation | None) -> list[str]:

@@ -58,16 +58,15 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         random_state: seed of training and draws; with a ``RandomState`` or None, one is drawn from it at each ``fit``.
         add_indicator: whether ``transform`` adds a column ``missingindicator_NAME`` for each with holes in training, 1 where missing.
         keep_empty_features: whether columns without an observed value in training stay, their holes filled with 0, or are left out.
-        kinds: what columns are, by name (position, for arrays), where dtypes do not say it: ``continuous``, ``positive``,
-            ``bounded:LOW:HIGH``, ``semicontinuous``, ``count``, ``binary``, ``categorical``, ``ordinal``
-            (``ordinal:A:B:C`` for text) or ``date``.
-        point: what ``transform`` fills holes with: ``mean``, posterior means in the table's units (right for totals), ``median``, or
-            ``draw``, one draw from the posterior (right for shares and spread); categories get the most probable one, but of draws.
+        kinds: what columns are, by name (position, for arrays), where dtypes do not say it: words of
+            :mod:`pyro_mnar.tables.kinds`, such as ``positive``, ``bounded:LOW:HIGH``, ``ordinal:A:B:C``.
+        point: what ``transform`` fills holes with: ``mean`` of the posterior (right for totals), ``median``, or ``draw`` (right for
+            shares and spread); of a mean or median, categories get the most probable one.
         progress: bars on standard error, on a terminal only.
-        n_jobs: processes that fit members and impute with them; None is 1 and -1 all cores. Results are the same.
+        n_jobs: processes; None is 1 and -1 all cores. Results are the same.
 
     Attributes:
-        covariate_gain_: with ``auto``, what covariates gained, in nats beyond their price; they are in use if it is positive.
+        covariate_gain_: with ``auto``, what covariates gained, in nats beyond their price; in use if positive.
         members_: the fitted :class:`~pyro_mnar.models.MNAR` models, on scaled columns.
         histories_: what training saw of each.
         scaling_: the :class:`~pyro_mnar.tables.Units` of the models' columns.
@@ -138,8 +137,8 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         if mask.all() and self.mechanism != "none":
             warnings.warn("X: nothing is missing, so the model is trained without a mechanism", UserWarning, stacklevel=2)
         self.seed_ = check_random_state(self.random_state).randint(2**31 - 1)
-        self.schema_, scaling = schema, supposed_scaling(schema, self.declaration_, values, mask)
-        self.scaling_ = Units(schema.columns, scaling)
+        scaling = supposed_scaling(schema, self.declaration_, values, mask)
+        self.schema_, self.scaling_ = schema, Units(schema.columns, scaling)
         self.declaration_["cells"] = cells_of(schema.columns, values, mask, scaling)
         x, seen = self._scaled(values, mask), torch.from_numpy(mask)
         training = {name: getattr(self, name) for name in ("particles", "steps", "batch_size", "progress", "n_jobs")}
@@ -164,7 +163,6 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         Raises:
             ValueError: before ``fit``, or for columns that differ from training.
         """
-        check_point(self.point)
         table, values, mask = self._read(X)
         columns, scaling = self.schema_.columns, self.scaling_.scaling
         given: dict[str, Any] = {"particles": particles, "method": method, "n_jobs": self.n_jobs, "progress": self.progress}

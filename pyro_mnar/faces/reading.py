@@ -16,6 +16,8 @@ from pyro_mnar.tables.source import Source, read_source
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from pyro_mnar.faces.imputer import MNARImputer
+
 
 def opened(options: argparse.Namespace) -> Source:
     """Return the table of a command line as it stands in its file."""
@@ -166,3 +168,86 @@ def told(call: Any, *given: Any) -> tuple[Any, list[str]]:
         warnings.simplefilter("always", UserWarning)
         result = call(*given)
     return result, [str(one.message).removeprefix("X: ") for one in seen if issubclass(one.category, UserWarning)]
+
+
+def asked_for(options: argparse.Namespace, source: Source) -> tuple[MNARImputer, DataFrame, list[str]]:
+    """Return an imputer, fitted where a model was given, the columns that it is for, and sentences on the others."""
+    from pyro_mnar.faces.imputer import MNARImputer
+    from pyro_mnar.faces.report_sensitivity import parsed
+
+    words = missing_words(getattr(options, "missing", None), source.names)
+
+    def missing(name: str) -> list[str]:
+        return [*words[None], *words.get(name, [])]
+
+    if options.model is not None:
+        for name in ("mechanism", "direction", "covariates", "ignorable", "kind", "columns", "save", "steps"):
+            if getattr(options, name, None) is not None:
+                raise ValueError(f"--{name}: got one with --model, expected it only when fitting (the model has its own)")
+        imputer = MNARImputer.load(options.model)
+        names = [str(name) for name in imputer.layout_.names]
+        lacking = [name for name in names if name not in source.names]
+        if lacking:
+            unknown = [name for name in source.names if name not in names]
+            more = f"; the model does not know {', '.join(unknown)}" if unknown else ""
+            raise ValueError(f"table: lacks the model's column(s) {', '.join(lacking)}{more}")
+        part = source.frame(names, missing, declared_levels(None, imputer.schema_))
+        if getattr(options, "seed", None) is not None:
+            imputer.random_state = options.seed
+        imputer.point = getattr(options, "point", None) or imputer.point
+        imputer.n_jobs = _jobs(options.jobs)
+        if getattr(options, "regress", None) is not None:
+            parsed(options.regress, imputer.schema_)
+        return imputer, counted(part), []
+    chosen = None if options.columns is None else names_in(options.columns, source.names, "columns")
+    kinds = _kinds(options.kind, source.names)
+    unknown = [name for name in kinds if name not in (chosen or source.names)]
+    if unknown:
+        raise ValueError(f"kinds: got unknown column {unknown[0]!r}, expected some of {', '.join(chosen or source.names)}")
+    part, notes = usable(source, chosen, kinds, missing, declared_levels(kinds))
+    if options.regress is not None:
+        parsed(options.regress, Schema.of(part, kinds=kinds))
+    if options.steps is not None and options.steps < 1:
+        raise ValueError(f"--steps: got {options.steps}, expected at least 1")
+    settings = {"steps": options.steps, "mechanism": options.mechanism, "random_state": options.seed}
+    settings["point"] = getattr(options, "point", None)
+    given = {name: value for name, value in settings.items() if value is not None}
+    if kinds:
+        given["kinds"] = kinds
+    if options.covariates is not None:
+        said: dict[str, Any] = {"auto": "auto", "complete": "complete", "none": []}
+        by_name = options.covariates not in said or options.covariates in part.columns
+        given["covariates"] = names_in(options.covariates, part.columns, "covariates") if by_name else said[options.covariates]
+    if options.ignorable is not None:
+        given["ignorable"] = names_in(options.ignorable, part.columns, "ignorable")
+    direction = _direction(options.direction, part.columns)
+    return MNARImputer(direction=direction, n_jobs=_jobs(options.jobs), **given), counted(part), notes
+
+
+def _jobs(wanted: int | None) -> int:
+    from joblib import cpu_count
+
+    if wanted is not None and wanted < 1:
+        raise ValueError(f"--jobs: got {wanted}, expected at least 1")
+    return wanted or cpu_count()
+
+
+def _kinds(words: list[str] | None, names: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for word in words or []:
+        own = pair(word, names)
+        if own is None or not own[1]:
+            raise ValueError(f"--kind: got {word!r}, expected COLUMN=KIND")
+        found[own[0]] = own[1]
+    return found
+
+
+def _direction(words: list[str] | None, names: Sequence[str]) -> str | dict[str, str]:
+    if not words:
+        return "free"
+    pairs = [pair(word, names) for word in words]
+    if all(own is not None for own in pairs):
+        return dict(own for own in pairs if own is not None)
+    if len(words) > 1:
+        raise ValueError(f"--direction: got {' and '.join(words)}, expected one word for all columns, or COLUMN=WORD for each")
+    return words[0]

@@ -22,7 +22,7 @@ _WORDS = frozenset({
     "not recorded", "not reported", "no data", "no answer", "don't know",
 })
 # fmt: on
-_CODE = re.compile(r"-?(9{2,}|8{2,}|7{2,}|9|8|7|1)(\.0+)?")
+_CODE = re.compile(r"-?9\d{0,2}|-?9+|-?8+|-?7+|-1")
 _DISGUISED = re.compile(
     r"[+-]?(\d+|\d*[.,]\d+)|[+-]?\d{1,3}([,. ']\d{3})+([.,]\d+)?|[+-]?\d+([.,]\d+)?\s*(%|[A-Za-zµ°€£$¥/]+\d?)"
     r"|[€£$¥]\s*\d[\d.,]*|[<>]=?\s*\d[\d.,]*"
@@ -66,7 +66,7 @@ def _of_levels(column: Column, seen: np.ndarray) -> list[str]:
         if isinstance(level, str) and (level.strip().lower() in _WORDS or not level.strip()):
             found.append(
                 f"column {column.name!r}: {level!r} ({int((seen == k).sum())} times) is taken for a category and may be a code for "
-                f"missing (--missing {level!r}, missing=[{level!r}])"
+                f"missing (--missing {level!r}; in Python, NaN in its place)"
             )
     plain = [level for level in texts if level.strip().lower() not in _WORDS]
     if len(plain) > 1 and sum(bool(_DISGUISED.fullmatch(level.strip())) for level in plain) > 0.8 * len(plain):
@@ -83,7 +83,7 @@ def _of_numbers(column: Column, seen: np.ndarray, known: bool) -> list[str]:
     if codes:
         said = ", ".join(f"{_said(code, column)} ({count} times)" if count > 1 else _said(code, column) for code, count in codes)
         words = " ".join(f"--missing {_said(code, column)}" for code, _ in codes)
-        found.append(f"column {name!r}: {said} may be a code for missing, far from all other values ({words}, missing=[...])")
+        found.append(f"column {name!r}: {said} may be a code for missing, far from the others ({words}; in Python, NaN in its place)")
     if known or column.kind == "date":
         return found
     different = np.unique(seen)
@@ -107,26 +107,24 @@ def codes_in(seen: np.ndarray, dates: bool = False) -> list[tuple[float, int]]:
         [(999.0, 2)]
     """
     different, counts = np.unique(seen, return_counts=True)
-    found: list[tuple[float, int]] = []
-    for _ in range(4):
-        if len(different) < 4:
-            return found
-        for end in (0, -1):
-            value, count = float(different[end]), int(counts[end])
-            rest = np.delete(different, end)
-            width, gap = rest[-1] - rest[0], abs(value - rest[end])
-            often = count >= max(3, 0.02 * len(seen))
-            if dates:
-                coded = str(np.datetime64(int(np.clip(value, -700_000, 3_000_000)), "D")) in _DATES and count > 1
-            else:
-                coded = bool(_CODE.fullmatch(f"{value:.0f}")) and value == round(value) and (len(f"{abs(value):.0f}") > 1 or value < 0)
-            if value != 0 and ((coded and gap > 0.5 * width) or (often and gap > 2 * width)) and len(rest) > 2:
-                found.append((value, count))
-                different, counts = rest, np.delete(counts, end)
-                break
-        else:
-            break
-    return found
+    for end in (slice(None), slice(None, None, -1)):
+        values, often = different[end], counts[end]
+        # As many as four codes beside each other, such as -99, -98 and -97.
+        for size in range(1, min(5, len(values) - 2)):
+            group, rest = values[:size], values[size:]
+            width, gap = abs(rest[-1] - rest[0]), abs(rest[0] - group[-1])
+            if all(_coded(value, count, dates) for value, count in zip(group, often, strict=False)) and gap > 0.5 * width:
+                return list(zip(group.tolist(), often[:size].tolist(), strict=True))
+            if size == 1 and group[0] != 0 and often[0] >= max(3, 0.02 * len(seen)) and gap > 2 * width:
+                return [(float(group[0]), int(often[0]))]
+    return []
+
+
+def _coded(value: float, count: int, dates: bool) -> bool:
+    if dates:
+        return count > 1 and str(np.datetime64(int(np.clip(value, -700_000, 3_000_000)), "D")) in _DATES
+    word = f"{value:.0f}"
+    return value == round(value) and bool(_CODE.fullmatch(word)) and (len(word) > 1)
 
 
 def impossible(columns: Sequence[Column], values: np.ndarray, mask: np.ndarray, filled: np.ndarray) -> list[str]:
@@ -145,10 +143,8 @@ def impossible(columns: Sequence[Column], values: np.ndarray, mask: np.ndarray, 
             continue
         if seen.min() >= 0 and own.min() < 0:
             word = "positive" if seen.min() > 0 else "bounded:0:HIGH or semicontinuous:0"
-            found.append(
-                f"column {column.name!r}: {int((own < 0).sum())} of {own.size} imputed values are below 0, where all that were observed "
-                f"are not; declare it {word} (--kind, kinds=) if it cannot be"
-            )
+            some = f"{int((own < 0).sum())} of {own.size} imputed values are below 0, where no observed one is"
+            found.append(f"column {column.name!r}: {some}; declare it {word} (--kind, kinds=) if it cannot be")
         different = np.unique(seen)
         if len(different) > 2 and (different == np.rint(different)).all():
             if (own != np.rint(own)).any():

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyro_mnar.tables.arrow import filled_column, read_arrow, to_frame
-from pyro_mnar.tables.texts import StrayTextError, as_series, spelled, written
+from pyro_mnar.tables.texts import StrayTextError, as_series, spelled, without, written
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -77,7 +77,9 @@ class Source:
         if unknown:
             raise ValueError(f"columns: got unknown {unknown[0]!r}, expected some of {', '.join(self.names)}")
         if self.arrow is not None:
-            return to_frame(self.arrow, chosen)
+            frame = to_frame(self.arrow, chosen)
+            words = {name: missing(name) for name in chosen if missing(name)}
+            return frame.assign(**{name: without(frame[name], own) for name, own in words.items()}) if words else frame
         found = {}
         for name in chosen:
             given: Any = {"missing": missing(name), "levels": (levels or {}).get(name, ()), "decimal": self.decimal}

@@ -78,7 +78,7 @@ def as_series(
     seen = np.flatnonzero(~hole)
     if not len(seen):
         return pd.Series(np.full(len(cells), np.nan), name=name), found
-    texts = [cells[i] for i in seen]
+    texts = [cells[i] for i in seen.tolist()]
     numbers = texts if decimal == "." else [text if "." in text else text.replace(decimal, ".") for text in texts]
     stripped = [text.strip() for text in numbers]
     stray = [k for k, text in enumerate(stripped) if not _NUMBER.fullmatch(text)]
@@ -139,3 +139,20 @@ def written(value: Any, decimal: str = ".") -> str:
     if isinstance(value, (float, np.floating)):
         return repr(float(value)).replace(".", decimal)
     return str(value)
+
+
+def without(series: Any, words: Collection[str]) -> Any:
+    """Return a Series of any dtype with holes where its values are ``words``, as text or as numbers.
+
+    Example:
+        >>> import pandas as pd
+        >>> without(pd.Series([1, -99]), ["-99"]).isna().tolist()
+        [False, True]
+    """
+    gone = series.astype("string").isin(list(words)).fillna(False)
+    numbers = [float(word) for word in words if _NUMBER.fullmatch(word)]
+    if series.dtype.kind in "iuf":
+        gone |= series.isin(numbers)
+    if not gone.any():
+        return series
+    return (series.astype("Int64") if series.dtype.kind in "iu" else series).mask(gone.to_numpy(bool))
