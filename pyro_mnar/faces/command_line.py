@@ -76,11 +76,12 @@ def _impute(options: argparse.Namespace) -> int:
             _notes(notes)
             _print(options, [f"Nothing is missing in {options.table}; {options.output} is a copy.", *read_holes(source, part)])
             return 0
+        doubts: list[str] = []
         if options.model is None:
-            notes += told(imputer.fit, part)[1]
+            doubts = told(imputer.fit, part)[1]
         draws = 0 if options.draws_output is None else options.draws or 20
         result = imputer.impute(part, draws=draws)
-        (filled,), doubts = told(complete, imputer, part, [result.completed])
+        (filled,), more = told(complete, imputer, part, [result.completed])
         plain = ignorable_of(imputer, part) if options.model is None or options.report is not None else None
         known = imputer.layout_.part(part)
         _, mask = split(known, imputer.schema_, allow_empty=True)
@@ -96,9 +97,9 @@ def _impute(options: argparse.Namespace) -> int:
         write_report(options.report, options.table, imputer, part, plain, options.regress, options.arguments)
     holes = part[filled.columns].isna()
     source.write(options.output, filled, holes)
-    _notes([*notes, *doubts])
+    _notes(notes)
     lines = [f"{options.output}: {int(holes.to_numpy().sum())} of {part.size} cells imputed", *read_holes(source, part)]
-    lines += [f"Doubtful: {sentence}" for sentence in doubts]
+    lines += [f"Note: {sentence}" for sentence in [*doubts, *more]]
     _print(options, [*lines, *_said(imputer, result, mask, None if plain is None else plain.impute(part))])
     return 0
 

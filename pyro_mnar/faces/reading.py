@@ -118,7 +118,7 @@ def usable(source: Source, chosen: list[str] | None, kinds: dict[str, str], miss
         ValueError: for a chosen or declared column that cannot be used, text by mistake among numbers, and where nothing is left.
     """
     names, said, kept = source.names if chosen is None else chosen, [], []
-    frame = source.frame(names, missing, levels)
+    frame = counted(source.frame(names, missing, levels))
     for name in names:
         series = frame[name]
         if not series.notna().any():
@@ -221,7 +221,7 @@ def asked_for(options: argparse.Namespace, source: Source) -> tuple[MNARImputer,
     if options.ignorable is not None:
         given["ignorable"] = names_in(options.ignorable, part.columns, "ignorable")
     direction = _direction(options.direction, part.columns)
-    return MNARImputer(direction=direction, n_jobs=_jobs(options.jobs), **given), counted(part), notes
+    return MNARImputer(direction=direction, n_jobs=_jobs(options.jobs), **given), part, notes
 
 
 def _jobs(wanted: int | None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,12 +91,17 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
         ValueError: naming the file, when it cannot be written.
     """
     check_writable(path)
+    path = Path(os.path.realpath(path))  # a link stays, and what it points to is replaced
     temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
     try:
         try:
-            # Made by open, unlike tempfile's, it has the permissions that any new file of the user gets.
+            # Made by open, unlike tempfile's, it has the permissions that any new file of the user gets, or those of the one replaced.
             temporary.open("xb").close()
+            if path.exists():
+                temporary.chmod(stat.S_IMODE(path.stat().st_mode))
             write(temporary)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
