@@ -46,7 +46,7 @@ def test_of_an_array_too_and_what_is_observed_later_stays():
 
 
 def test_an_indicator_never_takes_a_columns_name():
-    table = frame().assign(missingindicator_a=np.arange(40.0))
+    table = frame().assign(missingindicator_a=np.random.default_rng(1).normal(size=40))
     with pytest.raises(ValueError, match="add_indicator: got a column that is called 'missingindicator_a' already"):
         imputer(add_indicator=True).fit(table)
 

@@ -1,4 +1,4 @@
-"""Dtypes of pandas and Arrow: read, and filled with values of their own; what cannot be is refused by name before anything is fitted."""
+"""Dtypes of pandas and Arrow: read, and filled with values of their own; what cannot be is refused by name before a fit."""
 
 import datetime
 import decimal
@@ -43,11 +43,9 @@ def test_holes_get_values_of_the_columns_own_kind(values, word, kind, filled):
     assert schema.columns[0].kind == kind
     numbers, mask = split(table, schema)
     value = (pd.Timestamp("2020-01-03 12:00") - pd.Timestamp(0)) / pd.Timedelta(days=1) if kind == "date" else 2.25
-    value -= 0.5 if (kind == "date" and not isinstance(filled, str)) or filled == "20200103" else 0.0
+    value -= 0.5 if kind == "date" and filled != "2020-01-03 12:00" else 0.0
     back = join(table, np.where(mask, numbers, value), mask, schema)
-    assert (back.c.dtype == table.c.dtype and back.c[1] == filled and type(back.c[1]) is type(filled)) or isinstance(
-        filled, (int, float)
-    )
+    assert back.c.dtype == table.c.dtype and (isinstance(filled, (int, float)) or type(back.c[1]) is type(filled))
     assert back.c[1] == filled and (back.c[table.c.notna()] == table.c.dropna()).all() and not back.c.isna().any()
 
 
