@@ -196,7 +196,7 @@ def test_what_cannot_be_used_is_said_and_passed_through(tmp_path, monkeypatch, c
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     lines = [
-        f'{i:03d}x,,{"" if i % 5 == 1 else "u"},{"-99" if i % 7 == 2 else round(rng.normal(), 3)},{"NA" if i % 6 == 0 else i % 3},"{i},5"'
+        f'{i:03d}x,,{"" if i % 5 == 1 else "u"},{-99 if i % 7 == 2 else round(rng.normal(), 3)},{"NA" if i % 6 == 0 else i % 3},"{i},5"'
         for i in range(40)
     ]
     (tmp_path / "t.csv").write_text('name,empty,same,"income, eur",kids,far\n' + "\n".join(lines) + "\n")
