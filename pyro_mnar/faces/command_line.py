@@ -7,8 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyro_mnar.faces.options import parser
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
     from pyro_mnar.faces.imputer import MNARImputer
     from pyro_mnar.results.imputation import Imputation
-    from pyro_mnar.tables import Schema
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,19 +40,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _impute(options: argparse.Namespace) -> int:
     import torch
 
-    from pyro_mnar.faces.reasons import never_together
+    from pyro_mnar.faces.reading import asked_for, opened, read_holes, refuse_same, told
     from pyro_mnar.faces.report import MOST_CELLS, ignorable_of, write_report
-    from pyro_mnar.faces.report_sensitivity import parsed
+    from pyro_mnar.faces.validation import complete
     from pyro_mnar.results.draws import check_draws_path, write_draws
     from pyro_mnar.results.model_files import check_model_folder
     from pyro_mnar.results.page import check_page_path
-    from pyro_mnar.tables import check_ending, check_writable, read_table, split, write_table
+    from pyro_mnar.tables import check_ending, check_writable, split
 
     # The networks are small: a second thread gains little, and stalls when the machine's cores are shared.
     torch.set_num_threads(1)
     # Whatever would fail at the end fails now, before any work.
-    check_ending(options.output)
-    check_writable(options.output)
+    if options.output != "-":
+        check_ending(options.output)
+        check_writable(options.output)
     if options.draws_output is not None:
         check_draws_path(options.draws_output)
     elif options.draws is not None:
@@ -67,68 +66,76 @@ def _impute(options: argparse.Namespace) -> int:
         check_page_path(options.report)
     elif options.regress is not None:
         raise ValueError("--regress: got no --report, expected a file for the report")
-    table = read_table(options.table)
+    others = [("draws-output", options.draws_output), ("save", options.save), ("report", options.report)]
+    refuse_same(options.table, [("output", options.output), *others])
+    source = opened(options)
     with _naming(options.table):
-        imputer, schema = _imputer(options, table)
-        part = table[[column.name for column in schema.columns]]
-        if options.regress is not None:
-            parsed(options.regress, schema)
-        _, mask = split(part, schema, allow_empty=options.model is not None)
-        if options.model is None and mask.all() and options.save is None:
-            write_table(table, options.output)
-            print(f"Nothing is missing in {options.table}; {options.output} is a copy.")
+        imputer, part, notes = asked_for(options, source)
+        if options.model is None and not part.isna().to_numpy().any() and options.save is None:
+            source.write(options.output, part.iloc[:, :0], part.isna())
+            _notes(notes)
+            _print(options, [f"Nothing is missing in {options.table}; {options.output} is a copy.", *read_holes(source, part)])
             return 0
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # said in words below
-            if options.model is None:
-                imputer.fit(part)
+        doubts: list[str] = []
+        if options.model is None:
+            doubts = told(imputer.fit, part)[1]
         # Where none are asked for, five of each model for the estimates that are printed, unless they would fill the memory.
         few = 5 * len(imputer.members_)
         draws = (few if part.size * few <= MOST_CELLS else 0) if options.draws_output is None else options.draws or 20
         result = imputer.impute(part, draws=draws)
+        (filled,), more = told(complete, imputer, part, [result.completed])
         plain = ignorable_of(imputer, part) if options.report is not None else None
-    from pyro_mnar.tables import join
-
-    completed = table.copy()
-    filled = join(part, result.completed.numpy(), mask, schema)
-    for name in part.columns:
-        completed[name] = filled[name]
+        known = imputer.layout_.part(part)
+        _, mask = split(known, imputer.schema_, allow_empty=True)
+        if not result.completed.isfinite().all():
+            raise ValueError("some holes have no value that the model can give, expected values nearer to those of training")
     if options.draws_output is not None:
-        levels = {str(column.name): list(column.levels) for column in schema.columns if column.levels}
-        write_draws(options.draws_output, result.draws.numpy(), mask, list(part.index), list(part.columns), levels)
+        levels = {str(column.name): list(column.levels) for column in imputer.schema_.columns if column.levels}
+        names = [column.name for column in imputer.schema_.columns]
+        write_draws(options.draws_output, result.draws.numpy(), mask, list(part.index), names, levels)
     if options.save is not None:
         imputer.save(options.save)
     if options.report is not None:
         write_report(options.report, options.table, imputer, part, plain, options.regress, options.arguments)
-    write_table(completed, options.output)
-    _say(imputer, result, mask, Path(options.output))
-    for apart in never_together(schema, mask) if options.model is None else ():
-        print(f"Doubtful: {apart}")
+    holes = part[filled.columns].isna()
+    source.write(options.output, filled, holes)
+    _notes(notes)
+    lines = [f"{options.output}: {int(holes.to_numpy().sum())} of {part.size} cells imputed", *read_holes(source, part)]
+    lines += [f"Note: {sentence}" for sentence in [*doubts, *more]]
+    _print(options, [*lines, *_said(imputer, result, mask)])
     return 0
+
+
+def _notes(sentences: Sequence[str]) -> None:
+    for sentence in sentences:
+        print(f"pyro-mnar: {sentence}", file=sys.stderr)
+
+
+def _print(options: argparse.Namespace, lines: Sequence[str]) -> None:
+    """Print what is said, on standard error where the table goes to standard output."""
+    print(*lines, sep="\n", file=sys.stderr if options.output == "-" else sys.stdout)
 
 
 def _report(options: argparse.Namespace) -> int:
     import torch
 
+    from pyro_mnar.faces.reading import asked_for, opened, refuse_same
     from pyro_mnar.faces.report import ignorable_of, write_report
-    from pyro_mnar.faces.report_sensitivity import parsed
     from pyro_mnar.results.page import check_page_path
-    from pyro_mnar.tables import read_table
 
     torch.set_num_threads(1)
     check_page_path(options.output)
-    table = read_table(options.table)
+    refuse_same(options.table, [("output", options.output)])
+    source = opened(options)
     with _naming(options.table):
-        imputer, schema = _imputer(options, table)
-        part = table[[column.name for column in schema.columns]]
-        if options.regress is not None:
-            parsed(options.regress, schema)
+        imputer, part, notes = asked_for(options, source)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # the report says it
             if options.model is None:
                 imputer.fit(part)
             plain = ignorable_of(imputer, part)
         write_report(options.output, options.table, imputer, part, plain, options.regress, options.arguments)
+    _notes(notes)
     print(f"{options.output}: report on {options.table}")
     return 0
 
@@ -136,23 +143,25 @@ def _report(options: argparse.Namespace) -> int:
 def _sensitivity(options: argparse.Namespace) -> int:
     import torch
 
+    from pyro_mnar.faces.reading import asked_for, opened, refuse_same
     from pyro_mnar.faces.sensitivity_command import along, conclusion, moved_rows, moves, said
     from pyro_mnar.results.sensitivity_plots import plot_tipping
-    from pyro_mnar.tables import check_ending, check_writable, read_table, split, write_table
+    from pyro_mnar.tables import Schema, check_ending, check_writable, split, write_table
 
     torch.set_num_threads(1)
     check_ending(options.output)
+    refuse_same(options.table, [("output", options.output), ("figure", options.figure)])
     for path in (options.output, options.figure):
         if path is not None:
             check_writable(path)
     if options.draws is not None and options.draws < 2:
         raise ValueError(f"--draws: got {options.draws}, expected at least 2")
-    table = read_table(options.table)
+    source = opened(options)
     with _naming(options.table):
-        imputer, schema = _imputer(options, table)
-        part = table[[column.name for column in schema.columns]]
-        given = moves(options, schema, split(part, schema, allow_empty=options.model is not None)[1])
-        (estimate_of, about), rows = conclusion(options, schema), moved_rows(options, table)
+        imputer, part, notes = asked_for(options, source)
+        schema = Schema.of(part, kinds=imputer.kinds) if options.model is None else imputer.schema_
+        given = moves(options, schema, split(part, schema, allow_empty=True)[1])
+        (estimate_of, about), rows = conclusion(options, schema), moved_rows(options, source.frame(lenient=True))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             if options.model is None:
@@ -163,6 +172,7 @@ def _sensitivity(options: argparse.Namespace) -> int:
         plot_tipping(path, labels, about).savefig(options.figure, dpi=150)
     frame = path.table()
     write_table(frame.set_axis([*labels, *frame.columns[len(labels) :]], axis=1), options.output)
+    _notes(notes)
     print(*said(path, given, about), sep="\n")
     return 0
 
@@ -170,18 +180,15 @@ def _sensitivity(options: argparse.Namespace) -> int:
 def _diagnose(options: argparse.Namespace) -> int:
     import torch
 
-    from pyro_mnar.faces.imputer import MNARImputer
+    from pyro_mnar.faces.reading import asked_for, opened
     from pyro_mnar.results.plots import plot_mask_check
-    from pyro_mnar.tables import check_writable, read_table
+    from pyro_mnar.tables import check_writable
 
     torch.set_num_threads(1)
     if options.figure is not None:
         check_writable(options.figure)
-    imputer = MNARImputer.load(options.model)
-    imputer.n_jobs = _jobs(options.jobs)
-    table = read_table(options.table)
-    imputer.schema_.check(table)
-    found = imputer.diagnose(table[[column.name for column in imputer.schema_.columns]])
+    imputer, part, _ = asked_for(options, opened(options))
+    found = imputer.diagnose(part)
     if options.figure is not None:
         if found.mask_check is None:
             raise ValueError("--figure: got one for a model without a mechanism, expected one with (there is no mask to check)")
@@ -203,85 +210,15 @@ def _naming(table: str) -> Iterator[None]:
 COMMANDS = {"impute": _impute, "report": _report, "sensitivity": _sensitivity, "diagnose": _diagnose}
 
 
-def _imputer(options: argparse.Namespace, table: Any) -> tuple[MNARImputer, Schema]:
-    from pyro_mnar.faces.imputer import MNARImputer
-    from pyro_mnar.tables import Schema
-
-    if options.model is not None:
-        for name in ("mechanism", "direction", "order", "ignorable", "kind", "columns", "save", "steps"):
-            if getattr(options, name, None) is not None:
-                raise ValueError(f"--{name}: got one with --model, expected it only when fitting (the model has its own)")
-        imputer = MNARImputer.load(options.model)
-        imputer.schema_.check(table)
-        if options.seed is not None:
-            imputer.random_state = options.seed
-        imputer.point = getattr(options, "point", None) or imputer.point
-        imputer.n_jobs = _jobs(options.jobs)
-        return imputer, imputer.schema_
-    names = None if options.columns is None else _names(options.columns)
-    kinds = _kinds(options.kind)
-    schema = Schema.of(table, names, kinds)
-    if options.steps is not None and options.steps < 1:
-        raise ValueError(f"--steps: got {options.steps}, expected at least 1")
-    settings = {"steps": options.steps, "mechanism": options.mechanism, "random_state": options.seed}
-    settings["point"] = getattr(options, "point", None)
-    given = {name: value for name, value in settings.items() if value is not None}
-    if kinds:
-        given["kinds"] = kinds
-    if options.order is not None:
-        given["order"] = _names(options.order)
-    if options.ignorable is not None:
-        given["ignorable"] = _names(options.ignorable)
-    return MNARImputer(direction=_direction(options.direction), n_jobs=_jobs(options.jobs), **given), schema
-
-
-def _names(words: str) -> list[str]:
-    return [name.strip() for name in words.split(",")]
-
-
-def _jobs(wanted: int | None) -> int:
-    from joblib import cpu_count
-
-    if wanted is not None and wanted < 1:
-        raise ValueError(f"--jobs: got {wanted}, expected at least 1")
-    return wanted or cpu_count()
-
-
-def _kinds(words: list[str] | None) -> dict[str, str]:
-    pairs = [word.partition("=") for word in words or []]
-    for (name, equals, _), word in zip(pairs, words or [], strict=True):
-        if not (name and equals):
-            raise ValueError(f"--kind: got {word!r}, expected COLUMN=KIND")
-    return {name: word for name, _, word in pairs}
-
-
-def _direction(words: list[str] | None) -> str | dict[str, str] | None:
-    if not words:
-        return None
-    pairs = [word.rpartition("=") for word in words]
-    if all(equals for _, equals, _ in pairs):
-        return {name: word for name, _, word in pairs}
-    if len(words) > 1:
-        raise ValueError(f"--direction: got {' and '.join(words)}, expected one word for all columns, or COLUMN=WORD for each")
-    return words[0]
-
-
-def _say(imputer: MNARImputer, result: Imputation, mask: np.ndarray, output: Path) -> None:
+def _said(imputer: MNARImputer, result: Imputation, mask: np.ndarray) -> list[str]:
     from pyro_mnar.faces.points import POINTS
-    from pyro_mnar.faces.reasons import doubts
     from pyro_mnar.faces.words import assumptions, estimates, kinds_of, shifts
 
-    print(f"{output}: {int((~mask).sum())} of {mask.size} cells imputed")
-    print(*kinds_of(imputer.schema_), sep="\n")
-    print(*assumptions(imputer), sep="\n")
-    print(f"Filled with {POINTS[imputer.point]}.")
-    for lines in (shifts(imputer, result, mask), estimates(imputer, result, mask)):
-        if lines:
-            print(*lines, sep="\n")
-    for doubt in doubts(imputer.reasons_):
-        print(f"Doubtful: {doubt}")
+    lines = [*kinds_of(imputer.schema_), *assumptions(imputer), f"Filled with {POINTS[imputer.point]}."]
+    lines += [*shifts(imputer, result, mask), *estimates(imputer, result, mask)]
     poor = int(result.unreliable.sum())
     if poor:
-        print(f"Importance weights of {poor} of {len(mask)} rows are unreliable (Pareto k above threshold): trust them less.")
+        lines.append(f"Importance weights of {poor} of {len(mask)} rows are unreliable (Pareto k above threshold): trust them less.")
     if len(imputer.histories_) < imputer.members or imputer.histories_[-1].stopped == "interrupted":
-        print(f"Training was interrupted: {len(imputer.histories_)} of {imputer.members} models, the last perhaps in part.")
+        lines.append(f"Training was interrupted: {len(imputer.histories_)} of {imputer.members} models, the last perhaps in part.")
+    return lines

@@ -60,13 +60,12 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         random_state: seed of training and draws; with a ``RandomState`` or None, one is drawn from it at each ``fit``.
         add_indicator: whether ``transform`` adds a column ``missingindicator_NAME`` for each with holes in training, 1 where missing.
         keep_empty_features: whether columns without an observed value in training stay, their holes filled with 0, or are left out.
-        kinds: what columns are, by name (position, for arrays), where dtypes do not say it: ``continuous``, ``positive``,
-            ``bounded:LOW:HIGH``, ``semicontinuous``, ``count``, ``binary``, ``categorical``, ``ordinal``
-            (``ordinal:A:B:C`` for text) or ``date``.
-        point: what ``transform`` fills holes with: ``mean``, posterior means in the table's units (right for totals), ``median``, or
-            ``draw``, one draw from the posterior (right for shares and spread); categories get the most probable one, but of draws.
+        kinds: what columns are, by name (position, for arrays), where dtypes do not say it: words of
+            :mod:`pyro_mnar.tables.kinds`, such as ``positive``, ``bounded:LOW:HIGH``, ``ordinal:A:B:C``.
+        point: what ``transform`` fills holes with: ``mean`` of the posterior (right for totals), ``median``, or ``draw`` (right for
+            shares and spread); of a mean or median, categories get the most probable one.
         progress: bars on standard error, on a terminal only.
-        n_jobs: processes that fit members and impute with them; None is 1 and -1 all cores. Results are the same.
+        n_jobs: processes; None is 1 and -1 all cores. Results are the same.
 
     Attributes:
         reasons_: a data frame, a row for each column with holes: what was decided (``reason``), how strong the ``evidence`` is, which
@@ -172,7 +171,6 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         Raises:
             ValueError: before ``fit``, or for columns that differ from training.
         """
-        check_point(self.point)
         table, values, mask = self._read(X)
         columns, scaling = self.schema_.columns, self.scaling_.scaling
         given: dict[str, Any] = {"particles": particles, "method": method, "n_jobs": self.n_jobs, "progress": self.progress}

@@ -52,8 +52,10 @@ def parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    impute.add_argument("table", help="the table to impute (.csv, .parquet); empty cells are holes")
-    impute.add_argument("--output", required=True, metavar="FILE", help="where the completed table goes (.csv, .parquet)")
+    impute.add_argument("table", help="the table to impute (.csv, .parquet; - for a CSV from standard input); empty cells are holes")
+    impute.add_argument(
+        "--output", required=True, metavar="FILE", help="where the completed table goes (.csv, .parquet; - for standard output)"
+    )
     _model_options(impute)
     impute.add_argument(
         "--point",
@@ -109,6 +111,15 @@ def parser() -> argparse.ArgumentParser:
     diagnose.add_argument("--model", required=True, metavar="FOLDER", help="the model, as impute --save left it")
     diagnose.add_argument("--figure", metavar="FILE", help="where a figure of the mask check goes (.png, .pdf, .svg)")
     for command in (impute, report, sensitivity, diagnose):
+        command.add_argument(
+            "--missing",
+            action="append",
+            metavar="WORD | COLUMN=WORD",
+            help="a further word that stands for a missing value, such as -99 or '?', in every column or in one; repeated for others",
+        )
+        command.add_argument("--separator", metavar="CHARACTER", help="between a CSV's cells: ';', tab, ... (default: a comma)")
+        command.add_argument("--decimal", metavar="CHARACTER", help="the decimal mark of a CSV's numbers (default: a point)")
+        command.add_argument("--encoding", metavar="NAME", help="of a CSV, such as cp1252 (default: UTF-8)")
         command.add_argument("--jobs", type=int, metavar="N", help="processes, which change nothing but the time (default: all cores)")
     return whole
 
@@ -143,7 +154,9 @@ def _model_options(impute: argparse.ArgumentParser) -> None:
         help="what a column is, where its dtype does not say it: " + ", ".join(KINDS) + " (bounded:LOW:HIGH; ordinal:A:B:C for text, "
         "from lowest to highest); repeated for one column each",
     )
-    impute.add_argument("--columns", metavar="A,B", help="columns to use (default: all); the others are passed through untouched")
+    impute.add_argument(
+        "--columns", metavar="A,B", help="columns to use (default: all that can be); the others are passed through untouched"
+    )
     impute.add_argument("--model", metavar="FOLDER", help="impute with this saved model instead of fitting one")
     impute.add_argument("--steps", type=int, metavar="N", help="training updates of each model (default: 1000)")
     impute.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same result (default: 0)")

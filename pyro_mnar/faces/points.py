@@ -108,6 +108,7 @@ def points_of(
         probabilities: of levels, (N, D, V); V = 0 where none was missing.
         members, x, mask, labels, seed, settings: as of :func:`~pyro_mnar.results.pooling.impute_ensemble`.
     """
+    check_point(point)
     if point == "mean" or bool(mask.all()):
         return most_probable(columns, torch.from_numpy(inside(columns, means.numpy())), probabilities)
     units, parts = Units(tuple(columns), scaling), []

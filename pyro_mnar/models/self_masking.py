@@ -257,8 +257,13 @@ def contrasts(x: Tensor, mask: Tensor) -> Tensor:
         own = torch.arange(features.shape[-1], device=x.device) % x.shape[-1] != j
         others = features[:, own]
         centred = others[seen] - others[seen].mean(0)
-        gram = centred.T @ centred + torch.eye(centred.shape[-1]).to(centred)
-        predicted = others @ torch.linalg.solve(gram, centred.T @ features[seen, j])
+        own_values, wide = features[seen, j], centred.shape[-1] > len(centred)
+        # Of more columns than rows by the rows' products, which are fewer: the same coefficients.
+        gram = centred @ centred.T if wide else centred.T @ centred
+        gram = gram + torch.eye(len(gram)).to(gram)
+        told = own_values if wide else centred.T @ own_values
+        coefficients = centred.T @ torch.linalg.solve(gram, told) if wide else torch.linalg.solve(gram, told)
+        predicted = others @ coefficients
         away = (predicted - predicted[seen].mean()).square()
         for place, value in enumerate((predicted, away)):
             error = (value[seen].var() / seen.sum() + value[~seen].var() / (~seen).sum()).sqrt()

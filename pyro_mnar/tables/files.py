@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import secrets
-import warnings
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pyro_mnar.tables.source import read_source
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -32,40 +33,21 @@ def read_table(path: str | os.PathLike[str]) -> DataFrame:
         [1.0, 2.5]
         >>> folder.cleanup()
     """
-    import pandas as pd
+    return read_source(path).frame()
 
-    path = Path(path)
+
+def check_table(path: Path) -> str:
+    """Return the ending of the file of a table that is to be read.
+
+    Raises:
+        ValueError: naming the file, when it is absent, empty or of another ending.
+    """
     ending = _ending(path)
     if not os.path.isfile(path):  # unlike Path's, it does not raise for a name that is too long
         raise ValueError(f"{path}: {'is a folder' if os.path.isdir(path) else 'no such file'}, expected a table")
     if path.stat().st_size == 0:
         raise ValueError(f"{path}: the file is empty, expected a table")
-    try:
-        if ending == ".parquet":
-            import pyarrow.parquet
-
-            _refuse_repeated(pyarrow.parquet.read_schema(path).names)
-            frame = pd.read_parquet(path)
-        else:
-            with path.open(newline="", encoding="utf-8-sig") as file:
-                # pandas skips blank lines before the header, and would rename a second 'a' to 'a.1'.
-                _refuse_repeated(next((row for row in csv.reader(file) if row), []))
-            # From 3.1 on pandas' default is exact, and asking for it is deprecated.
-            old = tuple(int(part) for part in pd.__version__.split(".")[:2]) < (3, 1)
-            exact: Any = {"float_precision": "round_trip"} if old else {}
-            with warnings.catch_warnings():
-                # Where every row is longer than the header pandas only warns, and drops the last values.
-                warnings.simplefilter("error", pd.errors.ParserWarning)
-                frame = pd.read_csv(path, encoding="utf-8-sig", index_col=False, low_memory=False, **exact)
-    except pd.errors.ParserWarning:
-        raise ValueError(f"{path}: rows have more values than the header has names, expected as many") from None
-    except (ValueError, OSError, csv.Error) as error:
-        raise ValueError(f"{path}: {_line(error)}") from None
-    if not len(frame):
-        raise ValueError(f"{path}: has no rows, expected at least 1")
-    if ending == ".csv":
-        _refuse_stray_text(frame, path)
-    return frame
+    return ending
 
 
 def write_table(frame: DataFrame, path: str | os.PathLike[str], *, index: bool | None = None) -> None:
@@ -109,12 +91,17 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
         ValueError: naming the file, when it cannot be written.
     """
     check_writable(path)
+    path = Path(os.path.realpath(path))  # a link stays, and what it points to is replaced
     temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
     try:
         try:
-            # Made by open, unlike tempfile's, it has the permissions that any new file of the user gets.
+            # Made by open, unlike tempfile's, it has the permissions that any new file of the user gets, or those of the one replaced.
             temporary.open("xb").close()
+            if path.exists():
+                temporary.chmod(stat.S_IMODE(path.stat().st_mode))
             write(temporary)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -150,43 +137,3 @@ def _ending(path: Path) -> str:
 
 def _line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def _refuse_repeated(header: list[str]) -> None:
-    # Columns without a name do not count: pandas numbers them.
-    twice = [name for name in header if name and header.count(name) > 1]
-    if twice:
-        raise ValueError(f"column {twice[0]!r} stands more than once in the header")
-
-
-def _refuse_stray_text(frame: DataFrame, path: Path) -> None:
-    """A column of which most entries are numbers but some are not is a mistake in the file, not a column of text."""
-    import pandas as pd
-    from pandas.api.types import is_bool_dtype, is_numeric_dtype
-
-    for name in frame.columns:
-        series = frame[name]
-        if is_numeric_dtype(series.dtype) or is_bool_dtype(series.dtype):
-            continue
-        numbers = pd.to_numeric(series, errors="coerce")
-        stray = numbers.isna() & series.notna()
-        if not stray.any():
-            # Whole numbers too long for an int64, which pandas leaves as text.
-            frame[name] = numbers.astype("float64")
-        elif stray.sum() < 0.5 * series.notna().sum():
-            row = int(stray.to_numpy().argmax())
-            where = f"row {row + 1} (line {_line_of(path, row)} of the file)"
-            raise ValueError(f"{path}: column {name!r}: got {series.iloc[row]!r} in {where}, expected a number")
-
-
-def _line_of(path: Path, row: int) -> int:
-    """Return the line on which a data row begins; blank lines and line ends within quotes make it differ from the row's number."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader, seen, before = csv.reader(file), -1, 0
-        for cells in reader:
-            if len(cells) > 1 or (cells and (cells[0] == "" or cells[0].strip())):  # else blank, and no row to pandas
-                if seen == row:
-                    break
-                seen += 1
-            before = reader.line_num
-    return before + 1

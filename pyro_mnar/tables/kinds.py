@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -149,7 +151,7 @@ def declared(name: Any, word: Any, dtype: str, values: np.ndarray, order: Sequen
         raise ValueError(f"kinds: got {word!r} for column {name!r}, expected nothing after {kind}")
     if kind not in LEVELLED:
         return Column(name, kind, dtype)
-    found = set(distinct(values))
+    found = set(distinct(values, name))
     if rest:
         # Words of a command line are text whatever the column holds.
         by_text = {str(level): level for level in found} | {f"{level:g}": level for level in found if isinstance(level, float)}
@@ -165,11 +167,11 @@ def declared(name: Any, word: Any, dtype: str, values: np.ndarray, order: Sequen
     return Column(name, kind, dtype, tuple(level for level in order if level in found))
 
 
-def distinct(values: Iterable[Any]) -> list[Any]:
+def distinct(values: Iterable[Any], name: Any) -> list[Any]:
     """Return the distinct values that are no holes, in the order of their first, as plain Python objects.
 
     Raises:
-        ValueError: for a value that is no text, number or truth value.
+        ValueError: naming the column, for a value that is no text, number or truth value.
     """
     seen: dict[Any, None] = {}
     for value in values:
@@ -177,7 +179,9 @@ def distinct(values: Iterable[Any]) -> list[Any]:
             continue
         plain = value.item() if isinstance(value, np.generic) else value
         if not isinstance(plain, (str, int, float, bool)):
-            raise ValueError(f"kinds: got category {value!r}, expected a text, number or truth value")
+            raise ValueError(
+                f"column {name!r}: got category {value!r}, expected a text, number or truth value (make it text: .astype(str))"
+            )
         seen[plain] = None
     return list(seen)
 
@@ -201,22 +205,28 @@ def inferred(series: Any) -> Column | None:
     if is_bool_dtype(series.dtype):
         return Column(name, "binary", dtype, (False, True))
     if dtype == "category":
-        levels = distinct(level for level in series.cat.categories if (series == level).any())
-        return Column(name, "ordinal" if series.cat.ordered else "categorical", dtype, tuple(levels)) if levels else None
-    if is_datetime64_any_dtype(series.dtype):
+        there = series.cat.codes[series.notna()].unique()
+        levels = distinct((level for k, level in enumerate(series.cat.categories) if k in there), name)
+        kind = "ordinal" if series.cat.ordered else "categorical"
+        return Column(name, kind, dtype, tuple(levels)) if levels else Column(name, "continuous", dtype)
+    if is_datetime64_any_dtype(series.dtype) or dtype.startswith(("date32", "date64")):
         return Column(name, "date", dtype)
     if is_numeric_dtype(series.dtype):
         if is_complex_dtype(series.dtype):
             return None
-        values = series.dropna()
-        if len(values) and values.isin([0, 1]).all() and values.nunique() == 2:
+        values = series.dropna().to_numpy(dtype=np.float64)
+        if set(np.unique(values).tolist()) == {0.0, 1.0} and not dtype.startswith("decimal"):
             return Column(name, "binary", dtype, (0, 1))
-        return numeric(name, dtype, values.to_numpy(dtype=np.float64))
+        return numeric(name, dtype, values)
     values = [value for value in series.to_numpy(dtype=object, na_value=np.nan) if not is_hole(value)]
     if not values:
         return Column(name, "continuous", dtype)
     if all(isinstance(value, (bool, np.bool_)) for value in values) and len(values) > 1:
         return Column(name, "binary", dtype, (False, True))
+    if all(isinstance(value, (int, float, np.integer, np.floating, Decimal)) and not isinstance(value, bool) for value in values):
+        return numeric(name, dtype, np.array([float(value) for value in values]))
+    if all(isinstance(value, date) for value in values):
+        return Column(name, "date", dtype)
     if all(isinstance(value, str) for value in values):
         levels = sorted(set(values))
         if len(levels) <= min(MOST_LEVELS, len(values) / 2):

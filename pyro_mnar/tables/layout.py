@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from pyro_mnar.tables.kinds import is_hole
 from pyro_mnar.tables.schema import is_frame
 
 
@@ -18,8 +19,12 @@ class Layout:
         names: of all the table's columns, in order (positions, for arrays).
         known: positions of those with an observed value in training; a model knows only these.
         holed: positions of those of them with a hole in training.
-        keep_empty: whether the other columns stay, their holes filled with 0, or are left out.
+        keep_empty: whether columns without a value stay, their holes filled with 0, or are left out.
         indicators: whether a column that says what was missing is added for each of ``holed``.
+        constants: positions and values of columns whose observed values are all alike, which no model need know.
+
+    Raises:
+        ValueError: where an indicator would have the name of a column.
 
     Example:
         >>> layout = Layout(("a", "b", "c"), (0, 2), (2,), keep_empty=False, indicators=True)
@@ -32,12 +37,23 @@ class Layout:
     holed: tuple[int, ...]
     keep_empty: bool
     indicators: bool
+    constants: tuple[tuple[int, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        taken = [f"missingindicator_{self.names[j]}" for j in self.holed] if self.indicators else []
+        twice = [name for name in taken if name in self.names]
+        if twice:
+            raise ValueError(f"add_indicator: got a column that is called {twice[0]!r} already, expected another name")
+
+    @property
+    def kept(self) -> list[int]:
+        """Positions of the columns that the completed table has."""
+        return list(range(len(self.names))) if self.keep_empty else sorted([*self.known, *(j for j, _ in self.constants)])
 
     def names_out(self) -> list[Any]:
         """Return the names of the completed table's columns."""
-        kept = range(len(self.names)) if self.keep_empty else self.known
         marks = [f"missingindicator_{self.names[j]}" for j in self.holed] if self.indicators else []
-        return [self.names[j] for j in kept] + marks
+        return [self.names[j] for j in self.kept] + marks
 
     def part(self, table: Any) -> Any:
         """Return the columns that the model knows of a DataFrame or an array."""
@@ -47,23 +63,32 @@ class Layout:
 
     def whole(self, table: Any, completed: Any, mask: np.ndarray) -> Any:
         """Return the completed table, given its ``completed`` known columns and their mask (N, number known)."""
-        n_empty = len(self.names) - len(self.known)
-        places = [self.known.index(j) for j in self.holed]
-        marks = ~mask[:, places] if self.indicators else np.zeros((len(mask), 0), bool)
+        kept, values = self.kept, dict(self.constants)
+        marks = np.zeros((len(mask), 0), bool)
+        if self.indicators and self.holed:
+            marks = np.column_stack([~mask[:, self.known.index(j)] if j in self.known else self._holes(table, j) for j in self.holed])
         if is_frame(table):
             result = completed
-            if self.keep_empty and n_empty:
-                result = table.copy()
-                for j, name in enumerate(self.names):
-                    result[name] = completed[name] if j in self.known else _zeros_in_holes(table[name])
+            if kept != sorted(self.known):
+                result = table[[name for name in table.columns if name in {self.names[j] for j in kept}]].copy()
+                for j in kept:
+                    name = self.names[j]
+                    if j in self.known:
+                        result[name] = completed[name]
+                    else:
+                        result[name] = _filled(table[name], values[j]) if j in values else _zeros_in_holes(table[name])
             return result.assign(**{name: marks[:, i] for i, name in enumerate(self.names_out()[len(result.columns) :])})
-        if self.keep_empty and n_empty:
-            filled = np.zeros((len(completed), len(self.names)), completed.dtype)
-            empty = [j for j in range(len(self.names)) if j not in self.known]
-            filled[:, empty] = np.where(np.isnan(table[:, empty].astype(np.float64)), 0.0, table[:, empty]).astype(completed.dtype)
-            filled[:, list(self.known)] = completed
+        if kept != list(self.known):
+            filled = np.zeros((len(completed), len(kept)), completed.dtype)
+            for place, j in enumerate(kept):
+                own = completed[:, self.known.index(j)] if j in self.known else table[:, j]
+                filled[:, place] = own if j in self.known else np.where(self._holes(table, j), values.get(j, 0.0), own)
             completed = filled
         return np.hstack([completed, marks.astype(completed.dtype)]) if marks.shape[1] else completed
+
+    def _holes(self, table: Any, j: int) -> np.ndarray:
+        column = table[self.names[j]].to_numpy(dtype=object, na_value=None) if is_frame(table) else table[:, j]
+        return np.array([is_hole(value) for value in column], bool)
 
     def to_json(self) -> dict[str, Any]:
         """Return the layout as plain data."""
@@ -73,7 +98,7 @@ class Layout:
     def from_json(cls, plain: dict[str, Any]) -> Self:
         """Return the layout that :meth:`to_json` wrote."""
         held: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
-        return cls(**held)
+        return cls(**held | {"constants": tuple((int(j), value) for j, value in held["constants"])})
 
 
 def as_pandas(table: Any) -> Any:
@@ -83,6 +108,8 @@ def as_pandas(table: Any) -> Any:
         >>> as_pandas([[1.0]])
         [[1.0]]
     """
+    if type(table).__name__ == "LazyFrame":
+        raise ValueError("table: got a lazy frame, expected its data (.collect())")
     if not is_polars(table):
         return table
     import pandas as pd
@@ -109,6 +136,22 @@ def like(table: Any, completed: Any) -> Any:
 def is_polars(table: Any) -> bool:
     """Return whether ``table`` is a polars DataFrame, without importing polars."""
     return type(table).__module__.split(".")[0] == "polars" and hasattr(table, "get_columns")
+
+
+def _filled(series: Any, value: Any) -> Any:
+    """Return a column with ``value`` in its holes, of its dtype."""
+    holes = series.isna().to_numpy()
+    if not holes.any():
+        return series
+    dtype, result = series.dtype, series.copy()
+    if str(dtype).startswith("Sparse"):
+        result = result.sparse.to_dense()
+    if str(dtype) == "category" and value not in dtype.categories:
+        result = result.cat.add_categories([value])
+    elif holes.all():
+        result = result.astype(object)
+    result.iloc[np.flatnonzero(holes)] = value
+    return result.astype(dtype) if str(dtype).startswith("Sparse") else result
 
 
 def _zeros_in_holes(series: Any) -> Any:

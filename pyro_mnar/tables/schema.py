@@ -179,7 +179,7 @@ def _column_of(series: Any, word: Any) -> Column:
             word,
             str(series.dtype),
             series.to_numpy(dtype=object, na_value=np.nan),
-            distinct(series.cat.categories) if ordered else None,
+            distinct(series.cat.categories, series.name) if ordered else None,
         )
     column = inferred(series)
     if column is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -108,8 +109,6 @@ def join(table: ArrayLike | DataFrame, completed: np.ndarray, mask: np.ndarray, 
                 filled = np.array([column.levels[int(k)] for k in filled], dtype=object if array.dtype.kind == "O" else None)
             array[holes, j] = filled.astype(array.dtype)
         return array
-    from pandas.api.types import is_integer_dtype, is_numeric_dtype
-
     frame: Any = table.copy()  # type: ignore[union-attr]
     for j, column in enumerate(schema.columns):
         holes = ~mask[:, j]
@@ -120,13 +119,31 @@ def join(table: ArrayLike | DataFrame, completed: np.ndarray, mask: np.ndarray, 
         if column.kind in LEVELLED or column.kind == "date":
             frame[column.name] = fill_labels(series, holes, values, column)
             continue
-        if is_integer_dtype(series.dtype):
-            values = _whole(values, getattr(series.dtype, "numpy_dtype", series.dtype), column.name)
-        elif not is_numeric_dtype(series.dtype) and holes.all():
-            series = series.astype(object).where(~holes, np.nan).astype(np.float64)
-        series.iloc[np.flatnonzero(holes)] = values.astype(series.dtype) if isinstance(series.dtype, np.dtype) else values
-        frame[column.name] = series
+        frame[column.name] = _with_numbers(series, holes, values)
     return frame
+
+
+def _with_numbers(series: Any, holes: np.ndarray, values: np.ndarray) -> Any:
+    """Return ``series`` with numbers at ``holes`` (N,), of its dtype."""
+    from pandas.api.types import is_integer_dtype, is_numeric_dtype
+
+    places = np.flatnonzero(holes)
+    if str(series.dtype).startswith("Sparse"):  # takes no values one by one
+        return _with_numbers(series.sparse.to_dense(), holes, values).astype(series.dtype)
+    if is_integer_dtype(series.dtype):
+        values = _whole(values, getattr(series.dtype, "numpy_dtype", series.dtype), series.name)
+    first = series.dropna().iloc[0] if not holes.all() else None
+    if isinstance(first, Decimal):
+        digits = max(-int(value.as_tuple().exponent) for value in series.dropna())
+        series.iloc[places] = [Decimal(f"{value:.{max(digits, 0)}f}") for value in values]
+        return series
+    if series.dtype == object and not holes.all() and all(isinstance(value, (int, np.integer)) for value in series.dropna()):
+        series.iloc[places] = [round(value) for value in values]
+        return series
+    if not is_numeric_dtype(series.dtype) and holes.all():
+        series = series.astype(object).where(~holes, np.nan).astype(np.float64)
+    series.iloc[places] = values.astype(series.dtype) if isinstance(series.dtype, np.dtype) else values
+    return series
 
 
 def _whole(values: np.ndarray, dtype: np.dtype, name: Any) -> np.ndarray:
@@ -163,9 +180,9 @@ def _floats(values: np.ndarray, name: Any, labels: Iterable[Any]) -> np.ndarray:
         # pandas' NA and NaT by the names of their types, since pandas need not be there for arrays.
         if value is None or type(value).__name__ in ("NAType", "NaTType"):
             floats[i] = np.nan
-        elif isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool):
+        elif isinstance(value, (int, float, np.integer, np.floating, Decimal)) and not isinstance(value, bool):
             try:
-                floats[i] = value
+                floats[i] = float(value)
             except OverflowError:
                 raise ValueError(f"column {name!r}: got a number too large for float64 in row {label}") from None
         elif isinstance(value, (dict, list, tuple, set)):

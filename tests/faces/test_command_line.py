@@ -154,11 +154,9 @@ def test_small_tables_are_completed(tmp_path, rows):
         ("", [], "t.csv: the file is empty"),
         ("a,b\n", [], "t.csv: has no rows"),
         ("a,a\n1,2\n", [], "'a' stands more than once"),
-        ("a,b\n1,\n2,\n", [], "column 'b': has no observed value"),
-        ("a,b\n1,inf\n,2\n", [], "column 'b': got an infinite value in row 0"),
+        ("a,b\n1,inf\n,2\n", [], "column 'b': got an infinite value in row 1"),
         ("a,b\n1,x\n2,2\n3,4\n", [], "column 'b': got 'x' in row 1"),
-        ("a,b\n1,x\n,y\n", [], "column 'b': got 'x' in row 0"),
-        ("a,b\n1,\n", [], "column 'b': has no observed value"),
+        ("a,b\n1,x\n,y\n", ["--columns", "a,b"], "column 'b': got 'x' in row 1"),
         ("a,b\n1,2\n", ["--save", "m"], "got 1 row, expected at least 2"),
         ("a,b\n1,\n2,3\n", ["--mechanism", "odd"], "expected one of auto, self-masking, linear, neural, none"),
         ("a,b\n1,\n2,3\n", ["--direction", "up"], "expected one of high, low, free, none"),
@@ -166,9 +164,14 @@ def test_small_tables_are_completed(tmp_path, rows):
         ("a,b\n1,\n2,3\n", ["--mechanism", "linear", "--direction", "high"], "only with auto or self-masking"),
         ("a,b\n1,\n2,3\n", ["--order", "b,a,b"], "order: got column 'b' twice"),
         ("a,b\n1,\n2,3\n", ["--mechanism", "neural", "--order", "b"], "order: got one with mechanism 'neural'"),
-        ("a,b\n1,\n2,3\n", ["--columns", "a,z"], "unknown 'z'"),
+        ("a,b\n1,\n2,3\n", ["--columns", "a,z"], "columns: got unknown column 'z'"),
         ("a,b\n1,\n2,3\n", ["--ignorable", "z"], "ignorable: got unknown column 'z'"),
         ("a,b\n1,\n2,3\n", ["--model", "absent"], "absent: no such folder"),
+        ("a,b\n1,\n2,3\n", ["--output", "t.csv"], "--output: got t.csv, which is the table that is read"),
+        ("a,b\n1,\n2,3\n", ["--report", "r.html", "--save", "r.html"], "--report: got r.html, which is --save as well"),
+        ("a;b\n1;\n2;3\n", [], "one column called 'a;b'"),
+        ("a,b\n1,\n2,3\n", ["--separator", ";;"], "expected two different characters"),
+        ("a,b\n1,?\n2,3\n3,4\n", [], "(--missing '?' if it stands for a missing value)"),
         ("a,b\n1,\n2,3\n", ["--draws", "3"], "--draws: got no --draws-output"),
         ("a,b\n1,\n2,3\n", ["--draws-output", "d.csv"], "expected .nc"),
         ("a,b\n1,\n2,3\n", ["--save", "absent/m"], "no folder absent"),
@@ -178,11 +181,11 @@ def test_small_tables_are_completed(tmp_path, rows):
         ("a,b\n1,\n2,3\n", ["--draws", "0", "--draws-output", "d.nc"], "--draws: got 0"),
         ("a,b\n1,x\n2,\n3,x\n4,x\n", ["--kind", "b=categorical"], "column 'b': got 1 level(s), x, expected at least 2"),
         ("a,b\n1,x\n2,\n3,x\n4,x\n", ["--kind", "b=binary"], "column 'b': got 1 level(s)"),
-        ("a,b\n1,-2\n2,\n3,4\n", ["--kind", "b=count"], "column 'b': got -2 in row 0, expected whole numbers from 0"),
-        ("a,b\n1,2.5\n2,\n3,4\n", ["--kind", "b=count"], "column 'b': got 2.5 in row 0"),
-        ("a,b\n1,120\n2,\n3,4\n", ["--kind", "b=bounded:0:100"], "column 'b': got 120 in row 0, expected numbers from 0 to 100"),
-        ("a,b\n1,0\n2,\n3,4\n", ["--kind", "b=positive"], "column 'b': got 0 in row 0, expected numbers above 0"),
-        ("a,b\n1,lo\n2,\n3,odd\n4,hi\n", ["--kind", "b=ordinal:lo:hi"], "'odd' in row 2"),
+        ("a,b\n1,-2\n2,\n3,4\n", ["--kind", "b=count"], "column 'b': got -2 in row 1, expected whole numbers from 0"),
+        ("a,b\n1,2.5\n2,\n3,4\n", ["--kind", "b=count"], "column 'b': got 2.5 in row 1"),
+        ("a,b\n1,120\n2,\n3,4\n", ["--kind", "b=bounded:0:100"], "column 'b': got 120 in row 1, expected numbers from 0 to 100"),
+        ("a,b\n1,0\n2,\n3,4\n", ["--kind", "b=positive"], "column 'b': got 0 in row 1, expected numbers above 0"),
+        ("a,b\n1,lo\n2,\n3,odd\n4,hi\n", ["--kind", "b=ordinal:lo:hi"], "'odd' in row 3"),
         ("a,b\n1,\n2,3\n", ["--kind", "z=count"], "unknown column 'z'"),
         ("a,b\n1,\n2,3\n", ["--kind", "count"], "--kind: got 'count', expected COLUMN=KIND"),
         ("a,b\n1,\n2,3\n4,5\n", ["--report", "r.html", "--regress", "a=z"], "--regress: got 'a=z'"),
@@ -208,3 +211,39 @@ def test_columns_that_differ_from_the_models_are_named(table, tmp_path, capsys):
     err = capsys.readouterr().err
     assert "lacks the model's column(s) b" in err and "does not know z" in err and "new.csv" in err
     assert not (tmp_path / "n.csv").exists()
+
+
+def test_what_cannot_be_used_is_said_and_passed_through(tmp_path, monkeypatch, capsys):
+    """A column without values, a constant one with holes, names; codes that are declared missing; holes in words are counted."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    lines = [
+        f'{i:03d}x,,{"" if i % 5 == 1 else "u"},{-99 if i % 7 == 2 else round(rng.normal(), 3)},{"NA" if i % 6 == 0 else i % 3},"{i},5"'
+        for i in range(40)
+    ]
+    (tmp_path / "t.csv").write_text('name,empty,same,"income, eur",kids,far\n' + "\n".join(lines) + "\n")
+    command = ["impute", "t.csv", "--output", "c.csv", "--mechanism", "none", "--steps", "3", "--jobs", "1"]
+    assert main([*command, "--missing", "income, eur=-99", "--ignorable", "income, eur"]) == 0
+    out, err = capsys.readouterr()
+    assert "Read as missing, beside empty cells: '-99' in income, eur (6), 'NA' in kids (7)" in out
+    assert "name: passed through" in err and "in row 1," in err and "empty: has no value" in err and "same: always u; holes are" in err
+    before, after = (pd.read_csv(path, dtype=str, keep_default_na=False) for path in ("t.csv", "c.csv"))
+    assert (after[["name", "empty", "far"]] == before[["name", "empty", "far"]]).all().all() and (after.same == "u").all()
+    gone = before.kids == "NA"
+    assert (after.kids[~gone] == before.kids[~gone]).all() and after.kids[gone].str.fullmatch(r"-?\d+").all()
+    assert "-99" not in after["income, eur"].tolist()
+    assert (tmp_path / "t.csv").read_text().count("\n") == (tmp_path / "c.csv").read_text().count("\n")
+
+
+def test_pipes_carry_tables_and_nothing_else(monkeypatch, capsys):
+    import io
+    import sys
+
+    text = "a;b\n" + "".join(f"{i % 7 + 0.5};{'' if i % 5 == 0 else i % 4}\n".replace(".", ",") for i in range(40))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    options = ["--separator", ";", "--decimal", ",", "--mechanism", "none", "--steps", "3", "--jobs", "1"]
+    assert main(["impute", "-", "--output", "-", *options]) == 0
+    out, err = capsys.readouterr()
+    rows = [line.split(";") for line in out.splitlines()]
+    assert rows[0] == ["a", "b"] and len(rows) == 41 and all(row[1].isdigit() for row in rows[1:]) and rows[1][0] == "0,5"
+    assert "8 of 80 cells imputed" in err

@@ -116,3 +116,20 @@ def test_a_hard_rule_is_learned_as_one_and_a_gentle_one_stays_gentle(direction, 
         assert mechanism.slope.item() == pytest.approx(2.0)  # it points the right way
         fit(IWELBO(mnar, 5), x, mask, steps=400, batch_size=200, lr=1e-2, weight_decay=0.0, seed=seed, progress=False)
         assert lowest < mechanism.slope.item() < highest
+
+
+def test_the_apparent_direction_of_more_columns_than_rows_is_the_same_ridge_regression_and_takes_no_longer(seed):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(60, 1, generator=generator) + 0.5 * torch.randn(60, 80, generator=generator)
+    mask = torch.rand(60, 80, generator=generator) > 0.2
+    mask[:, 0] &= x[:, 1] < 0.3
+    features = torch.cat([torch.where(mask, x, 0.0), (~mask).to(x)], -1).double()
+    found, seen = apparent_direction(x, mask), mask[:, 0]
+    values = torch.where(mask, x, 0.0).double()
+    features[:, :80] = torch.where(mask, values - values.sum(0) / mask.sum(0), 0.0)
+    others = features[:, [k for k in range(160) if k % 80]]
+    centred = others[seen] - others[seen].mean(0)
+    predicted = others @ torch.linalg.solve(centred.T @ centred + torch.eye(158).double(), centred.T @ features[seen, 0])
+    error = (predicted[seen].var() / seen.sum() + predicted[~seen].var() / (~seen).sum()).sqrt()
+    z = (predicted[~seen].mean() - predicted[seen].mean()) / error
+    assert float(found[0]) == (float(z.sign()) if abs(z) > 2 else 0.0)

@@ -133,6 +133,17 @@ def test_permissions_are_those_of_any_new_file(tmp_path):
     assert stat.S_IMODE((tmp_path / "t.csv").stat().st_mode) == stat.S_IMODE((tmp_path / "other").stat().st_mode)
 
 
+def test_a_link_is_followed_and_permissions_of_what_is_replaced_stay(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "real.csv").write_text("old")
+    (tmp_path / "folder" / "real.csv").chmod(0o640)
+    (tmp_path / "t.csv").symlink_to(tmp_path / "folder" / "real.csv")
+    write_table(pd.DataFrame({"a": [1]}), tmp_path / "t.csv")
+    assert (tmp_path / "t.csv").is_symlink() and (tmp_path / "folder" / "real.csv").read_text() == "a\n1\n"
+    assert stat.S_IMODE((tmp_path / "folder" / "real.csv").stat().st_mode) == 0o640
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["real.csv"]
+
+
 def test_what_could_not_be_written_is_said_before_the_work(tmp_path, monkeypatch):
     check_writable(tmp_path / "t.csv")
     for path, said in [

@@ -1,0 +1,158 @@
+"""Columns of text as they stand in a file, read as numbers, truth values or text; and which words were read as holes."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+
+#: Words that stand for a missing value, as pandas has them; whatever a declared level says is none.
+HOLES = frozenset(
+    [
+        "#N/A",
+        "#N/A N/A",
+        "#NA",
+        "-1.#IND",
+        "-1.#QNAN",
+        "-NaN",
+        "-nan",
+        "1.#IND",
+        "1.#QNAN",
+        "<NA>",
+        "N/A",
+        "NA",
+        "NULL",
+        "NaN",
+        "None",
+        "n/a",
+        "nan",
+        "null",
+    ],
+)
+_NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf|infinity)", re.IGNORECASE | re.ASCII)
+_WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
+_TRUTH = {word: value for value in (True, False) for word in (str(value), str(value).upper(), str(value).lower())}
+#: Other text among numbers is a mistake of the file, unless there are more different ones than this: then the column is one of text.
+_STRAY = 10
+
+
+class StrayTextError(ValueError):
+    """A text among numbers: its ``row``, from 0."""
+
+    def __init__(self, row: int, text: str) -> None:
+        super().__init__(text)
+        self.row, self.text = row, text
+
+
+def as_series(
+    name: Any, cells: Sequence[str], *, missing: Collection[str] = (), levels: Collection[str] = (), decimal: str = "."
+) -> tuple[Any, Counter[str]]:
+    """Return a column's cells as a pandas Series, and how often each word was read as a hole.
+
+    Whole numbers are int64, or Int64 where there are holes; truth values bool or boolean; numbers float64, each exactly that of its
+    text; everything else is text.
+
+    Args:
+        name: the column's.
+        cells: texts.
+        missing: further words that stand for a missing value.
+        levels: words that do not, being declared levels.
+        decimal: the decimal mark.
+
+    Raises:
+        StrayTextError: for text among numbers.
+
+    Example:
+        >>> series, found = as_series("n", ["1", "", "NA", "4"])
+        >>> series.dtype.name, dict(found)
+        ('Int64', {'': 1, 'NA': 1})
+    """
+    import pandas as pd
+
+    words = (HOLES | set(missing)) - set(levels)
+    hole = np.fromiter((not cell.strip() or cell in words or cell.strip() in words for cell in cells), bool, len(cells))
+    found = Counter(cell for cell, gone in zip(cells, hole, strict=True) if gone)
+    seen = np.flatnonzero(~hole)
+    if not len(seen):
+        return pd.Series(np.full(len(cells), np.nan), name=name), found
+    texts = [cells[i] for i in seen.tolist()]
+    numbers = texts if decimal == "." else [text if "." in text else text.replace(decimal, ".") for text in texts]
+    stripped = [text.strip() for text in numbers]
+    stray = [k for k, text in enumerate(stripped) if not _NUMBER.fullmatch(text)]
+    if not stray and not levels:
+        return _numbers(name, stripped, seen, len(cells)), found
+    if all(text.strip() in _TRUTH for text in texts) and not levels:
+        flags = pd.array([None] * len(cells), dtype="boolean")
+        flags[seen] = [_TRUTH[text.strip()] for text in texts]
+        return pd.Series(flags, name=name).astype("boolean" if hole.any() else "bool"), found
+    few = len({texts[k] for k in stray}) <= _STRAY
+    if stray and len(stray) < 0.5 * len(texts) and few and not levels:
+        raise StrayTextError(int(seen[stray[0]]), texts[stray[0]])
+    values = np.full(len(cells), np.nan, dtype=object)
+    values[seen] = texts
+    return pd.Series(values, name=name, dtype=object), found
+
+
+def _numbers(name: Any, texts: list[str], places: np.ndarray, size: int) -> Any:
+    import pandas as pd
+
+    if all(_WHOLE.fullmatch(text) for text in texts):
+        # Longer ones would be refused by Python before they overflow.
+        whole = [int(text) if len(text) < 25 else 2**70 for text in texts]
+        if all(-(2**63) <= number < 2**63 for number in whole):
+            column = pd.array([None] * size, dtype="Int64")
+            column[places] = np.array(whole, np.int64)
+            return pd.Series(column, name=name).astype("int64" if len(texts) == size else "Int64")
+    values = np.full(size, np.nan)
+    values[places] = [float(text) for text in texts]
+    return pd.Series(values, name=name)
+
+
+def spelled(cells: Sequence[str]) -> dict[Any, str]:
+    """Return how truth values are written in ``cells``, each as it first is.
+
+    Example:
+        >>> spelled(["", "TRUE", "FALSE"])
+        {True: 'TRUE', False: 'FALSE'}
+    """
+    found: dict[Any, str] = {}
+    for cell in cells:
+        if cell.strip() in _TRUTH:
+            found.setdefault(_TRUTH[cell.strip()], cell.strip())
+    return found
+
+
+def written(value: Any, decimal: str = ".") -> str:
+    """Return a filled value as a cell of text: the shortest decimals that are exactly it.
+
+    Example:
+        >>> written(0.5, ","), written(3), written(True)
+        ('0,5', '3', 'True')
+    """
+    if isinstance(value, (bool, np.bool_)):
+        return str(bool(value))
+    if isinstance(value, (int, np.integer)):
+        return str(int(value))
+    if isinstance(value, (float, np.floating)):
+        return repr(float(value)).replace(".", decimal)
+    return str(value)
+
+
+def without(series: Any, words: Collection[str]) -> Any:
+    """Return a Series of any dtype with holes where its values are ``words``, as text or as numbers.
+
+    Example:
+        >>> import pandas as pd
+        >>> without(pd.Series([1, -99]), ["-99"]).isna().tolist()
+        [False, True]
+    """
+    gone = series.astype("string").isin(list(words)).fillna(False)
+    numbers = [float(word) for word in words if _NUMBER.fullmatch(word)]
+    if series.dtype.kind in "iuf":
+        gone |= series.isin(numbers)
+    if not gone.any():
+        return series
+    return (series.astype("Int64") if series.dtype.kind in "iu" else series).mask(gone.to_numpy(bool))

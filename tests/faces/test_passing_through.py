@@ -1,0 +1,65 @@
+"""Columns that a model is not of: constants, empty ones, names; and names that are taken."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pyro_mnar import MNARImputer
+
+
+def imputer(**settings):
+    return MNARImputer("none", **({"members": 1, "steps": 2, "hidden": (4,), "progress": False} | settings))
+
+
+def frame(rows=40):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.normal(size=(rows, 2)), columns=["a", "b"])
+    table.loc[::4, "a"] = np.nan
+    return table
+
+
+@pytest.mark.parametrize("value", [1e-6, 7, "x", True])
+def test_a_constant_column_is_filled_with_its_value(tmp_path, value):
+    table = frame().assign(k=value)
+    table["k"] = table.k.astype(object) if isinstance(value, (str, bool)) else table.k
+    table.loc[1::4, "k"] = None
+    fitted = imputer().fit(table)
+    assert [column.name for column in fitted.schema_.columns] == ["a", "b"]
+    for back in (fitted.transform(table), *fitted.sample(table, 2)):
+        assert list(back.columns) == ["a", "b", "k"] and (back.k == value).all() and back.k.dtype == table.k.dtype
+    assert list(fitted.get_feature_names_out()) == ["a", "b", "k"]
+    fitted.save(tmp_path / "m")
+    again = MNARImputer.load(tmp_path / "m")
+    assert again.transform(table).equals(fitted.transform(table))
+    other = table.assign(k=table.k.where(table.index > 10, None))  # other rows, and others missing
+    assert (again.transform(other).k == value).all()
+    marked = imputer(add_indicator=True).fit_transform(table)
+    assert (marked.missingindicator_k == table.k.isna()).all() and (marked.missingindicator_a == table.a.isna()).all()
+
+
+def test_of_an_array_too_and_what_is_observed_later_stays():
+    x = np.c_[frame().to_numpy(), np.where(np.arange(40) % 4 == 1, np.nan, 3.0)]
+    fitted = imputer().fit(x)
+    assert (fitted.transform(x)[:, 2] == 3).all()
+    x[0, 2] = 8.0
+    assert fitted.transform(x)[:2, 2].tolist() == [8.0, 3.0]
+
+
+def test_an_indicator_never_takes_a_columns_name():
+    table = frame().assign(missingindicator_a=np.random.default_rng(1).normal(size=40))
+    with pytest.raises(ValueError, match="add_indicator: got a column that is called 'missingindicator_a' already"):
+        imputer(add_indicator=True).fit(table)
+
+
+def test_text_that_looks_like_numbers_is_doubted_by_name():
+    table = frame().assign(v=np.arange(40) % 5)
+    with pytest.warns(UserWarning, match="column 'v': text such as '0' looks like numbers"):
+        imputer().fit(table.assign(v=table.v.astype(str)))
+
+
+def test_negative_values_of_a_column_without_any_are_said():
+    table = frame(200).assign(age=np.abs(np.random.default_rng(1).normal(0, 10, 200)))
+    table.loc[::3, "age"] = np.nan
+    fitted = imputer().fit(table)
+    with pytest.warns(UserWarning, match="column 'age': .* imputed values are below 0.*declare it positive"):
+        fitted.sample(table, 4)
