@@ -46,9 +46,9 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         mechanism: why values are missing. ``auto``: for each column whatever reason the data support, chosen by
             :mod:`pyro_mnar.faces.reason_selection`; ``self-masking``: a value goes missing because of itself, as ``direction`` says;
             ``linear`` or ``neural``: because of the whole row; ``none``: missingness says nothing beyond what is observed (ignorable).
-        direction: of a column's own value: ``high`` (large values go missing), ``low``, ``free`` (one of the two), ``middle``, ``tails``
-            (values near to or far from the middle), or ``none``; one word, or a mapping from column names (positions, for arrays) to
-            words. What it says is taken as known. Of columns that it leaves out, or of all where it is None, nothing is known.
+        direction: of a column's own value: ``high`` (large values go missing), ``low``, ``free`` (one of the two), ``middle`` and
+            ``tails`` (values near the middle, or far from it), or ``none``; one word, or a mapping from column names (positions, for
+            arrays) to words. It is taken as known. Of columns that it leaves out, or of all where it is None, nothing is known.
         order: columns in the order in which their holes came about, such as visits; masks then depend on the columns before, as far as
             these are seen. Columns that it leaves out come first. None: the data choose whether they do, and in which order.
         ignorable: columns whose missingness is taken as ignorable whatever the mechanism.

@@ -1,19 +1,19 @@
 r"""Which reasons masks have, where nothing is said of them: the data choose, as far as they can.
 
-A candidate supposes for the columns of which nothing is said that their masks read their own values or not, and for all columns with holes
-that masks read the seen values of earlier columns or not, and the row's latent or not (:mod:`pyro_mnar.models.sequential_masking`). All
-candidates score the same data, observed values and masks, so that their bounds compare. Each is fitted as one short model, a *pilot*, and
-the highest
+A candidate supposes for the columns of which nothing is said that their masks read their own values or not, and for all columns with
+holes that masks read the seen values of earlier columns or not, and the row's latent or not
+(:mod:`pyro_mnar.models.sequential_masking`). All candidates score the same data, observed values and masks, so that their bounds compare.
+Each is fitted as one short model, a *pilot*, and the highest
 
     bound - sum over its effects (price + rate N),        N rows,
 
-is taken. An effect costs more than the one nat of Akaike (1974, "A new look at the statistical model identification", IEEE Transactions on
-Automatic Control 19), which is meant for models that hold: here each is a little wrong, and what a wrong one gains by its effects grows
-with the rows. Effects of seen values cost least, since they leave imputations as they are. Those of the latent and of the own value move
-imputations to where nothing was seen and must earn it: of candidates that fit alike the less assuming one is taken.
+is taken. An effect costs more than the one nat of Akaike (1974, "A new look at the statistical model identification", IEEE Transactions
+on Automatic Control 19), which is meant for models that hold: here each is a little wrong, and what a wrong one gains by its effects
+grows with the rows. Effects of seen values cost least, since they leave imputations as they are. Those of the latent and of the own value
+move imputations to where nothing was seen and must earn it: of candidates that fit alike the less assuming one is taken.
 
-Not all are tried. First come rates alone, earlier columns, the latent, and the own value; then the best of these joined with each of the
-others; at last without the own-value terms that are hardly any.
+Not all are tried. First come rates alone, earlier columns, the latent, and the own value; then the best of these joined with each of
+the others; at last without the own-value terms that are hardly any.
 
 What a user says of a column is in every candidate. And no data tell candidates apart that fit alike.
 """
@@ -38,7 +38,7 @@ from pyro_mnar.results.pooling import score_ensemble
 #: Chosen on development tables (docs/reasons.md).
 EARLIER, LATENT, OWN = (2.0, 0.0), (2.0, 0.004), (4.0, 0.008)
 #: Share of the training steps that a pilot has, and how it makes up for it: rows an update for each of the ensemble's, learning rates.
-PILOT, WIDER, RATES = 0.4, 2, {"lr": 2e-2, "mechanism_lr": 1e-1}
+PILOT, WIDER, RATES = 0.4, 4, {"lr": 4e-2, "mechanism_lr": 1e-1}
 #: Slope of a pilot, per scaled unit, below which an own-value term is hardly any.
 SLIGHT = 0.3
 #: Standard errors by which predicted spreads must differ for a term on two sides.
@@ -63,8 +63,8 @@ class Candidate(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """What was chosen: a ``declaration`` that says all; the ``candidates`` that were tried, the best first, those that contradict what is
-    stated last; and a pilot in which no mask reads a missing value or the latent.
+    """What was chosen: a ``declaration`` that says all; the ``candidates`` that were tried, the best first, those that contradict what
+    is stated last; and a pilot in which no mask reads a missing value or the latent.
     """
 
     declaration: dict[str, Any]
@@ -128,7 +128,7 @@ def _sides(declaration: dict[str, Any], x: Tensor, mask: Tensor) -> list[str]:
 
 @torch.no_grad()
 def own_effects(member: MNAR, columns: Sequence[int]) -> list[float]:
-    """Return the size of the own-value term of each of ``columns``: its slope's, or the standard deviation of its categories' effects."""
+    """Return the size of each column's own-value term: its slope's, or the standard deviation of its categories' effects."""
     found: dict[int, float] = {}
     for piece in own_pieces(member.mechanism):
         found |= dict(zip(piece.columns.tolist(), piece.effect_sizes().tolist(), strict=True))

@@ -62,8 +62,8 @@ LINE_SKEW = (-0.1, 0.3)
 LOG_SLOPE = (0.9, 0.8)
 #: Standard deviation of a slope of free direction, or on two sides, about 0.
 FREE_SLOPE = 2.0
-#: Effects on a mask's score of an earlier column's value, per scaled unit, and of its absence: Student t about 0, their scales and degrees
-#: of freedom. The tails are for masks that others decide for sure, as who has left stays away.
+#: Effects on a mask's score of an earlier column's value, per scaled unit, and of its absence: Student t about 0, their scales and
+#: degrees of freedom. The tails are for masks that others decide for sure, as who has left stays away.
 EFFECT, ABSENCE, EFFECT_DOF = 1.0, 2.0, 2.0
 #: Standard deviation of a latent's effect on a mask's score, about 0.
 LOADING = 0.5

@@ -241,9 +241,10 @@ def apparent_direction(x: Tensor, mask: Tensor) -> Tensor:
 
 
 def contrasts(x: Tensor, mask: Tensor) -> Tensor:
-    """Return how missing values of each column are predicted to differ from observed ones, (2, D), in standard errors: by mean, by spread.
+    """Return how missing values of each column are predicted to differ from observed ones, in mean and in spread, (2, D), in standard errors.
 
-    Predictions are those of :func:`apparent_direction`, whose arguments these are; spread is the mean square about the observed ones' mean.
+    Predictions are those of :func:`apparent_direction`, whose arguments these are; spread is the mean square about the mean of the
+    observed ones.
     """
     finite = mask & x.isfinite()
     loc, _ = observed_moments(x, finite)

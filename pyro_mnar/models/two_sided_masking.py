@@ -108,9 +108,9 @@ class TwoSidedMasking(nn.Module):
         return MaskDistribution(self.log_missing(x, line), self.log_observed(x, line), indicator(self.columns, self.n_columns))
 
     def gain(self, x: Tensor, factor: float, effect: Tensor | None = None) -> Tensor:
-        """Return what the log odds of being missing gain, (..., D), at ``factor`` times the strength, from 0 to 1, in complete rows (..., D).
+        """Return what the log odds of being missing gain, (..., D), at ``factor`` times the strength, in complete rows (..., D).
 
-        ``effect`` (..., D) is added to c first.
+        ``factor`` is from 0 to 1; ``effect`` (..., D) is added to c first.
 
         Raises:
             ValueError: for a factor beyond, where log odds that grow with the square of the value need not leave a law.
