@@ -135,8 +135,8 @@ def _model_options(impute: argparse.ArgumentParser) -> None:
         action="append",
         metavar="WORD | COLUMN=WORD",
         help="what is known of a column's own values: high (large ones go missing), low, free (one of these), middle, tails, or none "
-        "(its value has no part in it), for all columns, or repeated for one column each; of columns not named nothing is known, and the "
-        "data choose",
+        "(its value has no part in it), for all columns, or repeated for one column each; of columns not named nothing is known, and "
+        "the data choose",
     )
     impute.add_argument(
         "--order",

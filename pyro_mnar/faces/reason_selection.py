@@ -2,15 +2,15 @@ r"""Which reasons masks have, where nothing is said of them: the data choose, as
 
 A candidate supposes for the columns of which nothing is said that their masks read their own values or not, and for all columns with
 holes that masks read the seen values of earlier columns or not, and the row's latent or not
-(:mod:`pyro_mnar.models.sequential_masking`). All candidates score the same data, observed values and masks, so that their bounds compare.
-Each is fitted as one short model, a *pilot*, and the highest
+(:mod:`pyro_mnar.models.sequential_masking`). All candidates score the same data, observed values and masks, so that their bounds
+compare. Each is fitted as one short model, a *pilot*, and the highest
 
     bound - sum over its effects (price + rate N),        N rows,
 
-is taken. An effect costs more than the one nat of Akaike (1974, "A new look at the statistical model identification", IEEE Transactions
-on Automatic Control 19), which is meant for models that hold: here each is a little wrong, and what a wrong one gains by its effects
-grows with the rows. Effects of seen values cost least, since they leave imputations as they are. Those of the latent and of the own value
-move imputations to where nothing was seen and must earn it: of candidates that fit alike the less assuming one is taken.
+is taken. An effect costs more than the one nat of Akaike (1974, "A new look at the statistical model identification", IEEE
+Transactions on Automatic Control 19), which is meant for models that hold: here each is a little wrong, and what a wrong one gains by
+its effects grows with the rows. Effects of seen values cost least, since they leave imputations as they are. Those of the latent and of
+the own value move imputations to where nothing was seen and must earn it: of candidates that fit alike the less assuming one is taken.
 
 Not all are tried. First come rates alone, earlier columns, the latent, and the own value; then the best of these joined with each of
 the others; at last without the own-value terms that are hardly any.
