@@ -241,7 +241,7 @@ def apparent_direction(x: Tensor, mask: Tensor) -> Tensor:
 
 
 def contrasts(x: Tensor, mask: Tensor) -> Tensor:
-    """Return by how many standard errors missing values of columns are predicted to differ from observed ones, in mean and spread, (2, D).
+    """Return by how many standard errors missing values are predicted to differ from observed ones, in mean and spread, (2, D).
 
     Predictions are those of :func:`apparent_direction`, whose arguments these are; spread is the mean square about the mean of the
     observed ones.
