@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 from pyro_mnar.faces.declaration import cells_of
 from pyro_mnar.faces.fitting import Fitted, fit_declared
 from pyro_mnar.faces.mask_orders import orders_of
-from pyro_mnar.faces.reason_selection import Choice, choose
+from pyro_mnar.faces.reason_selection import Choice, InUnits, choose
 from pyro_mnar.faces.supposing import supposed_scaling
 from pyro_mnar.tables import Schema, Units
 
@@ -54,12 +55,14 @@ def learn(
         KeyboardInterrupt: when interrupted before the data have chosen.
     """
     seen, choice = torch.from_numpy(mask), None
-    declaration, units, x = _set_up(declaration, schema, values, mask)
+    _, units, x = _set_up(declaration | {"directions": ["none"] * len(declaration["columns"])}, schema, values, mask)
     first = (x, units)
     if declaration["mechanism"] in ("auto", "self-masking"):
         orders = orders_of(x, seen, declaration["columns"], order, declaration["members"], seed)
-        choice = choose(declaration | {"orders": orders}, stated, order is not None, x, seen, seed=seed, **training)
-        declaration, units, x = _set_up(choice.declaration, schema, values, mask)
+        in_units = partial(_in_units, schema=schema, values=values, mask=mask)
+        choice = choose(declaration | {"orders": orders}, stated, order is not None, in_units, seen, seed=seed, **training)
+        declaration = choice.declaration
+    declaration, units, x = _set_up(declaration, schema, values, mask)
     return Learned(fit_declared(declaration, x, seen, seed=seed, callback=callback, **training), units, choice, first)
 
 
@@ -69,3 +72,8 @@ def _set_up(declaration: dict[str, Any], schema: Schema, values: np.ndarray, mas
     units = Units(schema.columns, scaling)
     x = torch.from_numpy(units.apply(values, mask)).float()
     return declaration | {"cells": cells_of(schema.columns, values, mask, scaling)}, units, x
+
+
+def _in_units(declaration: dict[str, Any], schema: Schema, values: np.ndarray, mask: np.ndarray) -> InUnits:
+    declaration, units, x = _set_up(declaration, schema, values, mask)
+    return InUnits(declaration, x, float(units.log_jacobian(values, mask).sum()))

@@ -62,6 +62,16 @@ class Candidate(NamedTuple):
         return self.bound - self.cost
 
 
+class InUnits(NamedTuple):
+    """A ``declaration`` that says what cells are; the columns ``x`` (N, D), scaled as it supposes, whose holes hold any number; and the
+    logarithm of the scaling's Jacobian, summed over observed cells.
+    """
+
+    declaration: dict[str, Any]
+    x: Tensor
+    log_jacobian: float
+
+
 class Choice(NamedTuple):
     """What was chosen: a ``declaration`` that says all; the ``candidates`` that were tried, the best first, those that contradict what
     is stated last; and a pilot in which no mask reads a missing value or the latent.
@@ -76,7 +86,7 @@ def choose(
     declaration: dict[str, Any],
     stated: Sequence[str | None],
     ordered: bool,
-    x: Tensor,
+    in_units: Callable[[dict[str, Any]], InUnits],
     mask: Tensor,
     *,
     seed: int,
@@ -89,7 +99,7 @@ def choose(
         declaration: what :func:`~pyro_mnar.faces.declaration.declare` takes, with ``orders``.
         stated: of each modelled column its direction, or None where nothing is said.
         ordered: whether the order is stated, and masks read earlier columns in any case.
-        x: (N, D) scaled columns; the holes may hold any number.
+        in_units: takes a declaration to the table in the units that it supposes.
         mask: (N, D) bool, True = observed.
         seed, steps, settings: as :func:`~pyro_mnar.infer.ensembles.fit_ensemble`'s, of a full fit.
 
@@ -97,12 +107,12 @@ def choose(
         KeyboardInterrupt: when interrupted before the data have chosen.
     """
     alone = settings | RATES | {"steps": max(1, round(PILOT * steps)), "batch_size": WIDER * settings["batch_size"]}
-    pilots = _Pilots(
-        declaration, stated, ordered, x, mask, partial(_fitted, x=x, mask=mask, seed=seed, **alone), settings.get("n_jobs")
-    )
-    none = tuple(word or "none" for word in stated)
-    own = tuple(word or side for word, side in zip(stated, _sides(declaration, x, mask), strict=True))
+    fitted = partial(_fitted, in_units=in_units, mask=mask, seed=seed, **alone)
     at_random = Candidate(("none",) * len(stated), True, False)
+    seen = in_units(declaration | {"directions": list(at_random.directions)})
+    pilots = _Pilots(seen.declaration, stated, ordered, seen.x, mask, fitted, settings.get("n_jobs"))
+    none = tuple(word or "none" for word in stated)
+    own = tuple(word or side for word, side in zip(stated, _sides(seen.declaration, seen.x, mask), strict=True))
     pilots.fit([at_random, Candidate(none, ordered, False), Candidate(none, ordered, True), Candidate(own, ordered, False)])
     best = pilots.ranked()[0]
     pilots.fit([best._replace(directions=own), best._replace(earlier=True), best._replace(latent=True)])
@@ -209,11 +219,18 @@ class _Pilots:
 
 
 def _fitted(
-    declaration: dict[str, Any], *, x: Tensor, mask: Tensor, seed: int, n_jobs: None = None, **settings: Any
+    declaration: dict[str, Any],
+    *,
+    in_units: Callable[[dict[str, Any]], InUnits],
+    mask: Tensor,
+    seed: int,
+    n_jobs: None = None,
+    **settings: Any,
 ) -> tuple[float, MNAR]:
-    """Return a pilot and its bound over the whole table."""
+    """Return a pilot and its bound over the whole table, as of a density in the table's units."""
+    declaration, x, log_jacobian = in_units(declaration)
     orders = declaration["orders"] and declaration["orders"][:1]
     _, (model,), (history,) = fit_declared(declaration | {"members": 1, "orders": orders}, x, mask, seed=seed, **settings)
     if history.stopped == "interrupted":
         raise KeyboardInterrupt  # there is nothing yet that an interrupted fit could keep
-    return float(score_ensemble([model.eval()], x, mask, particles=100, seed=seed).sum()), model
+    return float(score_ensemble([model.eval()], x, mask, particles=100, seed=seed).sum()) + log_jacobian, model
