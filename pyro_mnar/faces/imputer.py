@@ -154,7 +154,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         self.declaration_, members, self.histories_ = fitted
         self.members_ = [member.eval() for member in members]
         self.reasons_ = no_reasons(self) if choice is None else reasons_of(self, stated, choice.ignorable, first, values, mask)
-        for doubt in doubts(self.reasons_):
+        for doubt in doubts(self):
             warnings.warn(doubt, UserWarning, stacklevel=2)
         return self
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from pyro_mnar.faces.declaration import MECHANISMS
 from pyro_mnar.faces.reason_selection import Candidate
+from pyro_mnar.infer.training import History
 from pyro_mnar.models import MNAR, SequentialMasking, own_pieces
 from pyro_mnar.results.pooling import impute_ensemble
 from pyro_mnar.tables import Schema, Units
@@ -32,6 +33,8 @@ _PAIRS = 3
 _NAMED = 0.25
 #: Observed standard deviations by which imputed means may differ from the ignorable ones without a doubt.
 FAR = 1.0
+#: Rise of the bound over the last third of training, in nats a row and column, from which there is a doubt.
+RISING = 0.05
 #: Share of imputed values beyond the observed range, of a column of which at most this share is missing, from which there is a doubt.
 BEYOND, NEARLY_WHOLE = 0.1, 0.1
 _WORDS = {
@@ -121,9 +124,15 @@ def reasons_from_json(plain: dict[str, list[Any]]) -> DataFrame:
     return frame.astype({name: float for name in frame.columns if name not in ("reason", "evidence")})
 
 
-def doubts(reasons: DataFrame) -> list[str]:
-    """Return sentences that name the columns whose imputations are to be doubted, with the option that settles it."""
-    found = []
+def doubts(imputer: Any) -> list[str]:
+    """Return sentences that say which imputations of a fitted imputer are to be doubted, and what settles it."""
+    reasons, found = imputer.reasons_, []
+    rise = still_rising(imputer.histories_) / max(1, len(imputer.schema_.columns))
+    if rise > RISING:
+        found.append(
+            f"training has not converged: over its last third the fit still rose by {rise:.2g} a cell. Raise steps (--steps), now "
+            f"{imputer.steps}, and see whether imputations move."
+        )
     for name, row in reasons.iterrows() if "mean" in reasons else ():
         shift = abs(row["mean"] - row["ignorable_mean"]) / row["observed_sd"] if row["observed_sd"] > 0 else 0.0
         if shift > FAR and row["evidence"] in ("weak", "moderate", "stated, but the data speak against it"):
@@ -137,6 +146,16 @@ def doubts(reasons: DataFrame) -> list[str]:
                 "seen. If values are missing at random there, state direction none."
             )
     return found
+
+
+def still_rising(histories: Sequence[History]) -> float:
+    """Return by how much a row's bound rose over the last third of training, the median over members; 0 of too few looks."""
+    rises = []
+    for history in histories:
+        looks = history.evaluations
+        if len(looks) >= 3:
+            rises.append(looks[-1].train - looks[len(looks) * 2 // 3 - 1].train)
+    return float(np.median(rises)) if rises else 0.0
 
 
 def never_together(schema: Schema, mask: np.ndarray) -> list[str]:

@@ -14,6 +14,7 @@ import numpy as np
 from sklearn.base import clone
 
 from pyro_mnar.faces.imputer import MNARImputer
+from pyro_mnar.faces.reasons import doubts
 from pyro_mnar.faces.report_sensitivity import parsed, regression, sensitivity
 from pyro_mnar.faces.strength import completions
 from pyro_mnar.faces.words import assumptions, imputed_means
@@ -143,7 +144,10 @@ def write_report(
 
 
 def _assumed(imputer: MNARImputer) -> Section:
-    return Section("What was assumed").text(*[sentence.strip() for sentence in assumptions(imputer)])
+    section = Section("What was assumed").text(*[sentence.strip() for sentence in assumptions(imputer)])
+    for doubt in doubts(imputer):
+        section.warning(doubt)
+    return section
 
 
 def _table(imputer: MNARImputer, values: np.ndarray, mask: np.ndarray) -> Section:

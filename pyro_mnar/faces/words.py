@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 
 from pyro_mnar.faces.declaration import MECHANISMS
 from pyro_mnar.faces.imputer import MNARImputer
+from pyro_mnar.faces.reasons import doubts
 from pyro_mnar.results.diagnosis import Diagnosis, diagnose
 from pyro_mnar.results.imputation import Imputation
 from pyro_mnar.results.pooling import impute_ensemble
@@ -177,4 +179,6 @@ def diagnosis(imputer: MNARImputer, X: Any) -> Diagnosis:
     seed = imputer._seed()
     options: dict[str, Any] = {"labels": rows, "progress": imputer.progress, "n_jobs": imputer.n_jobs}
     draws = impute_ensemble(members, x, seen, draws=25 * len(members), seed=seed, **options)
-    return diagnose(draws, members, x, seen, rows=rows, columns=columns, scaling=imputer.scaling_, seed=seed)
+    found = diagnose(draws, members, x, seen, rows=rows, columns=columns, scaling=imputer.scaling_, seed=seed)
+    said = doubts(imputer)
+    return replace(found, problems=found.problems | {"reasons": " ".join(said)}) if said else found
