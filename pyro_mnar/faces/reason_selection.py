@@ -113,9 +113,12 @@ def choose(
     pilots = _Pilots(seen.declaration, stated, ordered, seen.x, mask, fitted, settings.get("n_jobs"))
     none = tuple(word or "none" for word in stated)
     own = tuple(word or side for word, side in zip(stated, _sides(seen.declaration, seen.x, mask), strict=True))
-    pilots.fit([at_random, Candidate(none, ordered, False), Candidate(none, ordered, True), Candidate(own, ordered, False)])
+    # Of columns whose own values are all said to decide, the latent, which stands for these, would take their place.
+    latent = None in stated
+    first = [at_random, Candidate(none, ordered, False), Candidate(own, ordered, False), Candidate(none, ordered, latent)]
+    pilots.fit(first)
     best = pilots.ranked()[0]
-    pilots.fit([best._replace(directions=own), best._replace(earlier=True), best._replace(latent=True)])
+    pilots.fit([best._replace(directions=own), best._replace(earlier=True), best._replace(latent=latent)])
     best = pilots.ranked()[0]
     sizes = zip(stated, best.directions, own_effects(pilots.models[best[:3]], declaration["columns"]), strict=True)
     pilots.fit([best._replace(directions=tuple(said or (word if size > SLIGHT else "none") for said, word, size in sizes))])

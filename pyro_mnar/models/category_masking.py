@@ -88,6 +88,10 @@ class CategoryMasking(nn.Module):
         """Return the scores of the modelled columns' levels, (V, J)."""
         return self.by_level[self.index] + self.offset
 
+    def reads(self) -> Tensor:
+        """Return (J,) bool, True where a mask reads its own value."""
+        return torch.ones_like(self.columns, dtype=torch.bool)
+
     def effect_sizes(self) -> Tensor:
         """Return the standard deviation of each column's effects, (J,)."""
         return torch.stack([own.std(correction=0) for own in self.by_level.split(list(self.levels))])

@@ -65,6 +65,9 @@ FREE_SLOPE = 2.0
 #: Effects on a mask's score of an earlier column's value, per scaled unit, and of its absence: Student t about 0, their scales and
 #: degrees of freedom. The tails are for masks that others decide for sure, as who has left stays away.
 EFFECT, ABSENCE, EFFECT_DOF = 1.0, 2.0, 2.0
+#: Standard deviation of an earlier value's effect, about 0, where the column's own value is read as well: a hard rule on the own value
+#: could else be told as a hard rule on those related to it, which leaves nothing for the own value to say.
+BESIDE_OWN = 0.5
 #: Standard deviation of a latent's effect on a mask's score, about 0.
 LOADING = 0.5
 #: A column's effects of categories on their own mask's score: a multivariate Student t about 0, its scale and degrees of freedom.
@@ -187,8 +190,13 @@ class Prior(nn.Module):
                     total = total - 0.5 * (dof + len(own)) * torch.log1p((own / scale).square().sum() / dof)
         if isinstance(mechanism, SequentialMasking):
             if mechanism.order is not None:
-                scaled = torch.cat([mechanism.effects / EFFECT, mechanism.absences / ABSENCE], -1)
-                total = total - 0.5 * (EFFECT_DOF + 1) * torch.log1p(scaled.square() / EFFECT_DOF).sum()
+                own = mechanism.reads_own().unsqueeze(-1)
+                beside = 0.5 * (mechanism.effects / BESIDE_OWN).square()
+                total = (
+                    total
+                    - torch.where(own, beside, _student(mechanism.effects / EFFECT)).sum()
+                    - _student(mechanism.absences / ABSENCE).sum()
+                )
             if mechanism.reads_latent:
                 total = total - 0.5 * (mechanism.loadings / LOADING).square().sum()
         return total + (1 + n_rows / TRUSTED) * unseen
@@ -196,3 +204,8 @@ class Prior(nn.Module):
 
 def _has_slopes(mechanism: Mechanism | None) -> TypeGuard[SelfMasking]:
     return isinstance(mechanism, SelfMasking) and mechanism.link is not THRESHOLD
+
+
+def _student(scaled: Tensor) -> Tensor:
+    """Return less the log density of a Student t of unit scale, up to a constant."""
+    return 0.5 * (EFFECT_DOF + 1) * torch.log1p(scaled.square() / EFFECT_DOF)

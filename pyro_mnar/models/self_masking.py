@@ -100,6 +100,10 @@ class SelfMasking(nn.Module):
             )
         self.raw_slope.copy_(torch.where(self.sign == 0, given.asinh(), given.abs().log()))
 
+    def reads(self) -> Tensor:
+        """Return (J,) bool, True where a mask reads its own value."""
+        return ~self.none()
+
     def effect_sizes(self) -> Tensor:
         """Return |a|, (J,)."""
         return self.slope.abs()

@@ -98,6 +98,13 @@ class SequentialMasking(nn.Module):
         """Whether masks read the row's latent."""
         return hasattr(self, "loadings")
 
+    def reads_own(self) -> Tensor:
+        """Return (D,) bool, True at columns whose masks read their own values."""
+        reads = torch.zeros(self.n_columns, dtype=torch.bool, device=self.columns.device)
+        for piece in own_pieces(self):
+            reads[piece.columns] = piece.reads()
+        return reads
+
     def initialise(self, x: Tensor, mask: Tensor) -> Tensor:
         """Start the own-value terms from the data (N, D); return how far the column means, (D,), are supposed from those seen."""
         return self.own.initialise(x, mask)

@@ -95,6 +95,10 @@ class TwoSidedMasking(nn.Module):
         slope = self.slope
         return torch.stack([slope, -slope * self.middle]), self._sign() * slope * self.reach + self.offset
 
+    def reads(self) -> Tensor:
+        """Return (J,) bool, True where a mask reads its own value."""
+        return torch.ones_like(self.columns, dtype=torch.bool)
+
     def effect_sizes(self) -> Tensor:
         """Return a, (J,)."""
         return self.slope

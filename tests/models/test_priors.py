@@ -19,6 +19,7 @@ from pyro_mnar.models import (
 )
 from pyro_mnar.models.priors import (
     ABSENCE,
+    BESIDE_OWN,
     CATEGORY,
     EFFECT,
     EFFECT_DOF,
@@ -158,7 +159,7 @@ def test_log_probability_is_the_sum_of_normal_densities_with_unseen_ones_countin
     )
 
 
-def test_effects_on_masks_of_earlier_columns_are_student_t_and_of_the_latent_normal_about_none():
+def test_effects_on_masks_of_earlier_columns_are_student_t_or_normal_beside_an_own_value_and_of_the_latent_normal():
     decoder, _, _ = parts()
     mechanism = SequentialMasking(SelfMasking(D, [0, 2], "free", PROBIT), range(D), 2).double()
     for parameter in (mechanism.effects, mechanism.absences, mechanism.loadings):
@@ -166,7 +167,9 @@ def test_effects_on_masks_of_earlier_columns_are_student_t_and_of_the_latent_nor
     own = Prior.members(2, D, 2)[0].double()
     alone = own.log_prob(50, decoder, None, SelfMasking(D, [0, 2], "free", PROBIT).double()).item()
     effects = normal(mechanism.loadings, 0.0, LOADING)
-    for found, scale in ((mechanism.effects, EFFECT), (mechanism.absences, ABSENCE)):
+    beside, rest = mechanism.effects[[0, 2]], mechanism.effects[[1, 3]]  # of columns whose own values are read, and of the others
+    effects += normal(beside, 0.0, BESIDE_OWN)
+    for found, scale in ((rest, EFFECT), (mechanism.absences, ABSENCE)):
         law = stats.t(EFFECT_DOF, scale=scale)
         effects += (law.logpdf(found.detach().numpy()) - law.logpdf(0)).sum()
     assert own.log_prob(50, decoder, None, mechanism).item() == pytest.approx(alone + effects)
