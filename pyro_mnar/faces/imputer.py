@@ -20,7 +20,7 @@ from torch import Tensor
 from pyro_mnar.faces.declaration import declaration_of, order_of
 from pyro_mnar.faces.learning import learn
 from pyro_mnar.faces.points import check_point, curves, means_of, points_of
-from pyro_mnar.faces.reasons import doubts, missingness_of, never_together, no_reasons, reasons_of
+from pyro_mnar.faces.reasons import Doubt, doubts, missingness_of, never_together, no_reasons, reasons_of
 from pyro_mnar.faces.saving import describe, restore
 from pyro_mnar.faces.validation import as_table, complete, learn_columns
 from pyro_mnar.results.imputation import Imputation
@@ -155,7 +155,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         self.members_ = [member.eval() for member in members]
         self.reasons_ = no_reasons(self) if choice is None else reasons_of(self, stated, choice.ignorable, first, values, mask)
         for doubt in doubts(self):
-            warnings.warn(doubt, UserWarning, stacklevel=2)
+            warnings.warn(doubt, Doubt, stacklevel=2)
         return self
 
     def impute(self, X: ArrayLike | DataFrame, draws: int = 0, particles: int = 200, method: str = "importance") -> Imputation:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pyro_mnar.faces.declaration import cells_of
 from pyro_mnar.faces.fitting import Fitted, fit_declared
-from pyro_mnar.faces.mask_orders import orders_of
+from pyro_mnar.faces.mask_orders import leave_in_turn, orders_of
 from pyro_mnar.faces.reason_selection import Choice, InUnits, choose
 from pyro_mnar.faces.supposing import supposed_scaling
 from pyro_mnar.tables import Schema, Units
@@ -60,7 +60,9 @@ def learn(
     if declaration["mechanism"] in ("auto", "self-masking"):
         orders = orders_of(x, seen, declaration["columns"], order, declaration["members"], seed)
         in_units = partial(_in_units, schema=schema, values=values, mask=mask)
-        choice = choose(declaration | {"orders": orders}, stated, order is not None, in_units, seen, seed=seed, **training)
+        in_turn = order is not None or leave_in_turn(seen, declaration["columns"])
+        declaration = declaration | {"orders": orders}
+        choice = choose(declaration, stated, order is not None, in_turn, in_units, seen, seed=seed, **training)
         declaration = choice.declaration
     declaration, units, x = _set_up(declaration, schema, values, mask)
     return Learned(fit_declared(declaration, x, seen, seed=seed, callback=callback, **training), units, choice, first)

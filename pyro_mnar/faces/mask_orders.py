@@ -46,15 +46,24 @@ def orders_of(
     if order is not None:
         return [list(order)] * members
     rest = [j for j in range(mask.shape[1]) if j not in modelled]
-    by_count = sorted(modelled, key=lambda j: int((~mask[:, j]).sum()))
-    if len(by_count) < 2 or all(bool((mask[:, a] | ~mask[:, b]).all()) for a, b in pairwise(by_count)):
-        return [rest + by_count] * members
+    if len(modelled) < 2 or leave_in_turn(mask, modelled):
+        return [rest + _by_count(mask, modelled)] * members
     with seeded(seed):
         rows = torch.randperm(len(x))[:_ROWS]
         drawn = [torch.randperm(len(modelled)).tolist() for _ in range(TRIES * members // 2)]
     tried = [rest + [modelled[i] for i in way] for one in drawn for way in (one, one[::-1])]
     likely = _penalised(torch.where(mask, x, 0.0)[rows], mask[rows], modelled, tried)
     return [tried[i] for i in likely.argsort(descending=True, stable=True)[:members].tolist()]
+
+
+def leave_in_turn(mask: Tensor, modelled: Sequence[int]) -> bool:
+    """Return whether rows leave one after another: of two or more columns, each one's holes are among the next one's, fewest first."""
+    pairs = list(pairwise(_by_count(mask, modelled)))
+    return bool(pairs) and all(bool((mask[:, a] | ~mask[:, b]).all()) for a, b in pairs)
+
+
+def _by_count(mask: Tensor, modelled: Sequence[int]) -> list[int]:
+    return sorted(modelled, key=lambda j: int((~mask[:, j]).sum()))
 
 
 def _penalised(x: Tensor, mask: Tensor, modelled: Sequence[int], orders: Sequence[Sequence[int]]) -> Tensor:

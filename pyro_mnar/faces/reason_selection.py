@@ -15,6 +15,11 @@ the own value move imputations to where nothing was seen and must earn it: of ca
 Not all are tried. First come rates alone, earlier columns, the latent, and the own value; then the best of these joined with each of
 the others; at last without the own-value terms that are hardly any.
 
+Own values and earlier columns are joined where rows leave one after another (dropout) or an order is stated. Elsewhere they are not:
+a hard rule on a value can be told as one on its relatives, which fits as well and leaves nothing for the value to say. Where all own
+values are stated, earlier columns are let in beside them if own values alone explain more than earlier columns alone, and so stay the
+main reason; the latent, which stands for the values, is not.
+
 What a user says of a column is in every candidate. And no data tell candidates apart that fit alike.
 """
 
@@ -39,6 +44,8 @@ from pyro_mnar.results.pooling import score_ensemble
 EARLIER, LATENT, OWN = (2.0, 0.0), (2.0, 0.004), (4.0, 0.008)
 #: Share of the training steps that a pilot has, and how it makes up for it: rows an update for each of the ensemble's, learning rates.
 PILOT, WIDER, RATES = 0.4, 4, {"lr": 4e-2, "mechanism_lr": 1e-1}
+#: Steps of a pilot, unless the ensemble's are fewer.
+LEAST = 400
 #: Slope of a pilot, per scaled unit, below which an own-value term is hardly any.
 SLIGHT = 0.3
 #: Standard errors by which predicted spreads must differ for a term on two sides.
@@ -86,6 +93,7 @@ def choose(
     declaration: dict[str, Any],
     stated: Sequence[str | None],
     ordered: bool,
+    in_turn: bool,
     in_units: Callable[[dict[str, Any]], InUnits],
     mask: Tensor,
     *,
@@ -99,6 +107,7 @@ def choose(
         declaration: what :func:`~pyro_mnar.faces.declaration.declare` takes, with ``orders``.
         stated: of each modelled column its direction, or None where nothing is said.
         ordered: whether the order is stated, and masks read earlier columns in any case.
+        in_turn: whether rows leave one after another, so that own values and earlier columns may decide together in any case.
         in_units: takes a declaration to the table in the units that it supposes.
         mask: (N, D) bool, True = observed.
         seed, steps, settings: as :func:`~pyro_mnar.infer.ensembles.fit_ensemble`'s, of a full fit.
@@ -106,7 +115,7 @@ def choose(
     Raises:
         KeyboardInterrupt: when interrupted before the data have chosen.
     """
-    alone = settings | RATES | {"steps": max(1, round(PILOT * steps)), "batch_size": WIDER * settings["batch_size"]}
+    alone = settings | RATES | {"steps": max(round(PILOT * steps), min(steps, LEAST)), "batch_size": WIDER * settings["batch_size"]}
     fitted = partial(_fitted, in_units=in_units, mask=mask, seed=seed, **alone)
     at_random = Candidate(("none",) * len(stated), True, False)
     seen = in_units(declaration | {"directions": list(at_random.directions)})
@@ -118,7 +127,9 @@ def choose(
     first = [at_random, Candidate(none, ordered, False), Candidate(own, ordered, False), Candidate(none, ordered, latent)]
     pilots.fit(first)
     best = pilots.ranked()[0]
-    pilots.fit([best._replace(directions=own), best._replace(earlier=True), best._replace(latent=latent)])
+    joined = [best._replace(directions=own), best._replace(earlier=True), best._replace(latent=latent)]
+    together = in_turn or (not latent and best.score >= pilots.found[at_random[:3]].score)
+    pilots.fit([c for c in joined if together or not c.earlier or set(c.directions) == {"none"}])
     best = pilots.ranked()[0]
     sizes = zip(stated, best.directions, own_effects(pilots.models[best[:3]], declaration["columns"]), strict=True)
     pilots.fit([best._replace(directions=tuple(said or (word if size > SLIGHT else "none") for said, word, size in sizes))])

@@ -45,6 +45,10 @@ _WORDS = {
 }
 
 
+class Doubt(UserWarning):
+    """A result that is to be doubted, and what settles it."""
+
+
 def reasons_of(
     imputer: Any,
     stated: Sequence[str | None],

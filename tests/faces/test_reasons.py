@@ -1,6 +1,7 @@
 """What is decided about why values are missing, where it is told, and what is doubted."""
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,8 @@ from scipy import special
 from pyro_mnar import MNARImputer
 from pyro_mnar.faces import imputer as imputer_file
 from pyro_mnar.faces.declaration import MECHANISMS
-from pyro_mnar.faces.reasons import doubts, never_together
+from pyro_mnar.faces.reasons import doubts, never_together, still_rising
+from pyro_mnar.infer.training import Evaluation, History
 from pyro_mnar.tables import Column, Schema
 
 QUICK = {"steps": 10, "members": 2, "hidden": (8,), "progress": False}
@@ -213,8 +215,22 @@ def reasons(**changed):
     ],
 )
 def test_doubts(changed, said):
-    found = doubts(reasons(**changed))
+    found = doubts(SimpleNamespace(reasons_=reasons(**changed), histories_=[], schema_=SimpleNamespace(columns=[None])))
     assert found == [] if said is None else len(found) == 1 and said in found[0]
+
+
+def test_training_that_still_rises_is_doubted():
+    def history(*bounds):
+        return History([Evaluation(100 * (i + 1), bound) for i, bound in enumerate(bounds)])
+
+    flat, rising = history(-9.0, -5.0, -4.9), history(-9.0, -5.0, -4.6)
+    assert still_rising([flat, rising, rising]) == pytest.approx(0.4) and still_rising([history(-9.0, -5.0)]) == 0.0
+    for histories, said in (([flat] * 3, 0), ([rising] * 3, 1)):
+        imputer = SimpleNamespace(
+            reasons_=reasons(mean=2.0), histories_=histories, schema_=SimpleNamespace(columns=[None] * 4), steps=300
+        )
+        found = doubts(imputer)
+        assert len(found) == said and (not said or ("training has not converged" in found[0] and "--steps" in found[0]))
 
 
 def test_doubts_are_warnings_of_fit(monkeypatch):
