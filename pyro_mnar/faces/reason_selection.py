@@ -41,7 +41,7 @@ from pyro_mnar.results.pooling import score_ensemble
 
 #: What an effect must gain, in nats, and in nats a row beside: of an earlier column's value or absence, of a latent, of an own value.
 #: Chosen on development tables (docs/reasons.md).
-EARLIER, LATENT, OWN = (2.0, 0.0), (2.0, 0.004), (4.0, 0.008)
+EARLIER, LATENT, OWN = (2.0, 0.0), (2.0, 0.004), (3.0, 0.004)
 #: Share of the training steps that a pilot has, and how it makes up for it: rows an update for each of the ensemble's, learning rates.
 PILOT, WIDER, RATES = 0.4, 4, {"lr": 4e-2, "mechanism_lr": 1e-1}
 #: Steps of a pilot, unless the ensemble's are fewer.
