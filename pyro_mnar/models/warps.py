@@ -107,6 +107,8 @@ class SkewWarp(nn.Module):
         at, alone = own.index(column), SkewWarp(1)
         alone.skew = nn.Parameter(self.skew.detach()[at : at + 1], requires_grad=False)
         alone.pin = None if self.pin is None else self.pin[at : at + 1]
+        if self.transformed is not None and at in self.transformed.tolist():
+            alone.transformed = torch.zeros_like(self.transformed[:1])
         return alone
 
     @property

@@ -111,7 +111,7 @@ def test_columns_never_seen_together_are_named(tmp_path, capsys):
     frame.to_csv(tmp_path / "t.csv", index=False)
     first = ["impute", str(tmp_path / "t.csv"), "--output", str(tmp_path / "c.csv")]
     assert main([*first, "--mechanism", "none", "--save", str(tmp_path / "m"), *QUICK]) == 0
-    assert "Doubtful: b and c: never seen in the same row" in capsys.readouterr().out
+    assert "Note: b and c: never seen in the same row" in capsys.readouterr().out
     assert main([*first, "--model", str(tmp_path / "m")]) == 0
     assert "never seen" not in capsys.readouterr().out  # that is about what was learned from
 

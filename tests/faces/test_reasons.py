@@ -221,7 +221,7 @@ def test_doubts(changed, said):
 
 def test_training_that_still_rises_is_doubted():
     def history(*bounds):
-        return History([Evaluation(100 * (i + 1), bound) for i, bound in enumerate(bounds)])
+        return History([Evaluation(100 * (i + 1), bound, None) for i, bound in enumerate(bounds)])
 
     flat, rising = history(-9.0, -5.0, -4.9), history(-9.0, -5.0, -4.6)
     assert still_rising([flat, rising, rising]) == pytest.approx(0.4) and still_rising([history(-9.0, -5.0)]) == 0.0

@@ -107,7 +107,7 @@ def test_set_output_and_tables_whose_names_differ_from_training():
 def test_polars_in_and_out():
     pl = pytest.importorskip("polars")
     frame = holed()
-    table = pl.DataFrame({"a": frame.a.to_numpy(), "b": frame.b.astype("float32").to_numpy(), "n": [2**60 + 1, None, *range(58)]})
+    table = pl.DataFrame({"a": frame.a.to_numpy(), "b": frame.b.astype("float32").to_numpy(), "n": [2**60 + 1, None, *range(-29, 29)]})
     imputer = MNARImputer(**QUICK).fit(table)
     out = imputer.transform(table)
     assert isinstance(out, pl.DataFrame) and out.schema == table.schema and out.null_count().sum_horizontal().item() == 0

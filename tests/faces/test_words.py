@@ -67,7 +67,7 @@ def test_a_declaration_that_no_data_could_decide_is_called_not_identified(mechan
 
 @pytest.mark.parametrize("related", [False, True])
 def test_a_column_of_levels_alone_is_called_not_identified(related):
-    frame = pd.DataFrame({"answer": ["yes", "no", None, "yes"] * 10} | ({"other": np.arange(40.0)} if related else {}))
+    frame = pd.DataFrame({"answer": ["yes", "no", None, "yes"] * 10} | ({"other": np.arange(40.0) ** 2 / 40} if related else {}))
     frame["answer"] = frame["answer"].astype("category")
     said = " ".join(assumptions(MNARImputer(steps=1, members=1, hidden=(4,), progress=False).fit(frame)))
     assert ("of a column of levels alone" in said) != related

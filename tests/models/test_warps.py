@@ -45,6 +45,17 @@ def test_slopes_are_the_derivatives():
     torch.testing.assert_close(warp.slope(y), torch.autograd.grad(warp.inverse(y).sum(), y)[0], rtol=1e-10, atol=0)
 
 
+@pytest.mark.parametrize("settings", [{}, {"transformed": [1, 2]}, {"columns": [1, 2, 3], "pinned": {1: 0.5}, "transformed": [3]}])
+def test_one_column_alone_is_warped_as_in_the_whole(settings):
+    warp, y = SkewWarp(4, **settings), torch.randn(200, 4)
+    warp.skew.data.copy_(torch.randn(len(warp.skew)))
+    for j in range(4):
+        alone, own = warp.of(j), y[:, j : j + 1]
+        found = own if alone is None else alone.inverse(own)
+        torch.testing.assert_close(found, warp.inverse(y)[:, j : j + 1])
+        torch.testing.assert_close(found if alone is None else alone(found)[0], warp(warp.inverse(y))[0][:, j : j + 1])
+
+
 @torch.no_grad()
 def test_warp_rises_everywhere_and_skewness_zero_leaves_values_alone():
     warp = skewed()

@@ -235,7 +235,7 @@ def test_what_cannot_be_diagnosed_is_refused(imputation, wrong, what):
 def test_a_statistician_reaches_it(tmp_path, capsys):
     pandas = pytest.importorskip("pandas")
     x, mask = simulated(1, reads=1, n=300)
-    frame = pandas.DataFrame(torch.where(mask, 1000 + 100 * x, torch.nan).numpy(), columns=COLUMNS)
+    frame = pandas.DataFrame(torch.where(mask, 1000 + 100 * x, torch.nan).numpy(), range(1, 301), COLUMNS)  # as the command line counts
     imputer = MNARImputer(direction="high", members=2, steps=40, hidden=(8,), progress=False).fit(frame)
     found = imputer.diagnose(frame)
     assert {"mask", "far"} & set(found.problems) and 700 < found.mask_check.edges[2].min() < found.mask_check.edges[2].max() < 1300
