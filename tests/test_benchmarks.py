@@ -128,6 +128,23 @@ def test_what_is_told_is_what_the_imputer_takes(mask):
     assert np.isfinite(completed).all() and draws.shape == (3, 60, 4)
 
 
+def test_our_methods_return_columns_that_do_not_vary_too():
+    x = load_wine().data[:40, :4] + 0.0
+    x[:, 1], x[::3, 1] = 7.0, np.nan
+    x[::4, 2], x[-1, 3] = np.nan, np.nan
+    completed, draws = METHODS["ours-none"].function(x, 0, 3, steps=2)
+    assert completed.shape == x.shape and draws.shape == (3, *x.shape)
+    seen = ~np.isnan(x)
+    for table in (completed, *draws):
+        np.testing.assert_array_equal(table[seen], x[seen])
+        assert (table[:, 1] == 7).all() and np.isfinite(table).all()
+    # A column that training saw as constant is not read from new rows: their own values stay, their holes get the constant.
+    other = x.copy()
+    other[1::3, 1] = 9.0
+    again, _ = METHODS["ours-none"].function(other, 0, 3, train=x, steps=2)
+    assert again.shape == x.shape and set(again[1::3, 1]) == {9.0} and set(again[::3, 1]) == {7.0}
+
+
 def test_words_become_places_in_the_alphabet():
     frame = pd.DataFrame({"a": ["no", "yes", "always", "no"], "b": [1, 2, 3, 5]})
     x, _ = masked(frame, "middle-hard", 0)

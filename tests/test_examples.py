@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from examples import sensitivity_analysis, survey
+from examples import demo, sensitivity_analysis, survey
+from pyro_mnar.tables import load
 
 #: rbmi's antidepressant trial is not ours to ship; whoever has R writes it with write.csv(rbmi::antidepressant_data, ...).
 TRIAL = os.environ.get("PYRO_MNAR_RBMI_TRIAL")
@@ -56,6 +57,21 @@ def test_the_survey_withholds_high_incomes_and_knows_its_truth():
     effect = survey.regression("income", ["trained", "age"])
     estimate, variance, _ = effect(whole)
     assert abs(estimate - survey.EFFECT) < 4.5 * variance**0.5 and effect(holed.dropna())[0] < survey.EFFECT - 0.5
+
+
+def test_the_demo_says_what_it_states_and_what_was_decided_where_it_states_nothing(tmp_path, monkeypatch, capsys):
+    small = load("breast").iloc[:80, :6]
+    monkeypatch.setattr(demo, "load", lambda _: small)
+    args = argparse.Namespace(output=str(tmp_path / "out"), rate=0.3, slope=3.0, steps=10, members=2, draws=4, seed=0)
+    table = demo.main(args)
+    assert list(table.index) == ["column mean", "MICE", "ours, at random", "ours, nothing stated", "ours, high stated"]
+    assert np.isfinite(table.to_numpy()).all()
+    untold, told = capsys.readouterr().out.split("Nothing stated:")[1].split("High stated:")
+    assert told.count("large values go missing) (stated)") == 3 and "(stated" not in untold and untold.count("evidence)") == 3
+    reasons = pd.read_csv(tmp_path / "out" / "reasons.csv", index_col=0)
+    assert list(reasons.index) == list(small.columns[:3])
+    completed = pd.read_csv(tmp_path / "out" / "completed.csv")
+    assert completed.notna().to_numpy().all() and completed.shape == small.shape
 
 
 @pytest.mark.skipif(TRIAL is None, reason="rbmi's antidepressant trial is not here: name its CSV in PYRO_MNAR_RBMI_TRIAL")

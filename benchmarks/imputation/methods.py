@@ -65,7 +65,19 @@ def _ours(values: np.ndarray, seed: int, draws: int, train: np.ndarray | None, s
     shorter = {} if steps is None else {"steps": steps, "members": 2}
     imputer = MNARImputer(random_state=seed, progress=False, **shorter, **stated)
     result = imputer.fit(values if train is None else train).impute(values, draws=draws)
-    return result.completed.numpy(), result.draws.numpy()
+    return _widened(imputer, values, result.completed.numpy()), _widened(imputer, values, result.draws.numpy())
+
+
+def _widened(imputer: MNARImputer, values: np.ndarray, completed: np.ndarray) -> np.ndarray:
+    """Return the whole table's width of ``completed`` known columns (..., N, known): columns that do not vary hold their constant."""
+    layout = imputer.layout_
+    if completed.shape[-1] == values.shape[1]:
+        return completed
+    whole = np.array(np.broadcast_to(values, (*completed.shape[:-1], values.shape[1])))
+    for j, value in layout.constants:
+        whole[..., np.isnan(values[:, j]), j] = value
+    whole[..., list(layout.known)] = completed
+    return whole
 
 
 class Method(NamedTuple):
