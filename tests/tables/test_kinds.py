@@ -160,7 +160,10 @@ def test_new_rows_may_lack_levels_of_the_dtype_or_the_column_altogether():
     assert out.truth.tolist() == [False, False] and out.day.astype(str).tolist() == ["1970-01-01"] * 2
 
 
-@pytest.mark.parametrize("dtype", ["datetime64[ns]", "datetime64[s]", "datetime64[ns, UTC]", "timestamp[ns][pyarrow]", "date32[pyarrow]"])
+DATES = ["datetime64[ns]", "datetime64[s]", "datetime64[ns, UTC]", "timestamp[ns][pyarrow]", "date32[pyarrow]"]
+
+
+@pytest.mark.parametrize("dtype", DATES)
 @pytest.mark.parametrize("seen", [0, 1])
 def test_dates_keep_their_dtype_where_new_rows_lack_them_altogether(dtype, seen):
     trained = pd.Series(pd.to_datetime(["2024-01-01", "2024-01-03", "2024-01-05"]), name="day")
