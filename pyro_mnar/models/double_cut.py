@@ -38,7 +38,7 @@ def log_mass(u: Tensor, w: Tensor) -> Tensor:
     Example:
         >>> u = torch.tensor([0.0, 30.0], dtype=torch.float64)
         >>> [round(v, 4) for v in log_mass(u, torch.ones(2, dtype=torch.float64)).tolist()]
-        [-0.3817, -424.7875]
+        [-0.3817, -424.7874]
     """
     near, close, apart = _cases(u, w)
     points = _log_points(*close).logsumexp(-1) + close[1].log() - 0.5 * (close[0].square() + math.log(2 * math.pi))

@@ -68,7 +68,9 @@ def _as_written(times: Any, series: Any) -> Any:
     """Return points in time as those of ``series`` are given: timestamps, dates, numbers such as 20201231, or text."""
     import pandas as pd
 
-    if pd.api.types.is_datetime64_any_dtype(series.dtype) and not str(series.dtype).startswith("date"):
+    if str(series.dtype).startswith(("date32", "date64")):  # Arrow's dates, which pandas takes for points in time
+        return [time.date() for time in times]
+    if pd.api.types.is_datetime64_any_dtype(series.dtype):
         return times.astype(series.dtype)
     seen = series.dropna()
     first = seen.iloc[0]

@@ -160,6 +160,23 @@ def test_new_rows_may_lack_levels_of_the_dtype_or_the_column_altogether():
     assert out.truth.tolist() == [False, False] and out.day.astype(str).tolist() == ["1970-01-01"] * 2
 
 
+DATES = ["datetime64[ns]", "datetime64[s]", "datetime64[ns, UTC]", "timestamp[ns][pyarrow]", "date32[pyarrow]"]
+
+
+@pytest.mark.parametrize("dtype", DATES)
+@pytest.mark.parametrize("seen", [0, 1])
+def test_dates_keep_their_dtype_where_new_rows_lack_them_altogether(dtype, seen):
+    trained = pd.Series(pd.to_datetime(["2024-01-01", "2024-01-03", "2024-01-05"]), name="day")
+    schema = Schema.of(pd.DataFrame({"day": trained, "x": [1.0, 2.0, 4.0]}))
+    new = pd.DataFrame({"day": pd.Series(["2024-01-03", None, None][1 - seen :][:2], dtype="object"), "x": [1.0, 2.0]})
+    new["day"] = pd.to_datetime(new["day"], utc="UTC" in dtype).astype(dtype)
+    values, mask = split(new, schema, allow_empty=True)
+    days = float((trained.iloc[2] - pd.Timestamp(0)).days)
+    out = join(new, np.where(mask, values, days), mask, schema)
+    assert out["day"].dtype == new["day"].dtype
+    assert [str(day)[:10] for day in out["day"]] == (["2024-01-03"] if seen else ["2024-01-05"]) + ["2024-01-05"]
+
+
 def test_arrays_have_kinds_by_position():
     table = np.array([[1.0, 7.0, 2.0], [HOLE, 9.0, 5.0], [0.0, HOLE, HOLE]])
     schema = Schema.of(table, kinds={1: "categorical", 2: "count"})
