@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -164,13 +164,16 @@ def cells_of(columns: Sequence[Column], values: np.ndarray, mask: np.ndarray, sc
     return cells
 
 
-def declaration_of(imputer: Any, schema: Schema, mask: np.ndarray) -> tuple[dict[str, Any], list[str | None]]:
+def declaration_of(
+    imputer: Any, schema: Schema, mask: np.ndarray, left_out: Collection[Any] = ()
+) -> tuple[dict[str, Any], list[str | None]]:
     """Return the arguments of :func:`declare`, and of each modelled column the direction that is stated or None.
 
     Args:
         imputer: its settings.
         schema: the D columns.
         mask: (N, D) True = observed.
+        left_out: names of the table's other columns, constant or empty; what is said of them is not used.
 
     Raises:
         ValueError: for a setting out of range, an unknown word, or a column that is not the table's.
@@ -178,7 +181,7 @@ def declaration_of(imputer: Any, schema: Schema, mask: np.ndarray) -> tuple[dict
     if imputer.members < 1:
         raise ValueError(f"members: got {imputer.members}, expected at least 1")
     names = [column.name for column in schema.columns]
-    unknown = [name for name in imputer.ignorable if name not in names]
+    unknown = [name for name in imputer.ignorable if name not in names and name not in left_out]
     if unknown:
         raise ValueError(f"ignorable: got unknown column {unknown[0]!r}, expected some of {', '.join(map(str, names))}")
     modelled = [j for j in range(len(names)) if not mask[:, j].all() and names[j] not in imputer.ignorable]
@@ -188,7 +191,10 @@ def declaration_of(imputer: Any, schema: Schema, mask: np.ndarray) -> tuple[dict
             f"mechanism: got {imputer.mechanism!r} with {apart[0].kind} column {apart[0].name!r}, expected auto, self-masking or none "
             "(or kind continuous)"
         )
-    said = directions_of(imputer.direction, schema, imputer.mechanism)
+    said = directions_of(imputer.direction, schema, imputer.mechanism, left_out)
+    if isinstance(imputer.direction, Mapping):
+        for name in (name for name in imputer.direction if name in left_out):
+            warnings.warn(f"direction: got a word for column {name!r}, which does not vary; it is not used", UserWarning, stacklevel=3)
     idle = [names[j] for j, word in enumerate(said) if isinstance(imputer.direction, Mapping) and word and mask[:, j].all()]
     if idle and not mask.all():
         warnings.warn(f"direction: got a word for column {idle[0]!r}, which has no holes; it is not used", UserWarning, stacklevel=3)
@@ -209,8 +215,10 @@ def declaration_of(imputer: Any, schema: Schema, mask: np.ndarray) -> tuple[dict
     return declaration, stated
 
 
-def order_of(order: Sequence[Any] | None, schema: Schema, mechanism: str) -> list[int] | None:
+def order_of(order: Sequence[Any] | None, schema: Schema, mechanism: str, left_out: Collection[Any] = ()) -> list[int] | None:
     """Return positions of all columns in the order that is stated, those it does not name first; None where none is.
+
+    Names in ``left_out`` are those of the table's other columns, constant or empty, which no mask reads; an order may have them.
 
     Raises:
         ValueError: for an unknown column, one that is named twice, or an order where the mechanism, linear or neural, has none.
@@ -227,20 +235,22 @@ def order_of(order: Sequence[Any] | None, schema: Schema, mechanism: str) -> lis
         raise ValueError(f"order: got one with mechanism {mechanism!r}, expected one only with auto or self-masking")
     named = [order] if isinstance(order, str) else list(order)
     for name in named:
-        if name not in names:
+        if name not in names and name not in left_out:
             raise ValueError(f"order: got unknown column {name!r}, expected some of {', '.join(map(str, names))}")
         if named.count(name) > 1:
             raise ValueError(f"order: got column {name!r} twice, expected each once")
     if mechanism == "none":
         warnings.warn("order: not used, since mechanism none supposes no reason for holes", UserWarning, stacklevel=3)
-    positions = [names.index(name) for name in named]
+    positions = [names.index(name) for name in named if name in names]
     return [j for j in range(len(names)) if j not in positions] + positions
 
 
-def directions_of(direction: str | Mapping[Any, str] | None, schema: Schema, mechanism: str) -> list[str | None]:
+def directions_of(
+    direction: str | Mapping[Any, str] | None, schema: Schema, mechanism: str, left_out: Collection[Any] = ()
+) -> list[str | None]:
     """Return one direction for each column, None where nothing is said; one word for all is for columns that have an order.
 
-    With self-masking and no word, every column masks itself in a ``free`` direction.
+    With self-masking and no word, every column masks itself in a ``free`` direction. Words for columns in ``left_out`` have no effect.
 
     Raises:
         ValueError: for an unknown mechanism, word or column, and for a direction where the mechanism, linear or neural, has none.
@@ -262,7 +272,7 @@ def directions_of(direction: str | Mapping[Any, str] | None, schema: Schema, mec
     else:
         given = dict(direction)
     for name, word in given.items():
-        if name not in names:
+        if name not in names and name not in left_out:
             raise ValueError(f"direction: got unknown column {name!r}, expected one of {', '.join(map(str, names))}")
         if word not in WORDS:
             raise ValueError(f"direction: got {word!r}, expected one of {', '.join(WORDS)}")

@@ -137,10 +137,11 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         del y
         check_point(self.point)
         layout, schema, values, mask = learn_columns(self, X)
-        declaration, stated = declaration_of(self, schema, mask)
+        left_out = [name for j, name in enumerate(layout.names) if j not in layout.known]
+        declaration, stated = declaration_of(self, schema, mask, left_out)
         if mask.all() and self.mechanism != "none":
             warnings.warn("X: nothing is missing, so the model is trained without a mechanism", UserWarning, stacklevel=2)
-        order = order_of(self.order, schema, self.mechanism)
+        order = order_of(self.order, schema, self.mechanism, left_out)
         for apart in never_together(schema, mask):
             warnings.warn(apart, UserWarning, stacklevel=2)
         self.seed_ = check_random_state(self.random_state).randint(2**31 - 1)

@@ -258,8 +258,8 @@ def test_the_command_line_takes_kinds_and_says_them(tmp_path, capsys):
         (["--kind", "z=count"], "unknown column 'z'"),
         (["--kind", "x=odd"], "kinds: got 'odd'"),
         (["--model", str(tmp_path / "m"), "--kind", "x=count"], "--kind: got one with --model"),
-        ([], "column 'note': got 1 level(s), free text"),
-        (["--columns", "x,who"], "column 'who': got 'p0' in row 0, expected numbers, or at most 50 categories that repeat"),
+        (["--kind", "note=categorical"], "column 'note': got 1 level(s), free text"),
+        (["--columns", "x,who"], "column 'who': got 'p0' in row 1, expected numbers, or at most 50 categories that repeat"),
     ):
         assert main(["impute", str(tmp_path / "t.csv"), "--output", str(tmp_path / "n.csv"), *extra]) == 2
         err = capsys.readouterr().err
@@ -280,14 +280,23 @@ def test_draws_of_a_positive_column_reach_as_far_as_its_law(seed):
 
 
 def test_logarithms_and_log_odds_have_margins_and_a_prior_of_their_own():
-    words = {"mechanism": "none", "columns": [], "directions": [], "covariates": [], "latent_dim": 1, "hidden": [4], "members": 2}
+    words = {
+        "mechanism": "none",
+        "columns": [],
+        "directions": [],
+        "orders": None,
+        "latent": False,
+        "latent_dim": 1,
+        "hidden": [4],
+        "members": 2,
+    }
     columns = (
         Column("a", "continuous", "float64"),
         Column("b", "positive", "float64"),
         Column("c", "bounded", "float64", (), (0.0, 1.0)),
     )
     asked = MNARImputer(mechanism="none", members=2, latent_dim=1, hidden=(4,))
-    declaration = declaration_of(asked, Schema(columns), np.ones((5, 3), bool))
+    declaration, _ = declaration_of(asked, Schema(columns), np.ones((5, 3), bool))
     assert declaration == words | {"n_columns": 3, "transformed": [1, 2]}
     for member in declare(**declaration):
         assert member.warp.transformed.tolist() == [1, 2] and member.prior.alike.tolist() == [True, False, False]

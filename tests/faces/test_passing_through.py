@@ -63,3 +63,19 @@ def test_negative_values_of_a_column_without_any_are_said():
     fitted = imputer().fit(table)
     with pytest.warns(UserWarning, match="column 'age': .* imputed values are below 0.*declare it positive"):
         fitted.sample(table, 4)
+
+
+def test_what_is_said_of_a_constant_or_an_empty_column_is_no_mistake():
+    table = frame().assign(k=7.0, empty=np.nan)
+    table.loc[1::4, "k"] = np.nan
+    said = {"mechanism": "auto", "direction": {"a": "high"}, "members": 1, "steps": 2, "hidden": (4,), "progress": False}
+    expected = MNARImputer(order=["b", "a"], **said).fit(table[["a", "b"]]).transform(table[["a", "b"]])
+    with pytest.warns(UserWarning, match="left out: empty"):
+        fitted = MNARImputer(order=["k", "b", "empty", "a"], ignorable=["k"], **said).fit(table)
+    pd.testing.assert_frame_equal(fitted.transform(table)[["a", "b"]], expected, check_exact=True)
+    with pytest.warns(UserWarning, match="direction: got a word for column 'k', which does not vary; it is not used") as found:
+        MNARImputer(**said | {"direction": {"a": "high", "k": "low"}}).fit(table.drop(columns="empty"))
+    assert [w.filename for w in found] == [__file__]
+    for setting in ("order", "ignorable"):
+        with pytest.raises(ValueError, match=f"{setting}: got unknown column 'z'"):
+            MNARImputer(**said | {setting: ["k", "z"]}).fit(table.drop(columns="empty"))

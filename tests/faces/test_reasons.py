@@ -58,19 +58,23 @@ def test_masks_that_depend_on_a_complete_column_are_not_taken_for_the_value_s_ow
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_self_masking_is_found_and_gains(sign, seed):
-    rng, x = related(seed=seed)
-    hidden = rng.random(500) < special.expit(4 * sign * x[:, 0])
-    holed = x.copy()
-    holed[hidden, 0] = np.nan
+    """Of every column, half of whose spread is its own; of one column alone, related ones would tell as much."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(800, 1)) + rng.normal(size=(800, 4))
+    hidden = rng.random(x.shape) < special.expit(8 * (sign * x - 0.7))
+    holed = np.where(hidden, np.nan, x)
     imputer = MNARImputer(random_state=seed, **LEARNED).fit(holed)
-    found = imputer.reasons_.loc[0]
+    best, none = imputer.candidates_[0], ("none",) * 4
+    assert "none" not in best.directions and not best.latent
+    assert best.score > 10 + max(candidate.score for candidate in imputer.candidates_ if candidate.directions == none)
+    found = imputer.reasons_
     which = "large" if sign > 0 else "small"
-    assert f"by its own value ({which} values go missing)" in found.reason
-    others = [candidate.score for candidate in imputer.candidates_ if candidate.directions == ("none",)]
-    assert imputer.candidates_[0].score > 3 + max(others)
-    assert sign * (found["mean"] - found.ignorable_mean) > 0
+    right = found.reason.str.startswith(f"by its own value ({which} values go missing)")
+    # Two short members may differ on one of the columns.
+    assert right.sum() >= 3 and (sign * (found["mean"] - found.ignorable_mean) > 0.5).sum() >= 3
     at_random = MNARImputer("none", random_state=seed, **LEARNED).fit(holed).transform(holed)
-    assert error(imputer.transform(holed), x, hidden) < 0.95 * error(at_random, x, hidden)
+    ours, plain = (np.sqrt(np.mean((completed - x)[hidden] ** 2)) for completed in (imputer.transform(holed), at_random))
+    assert ours < 0.85 * plain
 
 
 def test_what_is_stated_is_in_every_candidate_and_of_the_rest_nothing_is_supposed():

@@ -54,7 +54,7 @@ def test_a_model_with_it_is_saved_scored_and_said(tmp_path):
     holed = np.where(amputate(x, kind="self", slope=3.0, rate=0.3, seed=0, columns=[0]), x, np.nan)
     imputer = fitted(holed, direction="high")
     assert kinds_of(imputer.schema_) == ["Columns taken as continuous: 1, 2, 3", f"Columns taken as semicontinuous: 0 ({0:g} repeats)"]
-    assert [member.prior.part.tolist() for member in imputer.members_] == [[True, False, False, False]] * 2
+    assert [member.prior.alike.tolist() for member in imputer.members_] == [[False, True, True, True]] * 2
     imputer.save(tmp_path / "model")
     again = MNARImputer.load(tmp_path / "model")
     assert np.array_equal(again.transform(holed), imputer.transform(holed)) and again.score(holed) == imputer.score(holed)
