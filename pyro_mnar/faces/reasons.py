@@ -34,7 +34,7 @@ _NAMED = 0.25
 #: Observed standard deviations by which imputed means may differ from the ignorable ones without a doubt.
 FAR = 1.0
 #: Rise of the bound over the last third of training, in nats a row and column, from which there is a doubt.
-RISING = 0.05
+RISING = 0.2
 #: Share of imputed values beyond the observed range, of a column of which at most this share is missing, from which there is a doubt.
 BEYOND, NEARLY_WHOLE = 0.1, 0.1
 _WORDS = {
@@ -134,8 +134,8 @@ def doubts(imputer: Any) -> list[str]:
     rise = still_rising(imputer.histories_) / max(1, len(imputer.schema_.columns))
     if rise > RISING:
         found.append(
-            f"training has not converged: over its last third the fit still rose by {rise:.2g} a cell. Raise steps (--steps), now "
-            f"{imputer.steps}, and see whether imputations move."
+            f"training has not converged: the fit still improved over the last third of its {imputer.steps} steps. Raise steps "
+            "(--steps) and see whether imputations move."
         )
     for name, row in reasons.iterrows() if "mean" in reasons else ():
         shift = abs(row["mean"] - row["ignorable_mean"]) / row["observed_sd"] if row["observed_sd"] > 0 else 0.0

@@ -227,8 +227,8 @@ def test_training_that_still_rises_is_doubted():
     def history(*bounds):
         return History([Evaluation(100 * (i + 1), bound, None) for i, bound in enumerate(bounds)])
 
-    flat, rising = history(-9.0, -5.0, -4.9), history(-9.0, -5.0, -4.6)
-    assert still_rising([flat, rising, rising]) == pytest.approx(0.4) and still_rising([history(-9.0, -5.0)]) == 0.0
+    flat, rising = history(-9.0, -5.0, -4.9), history(-9.0, -5.0, -4.0)
+    assert still_rising([flat, rising, rising]) == pytest.approx(1.0) and still_rising([history(-9.0, -5.0)]) == 0.0
     for histories, said in (([flat] * 3, 0), ([rising] * 3, 1)):
         imputer = SimpleNamespace(
             reasons_=reasons(mean=2.0), histories_=histories, schema_=SimpleNamespace(columns=[None] * 4), steps=300
