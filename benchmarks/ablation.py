@@ -24,13 +24,13 @@ from tqdm import tqdm
 from benchmarks.imputation.masks import MASKS, masked
 from benchmarks.imputation.scoring import score
 from pyro_mnar import MNAR, GaussianDecoder, GaussianEncoder, MNARImputer
-from pyro_mnar.faces.declaration import declaration_of, declare
-from pyro_mnar.faces.supposing import supposed_scaling
+from pyro_mnar.data import Column, Schema
+from pyro_mnar.imputation.ensemble import impute_ensemble
+from pyro_mnar.imputer.censored_scaling import supposed_scaling
+from pyro_mnar.imputer.specification import declaration_of, declare
 from pyro_mnar.infer.ensembles import fit_ensemble
-from pyro_mnar.models import ConjugateEncoder
-from pyro_mnar.models.priors import TYPICAL_SKEW
-from pyro_mnar.results.pooling import impute_ensemble
-from pyro_mnar.tables import Column, Schema
+from pyro_mnar.model.priors import TYPICAL_SKEW
+from pyro_mnar.networks import ConjugateEncoder
 
 SHOWN = {"rmse": "RMSE", "crps": "CRPS", "coverage_90": "coverage 90 %", "interval_90": "interval score", "width_90": "width"}
 
@@ -117,7 +117,7 @@ def impute(x: np.ndarray, mask: np.ndarray, direction: str, variant: str, seed: 
         torch.manual_seed(seed)
         members: list[nn.Module] = [change(m) for m in declare(**declaration)]
     for i, member in enumerate(members):
-        member.initialise(values, seen)
+        member.initialize(values, seen)
         if not bootstrap:
             fit_ensemble([member], values, seen, steps=steps, seed=1000 * seed + i, progress=False)
     if bootstrap:

@@ -4,7 +4,7 @@ r"""Do pooled 95 % intervals cover? A regression whose outcome masks itself, wit
 
     python -m benchmarks.coverage [--repetitions 500] [--rows 500] [--slope 1] [--rate .3] [--draws 20]
 
-Every repetition is imputed M times, analysed by least squares and pooled by Rubin's rules. The imputation model is that of the
+Every repetition is imputed M times, analyzed by least squares and pooled by Rubin's rules. The imputation model is that of the
 library with a linear decoder of L = D - 1 latents and probit self-masking. Such a decoder reaches every normal law of the three
 columns, and its evidence is closed, so that its maximum is found in the parameters of y given x,
 
@@ -36,7 +36,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from pyro_mnar.results.rubin import pool
+from pyro_mnar.analysis.rubin import pool
 
 TRUTH = (1.0, 1.0, -0.5)
 _CHUNK = 25  # repetitions at a time

@@ -34,8 +34,8 @@ import torch
 from scipy.special import expit
 from tqdm import tqdm
 
-from pyro_mnar import MNARImputer, analyse
-from pyro_mnar.tables import write_whole
+from pyro_mnar import MNARImputer, analyze
+from pyro_mnar.data import write_whole
 
 TRUTH = -3.0
 VISITS = [f"v{t}" for t in range(5)]
@@ -50,14 +50,14 @@ def simulate(patients: int, leaving: str, seed: int) -> tuple[pd.DataFrame, pd.D
     """Return a trial with holes and the same one complete: ``arm`` (1: treated) and five visits."""
     rng = np.random.default_rng(seed)
     visit = np.arange(len(VISITS))
-    centre = 20.0 - visit
+    center = 20.0 - visit
     noise = rng.multivariate_normal(np.zeros(5), 25 * 0.5 ** np.abs(visit[:, None] - visit), patients)
     arm = rng.permutation(np.arange(patients) % 2)
-    scores = centre + TRUTH * visit / visit[-1] * arm[:, None] + noise
+    scores = center + TRUTH * visit / visit[-1] * arm[:, None] + noise
     seen = np.ones(scores.shape, bool)
     for t in visit[1:]:
         u = t - LEAVING[leaving]
-        seen[:, t] = seen[:, t - 1] & (rng.random(patients) >= expit(1.5 * (scores[:, u] - centre[u]) / 5 - 2.05))
+        seen[:, t] = seen[:, t - 1] & (rng.random(patients) >= expit(1.5 * (scores[:, u] - center[u]) / 5 - 2.05))
     whole = pd.DataFrame({"arm": arm} | dict(zip(VISITS, scores.T, strict=True)))
     return whole.where(np.column_stack([np.ones(patients, bool), seen])), whole
 
@@ -75,7 +75,7 @@ def run(patients: int, leaving: str, way: str, trial: int, draws: int, members: 
     torch.set_num_threads(1)
     holed, whole = simulate(patients, leaving, trial)
     imputer = MNARImputer(members=members, steps=steps, random_state=trial, progress=False, **WAYS[way]).fit(holed)
-    pooled = analyse(imputer.sample(holed, draws), effect, imputer.members_of(draws))
+    pooled = analyze(imputer.sample(holed, draws), effect, imputer.members_of(draws))
     found = {way: [float(pooled.estimate), *(float(end) for end in pooled.interval())]}
     for name, frame in (("complete data", whole), ("who stayed", holed.dropna())):
         estimate, variance, _ = effect(frame)

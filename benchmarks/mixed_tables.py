@@ -6,7 +6,7 @@
 Income (two classes) is withheld by the rich, occupations by two groups, low education is not stated, high gains are hidden; three more
 columns lose values at random, and their directions are left free. Scored on hidden cells: accuracy of categories, mean distance in
 levels of ordinal columns, and root mean squared error over standard deviations of numbers. Baselines, all of which take missingness for
-ignorable: most frequent value or mean, nearest neighbours (scikit-learn, on indicators of categories), chained random forests (as
+ignorable: most frequent value or mean, nearest neighbors (scikit-learn, on indicators of categories), chained random forests (as
 missForest: classifiers for categories, regressors for numbers); and ours without a mechanism, with one for every
 column, and with one for those that are withheld. Prints a table of means over seeds and writes JSON.
 """
@@ -171,7 +171,7 @@ def main(args: argparse.Namespace) -> None:
         holed = full.astype({"income": float}).where(mask)
         methods: dict[str, Callable] = {"most frequent": most_frequent}
         if not args.quick:
-            methods |= {"nearest neighbours": nearest, "chained forests": forests}
+            methods |= {"nearest neighbors": nearest, "chained forests": forests}
         methods |= {f"ours, {word}": ours(*ARMS[word], seed, settings) for word in args.arms}
         for name, method in methods.items():
             start = time.perf_counter()

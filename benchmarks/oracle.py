@@ -31,7 +31,7 @@ from scipy.special import ndtri
 from tqdm import tqdm
 
 from pyro_mnar import MNARImputer
-from pyro_mnar.results.scores import coverage, crps, interval_width, rmse
+from pyro_mnar.analysis.scores import coverage, crps, interval_width, rmse
 
 N_ANCHORS = 5
 N_TARGETS = 45

@@ -25,8 +25,8 @@ from tqdm.auto import trange
 from benchmarks.imputation.masks import masked
 from benchmarks.imputation.published import Published
 from pyro_mnar import MNARImputer
-from pyro_mnar.results.scores import rmse
-from pyro_mnar.tables import load
+from pyro_mnar.analysis.scores import rmse
+from pyro_mnar.data import load
 
 STEPS = 100_000
 #: RMSE of not-MIWAE, the better of its two forms: arXiv 2006.12871, table of UCI results.

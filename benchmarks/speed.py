@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from pyro_mnar import IWELBO, MNAR, PROBIT, GaussianDecoder, GaussianEncoder, SelfMasking, impute
-from pyro_mnar.models.decoders import MIN_SCALE
+from pyro_mnar.networks.layers import MIN_SCALE
 
 COLUMNS, LATENT, PARTICLES = 11, 10, 20
 #: Two decades of each, and where the other two stand meanwhile.
@@ -100,12 +100,12 @@ def step(options: argparse.Namespace) -> list[dict]:
         for batch in options.batch:
             mnar, (x, mask) = declared(), table(batch)
             losses = {"plain": hand_written(mnar)} | {name: IWELBO(mnar, PARTICLES, name).loss for name in ("iwae", "dreg")}
-            optimiser = torch.optim.AdamW(mnar.parameters(), 1e-4, fused=fused)
+            optimizer = torch.optim.AdamW(mnar.parameters(), 1e-4, fused=fused)
 
-            def update(loss: Callable, optimiser: torch.optim.Optimizer = optimiser, x: Tensor = x, mask: Tensor = mask) -> None:
-                optimiser.zero_grad()
+            def update(loss: Callable, optimizer: torch.optim.Optimizer = optimizer, x: Tensor = x, mask: Tensor = mask) -> None:
+                optimizer.zero_grad()
                 loss(x, mask).backward()
-                optimiser.step()
+                optimizer.step()
 
             arms = {name: lambda loss=loss, update=update: update(loss) for name, loss in losses.items()}
             repeats = options.repeats or max(30, 16 * 400 // batch)

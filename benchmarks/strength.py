@@ -19,10 +19,13 @@ from scipy.special import log_ndtr
 from scipy.stats import norm
 
 from pyro_mnar import MNARImputer
-from pyro_mnar.faces.strength import completions, strengthened
-from pyro_mnar.models import MNAR, PROBIT, ConjugateEncoder, GaussianDecoder, SelfMasking
-from pyro_mnar.models.decoders import MIN_SCALE
-from pyro_mnar.tables import Layout, Scaling, Schema
+from pyro_mnar.data import Layout, Scaling, Schema
+from pyro_mnar.distributions import PROBIT
+from pyro_mnar.imputer.sensitivity import completions, strengthened
+from pyro_mnar.mechanisms import SelfMasking
+from pyro_mnar.model import MNAR
+from pyro_mnar.networks import ConjugateEncoder, GaussianDecoder
+from pyro_mnar.networks.layers import MIN_SCALE
 
 FACTORS = [0.0, 0.5, 0.8, 1.0, 1.25, 1.5, 2.0]
 

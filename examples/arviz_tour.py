@@ -18,9 +18,9 @@ import numpy as np
 import torch
 
 from pyro_mnar import MNARImputer, amputate, diagnose, sample_importance, sample_posterior, to_arviz
-from pyro_mnar.results.importance import weight_table
-from pyro_mnar.results.plots import plot_mask_check
-from pyro_mnar.tables import load
+from pyro_mnar.data import load
+from pyro_mnar.imputation.importance import weight_table
+from pyro_mnar.plots.model import plot_mask_check
 
 
 def save(plot: Any, path: Path) -> None:

@@ -46,10 +46,10 @@ def image_of(rows: np.ndarray, height: int, width: int) -> np.ndarray:
 def main(args: argparse.Namespace) -> pd.DataFrame:
     """Clip, complete by each method, compare."""
     image = photograph(args.height, args.width)
-    clip, centre, scale = float(np.quantile(image, 1 - args.clipped)), image.mean(), image.std()
-    standard = (image - centre) / scale
+    clip, center, scale = float(np.quantile(image, 1 - args.clipped)), image.mean(), image.std()
+    standard = (image - center) / scale
     train, rows = patches(standard, SIDE // 2), patches(standard, SIDE)  # the second are among the first
-    level = (clip - centre) / scale
+    level = (clip - center) / scale
     mask = rows <= level
     found: dict = {"clipped value": torch.where(mask, rows, level).numpy()}
     found |= usual_methods(rows, mask, args.seed, args.trees, args.rounds)
@@ -79,7 +79,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     }
     top = float(image.max())
     for axis, (name, values) in zip(figure.subplots(2, 3).ravel(), shown.items(), strict=True):
-        picture = axis.imshow(255 * (image_of(values, args.height, args.width) * scale + centre), cmap="magma", vmin=0, vmax=255 * top)
+        picture = axis.imshow(255 * (image_of(values, args.height, args.width) * scale + center), cmap="magma", vmin=0, vmax=255 * top)
         axis.set_title(name, fontsize=9)
         axis.set_axis_off()
     figure.colorbar(picture, ax=figure.axes, shrink=0.7, label=f"brightness (0 to 255; clipped at {255 * clip:.0f})")

@@ -13,7 +13,8 @@ import argparse
 import torch
 from torch import Tensor
 
-from pyro_mnar import IWELBO, MNAR, ConjugateEncoder, EnergyTilt, GaussianDecoder, SelfNormalised, energy_net, fit, sample_tilted
+from pyro_mnar import IWELBO, MNAR, ConjugateEncoder, EnergyTilt, GaussianDecoder, SelfNormalized, fit
+from pyro_mnar.energy import energy_net, sample_tilted
 
 CENTRES = torch.tensor([[-1.4, -0.8], [1.4, -0.8], [0.0, 1.5]])
 SPREAD = 0.3
@@ -21,7 +22,7 @@ BIASED, UNBIASED = (0.8, 0.1, 0.1), (0.3, 0.4, 0.3)
 
 
 def groups(x: Tensor) -> Tensor:
-    """Return the group of each row: its nearest centre."""
+    """Return the group of each row: its nearest center."""
     return torch.cdist(x, CENTRES).argmin(-1)
 
 
@@ -40,7 +41,7 @@ def biased_base(x: Tensor, seed: int, steps: int = 2000) -> MNAR:
     decoder = GaussianDecoder(2, 2, hidden=[64, 64])
     base = MNAR(decoder, ConjugateEncoder(decoder, [64]))
     mask = torch.ones_like(x, dtype=torch.bool)
-    base.initialise(x, mask)
+    base.initialize(x, mask)
     fit(IWELBO(base, 10), x, mask, steps=steps, lr=5e-3, weight_decay=0.0, seed=seed)
     return base
 
@@ -50,7 +51,7 @@ def debiased(base: MNAR, x: Tensor, seed: int, steps: int = 1000) -> MNAR:
     model = MNAR(base.decoder, base.encoder, tilt=EnergyTilt(energy_net(2)))
     model.freeze_base()
     # Few rows: a penalty on the energy's slope keeps it from learning them by heart.
-    objective = SelfNormalised(IWELBO(model, 1), draws=512, gradient_penalty=0.03)
+    objective = SelfNormalized(IWELBO(model, 1), draws=512, gradient_penalty=0.03)
     mask = torch.ones_like(x, dtype=torch.bool)
     fit(objective, x, mask, steps=steps, batch_size=len(x), lr=3e-3, weight_decay=1e-1, seed=seed)
     return model
@@ -84,12 +85,12 @@ def main(args: argparse.Namespace) -> dict[str, float]:
         (f"{args.unbiased} unbiased rows", few, "black"),
         ("drawn under the tilt", drawn[:1000], "tab:orange"),
     )
-    for axis, (title, x, colour) in zip(axes, panels, strict=False):
-        axis.scatter(*x.T, s=4, color=colour)
+    for axis, (title, x, color) in zip(axes, panels, strict=False):
+        axis.scatter(*x.T, s=4, color=color)
         axis.set(title=title, xlabel="$x_1$", ylabel="$x_2$", xlim=(-3, 3), ylim=(-2.5, 3), aspect="equal")
     bars = (("base", "tab:blue", "VAE"), ("few", "black", f"the {args.unbiased}"), ("tilted", "tab:orange", "tilted"))
-    for i, (name, colour, label) in enumerate(bars):
-        axes[3].bar([k + 0.26 * (i - 1) for k in range(3)], shares(groups(found[name])).tolist(), 0.24, color=colour, label=label)
+    for i, (name, color, label) in enumerate(bars):
+        axes[3].bar([k + 0.26 * (i - 1) for k in range(3)], shares(groups(found[name])).tolist(), 0.24, color=color, label=label)
     axes[3].hlines(UNBIASED, [-0.4, 0.6, 1.6], [0.4, 1.4, 2.4], color="tab:red", linestyle="--", label="population")
     axes[3].set(title="shares", xlabel="group", ylabel="share", xticks=range(3), xticklabels=["left", "right", "top"])
     axes[3].legend(fontsize=8)

@@ -22,11 +22,11 @@ import pandas as pd
 import torch
 
 from pyro_mnar import MNARImputer, amputate
-from pyro_mnar.faces.words import assumptions
-from pyro_mnar.results.draws import write_draws
-from pyro_mnar.results.plots import plot_distributions, plot_missingness, plot_training
-from pyro_mnar.results.scores import coverage, crps, rmse
-from pyro_mnar.tables import load, write_table
+from pyro_mnar.analysis.scores import coverage, crps, rmse
+from pyro_mnar.data import load, write_table
+from pyro_mnar.imputation.netcdf import write_draws
+from pyro_mnar.imputer.summary import assumptions
+from pyro_mnar.plots.model import plot_distributions, plot_missingness, plot_training
 
 
 def column_mean(holed: pd.DataFrame, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ from shared import BLUE, GREY, ORANGE, arguments, fit_and_impute, over_runs, run
 from torch import Tensor
 
 from pyro_mnar import MNAR, PROBIT, ConjugateEncoder, GaussianDecoder, SelfMasking
-from pyro_mnar.results.imputation import Imputation
+from pyro_mnar.imputation.impute import Imputation
 
 CORRELATION, SLOPE, MIDDLE = 0.6, 3.0, 0.3
 
@@ -69,11 +69,11 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     # The normal's own ellipses, and those of the draws' moments.
     angle = np.linspace(0, 2 * np.pi, 200)
     laws = ((x[mask[:, 1]], GREY, "complete rows", "-"), (drawn, ORANGE, "inferred", "-"), (x, BLUE, "all data", "--"))
-    for moments, colour, label, line in laws:
+    for moments, color, label, line in laws:
         root = np.linalg.cholesky(np.cov(moments.T))
         for radius in (1, 2):
             ellipse = moments.mean(0).numpy()[:, None] + radius * root @ np.stack([np.cos(angle), np.sin(angle)])
-            density.plot(*ellipse, color=colour, linestyle=line, linewidth=1.2, label=label if radius == 1 else None)
+            density.plot(*ellipse, color=color, linestyle=line, linewidth=1.2, label=label if radius == 1 else None)
     density.set(xlabel="$x_0$", ylabel="$x_1$", title="inferred density (1 and 2 sd)", xlim=(-3.5, 3.5), ylim=(-3.5, 3.5))
     curve.plot(grid, torch.special.ndtr(SLOPE * (grid - MIDDLE)), color=BLUE, linestyle="--", label="true")
     curve.plot(grid, learned, color=ORANGE, label="learned")

@@ -17,7 +17,8 @@ import torch
 from matplotlib.figure import Figure
 from shared import BLUE, ORANGE, arguments, written
 
-from pyro_mnar import IWELBO, MNAR, GaussianEncoder, MixedDecoder, OrdinalBlock, SelfMasking, fit, impute
+from pyro_mnar import IWELBO, MNAR, GaussianEncoder, MixedDecoder, SelfMasking, fit, impute
+from pyro_mnar.networks import OrdinalHead
 
 SHARE, RATE_YES, RATE_NO, AGREE = 0.5, 0.6, 0.2, 0.85
 
@@ -41,9 +42,9 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
         for start in (-2.0, 0.0, 2.0):
             torch.manual_seed(args.seed)
             mechanism = SelfMasking(columns, [0], "free")
-            coins = OrdinalBlock(range(columns), [[0.5, 0.5]] * columns, [0.0] * columns, [1.0] * columns)
+            coins = OrdinalHead(range(columns), [[0.5, 0.5]] * columns, [0.0] * columns, [1.0] * columns)
             mnar = MNAR(MixedDecoder(1, [coins], hidden=()), GaussianEncoder(columns, 1, [16]), mechanism)
-            mnar.initialise(x, mask)
+            mnar.initialize(x, mask)
             mechanism.slope = start
             fit(IWELBO(mnar, 10), x, mask, steps=args.steps, batch_size=500, lr=2e-2, weight_decay=0.0, seed=args.seed)
             with torch.no_grad():

@@ -21,7 +21,7 @@ from pyro.infer import MCMC
 from torch import Tensor
 
 from pyro_mnar import IWELBO, MNAR, PROBIT, ConjugateEncoder, GaussianDecoder, Langevin, SelfMasking, fit, sample_posterior
-from pyro_mnar.infer.convergence import ess, rhat
+from pyro_mnar.mcmc.convergence import ess, rhat
 
 COLUMNS, HIDDEN = 5, [0, 1]
 
@@ -43,7 +43,7 @@ def fitted(x: Tensor, mask: Tensor, steps: int, seed: int) -> MNAR:
         torch.manual_seed(seed)
         decoder = GaussianDecoder(2, COLUMNS, hidden=[32])
         mnar = MNAR(decoder, ConjugateEncoder(decoder), SelfMasking(COLUMNS, HIDDEN, "high", PROBIT))
-    mnar.initialise(x, mask)
+    mnar.initialize(x, mask)
     fit(IWELBO(mnar, particles=10), x, mask, steps=steps, lr=1e-2, weight_decay=0.0, seed=seed)
     return mnar
 

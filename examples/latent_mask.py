@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from shared import GREY, ORANGE, arguments, fit_and_impute, over_runs, runs_of, scored, usual_methods, written
 
 from pyro_mnar import MNAR, ConjugateEncoder, GaussianDecoder, LatentMasking, LinearMasking, SelfMasking, amputate
-from pyro_mnar.tables import load
+from pyro_mnar.data import load
 
 
 def together(rows: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -21,18 +21,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pyro_mnar import (
-    IWELBO,
-    MNAR,
-    EnergyTilt,
-    GaussianDecoder,
-    GaussianEncoder,
-    SelfNormalised,
-    energy_net,
-    fit,
-    sample_tilted,
-)
-from pyro_mnar.models.decoders import MIN_SCALE
+from pyro_mnar import IWELBO, MNAR, EnergyTilt, GaussianDecoder, GaussianEncoder, SelfNormalized, fit
+from pyro_mnar.energy import energy_net, sample_tilted
+from pyro_mnar.networks.layers import MIN_SCALE
 
 #: Standard deviation of a pixel about its mean, of a brightness from 0 to 1.
 NOISE = 0.3
@@ -74,7 +65,7 @@ def vae(x: Tensor, latent: int, steps: int, seed: int) -> MNAR:
     decoder = GaussianDecoder(latent, x.shape[1], hidden=[256])
     base = MNAR(decoder, GaussianEncoder(x.shape[1], latent, hidden=[256]))
     mask = torch.ones_like(x, dtype=torch.bool)
-    base.initialise(x, mask)
+    base.initialize(x, mask)
     with torch.no_grad():  # one noise for all pixels, so wide that codes of images overlap and draws of the prior look like them
         decoder.raw_scale.fill_(math.log(math.expm1(NOISE - MIN_SCALE)))
     decoder.raw_scale.requires_grad_(False)
@@ -89,7 +80,7 @@ def tilted(base: MNAR, x: Tensor, steps: int, seed: int) -> MNAR:
     model.freeze_base()
     mask = torch.ones_like(x, dtype=torch.bool)
     # Few rows: a penalty on the energy's slope keeps it from learning them by heart.
-    objective = SelfNormalised(IWELBO(model, 5), draws=1024, gradient_penalty=0.1)
+    objective = SelfNormalized(IWELBO(model, 5), draws=1024, gradient_penalty=0.1)
     fit(objective, x, mask, steps=steps, batch_size=min(128, len(x)), lr=2e-3, weight_decay=1e-1, seed=seed)
     return model
 
@@ -141,14 +132,14 @@ def main(args: argparse.Namespace) -> dict[str, float]:
         ("base", "tab:blue", "VAE"),
         ("tilted", "tab:orange", "tilted"),
     )
-    for i, (name, colour, label) in enumerate(bars):
-        axes[2].bar(places + 0.27 * (i - 1), found["shares"][name], 0.25, color=colour, label=label)
+    for i, (name, color, label) in enumerate(bars):
+        axes[2].bar(places + 0.27 * (i - 1), found["shares"][name], 0.25, color=color, label=label)
     axes[2].axhline(target, color="black", linestyle=":", label="unbiased")
     axes[2].set(title="share of each digit", xlabel="digit", ylabel="share", xticks=places)
     axes[2].legend()
     figure.savefig(args.output, dpi=130)
     if args.output.endswith(".png"):
-        with Image.open(args.output) as picture:  # 128 greys and colours are a quarter of the bytes, and look the same
+        with Image.open(args.output) as picture:  # 128 greys and colors are a quarter of the bytes, and look the same
             picture.quantize(128).save(args.output, optimize=True)
     pyplot.close(figure)
     print(f"written to {args.output}")

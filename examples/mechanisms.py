@@ -16,7 +16,7 @@ from shared import BLUE, GREY, ORANGE, arguments, over_runs, runs_of, scored, us
 from torch import Tensor
 
 from pyro_mnar import MNAR, PROBIT, ConjugateEncoder, GaussianDecoder, Prior, SelfMasking, fit_ensemble, impute_ensemble
-from pyro_mnar.results.imputation import Imputation
+from pyro_mnar.imputation.impute import Imputation
 
 #: (slope, intercept) of the probit by which each of the first three columns hides itself.
 TRUE = {"rises": (2.0, -0.7), "falls": (-2.0, -0.7), "by chance": (0.0, -0.6)}
@@ -42,7 +42,7 @@ def refitted(x: Tensor, mask: Tensor, masked: bool, args: argparse.Namespace) ->
         decoder = GaussianDecoder(2, 5, hidden=())
         mechanism = SelfMasking(5, [0, 1, 2], "free", PROBIT) if masked else None
         members.append(MNAR(decoder, ConjugateEncoder(decoder, [16]), mechanism, prior=prior))
-        members[-1].initialise(x, mask)
+        members[-1].initialize(x, mask)
     fit_ensemble(members, x, mask, steps=args.steps, seed=args.seed)
     return members, impute_ensemble(members, x, mask, draws=100, particles=args.particles_imputing, seed=args.seed)
 

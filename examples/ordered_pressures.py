@@ -1,7 +1,7 @@
 """A rule that imputations must keep: systolic pressure is never below diastolic.
 
 A table of diastolic and systolic pressure and age with holes, simulated. A VAE fitted to it imputes a few pairs in the wrong order; a
-constraint attached to the fitted model, with nothing to train, leaves hardly any. Folded into the base by posterior regularisation,
+constraint attached to the fitted model, with nothing to train, leaves hardly any. Folded into the base by posterior regularization,
 the rule also shows in rows drawn without the tilt.
 
     python examples/ordered_pressures.py --output ordered_pressures.png
@@ -15,17 +15,8 @@ import copy
 import torch
 from torch import Tensor
 
-from pyro_mnar import (
-    IWELBO,
-    MNAR,
-    ConjugateEncoder,
-    Constraint,
-    GaussianDecoder,
-    PosteriorRegularised,
-    fit,
-    impute,
-    log_normaliser,
-)
+from pyro_mnar import IWELBO, MNAR, ConjugateEncoder, GaussianDecoder, fit, impute
+from pyro_mnar.energy import Constraint, PosteriorRegularized, log_normalizer
 
 #: In mmHg. One scale for both pressures, so that their order stays.
 CENTRE, SCALE = 90.0, 15.0
@@ -34,7 +25,7 @@ STRENGTH = 100.0
 
 
 def table(n: int) -> Tensor:
-    """Return diastolic and systolic pressure and age, (n, 3), standardised."""
+    """Return diastolic and systolic pressure and age, (n, 3), standardized."""
     age = torch.randn(n)
     low = 80 + 3 * age + 9 * torch.randn(n)
     pulse = 1 + torch.distributions.Gamma(1.5, 0.2).sample((n,)) * torch.exp(0.15 * age)
@@ -56,7 +47,7 @@ def fitted_base(x: Tensor, mask: Tensor, seed: int, steps: int = 1500) -> MNAR:
     """Return a VAE of the rows with holes."""
     decoder = GaussianDecoder(2, 3, hidden=[32])
     base = MNAR(decoder, ConjugateEncoder(decoder, [32]))
-    base.initialise(x, mask)
+    base.initialize(x, mask)
     fit(IWELBO(base, 10), x, mask, steps=steps, lr=5e-3, weight_decay=0.0, seed=seed)
     return base
 
@@ -64,14 +55,14 @@ def fitted_base(x: Tensor, mask: Tensor, seed: int, steps: int = 1500) -> MNAR:
 def constrained(base: MNAR) -> MNAR:
     """Return the fitted model with the rule attached."""
     model = MNAR(base.decoder, base.encoder, tilt=Constraint(in_order, STRENGTH))
-    model.log_z.data.fill_(log_normaliser(model).value)
+    model.log_z.data.fill_(log_normalizer(model).value)
     return model
 
 
 def folded(base: MNAR, x: Tensor, mask: Tensor, seed: int, steps: int = 500) -> MNAR:
     """Return a base that has learned the rule, without a tilt."""
     model = constrained(copy.deepcopy(base))
-    fit(PosteriorRegularised(IWELBO(model, 10, "iwae"), imagined=1.0), x, mask, steps=steps, lr=2e-3, weight_decay=0.0, seed=seed)
+    fit(PosteriorRegularized(IWELBO(model, 10, "iwae"), imagined=1.0), x, mask, steps=steps, lr=2e-3, weight_decay=0.0, seed=seed)
     return MNAR(model.decoder, model.encoder)
 
 
@@ -101,18 +92,18 @@ def main(args: argparse.Namespace) -> dict[str, float]:
             print(f"{name:>10}: {wrong[f'rows drawn, {name}']:.2%} of new rows in the wrong order")
 
     figure, axes = pyplot.subplots(1, 3, figsize=(13, 4), layout="constrained")
-    for axis, name, colour in zip(axes, ("base", "constraint"), ("tab:blue", "tab:orange"), strict=False):
+    for axis, name, color in zip(axes, ("base", "constraint"), ("tab:blue", "tab:orange"), strict=False):
         rows = impute(models[name], x, mask, draws=1, particles=args.particles, seed=args.seed).draws[0][touched] * SCALE + CENTRE
         broken = rows[:, 1] < rows[:, 0]
-        axis.scatter(rows[~broken, 0], rows[~broken, 1], s=6, color=colour, label="in order")
+        axis.scatter(rows[~broken, 0], rows[~broken, 1], s=6, color=color, label="in order")
         axis.scatter(rows[broken, 0], rows[broken, 1], s=14, marker="x", color="tab:red", label="in the wrong order")
         axis.axline((80, 80), slope=1, color="black", linewidth=0.8)
         axis.set(title=f"rows imputed: {name}", xlabel="diastolic, mmHg", ylabel="systolic, mmHg", xlim=(40, 125), ylim=(40, 150))
         axis.legend(loc="upper left", fontsize=8)
     true = (full[touched, 1] - full[touched, 0]) * SCALE
     shown = {"true": (true, "black"), "base": (pulses["base"], "tab:blue"), "constraint": (pulses["constraint"], "tab:orange")}
-    for name, (values, colour) in shown.items():
-        axes[2].hist(values.flatten(), bins=torch.arange(-15.0, 41.0, 2.5), density=True, histtype="step", color=colour, label=name)
+    for name, (values, color) in shown.items():
+        axes[2].hist(values.flatten(), bins=torch.arange(-15.0, 41.0, 2.5), density=True, histtype="step", color=color, label=name)
     axes[2].axvline(0, color="black", linewidth=0.8)
     axes[2].set(title="imputed rows' systolic less diastolic", xlabel="mmHg", ylabel="density, per mmHg")
     axes[2].legend()

@@ -26,7 +26,7 @@ from shared import BLUE, GREY, ORANGE, arguments, written
 from torch import Tensor
 
 from pyro_mnar import IWELBO, MNAR, GaussianDecoder, GaussianEncoder, fit
-from pyro_mnar.infer import kernels
+from pyro_mnar.mcmc import kernels
 
 
 class Known:
@@ -106,7 +106,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
         torch.manual_seed(args.seed)
         seen = torch.ones_like(x, dtype=torch.bool)
         mnar = MNAR(GaussianDecoder(2, 6, hidden=()), GaussianEncoder(6, 2, [32]))
-        mnar.initialise(x, seen)
+        mnar.initialize(x, seen)
         fit(IWELBO(mnar, 1, beta=beta), x, seen, steps=args.steps, lr=1e-2, weight_decay=0.0, seed=args.seed)
         found = sandwich(mnar, fresh, args.probes)
         line = {"H - D": (law.entropy - found["D"][0], found["D"][1])} | {
@@ -123,7 +123,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     whole = torch.ones_like(digits, dtype=torch.bool)
     torch.manual_seed(args.seed)
     mnar = MNAR(GaussianDecoder(2, 64, hidden=[64, 64]), GaussianEncoder(64, 2, [64]))
-    mnar.initialise(digits, whole)
+    mnar.initialize(digits, whole)
     fit(IWELBO(mnar, 5), digits, whole, steps=2 * args.steps, lr=5e-3, weight_decay=0.0, seed=args.seed)
     few, counts = digits[: args.rows_annealed], [1, 3, 10, 30, 100, 300, 1000]
     with torch.no_grad():

@@ -20,7 +20,8 @@ from shared import BLUE, GREY, ORANGE, arguments, over_runs, runs_of, usual_meth
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from pyro_mnar import IWELBO, MNAR, CategoryBlock, MixedDecoder, SelfMasking, SetEncoder, fit, impute
+from pyro_mnar import IWELBO, MNAR, MixedDecoder, SelfMasking, SetEncoder, fit, impute
+from pyro_mnar.networks import CategoryHead
 
 LEARNED = "not-MIWAE, slope learned"
 
@@ -93,9 +94,9 @@ def run(args: argparse.Namespace) -> tuple[pd.DataFrame, dict[str, list[float]],
     for name in ("MIWAE", LEARNED, f"not-MIWAE, slope {args.slope:g} stated"):
         torch.manual_seed(args.seed)
         mechanism = None if name == "MIWAE" else SelfMasking(n_items, None, "low")
-        decoder = MixedDecoder(args.latent, [CategoryBlock(range(n_items), [levels] * n_items)], hidden=())
+        decoder = MixedDecoder(args.latent, [CategoryHead(range(n_items), [levels] * n_items)], hidden=())
         mnar = MNAR(decoder, SetEncoder(n_items, args.latent, hidden=[64]), mechanism)
-        mnar.initialise(x, mask)
+        mnar.initialize(x, mask)
         if mechanism is not None and name == LEARNED:
             parametrize.register_parametrization(mechanism, "raw_slope", Shared())
         elif mechanism is not None:
@@ -126,9 +127,9 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     figure = Figure(figsize=(6.5, 3.0), layout="constrained")
     axis = figure.subplots()
     values = torch.arange(5)
-    colours = (GREY, BLUE, "#CCCCCC", "#F0A070", ORANGE)
-    for i, ((name, heights), colour) in enumerate(zip(runs[0][1].items(), colours, strict=True)):
-        axis.bar(values + 0.17 * (i - 2), heights, 0.17, color=colour, label=name)
+    colors = (GREY, BLUE, "#CCCCCC", "#F0A070", ORANGE)
+    for i, ((name, heights), color) in enumerate(zip(runs[0][1].items(), colors, strict=True)):
+        axis.bar(values + 0.17 * (i - 2), heights, 0.17, color=color, label=name)
     axis.set(xlabel="rating", ylabel="share of ratings", xticks=values, xticklabels=[str(v + 1) for v in range(5)])
     axis.legend(frameon=False, fontsize=8)
     return written(figure, over_runs([r[0] for r in runs]), args, "ratings", [r[2] for r in runs])

@@ -22,10 +22,11 @@ from matplotlib.figure import Figure
 from shared import BLUE, GREY, ORANGE, arguments, fit_and_impute, over_runs, runs_of, scored, usual_methods, written
 from torch import Tensor
 
-from pyro_mnar import IWELBO, MNAR, ConjugateEncoder, GaussianDecoder, LinearMasking, NeuralMasking, SelfMasking, fit, impute
-from pyro_mnar.infer.normaliser import log_normaliser
-from pyro_mnar.infer.objectives import SelfNormalised
-from pyro_mnar.models import Constraint, Mechanism
+from pyro_mnar import IWELBO, MNAR, ConjugateEncoder, GaussianDecoder, LinearMasking, SelfMasking, fit, impute
+from pyro_mnar.energy.normalizer import log_normalizer
+from pyro_mnar.energy.objectives import SelfNormalized
+from pyro_mnar.mechanisms import Mechanism, NeuralMasking
+from pyro_mnar.model import Constraint
 
 WIDTH, NOISE = 0.1, 0.4
 
@@ -51,7 +52,7 @@ def known_ring(mechanism: Mechanism | None) -> MNAR:
     tilt = Constraint(lambda x: -(torch.linalg.vector_norm(x, dim=-1) - 1).square(), strength=0.5 / WIDTH**2)
     mnar = MNAR(decoder, ConjugateEncoder(decoder, [8]), mechanism, tilt=tilt)
     mnar.requires_grad_(False)
-    mnar.log_z.fill_(log_normaliser(mnar).value)
+    mnar.log_z.fill_(log_normalizer(mnar).value)
     if mechanism is not None:
         mnar.mechanism.requires_grad_()
     return mnar
@@ -79,11 +80,11 @@ def run(args: argparse.Namespace, sectors: int) -> tuple[pd.DataFrame, Tensor, T
     for name, make in MECHANISMS.items():
         mnar = known_ring(make())
         if mnar.mechanism is not None:
-            mnar.mechanism.initialise(x, mask)
+            mnar.mechanism.initialize(x, mask)
             bound = IWELBO(mnar, args.particles_tilted, "iwae")
             with warnings.catch_warnings():  # no draw of the base is quite as near to the circle as the nearest of the rows
                 warnings.filterwarnings("ignore", "tilt: ")
-                fit(SelfNormalised(bound, 256), x, mask, steps=args.steps, mechanism_lr=3e-2, weight_decay=0.0, seed=args.seed)
+                fit(SelfNormalized(bound, 256), x, mask, steps=args.steps, mechanism_lr=3e-2, weight_decay=0.0, seed=args.seed)
         found[f"known ring, {name}"] = impute(mnar, x, mask, draws=100, particles=args.particles_imputing, seed=args.seed)
     table = scored(found, x, ~mask)
     sides = [getattr(f, "draws", torch.as_tensor(np.asarray(getattr(f, "completed", f)))[None]) for f in found.values()]

@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pyro_mnar import MNARImputer, analyse, tipping_point
-from pyro_mnar.faces.report_sensitivity import regression
-from pyro_mnar.faces.strength import completions, strengthened
-from pyro_mnar.results.references import RULES, reference_based
-from pyro_mnar.results.sensitivity_plots import plot_estimates, plot_paths, plot_tipping
+from pyro_mnar import MNARImputer, analyze, tipping_point
+from pyro_mnar.analysis.reference_based import RULES, reference_based
+from pyro_mnar.imputer.sensitivity import completions, strengthened
+from pyro_mnar.plots.sensitivity import plot_estimates, plot_paths, plot_tipping
+from pyro_mnar.report.sensitivity import regression
 
 VISITS = ["v4", "v5", "v6", "v7"]
 
@@ -64,11 +64,11 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     # Some tables for each analysis, all of them where draws are re-weighted.
     few = slice(None, None, max(1, args.draws // 40))
     done = type(at_random)(frame, at_random.tables[few], at_random.groups[few])
-    ways = {"missing at random": analyse(done.tables, effect, done.groups)}
+    ways = {"missing at random": analyze(done.tables, effect, done.groups)}
     for rule in RULES:
         moved = reference_based(done, VISITS, "drug", 0.0, rule, covariates=["base"])
-        ways[f"{rule} to reference" if rule == "jump" else f"{rule} reference"] = analyse(moved.tables, effect, moved.groups)
-    ways["self-masking: bad values go missing"] = analyse(withheld.tables[few], effect, withheld.groups[few])
+        ways[f"{rule} to reference" if rule == "jump" else f"{rule} reference"] = analyze(moved.tables, effect, moved.groups)
+    ways["self-masking: bad values go missing"] = analyze(withheld.tables[few], effect, withheld.groups[few])
     table = pd.concat([pooled.table() for pooled in ways.values()]).set_axis(list(ways))
     print(table.round(3).to_string())
     print(f"draws that are enough for 5 % of Monte Carlo error of the standard error: {ways['missing at random'].draws_needed()}")

@@ -17,10 +17,10 @@ from PIL import Image
 from torch import Tensor
 
 from pyro_mnar import IWELBO, MNAR, fit, impute
-from pyro_mnar.results.imputation import Imputation
-from pyro_mnar.results.scores import coverage, crps, rmse
+from pyro_mnar.analysis.scores import coverage, crps, rmse
+from pyro_mnar.imputation.impute import Imputation
 
-#: Okabe and Ito's colours, told apart by the colour-blind: observed, imputed, true.
+#: Okabe and Ito's colors, told apart by the color-blind: observed, imputed, true.
 GREY, ORANGE, BLUE, GREEN = "#555555", "#D55E00", "#0072B2", "#009E73"
 
 
@@ -51,7 +51,7 @@ def runs_of(args: argparse.Namespace) -> list[argparse.Namespace]:
 def usual_methods(
     x: Tensor, mask: Tensor, seed: int, trees: int = 50, rounds: int = 10, readers: int | None = None
 ) -> dict[str, np.ndarray]:
-    """Return the table completed by column means, nearest neighbours, chained forests (for ``trees`` > 0) and MICE, each (N, D).
+    """Return the table completed by column means, nearest neighbors, chained forests (for ``trees`` > 0) and MICE, each (N, D).
 
     ``readers`` is how many other columns each of the chained regressions reads, drawn by correlation; all by default.
     """
@@ -72,7 +72,7 @@ def usual_methods(
 
 def train_only(mnar: MNAR, x: Tensor, mask: Tensor, args: argparse.Namespace, estimator: str = "dreg", **training: Any) -> None:
     """Fit ``mnar`` for ``args.steps`` with ``args.particles``."""
-    mnar.initialise(x, mask)
+    mnar.initialize(x, mask)
     settings: dict[str, Any] = {"lr": 1e-2, "mechanism_lr": 5e-2, "weight_decay": 0.0} | training
     fit(IWELBO(mnar, args.particles, estimator), x, mask, steps=args.steps, seed=args.seed, **settings)
 
@@ -138,6 +138,6 @@ def written(
     (folder / f"{name}.md").write_text(text + "\n")
     table.round(4).to_csv(folder / f"{name}.csv")
     figure.savefig(folder / f"{name}.png", dpi=110)
-    with Image.open(folder / f"{name}.png") as picture:  # 128 colours are a third of the bytes, and look the same
+    with Image.open(folder / f"{name}.png") as picture:  # 128 colors are a third of the bytes, and look the same
         picture.quantize(128).save(folder / f"{name}.png", optimize=True)
     return table

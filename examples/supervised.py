@@ -16,17 +16,8 @@ from matplotlib.figure import Figure
 from shared import BLUE, GREY, ORANGE, arguments, fit_and_impute, over_runs, runs_of, train_only, usual_methods, written
 from torch import Tensor, nn
 
-from pyro_mnar import (
-    MNAR,
-    PROBIT,
-    CategoricalOutcome,
-    ConjugateEncoder,
-    GaussianDecoder,
-    GaussianOutcome,
-    SelfMasking,
-    amputate,
-    predict,
-)
+from pyro_mnar import MNAR, PROBIT, ConjugateEncoder, GaussianDecoder, SelfMasking, amputate, predict
+from pyro_mnar.networks import CategoricalOutcome, GaussianOutcome
 
 RMSE, WRONG = "test RMSE of y", "wrong of y > 0"
 
@@ -93,8 +84,8 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     table = over_runs([run(own) for own in runs_of(args)])
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     for axis, column in zip(figure.subplots(1, 2, sharey=True), (RMSE, WRONG), strict=True):
-        colours = [ORANGE if "outcome" in name else BLUE if "sees" in name else GREY for name in table.index]
-        axis.barh(list(table.index), table[column], xerr=table.get(f"{column} sd"), color=colours)
+        colors = [ORANGE if "outcome" in name else BLUE if "sees" in name else GREY for name in table.index]
+        axis.barh(list(table.index), table[column], xerr=table.get(f"{column} sd"), color=colors)
         axis.set_xlabel(column)
     axis.invert_yaxis()
     return written(figure, table, args, "supervised")

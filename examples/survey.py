@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pyro_mnar import MNARImputer, analyse, tipping_point
-from pyro_mnar.faces.report_sensitivity import regression
-from pyro_mnar.faces.strength import completions, strengthened
-from pyro_mnar.results.plots import plot_missingness
-from pyro_mnar.results.rubin import pool
-from pyro_mnar.results.sensitivity_plots import plot_assumptions, plot_estimates, plot_tipping
+from pyro_mnar import MNARImputer, analyze, tipping_point
+from pyro_mnar.analysis.rubin import pool
+from pyro_mnar.imputer.sensitivity import completions, strengthened
+from pyro_mnar.plots.model import plot_missingness
+from pyro_mnar.plots.sensitivity import plot_assumptions, plot_estimates, plot_tipping
+from pyro_mnar.report.sensitivity import regression
 
 EFFECT = 6.0  # thousand a year
 GRADES = ["none", "school", "college", "degree"]
@@ -62,8 +62,8 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     ways = {
         "truth of this sample": pool([effect(whole)[0]] * 2, [effect(whole)[1]] * 2, complete_dof=len(whole) - 3),
         "complete rows": pool([effect(frame.dropna())[0]] * 2, [effect(frame.dropna())[1]] * 2, complete_dof=len(frame.dropna()) - 3),
-        "missing at random": analyse(plain.tables, effect, plain.groups),
-        "high incomes withheld": analyse(done.tables, effect, done.groups),
+        "missing at random": analyze(plain.tables, effect, plain.groups),
+        "high incomes withheld": analyze(done.tables, effect, done.groups),
     }
     table = pd.concat([pooled.table() for pooled in ways.values()]).set_axis(list(ways))
     print(table.round(2).to_string())

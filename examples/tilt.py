@@ -1,7 +1,7 @@
 """A ring with holes: a normal base, an energy that tilts it, and what each imputes where values hid themselves.
 
 Rows lie on a ring; the first coordinate goes missing the more surely the larger it is. A full normal law with the known mechanism is
-fitted first, then an energy by the self-normalised likelihood. Writes a figure.
+fitted first, then an energy by the self-normalized likelihood. Writes a figure.
 
     python examples/tilt.py --output tilt.png
 """
@@ -14,20 +14,8 @@ import math
 import torch
 from torch import Tensor
 
-from pyro_mnar import (
-    IWELBO,
-    MNAR,
-    ConjugateEncoder,
-    EnergyTilt,
-    GaussianDecoder,
-    SelfMasking,
-    SelfNormalised,
-    energy_net,
-    fit,
-    impute,
-    log_normaliser,
-    sample_tilted,
-)
+from pyro_mnar import IWELBO, MNAR, ConjugateEncoder, EnergyTilt, GaussianDecoder, SelfMasking, SelfNormalized, fit, impute
+from pyro_mnar.energy import energy_net, log_normalizer, sample_tilted
 
 
 def ring(n: int) -> Tensor:
@@ -59,9 +47,9 @@ def main(args: argparse.Namespace) -> float:
     tilted = MNAR(decoder, base.encoder, mechanism, tilt=EnergyTilt(energy_net(2)))
     tilted.freeze_base()
     # Many particles: with few, the energy learns to lean to where the base proposes missing values (the report's ``lost``).
-    objective = SelfNormalised(IWELBO(tilted, 100))
+    objective = SelfNormalized(IWELBO(tilted, 100))
     history = fit(objective, x, mask, steps=args.steps, batch_size=64, lr=3e-3, weight_decay=1e-1, seed=args.seed)
-    log_z = log_normaliser(tilted)
+    log_z = log_normalizer(tilted)
     print(f"tilt: {history.evaluations[-1].tilt}")
     print(f"log Z {log_z.value:.3f} ± {log_z.standard_error:.3f} ({log_z.method}), log_z {float(tilted.log_z.detach()):.3f}")
 
@@ -77,8 +65,8 @@ def main(args: argparse.Namespace) -> float:
         weight = (tilted.tilt(rows) - tilted.log_z).reshape(121, 121).T.clamp(-10, 6)
     contours = axes[0].contourf(axis, axis, weight, levels=range(-10, 7, 2), cmap="Greys")
     figure.colorbar(contours, ax=axes[0], label="−E − log Z, nats", location="bottom", shrink=0.9)
-    for name, colour in (("base", "tab:blue"), ("tilted", "tab:orange")):
-        axes[0].scatter(*drawn[name][:400].T, s=3, color=colour, label=f"draws, {name}")
+    for name, color in (("base", "tab:blue"), ("tilted", "tab:orange")):
+        axes[0].scatter(*drawn[name][:400].T, s=3, color=color, label=f"draws, {name}")
     axes[0].legend(loc="upper right", markerscale=3, fontsize=8)
     axes[0].set(title="energy, and draws of both models", xlabel="$x_1$", ylabel="$x_2$")
     for panel, (title, rows) in zip(

@@ -18,7 +18,7 @@ import torch
 from matplotlib.figure import Figure
 from shared import GREY, ORANGE, arguments, over_runs, runs_of, written
 
-from pyro_mnar.tables import load
+from pyro_mnar.data import load
 
 sys.path.append(str(Path(__file__).parents[1]))  # the benchmarks stand beside the examples
 

@@ -1,6 +1,7 @@
 """Missing not at random on Pyro: impute values that are absent because of what they are.
 
-Names are imported when they are first used, so that ``import pyro_mnar`` costs no more than it must.
+Names are imported when they are first used, so that ``import pyro_mnar`` costs no more than it must. What is not here is in a
+namespace: ``pyro_mnar.networks``, ``.mechanisms``, ``.distributions``, ``.model``, ``.energy``, ``.mcmc``, ``.analysis``, ``.data``.
 """
 
 from __future__ import annotations
@@ -11,138 +12,82 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from pyro_mnar.faces.imputer import MNARImputer as MNARImputer
+    from pyro_mnar.analysis.analyses import analyze as analyze
+    from pyro_mnar.analysis.completions import Completions as Completions
+    from pyro_mnar.analysis.rubin import pool as pool
+    from pyro_mnar.analysis.tipping import tipping_point as tipping_point
+    from pyro_mnar.data import amputate as amputate
+    from pyro_mnar.diagnostics.arviz import to_arviz as to_arviz
+    from pyro_mnar.diagnostics.diagnosis import diagnose as diagnose
+    from pyro_mnar.diagnostics.mask_check import check_mask as check_mask
+    from pyro_mnar.distributions.links import LOGIT as LOGIT
+    from pyro_mnar.distributions.links import PROBIT as PROBIT
+    from pyro_mnar.distributions.links import THRESHOLD as THRESHOLD
+    from pyro_mnar.energy.objectives import SelfNormalized as SelfNormalized
+    from pyro_mnar.imputation.ensemble import impute_ensemble as impute_ensemble
+    from pyro_mnar.imputation.importance import sample_importance as sample_importance
+    from pyro_mnar.imputation.impute import impute as impute
+    from pyro_mnar.imputation.predict import predict as predict
+    from pyro_mnar.imputer.imputer import MNARImputer as MNARImputer
     from pyro_mnar.infer.bound import IWELBO as IWELBO
     from pyro_mnar.infer.ensembles import fit_ensemble as fit_ensemble
-    from pyro_mnar.infer.langevin import Langevin as Langevin
-    from pyro_mnar.infer.langevin_likelihood import MaximumLikelihood as MaximumLikelihood
-    from pyro_mnar.infer.nested_rhat import nested_rhat as nested_rhat
-    from pyro_mnar.infer.normaliser import log_normaliser as log_normaliser
-    from pyro_mnar.infer.normaliser import sample_tilted as sample_tilted
-    from pyro_mnar.infer.objectives import Contrastive as Contrastive
-    from pyro_mnar.infer.objectives import GuidedCost as GuidedCost
-    from pyro_mnar.infer.objectives import Importance as Importance
-    from pyro_mnar.infer.objectives import NoiseContrastive as NoiseContrastive
-    from pyro_mnar.infer.objectives import SelfNormalised as SelfNormalised
-    from pyro_mnar.infer.posterior import PosteriorDraws as PosteriorDraws
-    from pyro_mnar.infer.posterior import sample_posterior as sample_posterior
-    from pyro_mnar.infer.posterior_regularisation import PosteriorRegularised as PosteriorRegularised
-    from pyro_mnar.infer.tilt_report import report_tilt as report_tilt
     from pyro_mnar.infer.training import fit as fit
-    from pyro_mnar.models import LOGIT as LOGIT
-    from pyro_mnar.models import MNAR as MNAR
-    from pyro_mnar.models import PROBIT as PROBIT
-    from pyro_mnar.models import THRESHOLD as THRESHOLD
-    from pyro_mnar.models import CategoricalOutcome as CategoricalOutcome
-    from pyro_mnar.models import CategoryBlock as CategoryBlock
-    from pyro_mnar.models import CategoryMasking as CategoryMasking
-    from pyro_mnar.models import ConjugateEncoder as ConjugateEncoder
-    from pyro_mnar.models import Constraint as Constraint
-    from pyro_mnar.models import CountBlock as CountBlock
-    from pyro_mnar.models import EnergyTilt as EnergyTilt
-    from pyro_mnar.models import FixedMasking as FixedMasking
-    from pyro_mnar.models import FlowEncoder as FlowEncoder
-    from pyro_mnar.models import FlowPrior as FlowPrior
-    from pyro_mnar.models import GaussianDecoder as GaussianDecoder
-    from pyro_mnar.models import GaussianEncoder as GaussianEncoder
-    from pyro_mnar.models import GaussianOutcome as GaussianOutcome
-    from pyro_mnar.models import LatentMasking as LatentMasking
-    from pyro_mnar.models import LearnedConstraint as LearnedConstraint
-    from pyro_mnar.models import LinearMasking as LinearMasking
-    from pyro_mnar.models import MixedDecoder as MixedDecoder
-    from pyro_mnar.models import MixedMasking as MixedMasking
-    from pyro_mnar.models import NeuralMasking as NeuralMasking
-    from pyro_mnar.models import NormalBlock as NormalBlock
-    from pyro_mnar.models import OrdinalBlock as OrdinalBlock
-    from pyro_mnar.models import Prior as Prior
-    from pyro_mnar.models import SelectionDistribution as SelectionDistribution
-    from pyro_mnar.models import SelfMasking as SelfMasking
-    from pyro_mnar.models import SequentialMasking as SequentialMasking
-    from pyro_mnar.models import SetEncoder as SetEncoder
-    from pyro_mnar.models import SkewWarp as SkewWarp
-    from pyro_mnar.models import StudentTDecoder as StudentTDecoder
-    from pyro_mnar.models import TwoSidedMasking as TwoSidedMasking
-    from pyro_mnar.models import energy_net as energy_net
-    from pyro_mnar.results.analyses import analyse as analyse
-    from pyro_mnar.results.diagnosis import diagnose as diagnose
-    from pyro_mnar.results.importance import sample_importance as sample_importance
-    from pyro_mnar.results.imputation import impute as impute
-    from pyro_mnar.results.inference_data import to_arviz as to_arviz
-    from pyro_mnar.results.mask_check import check_mask as check_mask
-    from pyro_mnar.results.pooling import impute_ensemble as impute_ensemble
-    from pyro_mnar.results.prediction import predict as predict
-    from pyro_mnar.results.rubin import pool as pool
-    from pyro_mnar.results.sensitivity import Completions as Completions
-    from pyro_mnar.results.tipping import tipping_point as tipping_point
-    from pyro_mnar.tables import amputate as amputate
+    from pyro_mnar.mcmc.langevin import Langevin as Langevin
+    from pyro_mnar.mcmc.posterior import sample_posterior as sample_posterior
+    from pyro_mnar.mechanisms.category_masking import CategoryMasking as CategoryMasking
+    from pyro_mnar.mechanisms.latent_masking import LatentMasking as LatentMasking
+    from pyro_mnar.mechanisms.mixed_masking import MixedMasking as MixedMasking
+    from pyro_mnar.mechanisms.self_masking import SelfMasking as SelfMasking
+    from pyro_mnar.mechanisms.sequential_masking import SequentialMasking as SequentialMasking
+    from pyro_mnar.mechanisms.whole_row import LinearMasking as LinearMasking
+    from pyro_mnar.model.mnar import MNAR as MNAR
+    from pyro_mnar.model.priors import Prior as Prior
+    from pyro_mnar.model.tilts import EnergyTilt as EnergyTilt
+    from pyro_mnar.networks.conjugate_encoder import ConjugateEncoder as ConjugateEncoder
+    from pyro_mnar.networks.decoders import GaussianDecoder as GaussianDecoder
+    from pyro_mnar.networks.decoders import StudentTDecoder as StudentTDecoder
+    from pyro_mnar.networks.encoders import GaussianEncoder as GaussianEncoder
+    from pyro_mnar.networks.encoders import SetEncoder as SetEncoder
+    from pyro_mnar.networks.mixed_decoder import MixedDecoder as MixedDecoder
 
-_MODELS = [
-    "LOGIT",
-    "MNAR",
-    "PROBIT",
-    "THRESHOLD",
-    "CategoryBlock",
-    "CategoryMasking",
-    "CategoricalOutcome",
-    "ConjugateEncoder",
-    "CountBlock",
-    "Constraint",
-    "EnergyTilt",
-    "FixedMasking",
-    "FlowEncoder",
-    "FlowPrior",
-    "GaussianDecoder",
-    "GaussianEncoder",
-    "LearnedConstraint",
-    "GaussianOutcome",
-    "LatentMasking",
-    "LinearMasking",
-    "MixedDecoder",
-    "MixedMasking",
-    "NeuralMasking",
-    "NormalBlock",
-    "OrdinalBlock",
-    "Prior",
-    "SelectionDistribution",
-    "SelfMasking",
-    "SequentialMasking",
-    "SetEncoder",
-    "SkewWarp",
-    "StudentTDecoder",
-    "TwoSidedMasking",
-    "energy_net",
-]
-_HOMES = dict.fromkeys(_MODELS, "pyro_mnar.models") | {
-    "Completions": "pyro_mnar.results.sensitivity",
-    "Contrastive": "pyro_mnar.infer.objectives",
-    "GuidedCost": "pyro_mnar.infer.objectives",
+_HOMES = {
+    "CategoryMasking": "pyro_mnar.mechanisms.category_masking",
+    "Completions": "pyro_mnar.analysis.completions",
+    "ConjugateEncoder": "pyro_mnar.networks.conjugate_encoder",
+    "EnergyTilt": "pyro_mnar.model.tilts",
+    "GaussianDecoder": "pyro_mnar.networks.decoders",
+    "GaussianEncoder": "pyro_mnar.networks.encoders",
     "IWELBO": "pyro_mnar.infer.bound",
-    "Importance": "pyro_mnar.infer.objectives",
-    "Langevin": "pyro_mnar.infer.langevin",
-    "MNARImputer": "pyro_mnar.faces.imputer",
-    "MaximumLikelihood": "pyro_mnar.infer.langevin_likelihood",
-    "NoiseContrastive": "pyro_mnar.infer.objectives",
-    "PosteriorDraws": "pyro_mnar.infer.posterior",
-    "PosteriorRegularised": "pyro_mnar.infer.posterior_regularisation",
-    "SelfNormalised": "pyro_mnar.infer.objectives",
-    "amputate": "pyro_mnar.tables",
-    "analyse": "pyro_mnar.results.analyses",
-    "check_mask": "pyro_mnar.results.mask_check",
-    "diagnose": "pyro_mnar.results.diagnosis",
+    "LOGIT": "pyro_mnar.distributions.links",
+    "Langevin": "pyro_mnar.mcmc.langevin",
+    "LatentMasking": "pyro_mnar.mechanisms.latent_masking",
+    "LinearMasking": "pyro_mnar.mechanisms.whole_row",
+    "MNAR": "pyro_mnar.model.mnar",
+    "MNARImputer": "pyro_mnar.imputer.imputer",
+    "MixedDecoder": "pyro_mnar.networks.mixed_decoder",
+    "MixedMasking": "pyro_mnar.mechanisms.mixed_masking",
+    "PROBIT": "pyro_mnar.distributions.links",
+    "Prior": "pyro_mnar.model.priors",
+    "SelfMasking": "pyro_mnar.mechanisms.self_masking",
+    "SelfNormalized": "pyro_mnar.energy.objectives",
+    "SequentialMasking": "pyro_mnar.mechanisms.sequential_masking",
+    "SetEncoder": "pyro_mnar.networks.encoders",
+    "StudentTDecoder": "pyro_mnar.networks.decoders",
+    "THRESHOLD": "pyro_mnar.distributions.links",
+    "amputate": "pyro_mnar.data",
+    "analyze": "pyro_mnar.analysis.analyses",
+    "check_mask": "pyro_mnar.diagnostics.mask_check",
+    "diagnose": "pyro_mnar.diagnostics.diagnosis",
     "fit": "pyro_mnar.infer.training",
     "fit_ensemble": "pyro_mnar.infer.ensembles",
-    "impute": "pyro_mnar.results.imputation",
-    "impute_ensemble": "pyro_mnar.results.pooling",
-    "log_normaliser": "pyro_mnar.infer.normaliser",
-    "nested_rhat": "pyro_mnar.infer.nested_rhat",
-    "pool": "pyro_mnar.results.rubin",
-    "predict": "pyro_mnar.results.prediction",
-    "report_tilt": "pyro_mnar.infer.tilt_report",
-    "sample_importance": "pyro_mnar.results.importance",
-    "sample_posterior": "pyro_mnar.infer.posterior",
-    "sample_tilted": "pyro_mnar.infer.normaliser",
-    "tipping_point": "pyro_mnar.results.tipping",
-    "to_arviz": "pyro_mnar.results.inference_data",
+    "impute": "pyro_mnar.imputation.impute",
+    "impute_ensemble": "pyro_mnar.imputation.ensemble",
+    "pool": "pyro_mnar.analysis.rubin",
+    "predict": "pyro_mnar.imputation.predict",
+    "sample_importance": "pyro_mnar.imputation.importance",
+    "sample_posterior": "pyro_mnar.mcmc.posterior",
+    "tipping_point": "pyro_mnar.analysis.tipping",
+    "to_arviz": "pyro_mnar.diagnostics.arviz",
 }
 __all__ = sorted(_HOMES)
 

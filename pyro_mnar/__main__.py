@@ -1,6 +1,6 @@
 """``python -m pyro_mnar``."""
 
-from pyro_mnar.faces.command_line import main
+from pyro_mnar.cli.main import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

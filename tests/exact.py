@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from scipy import special, stats
 from torch import Tensor, nn
 
-from pyro_mnar.models import EnergyTilt, GaussianDecoder, SelfMasking
-from pyro_mnar.models.decoders import MIN_SCALE
-from pyro_mnar.models.links import PROBIT, Link
+from pyro_mnar.distributions.links import PROBIT, Link
+from pyro_mnar.mechanisms import SelfMasking
+from pyro_mnar.model import EnergyTilt
+from pyro_mnar.networks import GaussianDecoder
+from pyro_mnar.networks.layers import MIN_SCALE
 
 Array = NDArray[np.float64]
 
@@ -68,13 +70,13 @@ class LinearGaussian:
         return Conditional(float(log_prob), mean, cond)
 
     def probit(self, x: Array, mask: NDArray[np.bool_], slope: Array, intercept: Array) -> float:
-        """log p(x_obs, s) under P(s_j = 0 | x) = Phi(a_j x_j + c_j); a slope of NaN: column j is not modelled."""
+        """log p(x_obs, s) under P(s_j = 0 | x) = Phi(a_j x_j + c_j); a slope of NaN: column j is not modeled."""
         free = self.ignorable(x, mask)
-        modelled = ~np.isnan(slope)
-        seen = mask & modelled
+        modeled = ~np.isnan(slope)
+        seen = mask & modeled
         total = free.log_prob + special.log_ndtr(-(slope[seen] * x[seen] + intercept[seen])).sum()
         a, c = slope[~mask], intercept[~mask]
-        own = modelled[~mask]
+        own = modeled[~mask]
         if not own.any():
             return float(total)
         # Missing if and only if u = a x + c + e > 0, e ~ N(0, 1): a normal orthant probability.
@@ -118,8 +120,8 @@ class LinearGaussian:
         log_cell = n_missing * (np.log(axis[1] - axis[0]) - 0.5 * np.log(2 * np.pi))
         weight = np.exp(log_joint - log_total)
         mean = weight @ x_mis
-        centred = x_mis - mean
-        return Conditional(float(free.log_prob + log_total + log_cell), mean, (weight[:, None] * centred).T @ centred)
+        centerd = x_mis - mean
+        return Conditional(float(free.log_prob + log_total + log_cell), mean, (weight[:, None] * centerd).T @ centerd)
 
     def elbo(self, x: Array, mask: NDArray[np.bool_], loc: Array, scale: Array) -> float:
         """The evidence lower bound without a mechanism, with q(z) = N(loc, diag(scale^2)), one row."""
@@ -141,13 +143,13 @@ class LinearGaussian:
 
 @dataclass(frozen=True)
 class Quadratic:
-    """The energy E(x) = (x - centre)' precision (x - centre) / 2, ``precision`` (D, D), ``centre`` (D,)."""
+    """The energy E(x) = (x - center)' precision (x - center) / 2, ``precision`` (D, D), ``center`` (D,)."""
 
     precision: Array
-    centre: Array
+    center: Array
 
     def __call__(self, x: Tensor) -> Tensor:
-        deviation = x - torch.tensor(self.centre).to(x)
+        deviation = x - torch.tensor(self.center).to(x)
         return 0.5 * torch.einsum("...i,ij,...j->...", deviation, torch.tensor(self.precision).to(x), deviation)
 
     def tilt(self) -> EnergyTilt:
@@ -156,19 +158,19 @@ class Quadratic:
     def log_z(self, law: LinearGaussian) -> float:
         """log E[exp(-E)] under a normal law."""
         inner = np.eye(len(law.bias)) + law.cov @ self.precision
-        deviation = law.bias - self.centre
+        deviation = law.bias - self.center
         return float(-0.5 * np.linalg.slogdet(inner)[1] - 0.5 * deviation @ self.precision @ np.linalg.solve(inner, deviation))
 
     def tilted(self, law: LinearGaussian) -> LinearGaussian:
         """The tilted law, normal again."""
         cov = np.linalg.inv(np.linalg.inv(law.cov) + self.precision)
-        mean = cov @ (np.linalg.solve(law.cov, law.bias) + self.precision @ self.centre)
+        mean = cov @ (np.linalg.solve(law.cov, law.bias) + self.precision @ self.center)
         noise = 0.5 * np.linalg.eigvalsh(cov)[0]
         return LinearGaussian(np.linalg.cholesky(cov - noise * np.eye(len(cov))), mean, np.full(len(cov), noise**0.5))
 
 
 def self_masking(slope: Array | list[float], intercept: Array | list[float], link: Link = PROBIT) -> SelfMasking:
-    """A self-masking mechanism in float64 with given slopes and intercepts; NaN slopes are columns not modelled."""
+    """A self-masking mechanism in float64 with given slopes and intercepts; NaN slopes are columns not modeled."""
     a, c = (
         torch.as_tensor(np.asarray(slope), dtype=torch.float64),
         torch.as_tensor(np.asarray(intercept), dtype=torch.float64),
@@ -213,7 +215,7 @@ LAW = LinearGaussian(
 SLOPE, INTERCEPT = np.array([1.5, -2.0, np.nan, 0.7]), np.array([0.3, -0.2, 0.0, -0.5])
 ENERGY = Quadratic(
     precision=np.array([[1.2, 0.5, 0.0, -0.3], [0.5, 0.8, 0.2, 0.0], [0.0, 0.2, 0.5, 0.1], [-0.3, 0.0, 0.1, 0.9]]),
-    centre=np.array([1.0, 0.5, -0.5, 0.3]),
+    center=np.array([1.0, 0.5, -0.5, 0.3]),
 )
 ROWS = np.array([[0.5, -0.3, 1.1, 0.2], [1.4, 0.8, -0.2, -0.6], [-0.7, 0.1, 0.9, 1.3], [0.0, -1.2, 0.6, 0.4], [0.3, 0.3, -0.5, 0.9]])
 MASKS = np.array([[1, 1, 1, 1], [0, 1, 1, 1], [0, 0, 1, 1], [0, 0, 1, 0], [1, 0, 0, 1]], dtype=bool)
@@ -222,6 +224,6 @@ MASKS = np.array([[1, 1, 1, 1], [0, 1, 1, 1], [0, 0, 1, 1], [0, 0, 1, 0], [1, 0,
 def log_self_masking(mask: NDArray[np.bool_], slope: Array, intercept: Array, link: str = "probit") -> Callable[[Array], Array]:
     """log p(s | x) of complete rows, for :meth:`LinearGaussian.grid`."""
     log_cdf = {"probit": special.log_ndtr, "logit": special.log_expit}[link]
-    modelled = ~np.isnan(slope)
-    sign = np.where(mask, -1.0, 1.0)[modelled]
-    return lambda rows: log_cdf(sign * (rows[:, modelled] * slope[modelled] + intercept[modelled])).sum(-1)
+    modeled = ~np.isnan(slope)
+    sign = np.where(mask, -1.0, 1.0)[modeled]
+    return lambda rows: log_cdf(sign * (rows[:, modeled] * slope[modeled] + intercept[modeled])).sum(-1)

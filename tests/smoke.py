@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pyro_mnar import MNAR, ConjugateEncoder, GaussianDecoder, SelfMasking, nested_rhat, sample_importance, sample_posterior, to_arviz
-from pyro_mnar.faces.command_line import main
-from pyro_mnar.tables import read_table
+from pyro_mnar import MNAR, ConjugateEncoder, GaussianDecoder, SelfMasking, sample_importance, sample_posterior, to_arviz
+from pyro_mnar.cli.main import main
+from pyro_mnar.data import read_table
+from pyro_mnar.mcmc import nested_rhat
 
 
 def command_line(folder: str) -> None:
@@ -38,7 +39,7 @@ def draws_in_arviz(folder: str) -> None:
     mask = torch.from_numpy(rng.random((6, 3)) > 0.3)
     decoder = GaussianDecoder(2, 3, ())
     mnar = MNAR(decoder, ConjugateEncoder(decoder), SelfMasking(3, direction="high"))
-    mnar.initialise(x, mask)
+    mnar.initialize(x, mask)
     rows, columns = [f"row {i}" for i in range(6)], ["age", "income", "size"]
     chains = sample_posterior(mnar, x, mask, chains=4, draws=60, warmup=60, progress=False)
     importance = sample_importance(mnar, x, mask, chains=4, draws=60, progress=False)

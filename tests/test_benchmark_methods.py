@@ -109,9 +109,9 @@ def test_the_published_bound_tends_to_the_exact_evidence(direction, seed):
             exact += np.log(observed[seen]).sum()
             for j in np.flatnonzero(~seen):
                 gain = covariance[j, 1 - j] / covariance[1 - j, 1 - j]
-                centre = offset[j] + gain * (row[1 - j] - offset[1 - j])
+                center = offset[j] + gain * (row[1 - j] - offset[1 - j])
                 spread = np.sqrt(covariance[j, j] - gain * covariance[j, 1 - j])
-                missing = quad(lambda v, j=j, c=centre, s=spread: norm.pdf(v, c, s) * expit(-steepness[j] * (v - raw[2, j])), -15, 15)
+                missing = quad(lambda v, j=j, c=center, s=spread: norm.pdf(v, c, s) * expit(-steepness[j] * (v - raw[2, j])), -15, 15)
                 exact += np.log(missing[0])
         weight = (got - got.max()).exp()
         error = float(weight.std() / weight.mean()) / np.sqrt(len(got))

@@ -71,7 +71,7 @@ def test_energy_of_the_sampling_part_is_the_log_ratio_of_shares():
 
 
 def test_a_short_run_closes_some_of_the_gap_and_its_bound_is_not_above():
-    found = densities.run("ring", "gaussian", "self-normalised", 0, steps=40)
+    found = densities.run("ring", "gaussian", "self-normalized", 0, steps=40)
     assert 0.5 < found["share closed"] < 1
     assert found["bound less exact"] < 3 * found["its standard error"]
     assert abs(found["estimate less grid"]) < 5 * found["estimate's error"] + 1e-3
@@ -92,5 +92,5 @@ def test_results_are_kept_and_read_again(tmp_path, monkeypatch, capsys):
 
 def test_a_table_s_gain_is_that_of_the_held_out_rows_however_log_z_is_had():
     found = tables.run("breast", "linear", 0, steps=5)
-    assert found["gain by the tilt"] <= found["gain by log_normaliser"] + 4 * found["its standard error"] + 0.05
+    assert found["gain by the tilt"] <= found["gain by log_normalizer"] + 4 * found["its standard error"] + 0.05
     assert math.isfinite(found["bound of base"]) and 0 < found["ESS share"] <= 1

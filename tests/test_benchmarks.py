@@ -20,7 +20,7 @@ from benchmarks.imputation.grid import Cell, cells, run
 from benchmarks.imputation.masks import MASKS, divided, masked
 from benchmarks.imputation.methods import METHODS, Method
 from benchmarks.imputation.report import read
-from pyro_mnar.tables import write_table
+from pyro_mnar.data import write_table
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_the_grid_runs_goes_on_and_keeps_failures(tmp_path, data_home):
     assert len(runs) == 10 and failures[["table", "method"]].to_numpy().tolist() == [["concrete", "knn"]]
     assert "ValueError" in failures["error"][0]
     content = json.loads(Cell("banknote", "hard", "knn", 0).path(output).read_text())
-    assert content["settings"] == {"neighbours": 5} and "numpy" in content["versions"] and content["scores"]["rmse"] > 0
+    assert content["settings"] == {"neighbors": 5} and "numpy" in content["versions"] and content["scores"]["rmse"] > 0
 
 
 def test_the_command_runs_and_reports(tmp_path, data_home, capsys):

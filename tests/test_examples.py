@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from examples import demo, sensitivity_analysis, survey
-from pyro_mnar.tables import load
+from pyro_mnar.data import load
 
 #: rbmi's antidepressant trial is not ours to ship; whoever has R writes it with write.csv(rbmi::antidepressant_data, ...).
 TRIAL = os.environ.get("PYRO_MNAR_RBMI_TRIAL")

@@ -6,14 +6,16 @@ import pytest
 import torch
 from scipy import optimize
 
+from pyro_mnar.imputation.impute import impute
 from pyro_mnar.infer.bound import IWELBO
-from pyro_mnar.models import MNAR, CategoryBlock, GaussianEncoder, MixedDecoder, SelfMasking
-from pyro_mnar.results.imputation import impute
+from pyro_mnar.mechanisms import SelfMasking
+from pyro_mnar.model import MNAR
+from pyro_mnar.networks import CategoryHead, GaussianEncoder, MixedDecoder
 
 
 def with_share(share, yes_seen, no_seen):
     """A model of one yes-or-no column with a given share of yes, whose mask explains the shares of yes and no that are seen."""
-    decoder = MixedDecoder(1, [CategoryBlock([0], [[1 - share, share]])], [])
+    decoder = MixedDecoder(1, [CategoryHead([0], [[1 - share, share]])], [])
     mnar = MNAR(decoder, GaussianEncoder(1, 1, [4]), SelfMasking(1, [0], "free")).double()
     rate_yes, rate_no = 1 - yes_seen / share, 1 - no_seen / (1 - share)
     with torch.no_grad():

@@ -9,7 +9,7 @@ import pytest
 from sklearn.datasets import load_wine
 
 from benchmarks.sampling.__main__ import draw, main
-from pyro_mnar.tables import write_table
+from pyro_mnar.data import write_table
 
 
 @pytest.fixture

@@ -22,8 +22,8 @@ from benchmarks.imputation.masks import MASKS
 from benchmarks.imputation.methods import METHODS
 from benchmarks.imputation.regret import regret
 from benchmarks.imputation.report import report
-from pyro_mnar.tables import load
-from pyro_mnar.tables.datasets import BUNDLED, UCI
+from pyro_mnar.data import load
+from pyro_mnar.data.datasets import BUNDLED, UCI
 
 #: The not-MIWAE paper's, then CACTI's; the first are the grid unless others are asked for.
 PAPER = ("banknote", "concrete", "red", "white", "yeast", "breast")

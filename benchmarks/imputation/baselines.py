@@ -30,7 +30,7 @@ def mean(values: np.ndarray, seed: int, draws: int = 200, direction: str | None 
 
 
 def zero(values: np.ndarray, seed: int, draws: int = 200, direction: str | None = None) -> Completed:
-    """Fill with zero: the true mean, which the protocol leaks by standardising before values go missing."""
+    """Fill with zero: the true mean, which the protocol leaks by standardizing before values go missing."""
     return _filled(values, np.zeros(values.shape[1])), None
 
 
@@ -45,11 +45,11 @@ def knn(
     seed: int,
     draws: int = 200,
     direction: str | None = None,
-    neighbours: int = 5,
+    neighbors: int = 5,
     train: np.ndarray | None = None,
 ) -> Completed:
     """Mean of the nearest rows that have the value."""
-    return KNNImputer(n_neighbors=neighbours).fit(values if train is None else train).transform(values), None
+    return KNNImputer(n_neighbors=neighbors).fit(values if train is None else train).transform(values), None
 
 
 def mice(

@@ -22,11 +22,11 @@ def censored_normal(
         raise ValueError(f"draws: got {draws}, expected at most kept = {kept}")
     rng = np.random.default_rng(seed)
     mask = ~np.isnan(values)
-    centre, spread = np.nanmean(values, 0), np.nanstd(values, 0)
+    center, spread = np.nanmean(values, 0), np.nanstd(values, 0)
     spread = np.where(spread > 0, spread, 1.0)
     sign = -1.0 if direction == "low" else 1.0
     # Turned so that what is missing is large.
-    z = sign * (values - centre) / spread
+    z = sign * (values - center) / spread
     n, d = z.shape
     edge = np.nanmax(z, 0)
     holes = [(j, np.flatnonzero(~mask[:, j]), edge[j] if direction else -np.inf) for j in range(d) if not mask[:, j].all()]
@@ -46,7 +46,7 @@ def censored_normal(
             # Evenly spread over the kept sweeps.
             if (sweep - burn_in + 1) * draws // kept > len(sampled):
                 sampled.append(z.copy())
-    completed, drawn = (np.where(mask, values, sign * part * spread + centre) for part in (total / kept, np.stack(sampled)))
+    completed, drawn = (np.where(mask, values, sign * part * spread + center) for part in (total / kept, np.stack(sampled)))
     return completed, drawn
 
 

@@ -24,7 +24,7 @@ from benchmarks.imputation import peers
 from benchmarks.imputation.masks import MASKS, divided, ignorable, masked
 from benchmarks.imputation.methods import METHODS, settings
 from benchmarks.imputation.scoring import score
-from pyro_mnar.tables import load, write_whole
+from pyro_mnar.data import load, write_whole
 
 #: Exit status of a process that Ctrl-C ended: its cell has not failed but waits.
 INTERRUPTED = 130

@@ -10,7 +10,7 @@ import numpy as np
 from pandas import DataFrame
 
 from pyro_mnar import MNARImputer
-from pyro_mnar.tables import amputate
+from pyro_mnar.data import amputate
 
 Stated = dict[str, Any]
 
@@ -42,7 +42,7 @@ def _one_word(direction: str) -> Callable[[int], Stated]:
 class Mask(NamedTuple):
     """What goes missing and what of it can be stated.
 
-    ``arguments`` are those of :func:`pyro_mnar.tables.amputate`, ``rest`` those that it hides the second half of the columns by, where
+    ``arguments`` are those of :func:`pyro_mnar.data.amputate`, ``rest`` those that it hides the second half of the columns by, where
     another rule does. ``direction`` is the one word that is true of all columns, for methods that take one (None: there is none).
     ``told`` returns, for D columns, the arguments of :class:`~pyro_mnar.MNARImputer` that state the truth (None: none of them can).
     ``test`` is the share of rows that are imputed by what was fitted to the others (0: all rows are fitted and imputed).
@@ -71,7 +71,7 @@ MASKS = {
     "mcar": Mask({"kind": "mcar", "rate": 0.3}, None, ignorable),
     "dropout": Mask({"kind": "dropout", "slope": 3.0, "rate": 0.3}, None, in_visits),
     "pairs": Mask({"kind": "pairs", "slope": 3.0, "rate": 0.3}, None, ignorable),
-    "neighbour": Mask({"kind": "neighbour", "slope": 3.0, "rate": 0.3}, None, by_others),
+    "neighbor": Mask({"kind": "neighbor", "slope": 3.0, "rate": 0.3}, None, by_others),
     "soft-all": Mask(_SOFT | {"columns": "all"}, "high", _HIGH),
     "soft-half": Mask(_SOFT, None, first_half_high, rest={"kind": "mcar", "rate": 0.3}),
     "middle-hard": Mask({"kind": "middle", "slope": np.inf, "rate": 0.3}),
@@ -83,7 +83,7 @@ MASKS = {
 
 
 def masked(frame: DataFrame, name: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a table (N, D) standardised with its full data, and its mask (N, D), True = observed: the same for every method.
+    """Return a table (N, D) standardized with its full data, and its mask (N, D), True = observed: the same for every method.
 
     Words become the places that they have in the alphabet.
     """

@@ -18,7 +18,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 
 class Published:
-    """One model and its optimiser; :meth:`train` can be called again and goes on where it stopped.
+    """One model and its optimizer; :meth:`train` can be called again and goes on where it stopped.
 
     Args:
         values: (N, D) with NaN.
@@ -46,7 +46,7 @@ class Published:
         reach = (6 / (1 + d)) ** 0.5
         self.raw = nn.Parameter(torch.empty(3, d).uniform_(-reach, reach, generator=self.generator))
         self.parameters = [*self.encoder.parameters(), *self.decoder.parameters(), self.raw]
-        self.optimiser = torch.optim.Adam(self.parameters, lr=1e-3)
+        self.optimizer = torch.optim.Adam(self.parameters, lr=1e-3)
 
     def step(self, batch: int = 16, particles: int = 20) -> float:
         """Take one training step on the next rows and return its loss."""
@@ -58,9 +58,9 @@ class Published:
             self.order, self.position = torch.randperm(n, generator=self.generator), 0
         log_w, _, _ = self._weigh(self.x[rows], self.mask[rows], particles)
         loss = -(log_w.logsumexp(0) - np.log(particles)).mean()
-        self.optimiser.zero_grad()
+        self.optimizer.zero_grad()
         loss.backward()
-        self.optimiser.step()
+        self.optimizer.step()
         return float(loss.detach())
 
     def train(self, steps: int) -> None:
@@ -95,26 +95,26 @@ class Published:
         # log p(z) - log q(z | x)
         log_w = (-0.5 * z.square() + 0.5 * noise.square() + scale.log()).sum(-1)
         if self.linear:
-            centre = self.decoder(z)
-            spread = softplus(self.raw[0, :1]).expand_as(centre)
+            center = self.decoder(z)
+            spread = softplus(self.raw[0, :1]).expand_as(center)
         else:
-            centre, spread = self.decoder(z).chunk(2, -1)
+            center, spread = self.decoder(z).chunk(2, -1)
             spread = softplus(spread)
-        log_p = -0.5 * ((x - centre) / spread).square() - spread.log() - 0.5 * np.log(2 * np.pi)
+        log_p = -0.5 * ((x - center) / spread).square() - spread.log() - 0.5 * np.log(2 * np.pi)
         log_w = log_w + (mask * log_p).sum(-1)
-        sampled = torch.where(mask > 0, x, centre + spread * self._normal(*centre.shape))
+        sampled = torch.where(mask > 0, x, center + spread * self._normal(*center.shape))
         if self.direction is not None:
             slope = softplus(self.raw[1]) * (1.0 if self.direction == "low" else -1.0)
             logits = slope * (sampled - self.raw[2])
             log_w = log_w - binary_cross_entropy_with_logits(logits, mask.expand_as(logits), reduction="none").sum(-1)
-        return log_w, centre, sampled
+        return log_w, center, sampled
 
     def _normal(self, *shape: int) -> Tensor:
         return torch.randn(shape, generator=self.generator)
 
 
 def _network(inputs: int, outputs: int, generator: torch.Generator, hidden: tuple[int, ...] = (128, 128)) -> nn.Sequential:
-    """Dense tanh layers, initialised as in Keras (the published code): Glorot uniform weights, zero biases."""
+    """Dense tanh layers, initialized as in Keras (the published code): Glorot uniform weights, zero biases."""
     sizes, layers = [inputs, *hidden, outputs], []
     for i, (a, b) in enumerate(pairwise(sizes)):
         layer = nn.Linear(a, b)

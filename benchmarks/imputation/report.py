@@ -35,8 +35,8 @@ OVERALL = {
 INTRODUCTION = """# Imputation benchmark
 
 All figures are over missing cells, in units of the column's standard deviation, as mean ± standard error over seeds (none with one
-seed); the mask `hard` is not drawn, so that there seeds differ by initialisation only. Less is better but for coverage, which
-should be the level. Columns are standardised with their full data before values go missing, which gives `zero` the true mean. The
+seed); the mask `hard` is not drawn, so that there seeds differ by initialization only. Less is better but for coverage, which
+should be the level. Columns are standardized with their full data before values go missing, which gives `zero` the true mean. The
 CRPS of a method without draws is its absolute error, its energy score the distance. "Bias of means" is the mean absolute distance
 of completed from true column means. Squared correlation, "RMSE by column" and Wasserstein distance (of order 1, between the completed
 and the true hidden values) are means over columns. Under the mask `logistic` methods are fitted to 80 % of the rows and scored on the

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import wasserstein_distance
 
-from pyro_mnar.results.scores import coverage, crps, energy_score, interval_score, interval_width, rmse
+from pyro_mnar.analysis.scores import coverage, crps, energy_score, interval_score, interval_width, rmse
 
 LEVELS = (50, 80, 90, 95)
 

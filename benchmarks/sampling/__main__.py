@@ -31,9 +31,9 @@ from benchmarks.imputation.masks import masked
 from benchmarks.sampling import numpyro_peer
 from benchmarks.sampling.calibration import Scales, Shapes, p_value, ranks
 from pyro_mnar import MNAR, MNARImputer, sample_posterior
-from pyro_mnar.infer import convergence
-from pyro_mnar.infer.row_run import by_row
-from pyro_mnar.tables import load
+from pyro_mnar.data import load
+from pyro_mnar.mcmc import convergence
+from pyro_mnar.mcmc.row_run import by_row
 
 CHAINS = 4
 

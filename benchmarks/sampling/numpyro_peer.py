@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from pyro_mnar import MNAR
 from pyro_mnar.infer.streams import RowStreams
-from pyro_mnar.infer.targets import RowTarget
+from pyro_mnar.mcmc.targets import RowTarget
 
 HOME = Path(__file__).parents[1] / "results" / "numpyro-venv"
 #: JAX as of this NumPyro's release: it does not run with later ones.
@@ -41,16 +41,16 @@ def nuts(
     decoder, mechanism = mnar.decoder, mnar.mechanism
     assert mechanism is not None and decoder.linear is not None and decoder.net is not None
     columns = mechanism.columns
-    slope, intercept, modelled = torch.zeros(x.shape[-1]), torch.zeros(x.shape[-1]), torch.zeros(x.shape[-1], dtype=torch.bool)
+    slope, intercept, modeled = torch.zeros(x.shape[-1]), torch.zeros(x.shape[-1]), torch.zeros(x.shape[-1], dtype=torch.bool)
     slope[columns], intercept[columns] = mechanism.line()
-    modelled[columns] = True
+    modeled[columns] = True
     layers = [layer for layer in decoder.net if isinstance(layer, nn.Linear)]
     net = {f"weight{i}": layer.weight for i, layer in enumerate(layers)} | {f"bias{i}": layer.bias for i, layer in enumerate(layers)}
     net |= {"linear": decoder.linear.weight, "shift": decoder.linear.bias, "scale": decoder.scale(x.new_zeros(1))}
     net |= {
         "slope": slope,
         "intercept": intercept,
-        "modelled": modelled,
+        "modeled": modeled,
         "y": torch.where(mask, mnar._warped(x, mask), 0.0),
         "mask": mask,
     }

@@ -1,4 +1,4 @@
-"""NumPyro's NUTS, vectorised over rows and chains: ``python numpyro_script.py QUESTION.npz ANSWER.npz`` in its own environment.
+"""NumPyro's NUTS, vectorized over rows and chains: ``python numpyro_script.py QUESTION.npz ANSWER.npz`` in its own environment.
 
 The density is that of :class:`benchmarks.sampling.density.Density`, written again in JAX: every row and chain is a NUTS of its own
 (step size, mass matrix, tree), all mapped into one compiled program. It is run twice; the second run is timed without compilation.
@@ -26,7 +26,7 @@ def potential(z, y, mask, net):
     mean = z @ net["linear"].T + net["shift"] + hidden
     seen = -0.5 * ((y - mean) / net["scale"]) ** 2
     score = (net["slope"] * mean + net["intercept"]) / jnp.sqrt(1 + (net["slope"] * net["scale"]) ** 2)
-    lost = jnp.where(net["modelled"], log_ndtr(score), 0.0)
+    lost = jnp.where(net["modeled"], log_ndtr(score), 0.0)
     return 0.5 * jnp.sum(z**2) - jnp.sum(jnp.where(mask, seen, lost))
 
 

@@ -32,7 +32,7 @@ Cells = Iterator[tuple[object, ...]]
 PARTS: dict[str, tuple[Callable[..., dict[str, object]], Callable[[], Cells], list[str]]] = {
     "densities": (
         densities.run,
-        lambda: itertools.product(SHAPES, ("gaussian", "vae"), ("self-normalised",)),
+        lambda: itertools.product(SHAPES, ("gaussian", "vae"), ("self-normalized",)),
         ["shape", "base"],
     ),
     "objectives": (densities.compare, lambda: itertools.product(("ring",), OBJECTIVES), ["objective"]),

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from pyro_mnar import IWELBO, MNAR, ConjugateEncoder, GaussianDecoder, fit
-from pyro_mnar.models import SelfMasking, Tilt
+from pyro_mnar.mechanisms import SelfMasking
+from pyro_mnar.model import Tilt
 
 NOISE = 0.1
 
@@ -29,7 +30,7 @@ def vae_base(x: Tensor, seed: int, steps: int = 1500) -> MNAR:
     decoder = GaussianDecoder(1, 2, hidden=[8])
     base = MNAR(decoder, ConjugateEncoder(decoder, [32]))
     mask = torch.ones_like(x, dtype=torch.bool)
-    base.initialise(x, mask)
+    base.initialize(x, mask)
     fit(IWELBO(base, 10), x, mask, steps=steps, lr=1e-2, weight_decay=0.0, seed=seed, progress=False)
     return base
 

@@ -8,7 +8,7 @@ import warnings
 import torch
 
 from examples.debiasing import BIASED, UNBIASED, biased_base, debiased, groups, rows, shares
-from pyro_mnar import sample_tilted
+from pyro_mnar.energy import sample_tilted
 
 N_BIASED, N_UNBIASED = 5000, 100
 

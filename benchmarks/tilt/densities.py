@@ -10,7 +10,8 @@ import torch
 from benchmarks.tilt.bases import base_log_density, gaussian_base, grid_log_z, tilted, vae_base
 from benchmarks.tilt.objectives import OBJECTIVES
 from benchmarks.tilt.shapes import SHAPES
-from pyro_mnar import IWELBO, EnergyTilt, energy_net, fit, log_normaliser
+from pyro_mnar import IWELBO, EnergyTilt, fit
+from pyro_mnar.energy import energy_net, log_normalizer
 
 #: The one set of defaults.
 TRAINING = {"steps": 2000, "batch_size": 256, "lr": 3e-3, "weight_decay": 1e-1, "every": 500, "progress": False}
@@ -35,7 +36,7 @@ def run(shape: str, base: str, objective: str, seed: int, steps: int | None = No
         warnings.simplefilter("always")
         history = fit(trained, x, mask, **(TRAINING | ({} if steps is None else {"steps": steps})), seed=seed)
     seconds = time.process_time() - start
-    log_z, estimate = grid_log_z(model), log_normaliser(model, draws=draws, seed=seed)
+    log_z, estimate = grid_log_z(model), log_normalizer(model, draws=draws, seed=seed)
     with torch.no_grad():
         ratio = model.tilt(test).double()
         at_base = torch.cat([model.tilt.log_weight(*model.draw(draws // 10)) for _ in range(10)]).double() - model.log_z.double()

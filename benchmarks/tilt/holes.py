@@ -16,8 +16,9 @@ from torch import Tensor
 from benchmarks.tilt.bases import gaussian_base, tilted
 from benchmarks.tilt.densities import TRAINING
 from benchmarks.tilt.shapes import SHAPES, Shape
-from pyro_mnar import IWELBO, MNAR, EnergyTilt, FixedMasking, SelfMasking, SelfNormalised, energy_net, fit, impute
-from pyro_mnar.models import Mechanism
+from pyro_mnar import IWELBO, MNAR, EnergyTilt, SelfMasking, SelfNormalized, fit, impute
+from pyro_mnar.energy import energy_net
+from pyro_mnar.mechanisms import FixedMasking, Mechanism
 
 N = 2000
 #: Log-odds of missing a unit, and where half go missing, of the self-masked column: of the largest values one in eight is seen.
@@ -123,7 +124,7 @@ def run(case: str, mechanism: str, seed: int, steps: int | None = None) -> list[
             share = SHORTER[mechanism]
             options = TRAINED | {"steps": steps or int(share * TRAINED["steps"])}
             history = fit(
-                SelfNormalised(IWELBO(model, int(share * PARTICLES), "iwae")), x, mask, mechanism_lr=3e-2, **options, seed=seed
+                SelfNormalized(IWELBO(model, int(share * PARTICLES), "iwae")), x, mask, mechanism_lr=3e-2, **options, seed=seed
             )
         seconds = time.perf_counter() - begun
         distances = {}
@@ -131,7 +132,7 @@ def run(case: str, mechanism: str, seed: int, steps: int | None = None) -> list[
             completed = impute(module, x, mask, draws=COMPLETIONS, particles=500, seed=seed, progress=False).draws
             distances[name] = energy_distance(completed, full)
         with torch.no_grad():
-            bound = float(SelfNormalised(IWELBO(model, 100), draws=50_000)(x, mask).mean())
+            bound = float(SelfNormalized(IWELBO(model, 100), draws=50_000)(x, mask).mean())
         results.append(
             {
                 "case": case,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pyro_mnar import IWELBO, Contrastive, GuidedCost, Importance, MaximumLikelihood, NoiseContrastive, SelfNormalised
-from pyro_mnar.infer.objectives import Objective
+from pyro_mnar import IWELBO, SelfNormalized
+from pyro_mnar.energy import Contrastive, GuidedCost, Importance, MaximumLikelihood, NoiseContrastive
+from pyro_mnar.energy.objectives import Objective
 
 OBJECTIVES: dict[str, Callable[[IWELBO], Objective]] = {
-    "self-normalised": SelfNormalised,
+    "self-normalized": SelfNormalized,
     "importance": Importance,
     "noise-contrastive": NoiseContrastive,
     "guided cost": GuidedCost,

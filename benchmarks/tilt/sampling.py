@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from examples.debiasing import BIASED, CENTRES, SPREAD, UNBIASED, biased_base, groups, rows, shares
-from pyro_mnar import IWELBO, MNAR, EnergyTilt, sample_tilted
-from pyro_mnar.infer import kernels
-from pyro_mnar.infer.annealing import Path, anneal
+from pyro_mnar import IWELBO, MNAR, EnergyTilt
+from pyro_mnar.energy import sample_tilted
+from pyro_mnar.energy.annealing import Path, anneal
+from pyro_mnar.mcmc import kernels
 
 N = 2000
 
@@ -61,7 +62,7 @@ SAMPLERS: dict[str, Callable[[MNAR, int], Tensor]] = {
 
 
 def run(seed: int, steps: int | None = None) -> list[dict[str, object]]:
-    """Return, of each sampler, the largest error of a class's share, and how far rows lie from their centres."""
+    """Return, of each sampler, the largest error of a class's share, and how far rows lie from their centers."""
     torch.manual_seed(seed)
     labels = torch.multinomial(torch.tensor(BIASED), 5000, replacement=True)
     base = biased_base(rows(labels), seed)
@@ -77,7 +78,7 @@ def run(seed: int, steps: int | None = None) -> list[dict[str, object]]:
                 "seed": seed,
                 "largest error of a share": float((shares(groups(x)) - target).abs().max()),
                 "error of independent draws": math.sqrt(0.25 / N),
-                "spread about centres": float((x - CENTRES[groups(x)]).square().mean().sqrt()),
+                "spread about centers": float((x - CENTRES[groups(x)]).square().mean().sqrt()),
                 "seconds": time.perf_counter() - begun,
             }
         )

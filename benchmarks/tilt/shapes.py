@@ -1,4 +1,4 @@
-"""Four densities in the plane with closed forms, standardised: what a normal base is too simple for."""
+"""Four densities in the plane with closed forms, standardized: what a normal base is too simple for."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ class Shape:
 
     raw_sample: Callable[[int], Tensor]
     raw_log_density: Callable[[Tensor], Tensor]
-    centre: tuple[float, float]
+    center: tuple[float, float]
     scale: tuple[float, float]
 
     def sample(self, n: int) -> Tensor:
         """Return n points, (n, 2)."""
-        return (self.raw_sample(n) - torch.tensor(self.centre)) / torch.tensor(self.scale)
+        return (self.raw_sample(n) - torch.tensor(self.center)) / torch.tensor(self.scale)
 
     def log_density(self, x: Tensor) -> Tensor:
         """Return log p, (...), at ``x`` (..., 2)."""
         scale = torch.tensor(self.scale, dtype=x.dtype)
-        return self.raw_log_density(x * scale + torch.tensor(self.centre, dtype=x.dtype)) + scale.log().sum()
+        return self.raw_log_density(x * scale + torch.tensor(self.center, dtype=x.dtype)) + scale.log().sum()
 
 
 def _normal(x: Tensor, mean: float | Tensor, scale: float) -> Tensor:
@@ -57,8 +57,8 @@ def _moons_centres() -> Tensor:
 
 
 def _moons_sample(n: int) -> Tensor:
-    centres = _moons_centres().float()
-    return centres[torch.randint(len(centres), (n,))] + 0.1 * torch.randn(n, 2)
+    centers = _moons_centres().float()
+    return centers[torch.randint(len(centers), (n,))] + 0.1 * torch.randn(n, 2)
 
 
 def _moons_log_density(x: Tensor) -> Tensor:

@@ -7,8 +7,9 @@ import warnings
 
 import torch
 
-from pyro_mnar import IWELBO, MNAR, ConjugateEncoder, EnergyTilt, GaussianDecoder, SelfNormalised, energy_net, fit, log_normaliser
-from pyro_mnar.tables.datasets import load
+from pyro_mnar import IWELBO, MNAR, ConjugateEncoder, EnergyTilt, GaussianDecoder, SelfNormalized, fit
+from pyro_mnar.data.datasets import load
+from pyro_mnar.energy import energy_net, log_normalizer
 
 TABLES = ("banknote", "red")
 #: Hidden layers of the decoder.
@@ -20,7 +21,7 @@ CEILING = 5.0
 
 
 def run(table: str, base: str, seed: int, steps: int | None = None, data_home: str | None = None) -> dict[str, object]:
-    """Return bounds in nats a row of standardised columns, on the quarter of the rows that was held out."""
+    """Return bounds in nats a row of standardized columns, on the quarter of the rows that was held out."""
     torch.manual_seed(seed)
     x = torch.tensor(load(table, data_home).to_numpy(), dtype=torch.float32)
     x = x[torch.randperm(len(x))]
@@ -30,7 +31,7 @@ def run(table: str, base: str, seed: int, steps: int | None = None, data_home: s
     mask = torch.ones_like(x, dtype=torch.bool)
     decoder = GaussianDecoder(LATENT, x.shape[1], hidden=BASES[base])
     plain = MNAR(decoder, ConjugateEncoder(decoder, [64]))
-    plain.initialise(train, mask[:n])
+    plain.initialize(train, mask[:n])
     options = {"held_out": 0.2, "seed": seed, "progress": False}
     fit(IWELBO(plain, 10), train, mask[:n], steps=steps or 1000, lr=5e-3, weight_decay=1e-2, **options)
     model = MNAR(decoder, plain.encoder, tilt=EnergyTilt(energy_net(x.shape[1]), ceiling=CEILING))
@@ -40,14 +41,14 @@ def run(table: str, base: str, seed: int, steps: int | None = None, data_home: s
         warnings.simplefilter("always")
         # The best weights by rows held out of the training rows: what a tilt gains on a table is soon learned by heart.
         history = fit(
-            SelfNormalised(IWELBO(model, 1)), train, mask[:n], steps=steps or 1000, lr=1e-3, weight_decay=1e-1, every=50, **options
+            SelfNormalized(IWELBO(model, 1)), train, mask[:n], steps=steps or 1000, lr=1e-3, weight_decay=1e-1, every=50, **options
         )
     seconds = time.process_time() - begun
     with torch.no_grad():
         bare = float(IWELBO(plain, PARTICLES)(test, mask[n:]).mean())
         gain = model.tilt(test).mean() - model.log_z
         at_base = torch.cat([model.tilt(model.draw(50_000)[1]) for _ in range(4)]) - model.log_z
-    log_z = log_normaliser(model, draws=20_000, seed=seed)
+    log_z = log_normalizer(model, draws=20_000, seed=seed)
     return {
         "table": table,
         "base": base,
@@ -55,7 +56,7 @@ def run(table: str, base: str, seed: int, steps: int | None = None, data_home: s
         "bound of base": bare,
         "gain by the tilt": float(gain - at_base.exp().mean() + 1),
         "its standard error": float(at_base.exp().std()) / len(at_base) ** 0.5,
-        "gain by log_normaliser": float(gain + model.log_z.detach()) - log_z.value,
+        "gain by log_normalizer": float(gain + model.log_z.detach()) - log_z.value,
         "ESS share": log_z.ess / log_z.draws,
         "Pareto k": log_z.pareto_k,
         "best update": history.best_step,

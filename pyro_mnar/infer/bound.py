@@ -12,11 +12,11 @@ Three estimators of the gradient, all of the same bound:
 
 - ``iwae``: plain reparameterisation. The guide's signal-to-noise falls as 1 / sqrt(K) (Rainforth et al., arXiv 1802.04537).
 - ``stl``: sticking the landing (Roeder, Wu and Duvenaud, arXiv 1703.09194): the guide's score term is dropped; biased for K > 1.
-- ``dreg``: doubly reparameterised (Tucker et al., arXiv 1810.04152): on the path through the guide's draws the normalised weight is
+- ``dreg``: doubly reparameterised (Tucker et al., arXiv 1810.04152): on the path through the guide's draws the normalized weight is
   squared, the score term is dropped; unbiased, and the signal-to-noise does not fall with K.
 
 Both change only what reaches the guide; the model's parameters, the path through values drawn from the model itself included, keep
-the plain normalised weights. They are made of one backward pass: a hook rescales the gradient that arrives at each draw, and the
+the plain normalized weights. They are made of one backward pass: a hook rescales the gradient that arrives at each draw, and the
 score does not arise, since log q is taken of the guide's law with its parameters stopped. Of a law that cannot be copied so, adding
 w_k log q(stop(z_k)) to the loss cancels it.
 
@@ -24,7 +24,7 @@ w_k log q(stop(z_k)) to the loss cancels it.
 (Higgins et al. 2017, ICLR; Alemi et al. 2018, arXiv 1711.00464), and as an attribute that a callback of ``fit`` raises, warm-up
 (Bowman et al. 2016, arXiv 1511.06349); ``fit`` compares weights by the held-out bound at beta = 1. It is a bound for beta = 1, and for
 one particle for any above. On the path through the guide's draws the double reparameterisation then multiplies by 1 - beta + beta w,
-w the normalised weight, in place of w.
+w the normalized weight, in place of w.
 
 A site that the model proposes and marks with ``infer={"score": True}`` need not be reparameterised. Its gradient then is that of
 its log probability, times how much the particle's draw raised the row's bound: the bound less that of the other particles, which does
@@ -64,7 +64,9 @@ class IWELBO(nn.Module):
 
     Example:
         >>> import torch
-        >>> from pyro_mnar.models import MNAR, GaussianDecoder, GaussianEncoder
+        >>> from pyro_mnar.model.mnar import MNAR
+        >>> from pyro_mnar.networks.decoders import GaussianDecoder
+        >>> from pyro_mnar.networks.encoders import GaussianEncoder
         >>> bound = IWELBO(MNAR(GaussianDecoder(2, 5), GaussianEncoder(5, 2)), particles=10)
         >>> x, mask = torch.zeros(7, 5), torch.ones(7, 5, dtype=torch.bool)
         >>> bound(x, mask).shape, bound.log_weights(x, mask).shape, bound.loss(x, mask).shape

@@ -2,7 +2,7 @@
 
 Differences between members stand for what is not known of the parameters: their tables carry the sampling error (the bootstrap;
 Efron 1979, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7), the anchors of their priors what no table of
-this size could say (:mod:`pyro_mnar.models.priors`).
+this size could say (:mod:`pyro_mnar.model.priors`).
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ def fit_ensemble(
         ValueError, FloatingPointError: as ``fit`` does.
 
     Example:
-        >>> from pyro_mnar.models import MNAR, GaussianDecoder, GaussianEncoder
+        >>> from pyro_mnar.model.mnar import MNAR
+        >>> from pyro_mnar.networks.decoders import GaussianDecoder
+        >>> from pyro_mnar.networks.encoders import GaussianEncoder
         >>> members = [MNAR(GaussianDecoder(1, 2), GaussianEncoder(2, 1)) for _ in range(2)]
         >>> len(fit_ensemble(members, torch.randn(50, 2), torch.ones(50, 2, dtype=torch.bool), steps=5))
         2

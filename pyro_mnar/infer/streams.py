@@ -20,8 +20,8 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal, TransformedDistribution
 
-from pyro_mnar.models.laws import PrecisionNormal
-from pyro_mnar.models.missing_rows import MissingRows
+from pyro_mnar.distributions.continuous import PrecisionNormal
+from pyro_mnar.model.missing_rows import MissingRows
 
 
 @contextmanager

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from pyro_mnar.energy.objectives import Objective
+from pyro_mnar.energy.report import TiltReport
 from pyro_mnar.infer.bound import IWELBO
-from pyro_mnar.infer.objectives import Objective
 from pyro_mnar.infer.streams import seeded
-from pyro_mnar.infer.tilt_report import TiltReport
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Evaluation:
     Looks are compared by ``held_out``, which is therefore of beta = 1 and of the particles that training began with, whatever a
     callback sets; ``train`` is of those it has set.
 
-    Of an :class:`~pyro_mnar.infer.objectives.Objective`, ``train`` is minus its loss and ``tilt`` says how its tilt stands.
+    Of an :class:`~pyro_mnar.energy.objectives.Objective`, ``train`` is minus its loss and ``tilt`` says how its tilt stands.
     """
 
     step: int
@@ -113,7 +113,9 @@ def fit(
         FloatingPointError: when the loss is no longer finite; the weights are then the best so far.
 
     Example:
-        >>> from pyro_mnar.models import MNAR, GaussianDecoder, GaussianEncoder
+        >>> from pyro_mnar.model.mnar import MNAR
+        >>> from pyro_mnar.networks.decoders import GaussianDecoder
+        >>> from pyro_mnar.networks.encoders import GaussianEncoder
         >>> bound = IWELBO(MNAR(GaussianDecoder(1, 2), GaussianEncoder(2, 1)), particles=5)
         >>> history = fit(bound, torch.randn(50, 2), torch.ones(50, 2, dtype=torch.bool), steps=10, every=5)
         >>> [e.step for e in history.evaluations]
@@ -127,7 +129,7 @@ def fit(
     if not 0 <= held_out < 1:
         raise ValueError(f"held_out: got {held_out}, expected a share from 0 to below 1")
     if not isinstance(bound, Objective) and getattr(bound.module, "tilt", None) is not None:
-        raise ValueError("bound: its module has a tilt, expected an objective (SelfNormalised(bound), say); alone it has no maximum")
+        raise ValueError("bound: its module has a tilt, expected an objective (SelfNormalized(bound), say); alone it has no maximum")
     n_out = round(held_out * len(x))
     if len(x) == 0:
         raise ValueError("x: got no rows, expected at least 1")
@@ -158,11 +160,11 @@ class _Loop:
 
     def run(self, groups: list[dict], batch_size: int) -> History:
         # Fused: one kernel for all parameters, a quarter of the time of one update each.
-        optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.99), fused=True)
+        optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), fused=True)
         parameters = [p for group in groups for p in group["params"]]
         warm = max(1, self.steps // 20)
         schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimiser,
+            optimizer,
             lambda i: min(1.0, (i + 1) / warm) * 0.5 * (1 + math.cos(math.pi * i / self.steps)),
         )
         log_prior = getattr(self.bound.module, "log_prior", None)
@@ -173,7 +175,7 @@ class _Loop:
         try:
             for step in bar:
                 rows = next(batches)
-                optimiser.zero_grad()
+                optimizer.zero_grad()
                 loss = objective = self.bound.loss(self.x[rows], self.mask[rows])
                 if log_prior is not None:
                     objective = loss - log_prior(len(self.train)) / len(self.train)
@@ -184,7 +186,7 @@ class _Loop:
                     )
                 objective.backward()
                 nn.utils.clip_grad_norm_(parameters, 100.0)
-                optimiser.step()
+                optimizer.step()
                 schedule.step()
                 losses.append(loss.detach())
                 if step % self.every and step != self.steps:

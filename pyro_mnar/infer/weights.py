@@ -1,6 +1,6 @@
 r"""Importance weights of many rows at once: effective sample size, and Pareto smoothing with its k-hat.
 
-The largest weights of a row are replaced by the expected order statistics of a generalised Pareto distribution fitted to them. Its
+The largest weights of a row are replaced by the expected order statistics of a generalized Pareto distribution fitted to them. Its
 shape k says whether the weights can be trusted: above min(1 - 1 / log10 S, 0.7) their mean converges too slowly for S draws. Source:
 Vehtari, Simpson, Gelman, Yao and Gabry, "Pareto smoothed importance sampling", JMLR 25 (2024), arXiv 1507.02646; the fit is that of
 Zhang and Stephens, "A new and efficient estimation method for the generalized Pareto distribution", Technometrics 51 (2009). ArviZ
@@ -19,7 +19,7 @@ LEAST_DRAWS = 100
 
 
 def effective_sample_size(log_weights: Tensor) -> Tensor:
-    """Return 1 / sum of squared normalised weights, (N,), of ``log_weights`` (S, N); from 1 to S.
+    """Return 1 / sum of squared normalized weights, (N,), of ``log_weights`` (S, N); from 1 to S.
 
     Example:
         >>> effective_sample_size(torch.zeros(8, 1)).tolist()
@@ -39,7 +39,7 @@ def pareto_threshold(draws: int) -> float:
 
 
 def smooth(log_weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Return Pareto-smoothed, normalised log weights (S, N) and k-hat (N,).
+    """Return Pareto-smoothed, normalized log weights (S, N) and k-hat (N,).
 
     Args:
         log_weights: (S, N), S at least 100; float64 inside.
@@ -77,7 +77,7 @@ def smooth(log_weights: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _fit_pareto(excess: Tensor) -> tuple[Tensor, Tensor]:
-    """Return (k, sigma), each (N,), of generalised Paretos fitted to ascending ``excess`` (M, N) above zero."""
+    """Return (k, sigma), each (N,), of generalized Paretos fitted to ascending ``excess`` (M, N) above zero."""
     n = excess.shape[0]
     excess = excess.clamp_min(torch.finfo(excess.dtype).tiny)
     grid = 30 + int(math.sqrt(n))

@@ -21,22 +21,12 @@ from exact import (
 )
 from torch import nn
 
+from pyro_mnar.distributions import LOGIT, PROBIT
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.training import fit
-from pyro_mnar.models import (
-    LOGIT,
-    MNAR,
-    PROBIT,
-    FixedMasking,
-    GaussianDecoder,
-    GaussianEncoder,
-    LinearMasking,
-    MixedMasking,
-    NeuralMasking,
-    SelectionDistribution,
-    SelfMasking,
-    StudentTDecoder,
-)
+from pyro_mnar.mechanisms import FixedMasking, LinearMasking, MixedMasking, NeuralMasking, SelfMasking
+from pyro_mnar.model import MNAR, SelectionDistribution
+from pyro_mnar.networks import GaussianDecoder, GaussianEncoder, StudentTDecoder
 
 X, MASK = torch.tensor(ROWS), torch.tensor(MASKS)
 A, C = torch.tensor(SLOPE), torch.tensor(INTERCEPT)
@@ -188,7 +178,7 @@ def test_a_bound_s_weight_can_rise_while_it_is_trained():
     assert bound.beta == 1.0
 
 
-def test_self_normalised_weights_impute_the_exact_posterior_mean():
+def test_self_normalized_weights_impute_the_exact_posterior_mean():
     rows = [1, 2, 4]
     model = MNAR(LAW.decoder(), PosteriorEncoder(LAW, 2.0), self_masking(SLOPE, INTERCEPT))
     x, mask = X[rows], MASK[rows]
@@ -301,7 +291,7 @@ def test_collapsed_bound_is_above_the_sampled_one_in_expectation(particles):
         bounds.append(log_w.reshape(particles, 20_000, 5).logsumexp(0) - math.log(particles))
     z = z_between(bounds[1], bounds[0])
     assert bool((z > -Z_MAX).all())
-    # Not merely equal where a modelled cell misses: at this slope the difference is large.
+    # Not merely equal where a modeled cell misses: at this slope the difference is large.
     assert particles > 1 or bool((z[[1, 2, 3, 4]] > 10).all())
     assert abs(float(z[0])) < Z_MAX
 

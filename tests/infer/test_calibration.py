@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from benchmarks.sampling.calibration import Scales, Shapes, p_value, ranks
-from pyro_mnar.infer import kernels
-from pyro_mnar.infer.targets import RowTarget
+from pyro_mnar.mcmc import kernels
+from pyro_mnar.mcmc.targets import RowTarget
 
 # Some 18 comparisons a seed; what is broken is far beyond.
 FAIR, FOUND_OUT = 1e-5, 1e-8

@@ -8,7 +8,8 @@ import torch
 
 from pyro_mnar.infer import ensembles
 from pyro_mnar.infer.ensembles import fit_ensemble, member_seed
-from pyro_mnar.models import MNAR, GaussianDecoder, GaussianEncoder
+from pyro_mnar.model import MNAR
+from pyro_mnar.networks import GaussianDecoder, GaussianEncoder
 
 N = 200
 X = torch.arange(float(N)).unsqueeze(-1).expand(N, 2)

@@ -10,8 +10,10 @@ import torch
 from exact import INTERCEPT, LAW, MASKS, ROWS, SLOPE, Z_MAX, self_masking, z_between, z_score
 from torch import nn
 
+from pyro_mnar.distributions import LOGIT
 from pyro_mnar.infer.bound import ESTIMATORS, IWELBO
-from pyro_mnar.models import LOGIT, MNAR, FixedMasking, LinearMasking
+from pyro_mnar.mechanisms import FixedMasking, LinearMasking
+from pyro_mnar.model import MNAR
 
 X, MASK = torch.tensor(ROWS), torch.tensor(MASKS)
 LOC, SCALE = [0.3, -0.2], [0.5, 0.8]

@@ -8,10 +8,12 @@ import joblib
 import pytest
 import torch
 
+from pyro_mnar.imputation.ensemble import impute_ensemble, score_ensemble
 from pyro_mnar.infer.ensembles import fit_ensemble
 from pyro_mnar.infer.processes import each, n_processes
-from pyro_mnar.models import MNAR, GaussianDecoder, GaussianEncoder, SelfMasking
-from pyro_mnar.results.pooling import impute_ensemble, score_ensemble
+from pyro_mnar.mechanisms import SelfMasking
+from pyro_mnar.model import MNAR
+from pyro_mnar.networks import GaussianDecoder, GaussianEncoder
 
 N = 90
 X = torch.sin(torch.arange(2.0 * N)).reshape(N, 2)

@@ -7,9 +7,9 @@ import pytest
 import torch
 from exact import Z_MAX, z_score
 
+from pyro_mnar.distributions.continuous import PrecisionNormal
 from pyro_mnar.infer.particles import Particles
 from pyro_mnar.infer.streams import RowStreams, distinct
-from pyro_mnar.models.laws import PrecisionNormal
 
 ROOT, LOC = torch.randn(4, 3, 3).double(), torch.randn(4, 3).double()
 

@@ -12,7 +12,9 @@ from pyro.infer.mcmc.util import initialize_model
 from torch import nn
 
 from pyro_mnar.infer.bound import IWELBO
-from pyro_mnar.models import MNAR, GaussianDecoder, GaussianEncoder, LinearMasking, SelfMasking
+from pyro_mnar.mechanisms import LinearMasking, SelfMasking
+from pyro_mnar.model import MNAR
+from pyro_mnar.networks import GaussianDecoder, GaussianEncoder
 
 ROWS = torch.tensor([0.3, -0.5, 1.2, 0.0])
 

@@ -8,12 +8,14 @@ import pytest
 import torch
 from torch import nn
 
+from pyro_mnar.energy.objectives import SelfNormalized
+from pyro_mnar.imputation.impute import impute
 from pyro_mnar.infer.bound import IWELBO
-from pyro_mnar.infer.objectives import SelfNormalised
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.training import fit, parameter_groups
-from pyro_mnar.models import MNAR, EnergyTilt, GaussianDecoder, GaussianEncoder, SelfMasking, energy_net
-from pyro_mnar.results.imputation import impute
+from pyro_mnar.mechanisms import SelfMasking
+from pyro_mnar.model import MNAR, EnergyTilt, energy_net
+from pyro_mnar.networks import GaussianDecoder, GaussianEncoder
 
 
 @pytest.fixture
@@ -124,7 +126,7 @@ def test_looks_are_compared_by_one_held_out_bound_whatever_a_schedule_sets(table
     def callback(look):
         move(bound, look)
 
-    trained = SelfNormalised(bound, 100) if objective else bound
+    trained = SelfNormalized(bound, 100) if objective else bound
     still = {"lr": 0.0, "mechanism_lr": 0.0, "weight_decay": 0.0}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the tilt, which is not trained

@@ -1,0 +1,117 @@
+"""Categories and dates of pandas Series: dates as days since 1970, and both put back into holes with the column's dtype."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+import numpy as np
+
+from pyro_mnar.data.columns import Column
+
+#: Numbers from here on are whole dates, below years.
+_YEARS = 10_000
+
+
+def days_of(series: Any) -> np.ndarray:
+    """Return points in time as days since 1970 (N,), NaN in the holes; text is read as ISO 8601.
+
+    Raises:
+        ValueError: naming the first value that is no date.
+
+    Example:
+        >>> import pandas as pd
+        >>> days_of(pd.Series(["1970-01-03", None])).tolist()
+        [2.0, nan]
+    """
+    import pandas as pd
+
+    times = _times(series)
+    zero = pd.Timestamp(0, tz=getattr(times.dt, "tz", None))
+    return ((times - zero) / pd.Timedelta(days=1)).to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def fill_labels(series: Any, holes: np.ndarray, values: np.ndarray, column: Column) -> Any:
+    """Return ``series`` with the levels or dates that ``values`` stand for put at ``holes`` (N,), and its dtype.
+
+    Dates are rounded to whole days, minutes or seconds where all that were seen are. A column that is missing altogether may come with
+    another dtype; it then gets that of its levels or dates.
+    """
+    import pandas as pd
+
+    places = np.flatnonzero(holes)
+    if column.kind == "date":
+        days = days_of(series)
+        seen = days[~holes]
+        # As fine as what was seen: whole days, minutes or seconds.
+        for steps in (1, 1440, 86400):
+            if np.abs(seen * steps - np.rint(seen * steps)).max(initial=0.0) < 1e-6 * steps:
+                values = np.rint(values * steps) / steps
+                break
+        if holes.all() and not pd.api.types.is_datetime64_any_dtype(series.dtype):
+            series = pd.Series(pd.NaT, series.index, name=series.name, dtype="datetime64[ns]")
+        zone = getattr(_times(series).dt, "tz", None)
+        times = pd.Timestamp(0, tz=zone) + pd.to_timedelta(values, unit="D").round("us")
+        series.iloc[places] = _as_written(times, series)
+        return series
+    levels = [column.levels[int(k)] for k in values]
+    if str(series.dtype) == "category":
+        new = [level for level in dict.fromkeys(levels) if level not in series.cat.categories]
+        series = series.cat.add_categories(new) if new else series
+    elif holes.all():
+        return pd.Series(levels, series.index, name=series.name)
+    series.iloc[places] = levels
+    return series
+
+
+def _as_written(times: Any, series: Any) -> Any:
+    """Return points in time as those of ``series`` are given: timestamps, dates, numbers such as 20201231, or text."""
+    import pandas as pd
+
+    if str(series.dtype).startswith(("date32", "date64")):  # Arrow's dates, which pandas takes for points in time
+        return [time.date() for time in times]
+    if pd.api.types.is_datetime64_any_dtype(series.dtype):
+        return times.astype(series.dtype)
+    seen = series.dropna()
+    first = seen.iloc[0]
+    if isinstance(first, (int, np.integer, float)):
+        return [int(time.strftime("%Y%m%d" if first >= _YEARS else "%Y")) for time in times]
+    if isinstance(first, datetime):
+        return [time.to_pydatetime() for time in times]
+    if isinstance(first, date):
+        return [time.date() for time in times]
+    if seen.str.fullmatch(r"\d{8}|\d{4}").all():
+        return [time.strftime("%Y%m%d" if len(first) == 8 else "%Y") for time in times]
+    whole = (times == times.normalize()).all()
+    mark, spec = " " if " " in first else "T", "minutes" if seen.str.len().max() == len("2020-01-01T10:00") else "auto"
+    return [time.date().isoformat() if whole else time.isoformat(mark, spec) for time in times]
+
+
+def _times(series: Any) -> Any:
+    import pandas as pd
+
+    if str(series.dtype).startswith("date"):  # Arrow's dates, and pandas' own
+        if isinstance(series.dtype, (np.dtype, pd.DatetimeTZDtype)):
+            return series
+        return pd.to_datetime(series.astype(object))
+    if pd.api.types.is_datetime64_any_dtype(series.dtype):
+        return series
+    if pd.api.types.is_numeric_dtype(series.dtype):
+        series = _digits(series)
+    try:
+        return pd.to_datetime(series, format="ISO8601")
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"column {series.name!r}: {str(error).splitlines()[0]}, expected dates such as 2024-12-31") from None
+
+
+def _digits(series: Any) -> Any:
+    """Return numbers such as 20241231 or 1985 as text.
+
+    Raises:
+        ValueError: naming the first that is neither.
+    """
+    result = series.astype(object)
+    for label, value in series.dropna().items():
+        if value != round(value) or not (1000 <= value < _YEARS or 10_000_000 <= value < 100_000_000):
+            raise ValueError(f"column {series.name!r}: got {value!r} in row {label}, expected dates such as 2024-12-31 or 20241231")
+    return result.where(series.isna(), series.dropna().astype("int64").astype(str).reindex(series.index))

@@ -1,0 +1,139 @@
+"""Tables on disk: CSV and Parquet, by file ending. Nothing is left half written."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pyro_mnar.data.source import read_source
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+ENDINGS = (".csv", ".parquet")
+
+
+def read_table(path: str | os.PathLike[str]) -> DataFrame:
+    """Read a table; numbers of a CSV are exactly those of its text.
+
+    Raises:
+        ValueError: naming the file, when it is absent, empty, damaged, has no rows, duplicate column names, rows longer than the
+            header, or text among numbers (with its line in the file, the header being line 1).
+
+    Example:
+        >>> import tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = Path(folder.name, "t.csv")
+        >>> _ = path.write_text("a,b" + chr(10) + "1,2.5" + chr(10))
+        >>> read_table(path).iloc[0].tolist()
+        [1.0, 2.5]
+        >>> folder.cleanup()
+    """
+    return read_source(path).frame()
+
+
+def check_table(path: Path) -> str:
+    """Return the ending of the file of a table that is to be read.
+
+    Raises:
+        ValueError: naming the file, when it is absent, empty or of another ending.
+    """
+    ending = _ending(path)
+    if not os.path.isfile(path):  # unlike Path's, it does not raise for a name that is too long
+        raise ValueError(f"{path}: {'is a folder' if os.path.isdir(path) else 'no such file'}, expected a table")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path}: the file is empty, expected a table")
+    return ending
+
+
+def write_table(frame: DataFrame, path: str | os.PathLike[str], *, index: bool | None = None) -> None:
+    """Write a table, whole or not at all.
+
+    Args:
+        frame: the table.
+        path: ends in .csv or .parquet.
+        index: whether to write the row labels; by default a CSV gets none, and Parquet keeps them unless they only count.
+
+    Raises:
+        ValueError: naming the file, when it cannot be written.
+
+    Example:
+        >>> import pandas as pd
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_table(pd.DataFrame({"a": [0.1]}), Path(folder, "t.csv"))
+        ...     Path(folder, "t.csv").read_text().split()
+        ['a', '0.1']
+    """
+    path = Path(path)
+    ending = _ending(path)
+
+    def write(temporary: Path) -> None:
+        try:
+            if ending == ".parquet":
+                frame.to_parquet(temporary, index=index)
+            else:
+                frame.to_csv(temporary, index=bool(index))
+        except (ValueError, TypeError) as error:  # pyarrow's errors are of these: no Parquet type for a column
+            raise ValueError(f"{path}: {_line(error)}") from None
+
+    write_whole(path, write)
+
+
+def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
+    """Call ``write`` with a temporary path in the folder of ``path`` and move what it wrote into place.
+
+    Raises:
+        ValueError: naming the file, when it cannot be written.
+    """
+    check_writable(path)
+    path = Path(os.path.realpath(path))  # a link stays, and what it points to is replaced
+    temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
+    try:
+        try:
+            # Made by open, unlike tempfile's, it has the permissions that any new file of the user gets, or those of the one replaced.
+            temporary.open("xb").close()
+            if path.exists():
+                temporary.chmod(stat.S_IMODE(path.stat().st_mode))
+            write(temporary)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raise a ValueError, before any work is done, when a file could not be written at ``path``."""
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise ValueError(f"{path}: is a folder, expected a file to write")
+        if not path.parent.is_dir():
+            raise ValueError(f"{path}: no such folder {path.parent}, expected one that exists")
+        if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+            raise ValueError(f"{path}: cannot be written (permission denied)")
+    except OSError as error:  # such as a name that is too long
+        raise ValueError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def check_ending(path: str | os.PathLike[str]) -> None:
+    """Raise a ValueError when the ending of ``path`` is of no known kind of table."""
+    _ending(Path(path))
+
+
+def _ending(path: Path) -> str:
+    ending = path.suffix.lower()
+    if ending not in ENDINGS:
+        raise ValueError(f"{path}: got ending {ending!r}, expected one of {', '.join(ENDINGS)}")
+    return ending
+
+
+def _line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,159 @@
+"""From the table that a user gives to the columns that a model knows, and back: columns never seen, indicators, polars."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from pyro_mnar.data.columns import is_hole
+from pyro_mnar.data.schema import is_frame
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which columns of a table a model knows, and what the completed table looks like.
+
+    Args:
+        names: of all the table's columns, in order (positions, for arrays).
+        known: positions of those with an observed value in training; a model knows only these.
+        holed: positions of those of them with a hole in training.
+        keep_empty: whether columns without a value stay, their holes filled with 0, or are left out.
+        indicators: whether a column that says what was missing is added for each of ``holed``.
+        constants: positions and values of columns whose observed values are all alike, which no model need know.
+
+    Raises:
+        ValueError: where an indicator would have the name of a column.
+
+    Example:
+        >>> layout = Layout(("a", "b", "c"), (0, 2), (2,), keep_empty=False, indicators=True)
+        >>> layout.names_out()
+        ['a', 'c', 'missingindicator_c']
+    """
+
+    names: tuple[Any, ...]
+    known: tuple[int, ...]
+    holed: tuple[int, ...]
+    keep_empty: bool
+    indicators: bool
+    constants: tuple[tuple[int, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        taken = [f"missingindicator_{self.names[j]}" for j in self.holed] if self.indicators else []
+        twice = [name for name in taken if name in self.names]
+        if twice:
+            raise ValueError(f"add_indicator: got a column that is called {twice[0]!r} already, expected another name")
+
+    @property
+    def kept(self) -> list[int]:
+        """Positions of the columns that the completed table has."""
+        return list(range(len(self.names))) if self.keep_empty else sorted([*self.known, *(j for j, _ in self.constants)])
+
+    def names_out(self) -> list[Any]:
+        """Return the names of the completed table's columns."""
+        marks = [f"missingindicator_{self.names[j]}" for j in self.holed] if self.indicators else []
+        return [self.names[j] for j in self.kept] + marks
+
+    def part(self, table: Any) -> Any:
+        """Return the columns that the model knows of a DataFrame or an array."""
+        if len(self.known) == len(self.names):
+            return table
+        return table[[self.names[j] for j in self.known]] if is_frame(table) else table[:, list(self.known)]
+
+    def whole(self, table: Any, completed: Any, mask: np.ndarray) -> Any:
+        """Return the completed table, given its ``completed`` known columns and their mask (N, number known)."""
+        kept, values = self.kept, dict(self.constants)
+        marks = np.zeros((len(mask), 0), bool)
+        if self.indicators and self.holed:
+            marks = np.column_stack([~mask[:, self.known.index(j)] if j in self.known else self._holes(table, j) for j in self.holed])
+        if is_frame(table):
+            result = completed
+            if kept != sorted(self.known):
+                result = table[[name for name in table.columns if name in {self.names[j] for j in kept}]].copy()
+                for j in kept:
+                    name = self.names[j]
+                    if j in self.known:
+                        result[name] = completed[name]
+                    else:
+                        result[name] = _filled(table[name], values[j]) if j in values else _zeros_in_holes(table[name])
+            return result.assign(**{name: marks[:, i] for i, name in enumerate(self.names_out()[len(result.columns) :])})
+        if kept != list(self.known):
+            filled = np.zeros((len(completed), len(kept)), completed.dtype)
+            for place, j in enumerate(kept):
+                own = completed[:, self.known.index(j)] if j in self.known else table[:, j]
+                filled[:, place] = own if j in self.known else np.where(self._holes(table, j), values.get(j, 0.0), own)
+            completed = filled
+        return np.hstack([completed, marks.astype(completed.dtype)]) if marks.shape[1] else completed
+
+    def _holes(self, table: Any, j: int) -> np.ndarray:
+        column = table[self.names[j]].to_numpy(dtype=object, na_value=None) if is_frame(table) else table[:, j]
+        return np.array([is_hole(value) for value in column], bool)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the layout as plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, plain: dict[str, Any]) -> Self:
+        """Return the layout that :meth:`to_json` wrote."""
+        held: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
+        return cls(**held | {"constants": tuple((int(j), value) for j, value in held["constants"])})
+
+
+def as_pandas(table: Any) -> Any:
+    """Return a polars DataFrame as a pandas one whose values and holes are exactly those, and any other table as it is.
+
+    Example:
+        >>> as_pandas([[1.0]])
+        [[1.0]]
+    """
+    if type(table).__name__ == "LazyFrame":
+        raise ValueError("table: got a lazy frame, expected its data (.collect())")
+    if not is_polars(table):
+        return table
+    import pandas as pd
+
+    # Whole numbers and truth values by Arrow, which holds them beside nulls; floats by NumPy, whose NaN is a hole as polars' null is.
+    return pd.DataFrame(
+        {
+            column.name: column.to_pandas(use_pyarrow_extension_array=column.dtype.is_integer() or str(column.dtype) == "Boolean")
+            for column in table.get_columns()
+        }
+    )
+
+
+def like(table: Any, completed: Any) -> Any:
+    """Return a ``completed`` pandas DataFrame as a polars one with the dtypes of ``table``, where that is one, else as it is."""
+    if not (is_polars(table) and is_frame(completed)):
+        return completed
+    import polars as pl
+
+    result = pl.from_pandas(completed)
+    return result.cast({name: dtype for name, dtype in table.schema.items() if name in result.columns})
+
+
+def is_polars(table: Any) -> bool:
+    """Return whether ``table`` is a polars DataFrame, without importing polars."""
+    return type(table).__module__.split(".")[0] == "polars" and hasattr(table, "get_columns")
+
+
+def _filled(series: Any, value: Any) -> Any:
+    """Return a column with ``value`` in its holes, of its dtype."""
+    holes = series.isna().to_numpy()
+    if not holes.any():
+        return series
+    dtype, result = series.dtype, series.copy()
+    if str(dtype).startswith("Sparse"):
+        result = result.sparse.to_dense()
+    if str(dtype) == "category" and value not in dtype.categories:
+        result = result.cat.add_categories([value])
+    elif holes.all():
+        result = result.astype(object)
+    result.iloc[np.flatnonzero(holes)] = value
+    return result.astype(dtype) if str(dtype).startswith("Sparse") else result
+
+
+def _zeros_in_holes(series: Any) -> Any:
+    # A column of no dtype of its own, as pandas reads an empty one.
+    return (series.astype("float64") if str(series.dtype) in ("object", "str") else series).fillna(0)

@@ -1,0 +1,195 @@
+"""The columns of a table: their names, and what each is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from pyro_mnar.data.columns import MOST_LEVELS, Column, declared, distinct, inferred, numeric
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import ArrayLike
+    from pandas import DataFrame
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The modeled columns, in order.
+
+    Example:
+        >>> [column.name for column in Schema.of([[1.0, 2.0]]).columns]
+        [0, 1]
+    """
+
+    columns: tuple[Column, ...]
+
+    @classmethod
+    def of(cls, table: ArrayLike | DataFrame, columns: Sequence[Any] | None = None, kinds: Mapping[Any, str] | None = None) -> Self:
+        """Read the schema off a table; kinds follow from dtypes (:func:`~pyro_mnar.data.columns.inferred`), an array's are numbers.
+
+        Args:
+            table: DataFrame, or 2-D array (its columns are then named by position).
+            columns: the names to use, all by default; the rest of the table is left alone.
+            kinds: words (see :mod:`pyro_mnar.data.columns`) for columns of which the dtype does not say it.
+
+        Raises:
+            ValueError: for duplicate or unknown column names, no columns, names chosen from an array (it has none), an unknown word, or
+                a column of no kind (naming its first value that is no number).
+            TypeError: for ``columns`` given as one text.
+        """
+        if isinstance(columns, str):
+            raise TypeError(f"columns: got the text {columns!r}, expected a list of names")
+        if not is_frame(table):
+            array = as_array(table)
+            if columns is not None:
+                raise ValueError(f"columns: got {list(columns)!r} for an array, expected none (only a DataFrame has names)")
+            if not array.shape[1]:
+                raise ValueError("table: got no columns, expected at least 1")
+            words = _known(kinds, list(range(array.shape[1])))
+            return cls(tuple(_column_of_array(array, j, words.get(j)) for j in range(array.shape[1])))
+        frame: Any = table
+        names = list(frame.columns)
+        twice = _repeated(names)
+        if twice:
+            raise ValueError(f"table: column {twice[0]!r} stands more than once, expected distinct names")
+        chosen = names if columns is None else list(columns)
+        if _repeated(chosen):
+            raise ValueError(f"columns: got {_repeated(chosen)[0]!r} more than once, expected distinct names")
+        known = set(names)
+        for name in chosen:
+            if name not in known:
+                raise ValueError(f"columns: got unknown {name!r}, expected some of {', '.join(map(str, names))}")
+        if not chosen:
+            raise ValueError("table: got no columns, expected at least 1")
+        words = _known(kinds, chosen)
+        return cls(tuple(_column_of(frame[name].rename(_plain(name)), words.get(name)) for name in chosen))
+
+    def check(self, table: ArrayLike | DataFrame) -> None:
+        """Raise a ValueError when a table has not the schema's columns (for data frames order and further columns do not matter)."""
+        if not is_frame(table):
+            shape = as_array(table).shape
+            if shape[1] != len(self.columns):
+                raise ValueError(f"table: got shape {shape}, expected {len(self.columns)} columns as in training")
+            return
+        present = list(table.columns)  # type: ignore[union-attr]
+        missing = [str(column.name) for column in self.columns if column.name not in present]
+        if missing:
+            extra = [str(name) for name in present if name not in {column.name for column in self.columns}]
+            unknown = f"; the model does not know {', '.join(extra)}" if extra else ""
+            raise ValueError(f"table: lacks the model's column(s) {', '.join(missing)}{unknown}")
+        # Two columns of one name would leave open which of them is meant.
+        twice = [name for name in _repeated(present) if name in {column.name for column in self.columns}]
+        if twice:
+            raise ValueError(f"table: column {twice[0]!r} stands more than once, expected distinct names")
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Return the columns as plain data."""
+        columns = [asdict(column) for column in self.columns]
+        return [{name: value for name, value in column.items() if value not in ((), None)} for column in columns]
+
+    @classmethod
+    def from_json(cls, plain: list[dict[str, Any]]) -> Self:
+        """Return the schema that :meth:`to_json` wrote.
+
+        Raises:
+            ValueError: for anything else.
+        """
+        if not isinstance(plain, list) or not plain:
+            raise ValueError(f"schema: got {plain!r:.60}, expected a list of at least one column")
+        for column in plain:
+            known = {"name", "kind", "dtype"}
+            if not isinstance(column, dict) or not known <= set(column) <= known | {"levels", "bounds"}:
+                raise ValueError(f"schema: got column {column!r:.60}, expected name, kind and dtype, and perhaps levels or bounds")
+            if not isinstance(column["name"], (str, int)) or not isinstance(column["dtype"], str):
+                raise ValueError(f"schema: got column {column!r:.60}, expected a text or whole number as name and a text as dtype")
+        twice = _repeated([column["name"] for column in plain])
+        if twice:
+            raise ValueError(f"schema: column {twice[0]!r} stands more than once, expected distinct names")
+        held: list[Any] = [{key: tuple(value) if isinstance(value, list) else value for key, value in c.items()} for c in plain]
+        return cls(tuple(Column(**column) for column in held))
+
+
+def is_frame(table: Any) -> bool:
+    """Return whether ``table`` is a pandas DataFrame, without importing pandas.
+
+    Example:
+        >>> is_frame([[1.0]])
+        False
+    """
+    return hasattr(table, "columns") and hasattr(table, "iloc")
+
+
+def as_array(table: Any) -> np.ndarray:
+    """Return a table that is no DataFrame as an array of two dimensions.
+
+    Raises:
+        ValueError: for another number of dimensions, rows of different lengths, or a masked array (its mask would be lost).
+
+    Example:
+        >>> as_array([[1.0, 2.0]]).shape
+        (1, 2)
+    """
+    if isinstance(table, np.ma.MaskedArray):
+        raise ValueError("table: got a masked array, expected an array with NaN in the holes")
+    try:
+        array = np.asarray(table)
+    except ValueError:
+        raise ValueError("table: got rows of different lengths, expected as many values in each") from None
+    if array.ndim != 2:
+        raise ValueError(f"table: got {array.ndim} dimensions, expected 2 (rows and columns)")
+    # Beside a text, NumPy makes numbers text; objects show which value it was.
+    return array if array.dtype.kind in "biufc" or isinstance(table, np.ndarray) else np.asarray(table, dtype=object)
+
+
+def _repeated(names: list[Any]) -> list[Any]:
+    seen: set[Any] = set()
+    return [name for name in names if name in seen or seen.add(name)]  # type: ignore[func-returns-value]
+
+
+def _plain(name: Any) -> str | int:
+    # A name of another type would not be found again after a round trip through JSON.
+    if not isinstance(name, (str, int, np.integer)):
+        raise ValueError(f"table: got column name {name!r}, expected a text or a whole number")
+    return str(name) if isinstance(name, str) else int(name)
+
+
+def _known(kinds: Mapping[Any, str] | None, names: list[Any]) -> Mapping[Any, str]:
+    for name in kinds or {}:
+        if name not in names:
+            raise ValueError(f"kinds: got unknown column {name!r}, expected some of {', '.join(map(str, names))}")
+    return kinds or {}
+
+
+def _column_of_array(array: np.ndarray, j: int, word: Any) -> Column:
+    if word is not None:
+        return declared(j, word, str(array.dtype), array[:, j])
+    return numeric(j, str(array.dtype), array[:, j]) if array.dtype.kind in "iuf" else Column(j, "continuous", str(array.dtype))
+
+
+def _column_of(series: Any, word: Any) -> Column:
+    """Return the column that a Series is declared or inferred to be."""
+    if word is not None:
+        ordered = str(series.dtype) == "category" and bool(series.cat.ordered)
+        return declared(
+            series.name,
+            word,
+            str(series.dtype),
+            series.to_numpy(dtype=object, na_value=np.nan),
+            distinct(series.cat.categories, series.name) if ordered else None,
+        )
+    column = inferred(series)
+    if column is not None:
+        return column
+    for label, value in series.dropna().items():
+        if not isinstance(value, (int, float, np.number)) or isinstance(value, bool):
+            raise ValueError(
+                f"column {series.name!r}: got {value!r} in row {label}, expected numbers, or at most {MOST_LEVELS} categories that "
+                "repeat (leave the column out, or declare its kind)"
+            )
+    raise ValueError(
+        f"column {series.name!r}: got dtype {series.dtype} ({series.dropna().iloc[0]!r} first), expected numbers, categories or dates"
+    )

@@ -1,0 +1,170 @@
+r"""Cells of levels and of counts: laws on evenly spaced values, of which a self-masked missing one is summed out.
+
+A cell takes the values first + k step, k = 0, 1, ..., so that columns of any kind share the scaled units in which mechanisms and
+encoders read them. Its integral is the sum
+
+    sum_k p(k | z) P(s = 0 | first + k step),
+
+finite for levels. Counts have no last value: the sum ends where the law's upper tail is below 1e-8, and what is left out is smaller.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from pyro.distributions import TorchDistribution
+from pyro.distributions.util import broadcast_shape
+from torch import Tensor
+from torch.distributions import constraints
+from torch.nn.functional import softplus
+
+from pyro_mnar.distributions.indexing import chosen_of, columns_of
+
+#: Upper tail of a count that sums leave out.
+TAIL = 1e-8
+
+
+class _GridCells(TorchDistribution):
+    """Laws of J columns on the values ``first`` + k ``step``, (J,) each; parameters end in J (or in M cells, see ``at``)."""
+
+    arg_constraints: dict[str, constraints.Constraint] = {}
+    support = constraints.real
+    has_rsample = False
+
+    def __init__(self, batch_shape: Sequence[int], first: Tensor, step: Tensor) -> None:
+        self.first, self.step = first, step
+        super().__init__(torch.Size(batch_shape), validate_args=False)
+
+    def expand(self, batch_shape: Sequence[int], _instance: object = None) -> Any:
+        # Parameters stay as they are: what is computed with them broadcasts.
+        new = copy.copy(self)
+        new._batch_shape = torch.Size(batch_shape)
+        return new
+
+    def take(self, columns: Tensor | slice) -> Any:
+        """Return the laws of some columns."""
+        return self._each(lambda value: columns_of(value, columns))
+
+    def at(self, chosen: Tensor) -> Any:
+        """Return the laws of some cells, (..., M), where ``chosen``, bool of the last dimensions, is True M times."""
+        return self._each(lambda value: chosen_of(value, chosen))
+
+    def log_joint(self, log_missing: Callable[[Tensor], Tensor] | None = None) -> tuple[Tensor, Tensor]:
+        """Return the values (V, 1, ..., J) and log p(v), plus ``log_missing`` of the values, (V, ..., J)."""
+        log_probs = self._log_probs()
+        k = torch.arange(len(log_probs), dtype=self.first.dtype, device=self.first.device)
+        values = self.first + self.step * k.reshape(-1, *[1] * (log_probs.dim() - 1))
+        return values, log_probs if log_missing is None else log_probs + log_missing(values)
+
+    @property
+    def mean(self) -> Tensor:
+        """(..., J)."""
+        values, log_probs = self.log_joint()
+        return (log_probs.exp() * values).sum(0).expand(self._batch_shape)
+
+    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        values, log_probs = self.log_joint()
+        shape = torch.Size((*sample_shape, *self._batch_shape))
+        law = torch.distributions.Categorical(logits=log_probs.detach().movedim(0, -1).expand(*self._batch_shape, -1))
+        return self.first + self.step * law.sample(torch.Size(sample_shape)).to(values).reshape(shape)
+
+    def _each(self, function: Callable[[Tensor], Tensor]) -> Any:
+        raise NotImplementedError
+
+    def _log_probs(self) -> Tensor:
+        raise NotImplementedError
+
+    def _index(self, value: Tensor) -> Tensor:
+        return ((value - self.first) / self.step).round()
+
+
+class LevelCells(_GridCells):
+    """Cells of V levels at most.
+
+    Args:
+        log_probs: (V, ..., J), minus infinity for levels that a column does not have.
+        first: (J,) value of level 0.
+        step: (J,) from one level to the next.
+
+    Example:
+        >>> law = LevelCells(torch.tensor([[0.2], [0.8]]).log(), torch.zeros(1), torch.ones(1))
+        >>> [round(float(v), 3) for v in (law.mean, law.log_prob(torch.ones(1)).exp())]
+        [0.8, 0.8]
+    """
+
+    def __init__(self, log_probs: Tensor, first: Tensor, step: Tensor) -> None:
+        self.log_probs = log_probs
+        super().__init__(log_probs.shape[1:], first, step)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        index = self._index(value).long().clamp(0, len(self.log_probs) - 1)
+        shape = broadcast_shape(index.shape, self._batch_shape)
+        log_probs = self.log_probs.reshape(
+            len(self.log_probs), *[1] * (len(shape) - self.log_probs.dim() + 1), *self.log_probs.shape[1:]
+        )
+        return log_probs.expand(-1, *shape).gather(0, index.expand(shape).unsqueeze(0)).squeeze(0)
+
+    def _log_probs(self) -> Tensor:
+        return self.log_probs
+
+    def _each(self, function: Callable[[Tensor], Tensor]) -> LevelCells:
+        return LevelCells(function(self.log_probs), function(self.first), function(self.step))
+
+
+class CountCells(_GridCells):
+    """Counts: negative binomial, of variance m + m^2 / r about the mean m.
+
+    Args:
+        log_mean: log m, (..., J).
+        log_size: log r, (J,).
+        first: (J,) value of the count 0.
+        step: (J,) from one count to the next.
+
+    Example:
+        >>> law = CountCells(torch.tensor([3.0]).log(), torch.tensor([5.0]).log(), torch.zeros(1), torch.ones(1))
+        >>> [round(float(v), 3) for v in (law.mean, law.log_prob(torch.zeros(1)).exp())]
+        [3.0, 0.095]
+    """
+
+    def __init__(self, log_mean: Tensor, log_size: Tensor, first: Tensor, step: Tensor) -> None:
+        self.log_mean, self.log_size = log_mean, log_size
+        super().__init__(broadcast_shape(log_mean.shape, log_size.shape), first, step)
+
+    @property
+    def mean(self) -> Tensor:
+        return (self.first + self.step * self.log_mean.exp()).expand(self._batch_shape)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        log_prob = self._log_prob(self._index(value))
+        return log_prob.expand(broadcast_shape(log_prob.shape, self._batch_shape))
+
+    def _log_prob(self, k: Tensor) -> Tensor:
+        size, odds = self.log_size.exp(), self.log_mean - self.log_size
+        ways = torch.lgamma(k + size) - torch.lgamma(size) - torch.lgamma(k + 1)
+        return ways - size * softplus(odds) - k * softplus(-odds)
+
+    def _log_probs(self) -> Tensor:
+        k = torch.arange(self._count(), dtype=self.log_mean.dtype, device=self.log_mean.device)
+        return self._log_prob(k.reshape(-1, *[1] * self.log_mean.dim()))
+
+    @torch.no_grad()
+    def _count(self) -> int:
+        """Return how many values have all but ``TAIL`` of every cell."""
+        from scipy.stats import nbinom
+
+        # One bound for all cells of a size, at the largest of their means.
+        size, mean = (part.expand(self._batch_shape).double().exp() for part in (self.log_size, self.log_mean))
+        kinds, of = size.unique(return_inverse=True)
+        largest = torch.zeros_like(kinds).scatter_reduce(0, of.flatten(), mean.flatten(), "amax")
+        last = nbinom.isf(TAIL, kinds.cpu().numpy(), (kinds / (kinds + largest)).cpu().numpy())
+        return int(last.max()) + 2 if last.size else 1
+
+    def _each(self, function: Callable[[Tensor], Tensor]) -> CountCells:
+        return CountCells(function(self.log_mean), function(self.log_size), function(self.first), function(self.step))
+
+
+#: Laws on evenly spaced values.
+GRID = (LevelCells, CountCells)

@@ -1,0 +1,46 @@
+"""Columns and cells of tensors whose last dimensions are rows and columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def chosen_of(value: Tensor, chosen: Tensor) -> Tensor:
+    """Return the entries (..., M) of ``value`` where ``chosen``, bool of the last dimensions, is True M times; or broadcast."""
+    lead = value.shape[: max(0, value.dim() - chosen.dim())]
+    # By one flat index: a mask as index takes twice the time, and its gradient ten times.
+    return value.expand(*lead, *chosen.shape).flatten(len(lead)).index_select(-1, chosen.flatten().nonzero().flatten())
+
+
+def columns_of(value: Tensor, columns: Tensor | slice | Sequence[int]) -> Tensor:
+    """Return some columns of ``value`` (..., D): a view for a slice, else by the one kind of index that copies whole rows.
+
+    Example:
+        >>> columns_of(torch.arange(6.0).reshape(2, 3), [2, 0]).tolist()
+        [[2.0, 0.0], [5.0, 3.0]]
+    """
+    if isinstance(columns, slice):
+        return value[..., columns]
+    return value.index_select(-1, torch.as_tensor(columns, device=value.device))
+
+
+def column_indices(columns: Sequence[int] | None, n_columns: int) -> Tensor:
+    """Return the chosen column indices as a tensor, all by default; ValueError if out of range or repeated."""
+    chosen = tuple(range(n_columns)) if columns is None else tuple(int(j) for j in columns)
+    if not chosen or len(set(chosen)) < len(chosen) or not all(0 <= j < n_columns for j in chosen):
+        raise ValueError(f"columns: got {chosen}, expected distinct indices from 0 to {n_columns - 1}")
+    return torch.tensor(chosen)
+
+
+def indicator(columns: Tensor, n_columns: int) -> Tensor:
+    """Return (D,) bool, True at ``columns``."""
+    return torch.zeros(n_columns, dtype=torch.bool, device=columns.device).index_fill(0, columns, True)
+
+
+def neighbors(columns: Tensor) -> slice | None:
+    """Return ``columns`` (J,) as a slice, a view where an index would copy; None where they do not follow one another."""
+    first, last = int(columns[0]), int(columns[-1])
+    return slice(first, last + 1) if columns.tolist() == list(range(first, last + 1)) else None

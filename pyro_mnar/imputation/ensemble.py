@@ -1,0 +1,111 @@
+"""Imputations and bounds of an ensemble: every member imputes, and what they say is pooled with equal weights.
+
+The pooled posterior is the mixture of the members': its mean is the mean of theirs, its draws are theirs in turn. Where members
+agree it is as narrow as each; where the data leave them free to differ it is wider than any.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pyro_mnar.imputation.impute import Imputation, impute
+from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.ensembles import member_seed
+from pyro_mnar.infer.processes import each
+from pyro_mnar.infer.streams import seeded
+
+
+def draws_of(draws: int, members: int) -> list[int]:
+    """Return how many of ``draws`` each of ``members`` gives: as many, the first ones one more where that leaves a remainder.
+
+    Example:
+        >>> draws_of(20, 8)
+        [3, 3, 3, 3, 2, 2, 2, 2]
+    """
+    return [draws // members + (i < draws % members) for i in range(members)]
+
+
+def impute_ensemble(
+    members: Sequence[nn.Module],
+    x: Tensor,
+    mask: Tensor,
+    *,
+    draws: int = 0,
+    particles: int = 200,
+    method: str = "importance",
+    seed: int = 0,
+    labels: Sequence[Hashable] | None = None,
+    functions: Mapping[int, Callable[[Tensor], Tensor]] | None = None,
+    progress: bool = True,
+    n_jobs: int | None = None,
+) -> Imputation:
+    """Return the pooled imputation of ``members``; arguments and errors as those of :func:`~pyro_mnar.imputation.impute.impute`.
+
+    ``draws`` are of the mixture, in whole: M draws of an ensemble of eight are M / 8 of each member, in the members' order, and where
+    that leaves a remainder the first members have one more. ``particles`` are of each member; ``ess`` and
+    ``pareto_k`` are the members' means, ``rhat`` the worst of those members that sampled the row.
+
+    ``n_jobs`` processes impute, a member each; None is 1 and -1 all cores, and the result is the same.
+
+    Raises:
+        ValueError: also for no members.
+
+    Example:
+        >>> from pyro_mnar.model.mnar import MNAR
+        >>> from pyro_mnar.networks.decoders import GaussianDecoder
+        >>> from pyro_mnar.networks.encoders import GaussianEncoder
+        >>> members = [MNAR(GaussianDecoder(1, 2), GaussianEncoder(2, 1)) for _ in range(2)]
+        >>> impute_ensemble(members, torch.zeros(3, 2), torch.tensor([[True, False]] * 3), draws=5).draws.shape
+        torch.Size([5, 3, 2])
+    """
+    if not len(members):
+        raise ValueError("members: got none, expected at least one")
+    shares = draws_of(draws, len(members))
+    options: dict[str, Any] = {"particles": particles, "method": method, "labels": labels, "functions": functions}
+    options["progress"] = progress and len(members) == 1
+    calls = [
+        partial(impute, member, x, mask, draws=share, seed=member_seed(seed, i), **options)
+        for i, (member, share) in enumerate(zip(members, shares, strict=True))
+    ]
+    parts = list(each(calls, n_jobs=n_jobs, said="imputing", progress=progress))
+    completed = torch.stack([part.completed for part in parts]).mean(0)
+    return Imputation(
+        torch.where(mask, x, completed),
+        torch.cat([part.draws for part in parts]),
+        torch.stack([part.ess for part in parts]).mean(0),
+        torch.stack([part.pareto_k for part in parts]).mean(0),
+        torch.stack([part.rhat for part in parts]).nan_to_num(-torch.inf).amax(0).nan_to_num(neginf=torch.nan),
+        particles,
+        torch.stack([part.probabilities for part in parts]).mean(0),
+        sizes=tuple(shares),
+    )
+
+
+def score_ensemble(
+    members: Sequence[nn.Module], x: Tensor, mask: Tensor, *, particles: int = 200, seed: int = 0, n_jobs: int | None = None
+) -> Tensor:
+    """Return the bound of each row under the members' mixture, (N,) in nats, with K = ``particles`` for each member.
+
+    Example:
+        >>> from pyro_mnar.model.mnar import MNAR
+        >>> from pyro_mnar.networks.decoders import GaussianDecoder
+        >>> from pyro_mnar.networks.encoders import GaussianEncoder
+        >>> members = [MNAR(GaussianDecoder(1, 2), GaussianEncoder(2, 1)) for _ in range(2)]
+        >>> score_ensemble(members, torch.zeros(3, 2), torch.tensor([[True, False]] * 3)).shape
+        torch.Size([3])
+    """
+    calls = [partial(_score, member, x, mask, particles, seed) for member in members]
+    return torch.stack(list(each(calls, n_jobs=n_jobs))).logsumexp(0) - math.log(len(members))
+
+
+@torch.no_grad()
+def _score(member: nn.Module, x: Tensor, mask: Tensor, particles: int, seed: int) -> Tensor:
+    bound = IWELBO(member, particles)
+    with seeded(seed):
+        return torch.cat([bound(a, b) for a, b in zip(x.split(64), mask.split(64), strict=True)]).double()

@@ -1,0 +1,85 @@
+"""A few rows' particles, their weights, and particles drawn again by weight: what imputation and importance draws share.
+
+Networks run on chunks padded to one number of rows (float32 results differ between sizes), and each row has random streams of its own.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Hashable, Sequence
+from contextlib import nullcontext
+from typing import NamedTuple
+
+import torch
+from pyro import poutine
+from torch import Tensor
+
+from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.streams import RowStreams, seeded
+from pyro_mnar.infer.structure import is_random
+from pyro_mnar.infer.weights import effective_sample_size, smooth
+
+#: Rows that go through the networks at once.
+CHUNK = 64
+
+
+class Weighed(NamedTuple):
+    """S particles of N rows.
+
+    Attributes:
+        model: the model's trace, every latent (S, N, ...).
+        log_weights: (S, N), smoothed and normalized; all alike in a row that no particle explains.
+        ess: (N,) effective sample size; 0 of a row that no particle explains.
+        pareto_k: (N,) shape of the weights' tail; NaN of a row that no particle explains.
+        streams: the rows' random numbers.
+    """
+
+    model: poutine.Trace
+    log_weights: Tensor
+    ess: Tensor
+    pareto_k: Tensor
+    streams: RowStreams
+
+    @property
+    def impossible(self) -> Tensor:
+        """(N,) bool: rows whose every weight is zero, or no number."""
+        return self.pareto_k.isnan()
+
+
+def weigh(bound: IWELBO, x: Tensor, mask: Tensor, seed: int, labels: Sequence[Hashable], inverse: bool) -> Weighed:
+    """Draw particles from the guide, from the rows' own noise where every site has an inverse, and weigh them."""
+    streams = RowStreams(seed, labels)
+    with seeded(int(RowStreams(seed, labels[:1]).generators("")[0].integers(2**63)), x.device), streams if inverse else nullcontext():
+        model, guide = bound.traces(x, mask)
+    raw = bound.weights_of(model, guide)
+    none = ~(raw > -torch.inf).any(0)
+    log_w, k = smooth(torch.where(none, 0.0, raw))
+    return Weighed(model, log_w, effective_sample_size(log_w).masked_fill(none, 0.0), k.masked_fill(none, torch.nan), streams)
+
+
+def resample(weighed: Weighed, bound: IWELBO, draws: int, x: Tensor, mask: Tensor) -> poutine.Trace:
+    """Return the model's trace at ``draws`` particles of each row, drawn by weight."""
+    weights = weighed.log_weights.exp()
+    cumulative = weights.cumsum(0).T.contiguous()
+    uniforms = weighed.streams.uniform("resample", draws, (), weights)
+    index = torch.searchsorted(cumulative, uniforms.T.contiguous()).clamp(max=len(weights) - 1).T
+    chosen = {}
+    for name, site in weighed.model.nodes.items():
+        if is_random(site) and not site["is_observed"]:
+            value = site["value"]
+            spread = index.reshape(*index.shape, *[1] * (value.dim() - 2)).expand(*index.shape, *value.shape[2:])
+            chosen[name] = value.gather(0, spread)
+    return bound.model_trace(chosen, draws, x, mask)
+
+
+def warn_of_impossible(impossible: Tensor, labels: Sequence[Hashable]) -> None:
+    """Warn, by name, of rows (N,) that the model gives density zero."""
+    rows = impossible.nonzero().flatten().tolist()
+    if rows:
+        named = ", ".join(str(labels[i]) for i in rows[:10]) + (", ..." if len(rows) > 10 else "")
+        warnings.warn(
+            f"{len(rows)} of {len(impossible)} rows have density zero under the model, and NaN in their holes (rows {named}): is an "
+            "observed value beyond the mechanism's threshold, which stands at the largest that training saw? Fit with these rows too, "
+            "or take a link without a threshold (PROBIT)",
+            stacklevel=3,
+        )

@@ -1,0 +1,208 @@
+"""Self-masking: a value goes missing because of itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from pyro_mnar.distributions.censored import Missing, missing_components
+from pyro_mnar.distributions.indexing import column_indices, indicator, neighbors
+from pyro_mnar.distributions.links import LOGIT, THRESHOLD, Link
+from pyro_mnar.mechanisms.base import MaskDistribution
+from pyro_mnar.mechanisms.starts import apparent_direction, censored_normal, observed_moments
+
+DIRECTIONS = ("high", "low", "free", "none")
+
+
+class SelfMasking(nn.Module):
+    """Each modeled column's mask reads that column's value and nothing else: P(s_j = 0 | x) = F(a_j x_j + c_j).
+
+    Whatever else decides over a mask is taken for the value's own doing, unless :class:`~pyro_mnar.mechanisms.SequentialMasking` has
+    it.
+
+    Args:
+        n_columns: D.
+        columns: indices of the modeled columns; all by default.
+        direction: ``high`` (a > 0: large values go missing), ``low`` (a < 0), ``free``, or ``none`` (a = 0: a rate alone); one word,
+            or one per modeled column.
+        link: ``LOGIT``, ``PROBIT`` or ``THRESHOLD``. A threshold has no gradient: :meth:`initialize` puts it at the outermost
+            observed value, its maximum-likelihood place, and it needs a known direction.
+
+    Raises:
+        ValueError: for an unknown direction, a wrong count of them, columns out of range, or a threshold without a known direction.
+
+    Example:
+        >>> from pyro_mnar.distributions.links import PROBIT
+        >>> mechanism = SelfMasking(3, columns=[0, 1], direction="high", link=PROBIT)
+        >>> mechanism(torch.zeros(5, 3)).log_prob(torch.ones(5, 3, dtype=torch.bool)).shape
+        torch.Size([5])
+    """
+
+    columns: Tensor
+    couplings: Tensor
+    sign: Tensor
+    free: Tensor
+    anchor: Tensor
+
+    def __init__(
+        self,
+        n_columns: int,
+        columns: Sequence[int] | None = None,
+        direction: str | Sequence[str] = "free",
+        link: Link = LOGIT,
+    ) -> None:
+        super().__init__()
+        indices = column_indices(columns, n_columns)
+        words = [direction] * len(indices) if isinstance(direction, str) else list(direction)
+        if len(words) != len(indices):
+            raise ValueError(f"direction: got {len(words)} words, expected one or {len(indices)}")
+        for word in words:
+            if word not in DIRECTIONS:
+                raise ValueError(f"direction: got {word!r}, expected one of {', '.join(DIRECTIONS)}")
+        if link is THRESHOLD and not {"high", "low"}.issuperset(words):
+            word = next(word for word in words if word not in ("high", "low"))
+            raise ValueError(f"direction: got {word!r} with a threshold link, expected high or low in every column")
+        self.link, self.directions, self.n_columns = link, tuple(words), n_columns
+        self._neighbors = neighbors(indices)
+        self.register_buffer("columns", indices, persistent=False)
+        self.register_buffer("couplings", torch.zeros(n_columns, n_columns, dtype=torch.bool), persistent=False)
+        self.register_buffer("sign", torch.tensor([{"high": 1.0, "low": -1.0}.get(w, 0.0) for w in words]), False)
+        self.register_buffer("free", torch.tensor([w == "free" for w in words]), False)
+        # u = a (x - anchor) + offset: with the anchor at the starting threshold, a slope that grows leaves the threshold alone.
+        self.register_buffer("anchor", torch.zeros(len(words)))
+        if link is not THRESHOLD:
+            # Steps in the slope's order of magnitude: from a gentle slope a hard rule is as far as a hundredfold one.
+            self.raw_slope = nn.Parameter(torch.where(self.sign == 0, 0.0, math.log(2.0)))
+            self.offset = nn.Parameter(torch.zeros(len(words)))
+
+    @property
+    def place(self) -> Tensor | slice:
+        """The modeled columns as an index of them."""
+        return self._neighbors or self.columns
+
+    @property
+    def slope(self) -> Tensor:
+        """a, (J,) over the modeled columns, in units of score per unit of x; may be set, by a number or (J,)."""
+        if self.link is THRESHOLD:
+            return self.sign
+        directed = self.sign * self.raw_slope.exp()
+        return torch.where(self.free, self.raw_slope.sinh(), directed) if "free" in self.directions else directed
+
+    @slope.setter
+    @torch.no_grad()
+    def slope(self, value: Tensor | float) -> None:
+        given = torch.as_tensor(value).to(self.raw_slope).expand_as(self.raw_slope)
+        if bool((given * self.sign).lt(0).any() or (given[self.sign != 0] == 0).any() or (given[self.none()] != 0).any()):
+            raise ValueError(
+                f"slope: got {given.tolist()}, expected above 0 where high values go missing, below 0 where low do, 0 for direction "
+                "none"
+            )
+        self.raw_slope.copy_(torch.where(self.sign == 0, given.asinh(), given.abs().log()))
+
+    def reads(self) -> Tensor:
+        """Return (J,) bool, True where a mask reads its own value."""
+        return ~self.none()
+
+    def effect_sizes(self) -> Tensor:
+        """Return |a|, (J,)."""
+        return self.slope.abs()
+
+    def none(self) -> Tensor:
+        """Return (J,) bool, True where a column has a rate and no slope."""
+        return (self.sign == 0) & ~self.free
+
+    @property
+    def intercept(self) -> Tensor:
+        """c, (J,) over the modeled columns, in units of score."""
+        return self.line()[1]
+
+    def line(self) -> tuple[Tensor, Tensor]:
+        """Return (a, c)."""
+        slope = self.slope
+        shift = -slope * self.anchor
+        return slope, shift if self.link is THRESHOLD else shift + self.offset
+
+    @torch.no_grad()
+    def initialize(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Set starting values from data (N, D) with its mask and return how far they suppose the column means, (D,), from those seen.
+
+        A threshold is set for good, at the outermost observed value.
+
+        With a known direction the start supposes a normal column cut at its upper (lower) end, with the observed part's mean and
+        variance: the threshold that explains the missing rate. Infinite values, which repeat at an end of their column, are no part of
+        it; those at the other end are not counted in the rate either. A free direction starts likewise from the direction that the
+        other columns point to, and at slope 0 and the missing rate where they do not point (see :func:`apparent_direction`).
+
+        Raises:
+            ValueError: for a threshold at a value that repeats, beyond which there is nothing to be missing.
+        """
+        seen, values = mask[:, self.columns], x[:, self.columns]
+        loc, scale = observed_moments(x, mask & x.isfinite())
+        sign = self.sign
+        if "free" in self.directions:  # else a regression for each column would be for nothing
+            sign = torch.where(self.free, apparent_direction(x, mask)[self.columns], sign)
+        loc, scale = loc[self.columns], sign * scale[self.columns]
+        rate = (~seen).to(x).sum(0) / (~seen | (sign * values != -torch.inf)).sum(0)
+        mean, _, threshold = censored_normal(rate)
+        shift = torch.zeros(self.n_columns, dtype=x.dtype, device=x.device).index_copy(0, self.columns, scale * mean)
+        if self.link is THRESHOLD:
+            outer = (self.sign * values).masked_fill(~seen, -torch.inf).amax(0)
+            if outer.isinf().any():
+                raise ValueError(
+                    "link: got THRESHOLD for a column whose outermost value repeats and is its end, expected PROBIT or LOGIT"
+                )
+            self.anchor.copy_(self.sign * outer)
+            return shift
+        self.anchor.copy_(loc + scale * threshold)
+        start = torch.logit(rate.clamp(0.01, 0.99)) if self.link is LOGIT else torch.special.ndtri(rate.clamp(0.01, 0.99))
+        self.offset.copy_(torch.where(sign == 0, start, 0.0))
+        self.raw_slope.copy_(torch.where(self.free, math.asinh(2.0) * sign, self.raw_slope))
+        return shift
+
+    def forward(self, x: Tensor, effect: Tensor | None = None) -> MaskDistribution:
+        """Return the law of the masks of complete rows ``x`` (..., D), ``effect`` (..., D) added to the scores."""
+        score = self.scores(x)
+        score = score if effect is None else score + effect
+        modeled = indicator(self.columns, self.n_columns)
+        return MaskDistribution(self.link.log_missing(score), self.link.log_observed(score), modeled)
+
+    def scores(self, x: Tensor) -> Tensor:
+        """Return u of complete rows ``x`` (..., D), (..., D); 0 in columns that are not modeled."""
+        own = self.score(x[..., self.columns])
+        return torch.zeros_like(x).index_copy(-1, self.columns, own)
+
+    def gain(self, x: Tensor, factor: float, effect: Tensor | None = None) -> Tensor:
+        """Return what the log odds of being missing gain, (..., D), at ``factor`` times the strength, in complete rows (..., D).
+
+        ``effect`` (..., D) is added to the scores first.
+        """
+        score = self.scores(x)
+        if effect is not None:
+            score = torch.where(indicator(self.columns, self.n_columns), score + effect, score)
+        return self.link.gain(score, factor)
+
+    def score_at(self, values: Tensor, line: tuple[Tensor, Tensor]) -> Tensor:
+        """Return the scores of ``values`` (..., J) under :meth:`line` of some columns, or intercepts that other things move."""
+        return line[0] * values + line[1]
+
+    def log_missing(self, values: Tensor, line: tuple[Tensor, Tensor]) -> Tensor:
+        """Return log P(s = 0 | x) of ``values`` (..., J) under such a ``line``."""
+        return self.link.log_missing(self.score_at(values, line))
+
+    def log_observed(self, values: Tensor, line: tuple[Tensor, Tensor]) -> Tensor:
+        """Return log P(s = 1 | x) of ``values`` (..., J) under such a ``line``."""
+        return self.link.log_observed(self.score_at(values, line))
+
+    def components(self, cells: Distribution, line: tuple[Tensor, Tensor]) -> Missing:
+        """Return the components of ``cells`` (..., J) given that they are missing under such a ``line``."""
+        return missing_components(cells, *line, self.link)
+
+    def score(self, values: Tensor) -> Tensor:
+        """Return u, (..., J), of the modeled columns' ``values`` (..., J)."""
+        if self.link is THRESHOLD:
+            return self.slope * (values - self.anchor)
+        return self.slope * (values - self.anchor) + self.offset

@@ -1,0 +1,223 @@
+r"""Masks decided column after column: by a value itself, by earlier columns as far as they are seen, and by the row's own latent.
+
+The score of column j's mask is
+
+    u_j = a_j y_j + c_j + sum_{k before j} [ r_jk s_k y_k + g_jk (1 - s_k) ] + w_j' z,        P(s_j = 0 | y, s_<j, z) = F(u_j)
+
+with s_k True where column k is observed, and "before" in a declared order of the columns. Three terms, each left out by leaving out
+its argument:
+
+- *own value* (a): missing not at random, as :class:`~pyro_mnar.mechanisms.self_masking.SelfMasking` has it;
+- *earlier columns* (r, g): their values where they are seen, and that they are missing. P(s | y, z) is a product over j of laws of one
+  mask, hence a proper law. A column that is missing is not read, so a missing value enters its own mask alone and its integral stays of
+  one dimension. With a = w = 0 values are missing at random (Robins and Gill 1997, "Non-response models for the analysis of
+  non-monotone ignorable missing data", Statistics in Medicine 16). In the order of visits it is the selection model of dropout of
+  Diggle and Kenward (1994, "Informative drop-out in longitudinal data analysis", Applied Statistics 43). Complete columns, first in the
+  order, are its covariates;
+- *the row's latent* (w): given z the cells are independent, so that an effect of z moves the intercepts of a row's masks. What other
+  columns are expected to be, seen or not, then decides: a shared-parameter model (Wu and Carroll 1988, "Estimation and comparison of
+  changes in the presence of informative right censoring by modeling the censoring process", Biometrics 44).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from pyro.distributions import TorchDistribution
+from torch import Tensor, nn
+from torch.distributions import constraints
+
+from pyro_mnar.distributions.indexing import indicator
+from pyro_mnar.distributions.links import THRESHOLD
+from pyro_mnar.mechanisms.base import MaskDistribution, Mechanism
+from pyro_mnar.mechanisms.mixed_masking import MixedMasking
+
+
+class SequentialMasking(nn.Module):
+    """The mechanism of the module's first line.
+
+    Args:
+        own: how values enter their own masks: ``SelfMasking``, ``CategoryMasking`` or a mixture of such; a column of direction ``none``
+            has a rate and no such term. No threshold.
+        order: all D columns, each once, as their masks are decided; or None, and no mask reads another column.
+        latent_dim: L, of the decoder's z; or 0, and no mask reads z.
+        levels: number of levels of each categorical column, by position; every level then has an effect of its own.
+
+    Raises:
+        ValueError: for a threshold, which has no score to shift, a mechanism of other than own values, or an order that leaves a column
+            out or has one twice.
+
+    Example:
+        >>> from pyro_mnar.distributions.links import PROBIT
+        >>> from pyro_mnar.mechanisms.self_masking import SelfMasking
+        >>> dropout = SequentialMasking(SelfMasking(3, [1, 2], "high", PROBIT), order=[0, 1, 2])
+        >>> dropout(torch.zeros(5, 3)).sample().shape
+        torch.Size([5, 3])
+    """
+
+    columns: Tensor
+    couplings: Tensor
+    allowed: Tensor
+    owner: Tensor
+    at: Tensor
+
+    def __init__(
+        self, own: Mechanism, order: Sequence[int] | None = None, latent_dim: int = 0, levels: Mapping[int, int] | None = None
+    ) -> None:
+        super().__init__()
+        parts = getattr(own, "parts", [own])
+        if any(getattr(part, "link", None) is THRESHOLD for part in parts):
+            raise ValueError("own: got a threshold, expected a mechanism whose score can be shifted")
+        for part in parts:
+            if not hasattr(part, "effect_sizes"):
+                raise ValueError(f"own: got {type(part).__name__}, expected SelfMasking, CategoryMasking or a mixture of them")
+        n_columns = len(own.couplings)
+        if order is not None and sorted(order) != list(range(n_columns)):
+            raise ValueError(f"order: got {list(order)}, expected each of the columns 0 to {n_columns - 1} once")
+        self.own, self.order, self.n_columns = own, None if order is None else tuple(order), n_columns
+        self.register_buffer("columns", own.columns.clone(), persistent=False)
+        self.register_buffer("couplings", own.couplings.clone(), persistent=False)
+        if order is not None:
+            counts = [(levels or {}).get(j, 1) for j in range(n_columns)]
+            # A number is one feature, a category one for each level, and each column one more for being missing.
+            owner = torch.tensor([j for j, count in enumerate(counts) for _ in range(count)])
+            at = torch.tensor([k if count > 1 else -1 for count in counts for k in range(count)])
+            place = torch.tensor(order).argsort()
+            modeled = torch.zeros(n_columns, dtype=torch.bool).index_fill(0, self.columns, True)
+            allowed = (place[torch.cat([owner, torch.arange(n_columns)])] < place.unsqueeze(-1)) & modeled.unsqueeze(-1)
+            self.register_buffer("owner", owner, persistent=False)
+            self.register_buffer("at", at, persistent=False)
+            self.register_buffer("allowed", allowed, persistent=False)
+            self.effects = nn.Parameter(torch.zeros(n_columns, len(owner)))
+            self.absences = nn.Parameter(torch.zeros(n_columns, n_columns))
+        if latent_dim:
+            self.loadings = nn.Parameter(torch.zeros(n_columns, latent_dim))
+
+    @property
+    def reads_latent(self) -> bool:
+        """Whether masks read the row's latent."""
+        return hasattr(self, "loadings")
+
+    def reads_own(self) -> Tensor:
+        """Return (D,) bool, True at columns whose masks read their own values."""
+        reads = torch.zeros(self.n_columns, dtype=torch.bool, device=self.columns.device)
+        for piece in own_pieces(self):
+            reads[piece.columns] = piece.reads()
+        return reads
+
+    def initialize(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Start the own-value terms from the data (N, D); return how far the column means, (D,), are supposed from those seen."""
+        return self.own.initialize(x, mask)
+
+    def of_earlier(self, x: Tensor, mask: Tensor) -> Tensor | None:
+        """Return what earlier columns add to the scores, (..., D), of rows ``x`` (..., D) seen at ``mask``; None without an order."""
+        if self.order is None:
+            return None
+        seen = torch.where(mask, x, 0.0)[..., self.owner]
+        if bool((self.at >= 0).any()):
+            level = (seen.round() == self.at) & mask[..., self.owner]
+            seen = torch.where(self.at < 0, seen, level.to(seen))
+        features = torch.cat([seen, (~mask).to(seen).expand(*seen.shape[:-1], -1)], -1)
+        weights = torch.cat([self.effects, self.absences], -1) * self.allowed
+        return nn.functional.linear(features, weights)
+
+    def of_latent(self, z: Tensor) -> Tensor:
+        """Return what latents ``z`` (..., L) add to the scores, (..., D)."""
+        return nn.functional.linear(z, self.loadings)
+
+    def forward(self, x: Tensor, effect: Tensor | None = None) -> SequentialMasks:
+        """Return the law of the masks of complete rows ``x`` (..., D), ``effect`` (..., D) added to the scores; z's is not in it."""
+        return SequentialMasks(self, x, effect)
+
+
+class SequentialMasks(TorchDistribution):
+    """The law of one row's mask, cells one after the other; made by :class:`SequentialMasking`.
+
+    ``log_missing`` and ``log_observed``, (..., D), are those of each cell where all earlier columns are seen.
+    """
+
+    arg_constraints: dict[str, constraints.Constraint] = {}
+    support = constraints.independent(constraints.boolean, 1)
+    has_rsample = False
+
+    def __init__(
+        self,
+        mechanism: SequentialMasking,
+        x: Tensor,
+        effect: Tensor | None,
+        modeled: Tensor | None = None,
+        over_points: bool = False,
+    ) -> None:
+        # Over points, x and effect are (..., P, D).
+        self.mechanism, self.x, self.effect, self.over_points = mechanism, x, effect, over_points
+        self.modeled = indicator(mechanism.columns, mechanism.n_columns) if modeled is None else modeled
+        shape = x.shape if effect is None else torch.broadcast_shapes(x.shape, effect.shape)
+        super().__init__(shape[: -2 if over_points else -1], shape[-1:], validate_args=False)
+
+    def expand(self, batch_shape: Sequence[int], _instance: object = None) -> SequentialMasks:
+        x = self.x.expand(*batch_shape, *self.x.shape[-2 if self.over_points else -1 :])
+        return SequentialMasks(self.mechanism, x, self.effect, self.modeled, self.over_points)
+
+    def restrict(self, columns: Tensor) -> SequentialMasks:
+        """Return the law that scores only ``columns`` (D,) bool."""
+        return SequentialMasks(self.mechanism, self.x, self.effect, self.modeled & columns, self.over_points)
+
+    def averaged(self) -> SequentialMasks:
+        """Return the law whose cells, each given those before, are averaged over the first dimension."""
+        effect = None if self.effect is None else self.effect.movedim(0, -2)
+        return SequentialMasks(self.mechanism, self.x.movedim(0, -2), effect, self.modeled, True)
+
+    @property
+    def log_missing(self) -> Tensor:
+        return self.given(self._all_seen()).log_missing
+
+    @property
+    def log_observed(self) -> Tensor:
+        return self.given(self._all_seen()).log_observed
+
+    def given(self, mask: Tensor) -> MaskDistribution:
+        """Return the laws of the cells, each given what ``mask`` (..., D) says of the columns before it."""
+        earlier = self.mechanism.of_earlier(self.x, mask.unsqueeze(-2) if self.over_points else mask)
+        effect = earlier if self.effect is None else self.effect if earlier is None else self.effect + earlier
+        law = self.mechanism.own(self.x, effect)
+        if self.over_points:
+            law = MaskDistribution(law.log_missing.movedim(-2, 0), law.log_observed.movedim(-2, 0), law.modeled).averaged()
+        return law.restrict(self.modeled)
+
+    def missing_rate(self, mask: Tensor) -> Tensor:
+        """Return P(s_j = 0 | x), (..., D), given the ``mask`` of all other cells: of earlier ones, and of later ones, which read it."""
+        if self.mechanism.order is None:
+            return self.given(mask).log_missing.exp()
+        rates = []
+        for j in range(mask.shape[-1]):
+            own = indicator(torch.tensor([j], device=mask.device), mask.shape[-1])
+            rates.append(torch.sigmoid(self.log_prob(mask & ~own) - self.log_prob(mask | own)))
+        return torch.stack(rates, -1)
+
+    def cell_log_prob(self, mask: Tensor) -> Tensor:
+        """Return log P(s_j | x, s_<j), (..., D), zero in columns that are not modeled."""
+        return self.given(mask.bool()).cell_log_prob(mask)
+
+    def log_prob(self, mask: Tensor) -> Tensor:
+        return self.cell_log_prob(mask).sum(-1)
+
+    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        shape = (*sample_shape, *self.batch_shape, *self.event_shape)
+        uniform = torch.rand(shape, dtype=self.x.dtype, device=self.x.device)
+        mask = torch.ones(shape, dtype=torch.bool, device=self.x.device)
+        # A column's law depends on the masks before it: as many looks as columns, of which one is read each time.
+        for j in self.mechanism.order or [...]:
+            law = self.given(mask)
+            mask[..., j] = ((uniform < law.log_observed.exp()) | ~law.modeled)[..., j]
+        return mask
+
+    def _all_seen(self) -> Tensor:
+        return torch.ones((*self.batch_shape, *self.event_shape), dtype=torch.bool, device=self.x.device)
+
+
+def own_pieces(mechanism: Mechanism | None) -> list[Any]:
+    """Return the mechanisms that have the own-value terms of ``mechanism``: itself, or its parts."""
+    own = mechanism.own if isinstance(mechanism, SequentialMasking) else mechanism
+    return own.mechanisms() if isinstance(own, MixedMasking) else [own]

@@ -1,0 +1,132 @@
+"""Mechanisms whose masks read the whole row: linear, neural, and a known function of the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pyro_mnar.distributions.indexing import column_indices, indicator
+from pyro_mnar.distributions.links import LOGIT
+from pyro_mnar.mechanisms.base import MaskDistribution
+
+
+class LinearMasking(nn.Module):
+    """Every modeled column's mask reads the whole row: logit P(s_j = 0 | x) = sum_k W_jk x_k + c_j.
+
+    Args:
+        n_columns: D.
+        columns: indices of the modeled columns; all by default.
+
+    Example:
+        >>> LinearMasking(3)(torch.zeros(5, 3)).sample().shape
+        torch.Size([5, 3])
+    """
+
+    columns: Tensor
+    couplings: Tensor
+
+    def __init__(self, n_columns: int, columns: Sequence[int] | None = None) -> None:
+        super().__init__()
+        indices = column_indices(columns, n_columns)
+        _register_coupled(self, n_columns, indices)
+        self.score = nn.Linear(n_columns, len(indices))
+
+    @torch.no_grad()
+    def initialize(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Start at each column's missing rate, whatever x is."""
+        self.score.weight.zero_()
+        self.score.bias.copy_(_log_odds(1 - mask[:, self.columns].to(x).mean(0)))
+        return x.new_zeros(x.shape[-1])
+
+    def forward(self, x: Tensor, effect: Tensor | None = None) -> MaskDistribution:
+        """Return the law of the masks of complete rows ``x`` (..., D), ``effect`` (..., D) added to the scores."""
+        return _logit_law(self.score(x), self.columns, x, effect)
+
+
+class NeuralMasking(nn.Module):
+    """As :class:`LinearMasking`, with the log-odds a network of the row: one hidden layer of tanh units.
+
+    Args:
+        n_columns: D.
+        columns: indices of the modeled columns; all by default.
+        hidden: units of the hidden layer.
+
+    Example:
+        >>> NeuralMasking(3, hidden=8)(torch.zeros(5, 3)).batch_shape
+        torch.Size([5])
+    """
+
+    columns: Tensor
+    couplings: Tensor
+
+    def __init__(self, n_columns: int, columns: Sequence[int] | None = None, hidden: int = 32) -> None:
+        super().__init__()
+        indices = column_indices(columns, n_columns)
+        _register_coupled(self, n_columns, indices)
+        self.score = nn.Sequential(nn.Linear(n_columns, hidden), nn.Tanh(), nn.Linear(hidden, len(indices)))
+
+    @torch.no_grad()
+    def initialize(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Start near each column's missing rate."""
+        last = self.score[-1]
+        assert isinstance(last, nn.Linear)
+        last.weight.mul_(0.1)
+        last.bias.copy_(_log_odds(1 - mask[:, self.columns].to(x).mean(0)))
+        return x.new_zeros(x.shape[-1])
+
+    def forward(self, x: Tensor, effect: Tensor | None = None) -> MaskDistribution:
+        """Return the law of the masks of complete rows ``x`` (..., D), ``effect`` (..., D) added to the scores."""
+        return _logit_law(self.score(x), self.columns, x, effect)
+
+
+class FixedMasking(nn.Module):
+    """A known mechanism: the user's own function of the row, with nothing to learn.
+
+    Args:
+        score: complete rows (..., D) -> log-odds of *missing* (..., J), one for each modeled column.
+        n_columns: D.
+        columns: indices of the modeled columns; all by default.
+
+    Example:
+        >>> above_one = FixedMasking(lambda x: 10 * (x[..., :1] - 1), n_columns=2, columns=[0])
+        >>> bool(above_one(torch.tensor([9.0, 0.0])).log_missing[0] > -1e-3)
+        True
+    """
+
+    columns: Tensor
+    couplings: Tensor
+
+    def __init__(self, score: Callable[[Tensor], Tensor], n_columns: int, columns: Sequence[int] | None = None) -> None:
+        super().__init__()
+        _register_coupled(self, n_columns, column_indices(columns, n_columns))
+        self.score = score
+
+    def initialize(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return zeros: the function is known, and says nothing of the means."""
+        return x.new_zeros(x.shape[-1])
+
+    def forward(self, x: Tensor, effect: Tensor | None = None) -> MaskDistribution:
+        """Return the law of the masks of complete rows ``x`` (..., D), ``effect`` (..., D) added to the scores."""
+        score = self.score(x)
+        if score.shape[-1] != len(self.columns):
+            raise ValueError(f"score: returned {score.shape[-1]} columns, expected one for each of {len(self.columns)}")
+        return _logit_law(score, self.columns, x, effect)
+
+
+def _log_odds(rate: Tensor) -> Tensor:
+    return torch.logit(rate.clamp(0.01, 0.99))
+
+
+def _register_coupled(module: nn.Module, n_columns: int, columns: Tensor) -> None:
+    couplings = torch.zeros(n_columns, n_columns, dtype=torch.bool).index_fill(0, columns, True).fill_diagonal_(False)
+    module.register_buffer("columns", columns, persistent=False)
+    module.register_buffer("couplings", couplings, persistent=False)
+
+
+def _logit_law(score: Tensor, columns: Tensor, x: Tensor, effect: Tensor | None) -> MaskDistribution:
+    scores = torch.zeros(*score.shape[:-1], x.shape[-1], dtype=score.dtype, device=score.device)
+    scores = scores.index_copy(-1, columns, score)
+    scores = scores if effect is None else scores + effect
+    return MaskDistribution(LOGIT.log_missing(scores), LOGIT.log_observed(scores), indicator(columns, x.shape[-1]))

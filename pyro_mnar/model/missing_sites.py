@@ -1,0 +1,68 @@
+"""What a traced model says of the missing cells of its rows.
+
+- an observed site whose distribution is a ``SelectionDistribution``: its conditional, for the columns integrated out there;
+- a deterministic site ``complete``, (..., N, D): completed rows, for all other columns, and for every column of a model
+  with a tilt that reads rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from pyro import poutine
+from torch import Tensor, where, zeros
+
+from pyro_mnar.mechanisms.integrable import collapsible
+from pyro_mnar.model.missing_rows import MissingRows
+from pyro_mnar.model.selection import SelectionDistribution
+
+
+def names_cells(model: poutine.Trace) -> bool:
+    """Return whether the model has a site that says what its missing cells are."""
+    return "complete" in model.nodes or any(isinstance(site.get("fn"), SelectionDistribution) for site in model.nodes.values())
+
+
+def missing_cells(
+    model: poutine.Trace, mask: Tensor, uniforms: Tensor | None, functions: Mapping[int, Callable[[Tensor], Tensor]] | None = None
+) -> Tensor:
+    """Return E[x | z, s] (K, N, D), or the draws that ``uniforms`` (K, N, D, 3) stand for; only missing cells are meant to be read.
+
+    Args:
+        model: the trace.
+        mask: (N, D) bool, True = observed.
+        uniforms: None for means.
+        functions: by column, of whose values the mean is wanted in place of the column's own.
+
+    Raises:
+        ValueError: when the model names no missing cells.
+    """
+    if not names_cells(model):
+        raise ValueError("model: names no missing cells, expected a SelectionDistribution site or a site 'complete'")
+    complete = model.nodes.get("complete")
+    selections = [s for s in model.nodes.values() if isinstance(s.get("fn"), SelectionDistribution)]
+    # A tilt reweights values together with latents: no cell then has a law of its own given z.
+    tilted = any(isinstance(s.get("fn"), MissingRows) for s in model.nodes.values())
+    functions = (functions or {}) if uniforms is None else {}
+    if complete is not None and functions:
+        whole = complete["value"].clone()
+        for j, function in functions.items():
+            whole[..., j] = function(whole[..., j])
+        complete = {"value": whole}
+    if complete is not None and (not selections or tilted):
+        return complete["value"]
+    law = selections[0]["fn"].conditional(selections[0]["value"])
+    cells = law.mean_of(functions) if uniforms is None else law.from_uniforms(uniforms)
+    if complete is None:
+        return cells
+    integrated = zeros(mask.shape[-1], dtype=mask.dtype, device=mask.device)
+    for part in collapsible(law.selection.mechanism):
+        integrated[part.columns] = True
+    return where(integrated, cells, complete["value"])
+
+
+def level_probabilities(model: poutine.Trace, weights: Tensor) -> Tensor:
+    """Return the probabilities of missing cells' levels, (N, D, V), averaged by ``weights`` (K, N) of particles; V = 0 without."""
+    for site in model.nodes.values():
+        if isinstance(site.get("fn"), SelectionDistribution):
+            return site["fn"].conditional(site["value"]).level_probabilities(weights)
+    return weights.new_zeros(weights.shape[1], 0, 0)

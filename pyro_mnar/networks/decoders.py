@@ -1,0 +1,140 @@
+"""Decoders p(x given z): ``forward(z)`` (..., L) returns a distribution over rows, event shape (D,), cells independent given z."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import pyro.distributions as dist
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from pyro_mnar.distributions import continuous
+from pyro_mnar.networks.layers import FAR, inverse_softplus, mlp, noise_scale
+
+
+class Decoder(Protocol):
+    """What every decoder offers; one of continuous cells also has ``noise()``, the law of the standardized residual."""
+
+    latent_dim: int
+    n_columns: int
+
+    def __call__(self, z: Tensor) -> dist.Distribution: ...
+
+    def center(self, means: Tensor) -> None: ...
+
+
+class GaussianDecoder(nn.Module):
+    """x_j given z ~ N(m_j(z), d_j^2), with m linear, a network, or the sum of both.
+
+    Args:
+        latent_dim: L.
+        n_columns: D.
+        hidden: hidden layers of the network part; empty for none (then the model is factor analysis).
+        linear: whether the mean has a linear part; without it the mean is the network's alone.
+        scale_net: whether d is a function of z, from a network of the same layers; else one constant for each column.
+
+    Raises:
+        ValueError: when neither part is asked for, or a scale network without hidden layers.
+
+    Example:
+        >>> GaussianDecoder(2, 5, hidden=[16])(torch.zeros(7, 2)).event_shape
+        torch.Size([5])
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        n_columns: int,
+        hidden: Sequence[int] = (128, 128),
+        linear: bool = True,
+        scale_net: bool = False,
+    ) -> None:
+        super().__init__()
+        if not hidden and (scale_net or not linear):
+            raise ValueError("hidden: got no layers, expected at least one for a mean or scale that is a network's")
+        self.latent_dim, self.n_columns = latent_dim, n_columns
+        self.n_outputs, self.n_features = n_columns, n_columns
+        self.linear = nn.Linear(latent_dim, n_columns) if linear else None
+        self.net = mlp([latent_dim, *hidden, n_columns]) if hidden else None
+        self.scale_net = mlp([latent_dim, *hidden, n_columns]) if scale_net else None
+        self.raw_scale = nn.Parameter(inverse_softplus(torch.full((n_columns,), 0.5)))
+        if self.linear is not None and self.net is not None:
+            # The sum starts as the linear part: the network earns what it adds.
+            last = self.net[-1]
+            assert isinstance(last, nn.Linear)
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+
+    def mean(self, z: Tensor) -> Tensor:
+        """Return m(z), (..., D)."""
+        if self.linear is None:
+            assert self.net is not None
+            return self.net(z)
+        return self.linear(z) if self.net is None else self.linear(z) + self.net(z)
+
+    @torch.no_grad()
+    def center(self, means: Tensor) -> None:
+        """Start the mean at ``means`` (D,)."""
+        last = self.linear if self.linear is not None else self.net[-1] if self.net is not None else None
+        assert isinstance(last, nn.Linear)
+        last.bias.copy_(means)
+
+    #: The column that each output is of: all in order.
+    owner = slice(None)
+
+    def working(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what values ``x`` (..., D) tell of the linear part's W z, (..., D), and with which variance, (D,)."""
+        assert self.linear is not None
+        return x - self.linear.bias, noise_scale(self.raw_scale).square()
+
+    def features(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return what an encoder's network reads of values (..., D), 0 in the holes."""
+        return x.clamp(-FAR, FAR)
+
+    def scale(self, z: Tensor) -> Tensor:
+        """Return d(z), (..., D), or (D,) where it is constant."""
+        raw = self.raw_scale if self.scale_net is None else self.raw_scale + self.scale_net(z)
+        return noise_scale(raw)
+
+    def noise(self) -> dist.Distribution:
+        """Return the law of (x - m) / d, event shape (D,)."""
+        return dist.Normal(torch.zeros_like(self.raw_scale), 1.0, validate_args=False).to_event(1)
+
+    def forward(self, z: Tensor) -> dist.Distribution:
+        """Return p(x | z) for latents ``z`` (..., L)."""
+        return continuous.Normal(self.mean(z), self.scale(z)).to_event(1)
+
+
+class StudentTDecoder(GaussianDecoder):
+    """As :class:`GaussianDecoder`, with Student-t noise: one learned degree of freedom for each column, above 2.
+
+    Example:
+        >>> type(StudentTDecoder(2, 5)(torch.zeros(7, 2)).base_dist).__name__
+        'StudentT'
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        n_columns: int,
+        hidden: Sequence[int] = (128, 128),
+        linear: bool = True,
+        scale_net: bool = False,
+    ) -> None:
+        super().__init__(latent_dim, n_columns, hidden, linear, scale_net)
+        self.raw_df = nn.Parameter(inverse_softplus(torch.full((n_columns,), 8.0)))
+
+    @property
+    def df(self) -> Tensor:
+        """Degrees of freedom, (D,)."""
+        return 2 + softplus(self.raw_df)
+
+    def noise(self) -> dist.Distribution:
+        """Return the law of (x - m) / d, event shape (D,)."""
+        return dist.StudentT(self.df, 0.0, 1.0, validate_args=False).to_event(1)
+
+    def forward(self, z: Tensor) -> dist.Distribution:
+        """Return p(x | z) for latents ``z`` (..., L)."""
+        return continuous.StudentT(self.df, self.mean(z), self.scale(z)).to_event(1)

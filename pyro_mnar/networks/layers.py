@@ -1,0 +1,38 @@
+"""Parts that networks share: layers, and raw parameters of standard deviations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+# In scaled units (each column's observed standard deviation is about 1): below it a likelihood of rounded data has no maximum.
+MIN_SCALE = 0.05
+#: Inputs of encoders' networks are cut here: beyond, a value says no more than that it is far out.
+FAR = 8.0
+
+
+def mlp(sizes: Sequence[int]) -> nn.Sequential:
+    """Return linear layers of the given sizes with ReLU between them.
+
+    Example:
+        >>> mlp([2, 8, 3])(torch.zeros(5, 2)).shape
+        torch.Size([5, 3])
+    """
+    layers: list[nn.Module] = []
+    for n_in, n_out in pairwise(sizes):
+        layers += [nn.Linear(n_in, n_out), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def inverse_softplus(value: Tensor) -> Tensor:
+    """Return the number whose softplus is ``value``, above 0."""
+    return value + torch.log(-torch.expm1(-value))
+
+
+def noise_scale(raw: Tensor) -> Tensor:
+    """Return the standard deviation that a raw parameter stands for."""
+    return softplus(raw) + MIN_SCALE

@@ -1,0 +1,66 @@
+"""The head of semicontinuous columns: see :mod:`pyro_mnar.distributions.point_mass_normal`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pyro_mnar.distributions.point_mass_normal import PointMassNormal, same
+from pyro_mnar.networks.layers import FAR, inverse_softplus, noise_scale
+
+# Variance of a message that says nothing.
+_NOTHING = 1e8
+
+
+class SemicontinuousHead(nn.Module):
+    """Columns of a value that repeats and a continuum, two outputs each: first all their means, then all their log-odds.
+
+    Args:
+        columns: their indices.
+        mass: of each, the value that repeats.
+        shares: of each, how often it does, above 0 and below 1: where the law starts.
+        sides: of each, 1 where the other values lie above it and -1 where below; missing ones are then cut there, else not.
+
+    Example:
+        >>> block = SemicontinuousHead([1], [-0.5], [0.25])
+        >>> round(float(block(block.start).log_prob(torch.tensor([-0.5])).detach().exp()), 3)
+        0.25
+    """
+
+    mass: Tensor
+    side: Tensor | None
+    start: Tensor
+
+    def __init__(
+        self, columns: Sequence[int], mass: Sequence[float], shares: Sequence[float], sides: Sequence[int] | None = None
+    ) -> None:
+        super().__init__()
+        width = len(columns)
+        self.columns, self.owner, self.n_features = list(columns), list(range(width)) * 2, 2 * width
+        self.raw_scale = nn.Parameter(inverse_softplus(torch.full((width,), 0.5)))
+        self.register_buffer("mass", torch.tensor(mass, dtype=torch.float32), persistent=False)
+        side = None if sides is None else torch.tensor(sides, dtype=torch.float32)
+        self.register_buffer("side", side, persistent=False)
+        start = torch.cat([torch.zeros(width), torch.logit(torch.tensor(shares, dtype=torch.float32))])
+        self.register_buffer("start", start, persistent=False)
+
+    def forward(self, eta: Tensor) -> PointMassNormal:
+        """Return the law of the columns, (..., J), given outputs (..., 2 J)."""
+        loc, logit = eta.chunk(2, -1)
+        return PointMassNormal(self.mass, logit, loc, noise_scale(self.raw_scale), self.side)
+
+    def working(self, x: Tensor, eta: Tensor) -> tuple[Tensor, Tensor]:
+        """Return g / W of values ``x`` (..., J) at ``eta`` (2 J,), and 1 / W, both (..., 2 J); the value that repeats tells no mean."""
+        loc, logit = eta.chunk(2, -1)
+        at_mass, share = same(x, self.mass), torch.sigmoid(logit)
+        information = (share * (1 - share)).clamp_min(0.01)
+        told = torch.cat([x - loc, (at_mass.to(x) - share) / information], -1)
+        variance = torch.where(at_mass, _NOTHING, noise_scale(self.raw_scale).square())
+        return told, torch.cat([variance, information.reciprocal().expand_as(x)], -1)
+
+    def features(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return what a network reads of values (..., J): the value, and whether it is the one that repeats; 0 where missing."""
+        at_mass = same(x, self.mass) & mask
+        return torch.cat([torch.where(at_mass, 0.0, x.clamp(-FAR, FAR)), at_mass.to(x)], -1)

@@ -1,0 +1,249 @@
+"""Figures of what was assumed: missing patterns, imputations under two assumptions, estimates, paths and tipping points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyro_mnar.analysis.pooled import Pooled
+from pyro_mnar.analysis.tipping import TippingPoint
+from pyro_mnar.plots.model import _IMPUTED, _OBSERVED, _TRUE, _WIDTH, _name_values, _panels
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_COLORS = [_IMPUTED, _TRUE, "#009E73", "#CC79A7", "#56B4E9", "#E69F00"]  # Okabe and Ito's
+_DUE = "too few effective draws: moved by less"
+
+
+def plot_pattern(mask: np.ndarray, names: Sequence[Any], most: int = 12) -> Figure:
+    """Plot the most frequent patterns of missing values: a row for each, with its count; dark cells are observed.
+
+    Args:
+        mask: (N, D) True = observed.
+        names: D column names.
+        most: rows at most.
+
+    Example:
+        >>> len(plot_pattern(np.array([[True, False], [True, True]]), ["a", "b"]).axes)
+        1
+    """
+    from matplotlib.colors import ListedColormap
+    from matplotlib.figure import Figure
+
+    patterns, counts = np.unique(mask, axis=0, return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:most]
+    figure = Figure(figsize=(_WIDTH, 1.3 + 0.25 * len(order)), layout="constrained")
+    axis = figure.subplots()
+    axis.pcolormesh(patterns[order], cmap=ListedColormap(["#f6c9a8", _OBSERVED]), vmin=0, vmax=1, edgecolors="white", linewidth=1)
+    axis.invert_yaxis()
+    axis.set_yticks(np.arange(len(order)) + 0.5, [f"{counts[i]} rows" for i in order], fontsize=8)
+    axis.set_xticks(np.arange(len(names)) + 0.5, [f"{str(name)[:18]}" for name in names], fontsize=8, rotation=45, ha="right")
+    axis.tick_params(length=0)
+    left = len(counts) - len(order)
+    axis.set_title("dark: observed, light: missing" + (f" ({left} rarer patterns left out)" if left else ""), fontsize=9)
+    return figure
+
+
+def plot_assumptions(
+    values: np.ndarray,
+    mask: np.ndarray,
+    draws: Mapping[str, np.ndarray],
+    names: Sequence[Any],
+    max_columns: int = 6,
+    levels: Sequence[Sequence[Any]] | None = None,
+) -> Figure:
+    """Plot, column by column, the observed values and those imputed under each assumption, each as a density over common bins.
+
+    Of columns of levels, the share of each.
+
+    Args:
+        values: (N, D), read where ``mask`` (N, D) is True.
+        mask: True = observed.
+        draws: name of an assumption -> (M, N, D) completed tables.
+        names: D column names.
+        max_columns: panels at most.
+        levels: of each of D columns, none where it has none; its values are then places among them.
+
+    Raises:
+        ValueError: when nothing is missing or there are no draws.
+
+    Example:
+        >>> mask = np.arange(20).reshape(10, 2) % 3 > 0
+        >>> len(plot_assumptions(np.ones((10, 2)), mask, {"MNAR": np.ones((4, 10, 2))}, ["a", "b"]).axes)
+        2
+    """
+    chosen = np.flatnonzero(~mask.all(0))[:max_columns]
+    if not len(chosen) or not draws or not all(len(part) for part in draws.values()):
+        raise ValueError("mask, draws: expected at least one missing cell and one draw of it under each assumption")
+    figure, axes = _panels(len(chosen))
+    for axis, j in zip(axes, chosen, strict=True):
+        observed, holes = values[mask[:, j], j], ~mask[:, j]
+        imputed = {name: part[:, holes, j].ravel() for name, part in draws.items()}
+        axis.set_title(str(names[j]), fontsize=9)
+        axis.tick_params(labelsize=7)
+        axis.set_yticks([])
+        own = list(levels[j]) if levels is not None and len(levels[j]) else None
+        if own is not None:
+            shares = {name: np.bincount(cells.astype(int), minlength=len(own)) / len(cells) for name, cells in imputed.items()}
+            seen = np.bincount(observed.astype(int), minlength=len(own)) / max(1, len(observed))
+            axis.bar(range(len(own)), seen, 0.8, color=_OBSERVED, alpha=0.35, label="observed")
+            for i, ((name, share), color) in enumerate(zip(shares.items(), _COLORS, strict=False)):
+                at = np.arange(len(own)) + 0.3 * (i - 0.5 * (len(shares) - 1))
+                axis.plot(at, share, "o", color=color, markersize=3, label=f"imputed, {name}")
+        else:
+            low, high = np.quantile(np.concatenate([observed, *imputed.values()]), [0.002, 0.998])
+            edges = np.linspace(low, high if high > low else low + 1, 31)
+            axis.hist(observed, edges, density=True, color=_OBSERVED, alpha=0.35, label="observed")
+            for (name, cells), color in zip(imputed.items(), _COLORS, strict=False):
+                axis.hist(cells, edges, density=True, histtype="step", color=color, label=f"imputed, {name}")
+        _name_values(axis, own)
+    for axis in axes[::3]:
+        axis.set_ylabel("density, or share", fontsize=8)
+    axes[0].legend(frameon=False, fontsize=7)
+    return figure
+
+
+def plot_estimates(estimates: Mapping[str, Pooled], label: str = "estimate", null: float | None = None, level: float = 0.95) -> Figure:
+    """Plot a parameter's estimate with its interval under each assumption, one below the other.
+
+    Raises:
+        ValueError: for no estimates.
+
+    Example:
+        >>> from pyro_mnar.analysis.rubin import pool
+        >>> len(plot_estimates({"MAR": pool([1.0, 2.0], [0.1, 0.1])}).axes)
+        1
+    """
+    from matplotlib.figure import Figure
+
+    if not estimates:
+        raise ValueError("estimates: got none, expected at least one")
+    figure = Figure(figsize=(_WIDTH, 0.9 + 0.32 * len(estimates)), layout="constrained")
+    axis = figure.subplots()
+    for row, pooled in enumerate(estimates.values()):
+        low, high = (float(np.squeeze(limit)) for limit in pooled.interval(level))
+        axis.plot([low, high], [row, row], color=_OBSERVED, linewidth=1.5)
+        axis.plot(float(np.squeeze(pooled.estimate)), row, "o", color=_IMPUTED, markersize=5)
+    if null is not None:
+        axis.axvline(null, color=_OBSERVED, linestyle=":", linewidth=1)
+    axis.set_yticks(range(len(estimates)), list(estimates), fontsize=8)
+    axis.set_ylim(len(estimates) - 0.5, -0.5)
+    axis.tick_params(axis="x", labelsize=8)
+    axis.set_xlabel(f"{label} ({100 * level:g} % interval)", fontsize=8)
+    return figure
+
+
+def plot_tipping(path: TippingPoint, labels: Sequence[str], estimate: str = "estimate") -> Figure:
+    """Plot the estimate along one assumption with its interval and crossings, or over two with the line where the conclusion tips.
+
+    Args:
+        path: from :func:`~pyro_mnar.analysis.tipping.tipping_point`.
+        labels: of the assumptions, with units, one or two.
+        estimate: what was estimated.
+
+    Raises:
+        ValueError: for another number of labels.
+
+    Example:
+        >>> grid = np.linspace(0, 1, 3)
+        >>> path = TippingPoint((grid,), grid, grid - 1, grid + 1, grid, grid - 1, grid > 2, [1.0], 0.0, 0.95)
+        >>> len(plot_tipping(path, ["shift"]).axes)
+        1
+    """
+    from matplotlib.figure import Figure
+
+    if len(labels) != len(path.grids):
+        raise ValueError(f"labels: got {len(labels)}, expected {len(path.grids)}")
+    figure = Figure(figsize=(_WIDTH, 3.0 if len(labels) == 1 else 4.2), layout="constrained")
+    axis = figure.subplots()
+    if len(labels) == 1:
+        grid = path.grids[0]
+        axis.fill_between(
+            grid, path.lower, path.upper, color=_IMPUTED, alpha=0.2, linewidth=0, label=f"{100 * path.level:g} % interval"
+        )
+        axis.plot(grid, path.estimate, color=_IMPUTED, label=estimate)
+        axis.axhline(path.null, color=_OBSERVED, linestyle=":", linewidth=1, label="null")
+        if path.refit_due.any():
+            axis.plot(grid[path.refit_due], path.estimate[path.refit_due], "x", color=_OBSERVED, label=_DUE)
+        for i, crossing in enumerate(path.crossings):
+            axis.axvline(crossing, color=_TRUE, linestyle="--", linewidth=1, label=None if i else "tips")
+        axis.set_xlabel(labels[0], fontsize=9)
+        axis.set_ylabel(estimate, fontsize=9)
+        axis.legend(frameon=False, fontsize=7)
+    else:
+        shade = axis.pcolormesh(*path.grids, path.p_value.T, cmap="cividis_r", vmin=0, vmax=0.2, shading="nearest")
+        bar = figure.colorbar(shade, ax=axis, extend="max")
+        bar.set_label("p-value", fontsize=9)
+        for i, line in enumerate(path.crossings):
+            axis.plot(line[:, 0], line[:, 1], color=_IMPUTED, linewidth=2, label=None if i else f"tips (p = {1 - path.level:.3g})")
+        if path.refit_due.any():
+            at = np.argwhere(path.refit_due)
+            axis.plot(path.grids[0][at[:, 0]], path.grids[1][at[:, 1]], "x", color=_OBSERVED, markersize=4, label=_DUE)
+        if path.crossings or path.refit_due.any():
+            axis.legend(fontsize=7)
+        axis.plot(0, 0, "+", color="black", markersize=10, markeredgewidth=2)
+        axis.set_xlabel(labels[0], fontsize=9)
+        axis.set_ylabel(labels[1], fontsize=9)
+    axis.tick_params(labelsize=8)
+    return figure
+
+
+def plot_reliability(ess_share: np.ndarray, pareto_k: np.ndarray, threshold: float) -> Figure:
+    """Plot how the rows' effective shares of particles and Pareto k spread; rows beyond the threshold are to be trusted less.
+
+    Example:
+        >>> len(plot_reliability(np.ones(9), np.linspace(-0.5, 1, 9), 0.6).axes)
+        2
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(_WIDTH, 2.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.hist(ess_share, np.linspace(0, 1, 26), color=_OBSERVED, alpha=0.6)
+    left.set_xlabel("effective share of particles", fontsize=8)
+    left.set_ylabel("rows", fontsize=8)
+    finite = pareto_k[np.isfinite(pareto_k)]
+    if len(finite):
+        right.hist(finite, 25, color=_OBSERVED, alpha=0.6)
+    right.axvline(threshold, color=_IMPUTED, linestyle="--", label=f"threshold {threshold:.2f}")
+    right.set_xlabel("Pareto k of the weights", fontsize=8)
+    right.legend(frameon=False, fontsize=7)
+    for axis in (left, right):
+        axis.tick_params(labelsize=7)
+    return figure
+
+
+def plot_paths(paths: Mapping[str, TippingPoint], label: str, estimate: str) -> Figure:
+    """Plot several estimates, each along the same single assumption, a panel for each.
+
+    Args:
+        paths: name of a panel -> path.
+        label: of the assumption, with its unit.
+        estimate: what was estimated.
+
+    Raises:
+        ValueError: for no paths.
+
+    Example:
+        >>> grid = np.linspace(0, 1, 3)
+        >>> path = TippingPoint((grid,), grid, grid - 1, grid + 1, grid, grid - 1, grid > 2, [1.0], 0.0, 0.95)
+        >>> len(plot_paths({"a": path, "b": path}, "shift", "mean").axes)
+        2
+    """
+    if not paths:
+        raise ValueError("paths: got none, expected at least one")
+    figure, axes = _panels(len(paths))
+    for axis, (name, path) in zip(axes, paths.items(), strict=True):
+        grid = path.grids[0]
+        axis.fill_between(grid, path.lower, path.upper, color=_IMPUTED, alpha=0.2, linewidth=0)
+        axis.plot(grid, path.estimate, color=_IMPUTED)
+        axis.plot(grid[path.refit_due], path.estimate[path.refit_due], "x", color=_OBSERVED)
+        axis.set_title(name, fontsize=9)
+        axis.set_xlabel(label, fontsize=8)
+        axis.tick_params(labelsize=7)
+    for axis in axes[::3]:
+        axis.set_ylabel(estimate, fontsize=8)
+    return figure

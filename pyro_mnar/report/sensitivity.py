@@ -1,0 +1,242 @@
+"""The report's part on sensitivity: results along shifts and strengths, under two assumptions, and where a conclusion tips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyro_mnar.analysis.analyses import analyze
+from pyro_mnar.analysis.completions import Completions, numbers
+from pyro_mnar.analysis.pooled import Pooled
+from pyro_mnar.analysis.tipping import TippingPoint, tipping_point
+from pyro_mnar.data.columns import Column
+from pyro_mnar.data.scaling import Scaling
+from pyro_mnar.data.schema import Schema
+from pyro_mnar.imputer.imputer import MNARImputer
+from pyro_mnar.imputer.reasons import own_columns
+from pyro_mnar.imputer.sensitivity import strengthened
+from pyro_mnar.plots.sensitivity import plot_estimates, plot_paths, plot_tipping
+from pyro_mnar.report.html import Section
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+#: Completed tables that are analyzed; re-weighting starts from all there are.
+TABLES = 40
+
+_COLUMNS = 12  # panels of a figure
+_SHIFTS, _WIDE, _FACTORS = np.linspace(-1, 1, 9).tolist(), np.linspace(-3, 3, 25).tolist(), [0.0, 0.5, 1.0, 1.5, 2.0]
+_ODDS, _WIDE_ODDS = np.linspace(-1.5, 1.5, 7).tolist(), np.linspace(-2, 2, 9).tolist()  # logarithms
+
+
+def regression(outcome: Any, predictors: Sequence[Any]) -> Callable[[DataFrame], tuple[float, float, float]]:
+    """Return an analysis: the first predictor's coefficient in the least-squares regression of ``outcome`` on ``predictors``.
+
+    Example:
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"y": [1.0, 3, 5, 8], "x": [0.0, 1, 2, 3]})
+        >>> round(regression("y", ["x"])(frame)[0], 3)
+        2.3
+    """
+
+    def coefficient(frame: DataFrame) -> tuple[float, float, float]:
+        x = np.column_stack([frame[name].to_numpy(float) for name in predictors] + [np.ones(len(frame))])
+        y = frame[outcome].to_numpy(float)
+        dof = len(x) - x.shape[1]
+        if dof < 1:
+            raise ValueError(f"{len(x)} rows are too few for {x.shape[1]} coefficients")
+        inverse = np.linalg.inv(x.T @ x)
+        beta = inverse @ (x.T @ y)
+        return float(beta[0]), float(inverse[0, 0] * np.sum((y - x @ beta) ** 2) / dof), float(dof)
+
+    return coefficient
+
+
+def parsed(word: str, schema: Schema) -> tuple[str, list[str]]:
+    """Return outcome and predictors of a regression OUTCOME=PREDICTOR,... of columns of ``schema`` that are numbers.
+
+    Raises:
+        ValueError: naming the column.
+
+    Example:
+        >>> from pyro_mnar.data.columns import Column
+        >>> parsed("y=x", Schema((Column("y", "continuous", "float64"), Column("x", "count", "int64"))))
+        ('y', ['x'])
+    """
+    outcome, _, rest = word.partition("=")
+    kinds = {str(column.name): column for column in schema.columns}
+    for name in (wanted := [outcome, *rest.split(",")]):
+        if name not in kinds:
+            raise ValueError(f"--regress: got {word!r}, expected OUTCOME=PREDICTOR,... of {', '.join(kinds)}")
+        if kinds[name].kind == "date" or any(isinstance(level, str) for level in kinds[name].levels):
+            raise ValueError(f"--regress: got {kinds[name].kind} column {name!r}, expected columns of numbers")
+    return outcome, wanted[1:]
+
+
+@dataclass(frozen=True)
+class _Lever:
+    """What moves the imputed values of a column: numbers by a shift, levels by the odds of one of them."""
+
+    name: str
+    about: str  # what is estimated
+    estimate: Callable[[Any], Any]
+    adjust: Callable[[Completions, float], Completions]
+    label: str  # of the shift or odds
+    unit: float
+    levels: bool
+
+    def said(self, value: float) -> str:
+        """Return a shift or odds in words."""
+        if self.levels:
+            return f"odds of {self.name} times {np.exp(value):.3g}"
+        return f"a shift of {value:.3g} standard deviations ({value * self.unit:.4g})"
+
+
+def sensitivity(
+    imputer: MNARImputer,
+    done: Mapping[str, Completions],
+    values: np.ndarray,
+    mask: np.ndarray,
+    analysis: Callable[[Any], Any] | None,
+    analysis_name: str,
+    progress: bool,
+) -> list[Section]:
+    """Return the sections on sensitivity.
+
+    Args:
+        imputer: fitted.
+        done: completed tables by assumption; ``as assumed`` are moved, all are compared.
+        values, mask: the table, (N, D), levels by their places.
+        analysis: of one parameter, or None.
+        analysis_name: what it estimates.
+        progress: bars on standard error, on a terminal only.
+    """
+    holed = [int(j) for j in np.flatnonzero(~mask.all(0))][:_COLUMNS]
+    units = Scaling.of(values, mask | ~mask.any(0)).scale
+    full = done["as assumed"]
+    some = every(full)
+    levers = {j: _lever(imputer.schema_.columns[j], units[j], full) for j in holed}
+    section = Section("How far results move with what cannot be tested")
+    section.text(
+        "Shift: every imputed value of a column is moved by so many observed standard deviations. Odds: those of a level among a "
+        "column's imputed values are multiplied by exp of the number. Strength: the log odds of being missing are "
+        "multiplied, 1 being the fitted ones and 0 missing at random. Odds and strength re-weight draws; crosses mark where too few of "
+        "them remain effective: results are there moved by less than is stated, and a refit is due. Bands are pooled 95 % intervals."
+    )
+
+    def paths(chosen: list[int], start: Completions, grid: list[float]) -> dict[str, TippingPoint]:
+        return {levers[j].name: tipping_point(start, levers[j].adjust, grid, levers[j].estimate, progress=progress) for j in chosen}
+
+    real, leveled = ([j for j in holed if levers[j].levels == which] for which in (False, True))
+    if real:
+        drawn = plot_paths(paths(real, some, _SHIFTS), "shift (standard deviations)", "mean of the column")
+        section.figure(drawn, "Column means against a shift of the imputed values")
+    if leveled:
+        drawn = plot_paths(paths(leveled, full, _ODDS), "log odds ratio of the level", "share of the level")
+        section.figure(drawn, "Shares of levels against their odds among the imputed values")
+    own = [j for j in holed if j in own_columns(imputer)]
+    if own and not imputer.declaration_["latent"]:
+        moved = {factor: strengthened(imputer, full, factor) for factor in _FACTORS}
+        strengths = {
+            levers[j].name: tipping_point(full, lambda _, f: moved[f], _FACTORS, levers[j].estimate, progress=progress) for j in own
+        }
+        drawn = plot_paths(strengths, "strength of the mechanism", "mean, or share")
+        section.figure(drawn, "Column means, or shares of levels, against the strength of the mechanism")
+    wanted = ({} if analysis is None else {analysis_name: analysis}) | {lever.about: lever.estimate for lever in levers.values()}
+    fewer = {way: every(part) for way, part in done.items()}
+    estimates = {label: {way: analyze(part.tables, of, part.groups) for way, part in fewer.items()} for label, of in wanted.items()}
+    table = [
+        [label, way, *pooled.table()[["estimate", "standard error", "lower", "upper", "dof", "FMI"]].iloc[0], pooled.draws_needed()]
+        for label, ways in estimates.items()
+        for way, pooled in ways.items()
+    ]
+    section.rows(
+        ["estimate of", "missing values are", "estimate", "standard error", "lower", "upper", "dof", "FMI", "draws needed"],
+        table,
+        f"Pooled over {len(some.tables)} completed tables by Rubin's rules for draws nested in the ensemble's members; FMI: fraction "
+        "of missing information; draws needed, with as many of each member as here: for standard errors that would vary by 5 % between "
+        "sets of draws (von Hippel 2020)",
+    )
+    if analysis is None:
+        return [section]
+    return [section, _tips(levers, some, full, analysis, analysis_name, estimates[analysis_name], progress)]
+
+
+def _tips(
+    levers: Mapping[int, _Lever],
+    some: Completions,
+    full: Completions,
+    analysis: Callable[[Any], Any],
+    name: str,
+    estimates: Mapping[str, Pooled],
+    progress: bool,
+) -> Section:
+    tips = Section(f"Where the conclusion on {name} tips")
+    tips.text(
+        "The conclusion is that it differs from zero: that its 95 % interval leaves zero out. Missing values "
+        + "; ".join(f"{way}: p = {float(np.squeeze(p.p_value())):.3g}" for way, p in estimates.items())
+        + "."
+    )
+    tips.figure(plot_estimates(estimates, name, 0.0), "Under the assumption and under ignorable missingness")
+    moving: list[_Lever] = []
+    for lever in levers.values():
+        start, grid = (full, _WIDE_ODDS) if lever.levels else (some, _WIDE)
+        path = tipping_point(start, lever.adjust, grid, analysis, progress=progress)
+        if not np.ptp(path.estimate):
+            tips.text(f"{lever.name}: the conclusion does not depend on it.")
+            continue
+        tips.figure(plot_tipping(path, [lever.label], name), f"Moving imputed {lever.name}")
+        where = " and ".join(lever.said(c) for c in path.crossings)
+        tips.text(f"{lever.name}: {f'the interval meets zero at {where}' if where else 'no tipping point on this grid'}.")
+        if path.refit_due.any():
+            tips.text(f"At {int(path.refit_due.sum())} of its {path.refit_due.size} points, the crosses, the true path goes further.")
+        if not lever.levels:
+            moving.append(lever)
+    if len(moving) > 1:
+        first, second = moving[:2]
+        path = tipping_point(
+            some, lambda c, a, b: second.adjust(first.adjust(c, a), b), [_WIDE[::3], _WIDE[::3]], analysis, progress=progress
+        )
+        tips.figure(plot_tipping(path, [first.label, second.label], name), "Shifting both; the cross is no shift")
+    return tips
+
+
+def every(done: Completions) -> Completions:
+    """Return about ``TABLES`` of the completed tables, of every group alike."""
+    step = max(1, len(done.tables) // TABLES)
+    return replace(done, tables=done.tables[::step], groups=None if done.groups is None else done.groups[::step])
+
+
+def _lever(column: Column, unit: float, done: Completions) -> _Lever:
+    """Return what moves ``column``; of levels the odds of the one whose share in the imputed and the observed values differs most."""
+    name = column.name
+    if not column.levels:
+        days = " (days since 1970)" if column.kind == "date" else ""
+        label = f"shift of imputed {name} (standard deviations)"
+        return _Lever(str(name), f"mean of {name}{days}", mean_of(done, name), lambda c, d: c.shift(name, d * unit), label, unit, False)
+    holes = done.holes(name)
+    seen, found = done._column(done.table, name)[~holes], [done._column(table, name)[holes] for table in done.tables]
+    gaps = [abs(float(np.mean([(part == level).mean() for part in found])) - float((seen == level).mean())) for level in column.levels]
+    # Of two levels, the second: the differences are the same.
+    level = column.levels[1 if len(column.levels) == 2 else int(np.argmax(gaps))]
+    there = any(bool((part == level).any()) for part in found)
+
+    def tilted(c: Completions, d: float) -> Completions:
+        return c.tilt(name, d, category=level) if there else c
+
+    label = f"log odds ratio of {name} = {level} among imputed values"
+    return _Lever(f"{name} = {level}", f"share of {name} = {level}", mean_of(done, name, level), tilted, label, 1.0, True)
+
+
+def mean_of(done: Completions, column: Any, level: Any = None) -> Callable[[Any], tuple[float, float, float]]:
+    """Return an analysis of the tables of ``done``: the mean of ``column``, or the share of its ``level``."""
+
+    def mean(table: Any) -> tuple[float, float, float]:
+        own = done._column(table, column)
+        values = numbers(own, column) if level is None else np.asarray(own == level, float)
+        return values.mean(), values.var(ddof=1) / len(values), len(values) - 1
+
+    return mean

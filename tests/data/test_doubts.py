@@ -1,0 +1,84 @@
+"""Columns that look like something else: named, never changed."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pyro_mnar.data import Schema, split
+from pyro_mnar.data.doubts import doubts, impossible
+
+RNG = np.random.default_rng(0)
+PLAIN = RNG.normal(20, 1, 80).round(2)
+
+
+def doubted(values, name="c", declared=None, **frame):
+    table = pd.DataFrame({name: values, **frame})
+    schema = Schema.of(table)
+    return doubts(schema.columns, *split(table, schema, allow_empty=True), declared)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (np.r_[PLAIN, [-999.0] * 20], "-999 (20 times)"),
+        (np.r_[PLAIN, [-99.0] * 2, [-98.0] * 3], "-99 (2 times)"),
+        (np.r_[PLAIN, 9999.0], "9999 may be a code"),
+        (np.r_[PLAIN, [12345.0] * 5], "12345 (5 times)"),
+        (pd.to_datetime(["1900-01-01"] * 4 + [f"2020-01-{d:02d}" for d in range(1, 29)]), "1900-01-01 (4 times)"),
+        (["?"] * 10 + ["e", "b"] * 20, "'?' (10 times)"),
+        (["unknown"] * 3 + ["e", "b"] * 20, "'unknown' (3 times)"),
+        (["7,5", "8,0", "9,5"] * 10, "'7,5' looks like numbers"),
+        (["10 mg", "20 mg"] * 10, "'10 mg' looks like numbers"),
+        (["$40", "$1,200"] * 10, "looks like numbers"),
+        (["50 %", "7 %"] * 10, "looks like numbers"),
+        (["0", "1", "2"] * 10, "'0' looks like numbers"),
+        (np.arange(100), "every value differs"),
+    ],
+)
+def test_each_is_named(values, said):
+    (sentence,) = doubted(values)
+    assert sentence.startswith("column 'c': ") and said in sentence
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        PLAIN,
+        np.exp(RNG.normal(0, 1.5, 500)),
+        np.r_[np.zeros(40), RNG.gamma(2, 1, 60)],
+        RNG.poisson(2, 200),
+        np.round(RNG.standard_t(2, 300), 1),
+        ["low", "mid", "high"] * 9,
+        ["a1", "b", "none of these"] * 9,
+        RNG.permutation(np.arange(100) * 1.7 + RNG.normal(size=100)),
+        pd.to_datetime([f"20{y:02d}-01-01" for y in range(30)]),
+    ],
+)
+def test_nothing_is_said_of_plain_columns(values):
+    assert doubted(values) == []
+
+
+def test_weights_are_named_and_what_is_declared_is_believed():
+    assert "may be a weight" in doubted(RNG.gamma(3, 1, 90), "survey_weight")[0]
+    assert doubted(RNG.gamma(3, 1, 90), "survey_weight", {"survey_weight": "positive"}) == []
+    assert doubted(["7,5", "8,0"] * 9, declared={"c": "categorical"}) == []
+    # But not where it would be imputed from a code.
+    assert doubted(np.r_[PLAIN, [-999.0] * 20], declared={"c": "continuous"})
+
+
+@pytest.mark.parametrize(
+    ("seen", "filled", "said"),
+    [
+        (RNG.gamma(2, 10, 50), -1.0, "1 of 1 imputed values are below 0"),
+        (RNG.poisson(3, 50), 2.5, "lie between whole numbers"),
+        (1 + np.arange(50) % 5, 6.0, "beyond the grades 1 to 5"),
+        (RNG.normal(size=50), -9.0, None),
+        (RNG.poisson(3, 50), 2.0, None),
+    ],
+)
+def test_impossible_values_are_named(seen, filled, said):
+    table = pd.DataFrame({"c": np.r_[seen.astype(float), np.nan]})
+    schema = Schema.of(table)
+    values, mask = split(table, schema)
+    found = impossible(schema.columns, values, mask, np.where(mask, values, filled)[None])
+    assert len(found) == (said is not None) and all(said in sentence and "'c'" in sentence for sentence in found)

@@ -1,0 +1,75 @@
+"""Dtypes of pandas and Arrow: read, and filled with values of their own; what cannot be is refused by name before a fit."""
+
+import datetime
+import decimal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from pyro_mnar.data import Schema, as_pandas, join, split
+
+DAYS = [datetime.date(2020, 1, 1), None, datetime.date(2020, 3, 5), datetime.date(2020, 2, 1)] * 6
+MONEY = [decimal.Decimal("1.10"), None, decimal.Decimal("2.25"), decimal.Decimal("3")] * 6
+SPARSE = np.where(np.arange(24) % 3 == 0, 0.5 * np.arange(24), 0.0)
+SPARSE[1::4] = np.nan
+
+
+def arrow(values, kind):
+    return pd.array(values, dtype=pd.ArrowDtype(kind))
+
+
+@pytest.mark.parametrize(
+    ("values", "word", "kind", "filled"),
+    [
+        pytest.param(arrow(DAYS, pa.date32()), None, "date", datetime.date(2020, 1, 3), id="date32"),
+        pytest.param(pd.Series(DAYS, dtype=object), None, "date", datetime.date(2020, 1, 3), id="datetime.date"),
+        pytest.param(pd.Series(DAYS, dtype=object), "date", "date", datetime.date(2020, 1, 3), id="datetime.date, declared"),
+        pytest.param([20200101.0, None, 20200305, 20200201] * 6, "date", "date", 20200103.0, id="numbers that are days"),
+        pytest.param(["20200101", None, "20200305", "20200201"] * 6, "date", "date", "20200103", id="digits that are days"),
+        pytest.param(["2020-01-01 10:30", None] * 12, "date", "date", "2020-01-03 12:00", id="minutes"),
+        pytest.param(pd.Series([1.5, None, 2.5, 3.0] * 6, dtype=object), None, "continuous", 2.25, id="objects that are numbers"),
+        pytest.param(pd.Series([1, None, 2, 3] * 6, dtype=object), None, "continuous", 2, id="objects that are whole numbers"),
+        pytest.param(pd.Series(MONEY, dtype=object), None, "continuous", decimal.Decimal("2.25"), id="Decimal"),
+        pytest.param(arrow(MONEY, pa.decimal128(7, 2)), None, "continuous", decimal.Decimal("2.25"), id="decimal128"),
+        pytest.param(arrow([1, None, 2, 3] * 6, pa.int16()), None, "continuous", 2, id="int16"),
+        pytest.param(pd.arrays.SparseArray(SPARSE, fill_value=0.0), None, "continuous", 2.25, id="sparse"),
+    ],
+)
+def test_holes_get_values_of_the_columns_own_kind(values, word, kind, filled):
+    table = pd.DataFrame({"c": values, "a": np.arange(24.0)})
+    schema = Schema.of(table, kinds={"c": word} if word else None)
+    assert schema.columns[0].kind == kind
+    numbers, mask = split(table, schema)
+    value = (pd.Timestamp("2020-01-03 12:00") - pd.Timestamp(0)) / pd.Timedelta(days=1) if kind == "date" else 2.25
+    value -= 0.5 if kind == "date" and filled != "2020-01-03 12:00" else 0.0
+    back = join(table, np.where(mask, numbers, value), mask, schema)
+    assert back.c.dtype == table.c.dtype and (isinstance(filled, (int, float)) or type(back.c[1]) is type(filled))
+    assert back.c[1] == filled and (back.c[table.c.notna()] == table.c.dropna()).all() and not back.c.isna().any()
+
+
+@pytest.mark.parametrize(
+    ("values", "word", "said"),
+    [
+        (pd.cut(pd.Series(np.arange(24.0)), 4), None, "column 'c': got category Interval"),
+        ([5.0, None] * 12, "date", "column 'c': got 5.0 in row 0, expected dates such as 2024-12-31 or 20241231"),
+        ([20201331.0, None] * 12, "date", "column 'c': "),
+        (pd.period_range("2020", periods=24, freq="M"), None, "column 'c': got Period"),
+    ],
+)
+def test_what_cannot_be_used_is_named(values, word, said):
+    table = pd.DataFrame({"c": values})
+    with pytest.raises(ValueError) as caught:
+        split(table, Schema.of(table, kinds={"c": word} if word else None))
+    assert str(caught.value).startswith(said)
+
+
+def test_categories_that_are_all_missing_are_an_empty_column():
+    assert Schema.of(pd.DataFrame({"c": pd.Series([None] * 3, dtype="category")})).columns[0].kind == "continuous"
+
+
+def test_a_lazy_frame_is_refused():
+    polars = pytest.importorskip("polars")
+    with pytest.raises(ValueError, match="got a lazy frame, expected its data"):
+        as_pandas(polars.DataFrame({"a": [1.0]}).lazy())

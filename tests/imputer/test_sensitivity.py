@@ -1,0 +1,194 @@
+"""The mechanism of a fitted imputer made stronger and weaker, against quadrature."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from exact import LAW, MASKS, ROWS, Z_MAX, LinearGaussian, self_masking
+from scipy import special, stats
+
+from pyro_mnar import MNARImputer
+from pyro_mnar.analysis.completions import Completions
+from pyro_mnar.data import Layout, Scaling, Schema, Units
+from pyro_mnar.distributions import LOGIT, PROBIT
+from pyro_mnar.imputer.sensitivity import completions, strengthened
+from pyro_mnar.imputer.wide_draws import balanced
+from pyro_mnar.mechanisms import CategoryMasking, MixedMasking, SelfMasking
+from pyro_mnar.model import MNAR
+from pyro_mnar.networks import ConjugateEncoder
+
+SLOPES, INTERCEPTS = np.array([1.5, -1.2, np.nan, np.nan]), np.array([0.3, -0.2, 0.0, 0.0])
+
+
+def exact_imputer(link, members=1, seed=0):
+    """An imputer whose members are a known linear-Gaussian model with known self-masking of its first two columns."""
+    imputer = MNARImputer(progress=False, random_state=seed)
+    imputer.scaling_ = Units(Schema.of(np.zeros((1, 4))).columns, Scaling(np.zeros(4), np.ones(4)))
+    imputer.declaration_ = {"mechanism": "self-masking", "columns": [0, 1], "directions": ["high", "low"], "latent": False}
+    models = []
+    for _ in range(members):
+        decoder = LAW.decoder().float()
+        models.append(MNAR(decoder, ConjugateEncoder(decoder), self_masking(SLOPES, INTERCEPTS, link).float()))
+    imputer.members_, imputer.schema_, imputer.n_features_in_ = [model.eval() for model in models], Schema.of(np.zeros((1, 4))), 4
+    imputer.layout_ = Layout((0, 1, 2, 3), (0, 1, 2, 3), (), keep_empty=False, indicators=False)
+    return imputer
+
+
+@pytest.mark.parametrize(
+    ("link", "cdf", "middle"), [(LOGIT, special.log_expit, 1.0), (PROBIT, special.log_ndtr, 4 / (2 * np.pi) ** 0.5)]
+)
+@pytest.mark.parametrize(("pattern", "factor"), [(1, 1.3), (1, 0.5), (1, 0.0), (2, 0.0)])
+def test_a_stronger_mechanism_is_the_tilted_posterior(link, cdf, middle, pattern, factor, seed):
+    """From 0 to 1 the log odds are multiplied, and at 0 the law is the observed values'; beyond 1 they gain by the score."""
+    row, mask, n = ROWS[pattern], MASKS[pattern], 200
+    x = np.where(mask, row, np.nan) + np.zeros((n, 1))
+    imputer = exact_imputer(link, seed=seed)
+    done = strengthened(imputer, completions(imputer, x, 40), factor)
+    holes = np.flatnonzero(~mask)
+
+    def log_mask(rows):
+        score = rows[:, holes] * SLOPES[holes] + INTERCEPTS[holes]
+        if factor <= 1:
+            return (factor * cdf(score) + (1 - factor) * cdf(-score)).sum(-1)
+        return (cdf(score) + (factor - 1) * middle * score).sum(-1)
+
+    exact = LAW.grid(row, mask, log_mask, points=301)
+    for k, j in enumerate(holes):
+        means = done.values(j).mean(0)
+        assert abs(means.mean() - exact.mean[k]) < Z_MAX * means.std() / n**0.5 + 0.01  # self-normalizing costs some bias
+        spread = ((done.values(j) - exact.mean[k]) ** 2).mean(0)
+        assert abs(spread.mean() - exact.cov[k, k]) < Z_MAX * spread.std() / n**0.5 + 0.02
+    assert not done.refit_due
+
+
+def test_the_gains_of_a_rows_missing_cells_add():
+    imputer, row, mask = exact_imputer(LOGIT, members=2), ROWS[2], MASKS[2]
+    x = np.where(mask, row, np.nan) + np.zeros((30, 1))
+    done = completions(imputer, x, 100)
+    gain = 0.5 * sum(SLOPES[j] * done.drawn.column(j).reshape(-1, 30) + INTERCEPTS[j] for j in (0, 1))
+    ours, theirs = strengthened(imputer, done, 1.5), done.reweight(gain)
+    assert ours.effective == pytest.approx(theirs.effective, rel=1e-3)
+    assert (ours.values(0) == theirs.values(0)).mean() > 0.99  # single precision
+
+
+def test_factor_one_changes_nothing_and_zero_is_missing_at_random(seed):
+    imputer, row, mask, n = exact_imputer(LOGIT, seed=seed), ROWS[1], MASKS[1], 200
+    x = np.where(mask, row, np.nan) + np.zeros((n, 1))
+    done = completions(imputer, x, 400)
+    assert (strengthened(imputer, done, 1.0).values(0) == done.values(0)).all()
+    assert (strengthened(imputer, done, 3.0, columns=[1]).values(0) == done.values(0)).all()  # whose mechanism says nothing of column 0
+    # The law of observed values given the rest of the row: mechanism and all, with the cell seen.
+    exact = LAW.grid(row, mask, lambda rows: special.log_expit(-(rows[:, 0] * 1.5 + 0.3)), points=301)
+    means = strengthened(imputer, done, 0.0).values(0).mean(0)
+    assert abs(means.mean() - exact.mean[0]) < Z_MAX * means.std() / n**0.5 + 0.01
+
+
+@pytest.mark.parametrize("word", ["auto", "self-masking"])
+def test_strength_zero_is_the_observed_law_of_a_steep_probit_and_of_categories(word, seed):
+    """x ~ N(0, 1), missing with probability Phi(2 (x - .7)): the observed law's mean is -.40, the missing one's 1.17."""
+    imputer = exact_imputer(PROBIT, members=8, seed=seed)
+    law = LinearGaussian(np.zeros((4, 2)), np.zeros(4), np.ones(4))
+    for i in range(8):
+        decoder = law.decoder().float()
+        mechanism = self_masking([2.0, np.nan, np.nan, np.nan], [-1.4, 0.0, 0.0, 0.0], PROBIT).float()
+        imputer.members_[i] = MNAR(decoder, ConjugateEncoder(decoder), mechanism).eval()
+    imputer.declaration_ |= {"mechanism": word, "columns": [0], "directions": ["high"]}
+    n = 300
+    x = np.zeros((n, 4))
+    x[:, 0] = np.nan
+    done = completions(imputer, x, 40)
+    hazard = 2 / 5**0.5 * stats.norm.pdf(1.4 / 5**0.5)  # E[x; missing]
+    exact = {1.0: hazard / stats.norm.cdf(-1.4 / 5**0.5), 0.0: -hazard / stats.norm.cdf(1.4 / 5**0.5)}
+    assert exact[0.0] == pytest.approx(-0.40, abs=0.005)
+    for factor, mean in exact.items():
+        moved = strengthened(imputer, done, factor)
+        means = moved.values(0).mean(0)
+        assert abs(means.mean() - mean) < Z_MAX * means.std() / n**0.5 + 0.005 and not moved.refit_due
+    kinds = CategoryMasking(2, [1], [3], PROBIT)
+    with torch.no_grad():
+        kinds.by_level.copy_(torch.tensor([-1.0, 0.5, 2.0]))
+        kinds.offset.fill_(-0.3)
+    rows = torch.stack([torch.zeros(3), torch.arange(3.0)], -1)
+    odds = kinds(rows).log_missing - kinds(rows).log_observed
+    assert torch.equal(kinds.gain(rows, 0.0), -odds) and torch.equal(kinds.gain(rows, 1.0), 0 * odds)
+    mixed = MixedMasking(SelfMasking(2, [0]), kinds)
+    assert torch.equal(mixed.gain(rows, 0.5)[:, 1], -0.5 * odds[:, 1])
+
+
+def test_draws_with_and_without_a_mechanism_are_together_the_model_s(seed):
+    """x ~ N(0, 1), missing with probability Phi(slope (x - threshold)), down to one row in a hundred million."""
+    rng, grid, n, each = np.random.default_rng(seed), np.linspace(-9, 14, 100_001), 60, 300
+    for slope, threshold in ((2.0, 0.7), (20.0, 0.0), (4.0, 3.0), (1.0, 8.0)):
+        density = np.exp(stats.norm.logpdf(grid) + special.log_ndtr(slope * (grid - threshold)))
+        other = np.exp(stats.norm.logpdf(grid) + special.log_ndtr(-slope * (grid - threshold)))
+        fitted = np.interp(rng.random((each, n)), np.cumsum(density) / density.sum(), grid)
+        x = np.concatenate([fitted, rng.normal(size=(each, n))])
+        log_mask = torch.tensor(special.log_ndtr(slope * (x - threshold)))
+        log_w = balanced(log_mask, torch.full(x.shape, 1 / each).double().log(), each)
+        towards = torch.tensor(special.log_ndtr(-slope * (x - threshold))) - log_mask
+        for weights, law in ((log_w.softmax(0).numpy(), density), ((log_w + towards).softmax(0).numpy(), other)):
+            means, exact = (weights * x).sum(0), (law * grid).sum() / law.sum()
+            assert abs(means.mean() - exact) < Z_MAX * means.std() / n**0.5 + 0.002
+            assert (1 / (weights**2).sum(0)).min() > 100
+        z, exact = log_w.logsumexp(0), np.log(density.sum() * (grid[1] - grid[0]))
+        assert abs(float(z.mean()) - exact) < Z_MAX * float(z.std()) / n**0.5 + 0.1
+
+
+@torch.no_grad()
+def test_what_other_columns_add_belongs_to_the_score():
+    law = SelfMasking(2, [0], link=PROBIT)
+    law.slope = 1.5
+    rows = torch.randn(20, 2)
+    effect = 0.7 * rows.flip(-1)
+    odds = law(rows, effect).log_missing - law(rows, effect).log_observed
+    assert torch.allclose(law.gain(rows, 0.0, effect)[:, 0], -odds[:, 0]) and (law.gain(rows, 0.0, effect)[:, 1] == 0).all()
+    # Continuous where the one form ends and the other begins.
+    assert float((law.gain(rows, 1 + 1e-6, effect) - law.gain(rows, 1 - 1e-6, effect)).abs().max()) < 1e-4
+
+
+@pytest.mark.parametrize("mechanism", ["none", "self-masking"])
+def test_the_documented_example_s_five_draws_a_member_are_tilted_in_full(mechanism, seed):
+    """One standard deviation of the imputed law's: to 2 %, and the Monte Carlo error of 40 tables and of the candidates."""
+    imputer = exact_imputer(PROBIT, members=8, seed=seed)
+    imputer.declaration_["mechanism"] = mechanism
+    if mechanism == "none":
+        for member in imputer.members_:
+            member.mechanism = None
+    row, mask, n = ROWS[1], MASKS[1], 400
+    x = np.where(mask, row, np.nan) + np.zeros((n, 1))
+    done = completions(imputer, x, n_draws=40)
+
+    def law(delta):
+        masking = mechanism != "none"
+        return LAW.grid(
+            row, mask, lambda r: masking * special.log_ndtr(r[:, 0] * SLOPES[0] + INTERCEPTS[0]) + delta * r[:, 0], points=301
+        )
+
+    delta = law(0.0).cov[0, 0] ** -0.5
+    shift, tilted = law(delta).mean[0] - law(0.0).mean[0], done.tilt(0, delta)
+    means = tilted.values(0).mean(0)
+    assert abs(means.mean() - law(delta).mean[0]) < 0.02 * shift + Z_MAX * means.std() / n**0.5
+    assert not tilted.refit_due and done.tilt(0, 3 * delta).refit_due
+    assert (done.values(0).mean(0) - law(0.0).mean[0]).mean() == pytest.approx(0, abs=Z_MAX * means.std() / n**0.5)
+
+
+def test_mistakes_are_named():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(40, 2)), columns=["a", "b"])
+    frame.loc[frame.a > 1, "a"] = np.nan
+    quick = {"steps": 3, "members": 2, "progress": False}
+    plain = MNARImputer("none", **quick).fit(frame)
+    with pytest.raises(ValueError, match="mechanism 'none', expected 'auto' or 'self-masking'"):
+        strengthened(plain, completions(plain, frame, 4), 1.0)
+    fitted = MNARImputer("self-masking", **quick).fit(frame)
+    done = completions(fitted, frame, 5)
+    assert done.groups == [0, 0, 0, 1, 1] and bool(torch.is_grad_enabled())
+    for arguments, said in [((done, np.inf), "factor: got inf"), ((done, 2.0, ["b"]), "columns: got 'b', expected some of a")]:
+        with pytest.raises(ValueError, match=said):
+            strengthened(fitted, *arguments)
+    with pytest.raises(ValueError, match="done: expected what completions"):
+        strengthened(fitted, Completions(frame, done.tables), 1.0)
+    with pytest.raises(ValueError, match="n_draws: got 0"):
+        completions(fitted, frame, 0)
+    with pytest.raises(ValueError, match="not fitted"):
+        completions(MNARImputer(), frame, 3)
