@@ -1,40 +1,115 @@
-"""Data flows one way: tables, models, infer, results, faces."""
+"""Imports point downwards: every package has a rank, no circle is anywhere, and no underscore name crosses a file."""
 
 import ast
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "pyro_mnar"
-LAYERS = ["tables", "models", "infer", "results", "faces"]
+#: From the bottom to the top: a package imports from itself and from those before it.
+RANKS = [
+    "data",
+    "distributions",
+    "infer",
+    "analysis",
+    "networks",
+    "mechanisms",
+    "model",
+    "mcmc",
+    "energy",
+    "imputation",
+    "diagnostics",
+    "plots",
+    "imputer",
+    "report",
+    "cli",
+]
+#: ``infer`` and ``analysis`` are for any model and any imputation: of what stands before them they use these alone.
+ALONE = {"distributions": set(), "infer": {"data", "distributions"}, "analysis": {"data", "distributions"}}
 HEAVY = {"arviz", "matplotlib", "pandas", "pooch", "sklearn", "torchvision", "xarray"}
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p.parent != PACKAGE)
 
 
-def imported(tree: ast.AST) -> list[str]:
+def module_name(path: Path) -> str:
+    return ".".join(("pyro_mnar", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+
+
+NAMES = {module_name(path) for path in MODULES}
+
+
+def imported(source: str) -> list[str]:
+    """Return the modules and names that a source imports anywhere, functions' inner imports included."""
     names = []
-    for node in ast.walk(tree):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and node.module:
-            names.append(node.module)
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
     return names
 
 
-def backward(source: str, layer: str) -> list[str]:
-    later = LAYERS[LAYERS.index(layer) + 1 :]
-    return [n for n in imported(ast.parse(source)) if n.split(".")[0] == "pyro_mnar" and n.split(".")[1:2] and n.split(".")[1] in later]
+def modules_of(source: str) -> set[str]:
+    """Return the modules of this package that a source imports."""
+    return {name if name in NAMES else name.rpartition(".")[0] for name in imported(source) if name.startswith("pyro_mnar.")}
+
+
+def backward(source: str, package: str) -> list[str]:
+    used = {name.split(".")[1] for name in modules_of(source) if "." in name} - {package}
+    before = ALONE.get(package, set(RANKS[: RANKS.index(package)]))
+    return sorted(used - before)
+
+
+def private(source: str) -> list[str]:
+    return [name for name in imported(source) if name.startswith("pyro_mnar.") and name.rpartition(".")[2].startswith("_")]
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
+def import_graph() -> dict[str, set[str]]:
+    # A package's own list of names is for others; inside, each file imports from files.
+    return {module_name(path): modules_of(path.read_text()) for path in MODULES if path.name != "__init__.py"}
+
+
+def test_every_package_has_a_rank():
+    assert {path.relative_to(PACKAGE).parts[0] for path in MODULES} == set(RANKS)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_imports_point_to_earlier_layers(path):
-    assert backward(path.read_text(), path.relative_to(PACKAGE).parts[0]) == []
+def test_imports_point_downwards(path):
+    source = path.read_text()
+    package = path.relative_to(PACKAGE).parts[0]
+    if path.name != "__init__.py":
+        assert backward(source, package) == []
+    assert private(source) == []
+
+
+def test_there_is_no_circle():
+    assert circle(import_graph()) == []
 
 
 def test_a_planted_backward_import_is_found():
-    assert backward("def f():\n    from pyro_mnar.imputer.imputer import MNARImputer", "models")
+    assert backward("def f():\n    from pyro_mnar.imputer.imputer import MNARImputer", "model") == ["imputer"]
+    assert backward("from pyro_mnar.networks.layers import mlp", "infer") == ["networks"]
+
+
+def test_a_planted_circle_is_found():
+    graph = import_graph()
+    graph["pyro_mnar.infer.weights"] = graph["pyro_mnar.infer.weights"] | modules_of("def f():\n    import pyro_mnar.infer.training")
+    graph["pyro_mnar.infer.training"] = graph["pyro_mnar.infer.training"] | {"pyro_mnar.infer.weights"}
+    assert {"pyro_mnar.infer.weights", "pyro_mnar.infer.training"} <= set(circle(graph))
+
+
+def test_a_planted_private_name_is_found():
+    assert private("from pyro_mnar.plots.panels import _WIDTH") == ["pyro_mnar.plots.panels._WIDTH"]
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
@@ -42,7 +117,7 @@ def test_files_stay_small(path):
     assert len(path.read_text().splitlines()) <= 290
 
 
-@pytest.mark.parametrize("module", ["pyro_mnar", "pyro_mnar.models", "pyro_mnar.infer.training", "pyro_mnar.imputation.impute"])
+@pytest.mark.parametrize("module", ["pyro_mnar", "pyro_mnar.model", "pyro_mnar.infer.training", "pyro_mnar.imputation.impute"])
 def test_the_core_imports_no_heavy_library(module):
     code = f"import sys, {module}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

@@ -11,7 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from pyro_mnar.data.files import read_table, write_table
+from pyro_mnar.data.files import write_table
+from pyro_mnar.data.source import read_table
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -1,4 +1,4 @@
-"""Tables on disk: CSV and Parquet, by file ending. Nothing is left half written."""
+"""Files of tables, CSV and Parquet by their ending: checks of paths, and files written whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,31 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyro_mnar.data.source import read_source
-
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 ENDINGS = (".csv", ".parquet")
-
-
-def read_table(path: str | os.PathLike[str]) -> DataFrame:
-    """Read a table; numbers of a CSV are exactly those of its text.
-
-    Raises:
-        ValueError: naming the file, when it is absent, empty, damaged, has no rows, duplicate column names, rows longer than the
-            header, or text among numbers (with its line in the file, the header being line 1).
-
-    Example:
-        >>> import tempfile
-        >>> folder = tempfile.TemporaryDirectory()
-        >>> path = Path(folder.name, "t.csv")
-        >>> _ = path.write_text("a,b" + chr(10) + "1,2.5" + chr(10))
-        >>> read_table(path).iloc[0].tolist()
-        [1.0, 2.5]
-        >>> folder.cleanup()
-    """
-    return read_source(path).frame()
 
 
 def check_table(path: Path) -> str:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyro_mnar.data.arrow import filled_column, read_arrow, to_frame
+from pyro_mnar.data.files import check_table, write_table, write_whole
 from pyro_mnar.data.texts import StrayTextError, as_series, spelled, without, written
 
 if TYPE_CHECKING:
@@ -107,8 +108,6 @@ class Source:
         Raises:
             ValueError: naming the file, when it cannot be written.
         """
-        from pyro_mnar.data.files import write_table, write_whole
-
         as_csv = path == "-" or path.lower().endswith(".csv")
         if self.arrow is None and as_csv:
             text = self._text(completed, holes)
@@ -189,8 +188,6 @@ def read_source(
         >>> source.cells["id"], source.frame().iloc[0].tolist()
         (['007'], [7.0, 2.5])
     """
-    from pyro_mnar.data.files import check_table
-
     name = os.fspath(path)
     if name != "-" and check_table(Path(name)) == ".parquet":
         for option, given in (("separator", separator), ("encoding", encoding)):
@@ -261,3 +258,22 @@ def _doubt_separator(source: Source, rows: list[list[str]]) -> None:
                     f"{source.path}: one column called {source.header[0]!r}, whose cells hold {mark!r} too; is the separator {said}? "
                     f"(--separator {'tab' if mark == chr(9) else repr(mark)}; a decimal comma: --decimal ,)"
                 )
+
+
+def read_table(path: str | os.PathLike[str]) -> DataFrame:
+    """Read a table; numbers of a CSV are exactly those of its text.
+
+    Raises:
+        ValueError: naming the file, when it is absent, empty, damaged, has no rows, duplicate column names, rows longer than the
+            header, or text among numbers (with its line in the file, the header being line 1).
+
+    Example:
+        >>> import tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = Path(folder.name, "t.csv")
+        >>> _ = path.write_text("a,b" + chr(10) + "1,2.5" + chr(10))
+        >>> read_table(path).iloc[0].tolist()
+        [1.0, 2.5]
+        >>> folder.cleanup()
+    """
+    return read_source(path).frame()

@@ -147,6 +147,11 @@ class PrecisionNormal(dist.TorchDistribution):
         # The factor stays as it is: what is computed with it broadcasts.
         return PrecisionNormal(self.loc.expand(*batch_shape, -1), self.factor)
 
+    @property
+    def like(self) -> Tensor:
+        """A tensor of the law's type."""
+        return self.loc
+
     def from_normals(self, noise: Tensor) -> Tensor:
         """Return the draws that standard normals ``noise`` (..., L) stand for."""
         return self.loc + self._each(lambda columns: torch.linalg.solve_triangular(self.factor.mT, columns, upper=True), noise)

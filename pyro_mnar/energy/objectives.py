@@ -72,6 +72,11 @@ class Objective(nn.Module):
         """Return what is descended, a scalar, for rows ``x`` (N, D) with their ``mask``."""
         raise NotImplementedError(f"{type(self).__name__}: expected one of the objectives, each of which has a loss")
 
+    @property
+    def weighted(self) -> IWELBO:
+        """The bound inside, by which held-out rows are judged."""
+        return self.bound
+
     def report(self, x: Tensor, mask: Tensor) -> TiltReport:
         """Return how the tilt stands, over draws of the base and at rows ``x`` (N, D) with their ``mask``."""
         with torch.no_grad():

@@ -212,7 +212,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
 
     def diagnose(self, X: ArrayLike | DataFrame) -> Diagnosis:
         """Return what is wrong with the imputation of a table and with the mechanism, in words; ``print`` it."""
-        from pyro_mnar.imputer.summary import diagnosis
+        from pyro_mnar.imputer.diagnosis import diagnosis
 
         return diagnosis(self, X)
 

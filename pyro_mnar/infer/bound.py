@@ -85,6 +85,14 @@ class IWELBO(nn.Module):
             raise ValueError(f"beta: got {beta}, expected 0 or more")
         self.module, self.particles, self.estimator, self.beta = module, particles, estimator, beta
 
+    @property
+    def weighted(self) -> IWELBO:
+        """The bound itself, by which held-out rows are judged."""
+        return self
+
+    def report(self, *args: Any, **kwargs: Any) -> None:
+        """Return None: without an objective around it there is no tilt to report on."""
+
     def traces(self, *args: Any, **kwargs: Any) -> tuple[poutine.Trace, poutine.Trace]:
         """Return the traces of the model and the guide with K particles at ``dim=-2``."""
         with Particles(self.particles) as seen:

@@ -4,6 +4,9 @@ The label is the row's name (a data frame's index, else its position), not its c
 rows of equal labels (tables put below one another, patients seen several times): the k-th row of a label in the table's order has a
 stream of its own, and the first one's is that of the label (:func:`distinct`). The streams are NumPy's Philox, one for each
 (seed, label, site).
+
+A law of this package says itself how it is drawn: ``from_normals(noise)`` of standard normals of its own shape, or
+``from_uniforms(uniforms)`` of ``n_uniforms`` a cell; ``like`` is a tensor of its type. Others need an inverse distribution function.
 """
 
 from __future__ import annotations
@@ -13,15 +16,13 @@ from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
-from torch.distributions import Distribution, Independent, Normal, TransformedDistribution
-
-from pyro_mnar.distributions.continuous import PrecisionNormal
-from pyro_mnar.model.missing_rows import MissingRows
+from torch.distributions import Independent, Normal, TransformedDistribution
 
 
 @contextmanager
@@ -172,7 +173,7 @@ class RowStreams(Messenger):
         msg["value"] = self._draw(fn, msg["name"], (*fn.batch_shape, *fn.event_shape), len(fn.batch_shape))
         msg["done"] = True
 
-    def _draw(self, fn: Distribution, site: str, shape: Sequence[int], batch_dims: int) -> Tensor:
+    def _draw(self, fn: Any, site: str, shape: Sequence[int], batch_dims: int) -> Tensor:
         while isinstance(fn, Independent):
             fn = fn.base_dist
         if isinstance(fn, TransformedDistribution):
@@ -187,10 +188,10 @@ class RowStreams(Messenger):
             return x
         draws = int(np.prod(shape[: batch_dims - 1]))
         event = shape[batch_dims:]
-        if isinstance(fn, PrecisionNormal):
-            return fn.from_normals(self.normal(site, draws, event, fn.loc).reshape(shape))
-        if isinstance(fn, MissingRows):
-            return fn.from_uniforms(self.uniform(site, draws, (*event, 3), fn.selection.decoder.base_dist.mean).reshape(*shape, 3))
+        if hasattr(fn, "from_normals"):
+            return fn.from_normals(self.normal(site, draws, event, fn.like).reshape(shape))
+        if hasattr(fn, "from_uniforms"):
+            return fn.from_uniforms(self.uniform(site, draws, (*event, fn.n_uniforms), fn.like).reshape(*shape, fn.n_uniforms))
         if isinstance(fn, Normal):
             noise = self.normal(site, draws, event, fn.loc)
             return fn.loc + fn.scale * noise.reshape(shape)

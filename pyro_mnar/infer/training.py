@@ -7,13 +7,12 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from pyro_mnar.energy.objectives import Objective
-from pyro_mnar.energy.report import TiltReport
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.streams import seeded
 
@@ -25,13 +24,13 @@ class Evaluation:
     Looks are compared by ``held_out``, which is therefore of beta = 1 and of the particles that training began with, whatever a
     callback sets; ``train`` is of those it has set.
 
-    Of an :class:`~pyro_mnar.energy.objectives.Objective`, ``train`` is minus its loss and ``tilt`` says how its tilt stands.
+    Of an objective for a tilt (:mod:`pyro_mnar.energy.objectives`), ``train`` is minus its loss and ``tilt`` its report.
     """
 
     step: int
     train: float
     held_out: float | None
-    tilt: TiltReport | None = None
+    tilt: Any = None
 
 
 @dataclass
@@ -45,6 +44,24 @@ class History:
     evaluations: list[Evaluation] = field(default_factory=list)
     best_step: int = 0
     stopped: str = "steps"
+
+
+class Trainable(Protocol):
+    """What :func:`fit` minimizes: a bound, or an objective around one."""
+
+    module: Any
+
+    @property
+    def weighted(self) -> IWELBO:
+        """The bound whose particles and beta held-out rows are judged at; a bound is its own."""
+
+    @property
+    def __call__(self) -> Callable[..., Tensor]: ...
+
+    def loss(self, x: Tensor, mask: Tensor) -> Tensor: ...
+
+    def report(self, x: Tensor, mask: Tensor) -> Any:
+        """Return how its tilt stands, with ``problems``; None where it has none."""
 
 
 def parameter_groups(module: nn.Module, lr: float, mechanism_lr: float, weight_decay: float) -> list[dict]:
@@ -67,7 +84,7 @@ def parameter_groups(module: nn.Module, lr: float, mechanism_lr: float, weight_d
 
 
 def fit(
-    bound: IWELBO | Objective,
+    bound: Trainable,
     x: Tensor,
     mask: Tensor,
     *,
@@ -128,7 +145,7 @@ def fit(
             raise ValueError(f"{name}: got {value}, expected at least {least}")
     if not 0 <= held_out < 1:
         raise ValueError(f"held_out: got {held_out}, expected a share from 0 to below 1")
-    if not isinstance(bound, Objective) and getattr(bound.module, "tilt", None) is not None:
+    if bound.weighted is bound and getattr(bound.module, "tilt", None) is not None:
         raise ValueError("bound: its module has a tilt, expected an objective (SelfNormalized(bound), say); alone it has no maximum")
     n_out = round(held_out * len(x))
     if len(x) == 0:
@@ -147,7 +164,7 @@ def fit(
 
 @dataclass
 class _Loop:
-    bound: IWELBO | Objective
+    bound: Trainable
     x: Tensor
     mask: Tensor
     train: Tensor
@@ -168,7 +185,7 @@ class _Loop:
             lambda i: min(1.0, (i + 1) / warm) * 0.5 * (1 + math.cos(math.pi * i / self.steps)),
         )
         log_prior = getattr(self.bound.module, "log_prior", None)
-        particles = self._weighted.particles
+        particles = self.bound.weighted.particles
         history, best, best_bound, losses = History(), None, -torch.inf, []
         batches = self._batches(batch_size)
         bar = tqdm(range(1, self.steps + 1), "training", disable=None if self.progress else True, leave=False)
@@ -191,7 +208,7 @@ class _Loop:
                 losses.append(loss.detach())
                 if step % self.every and step != self.steps:
                     continue
-                tilt = self.bound.report(self.x[rows], self.mask[rows]) if isinstance(self.bound, Objective) else None
+                tilt = self.bound.report(self.x[rows], self.mask[rows])
                 look = Evaluation(step, -float(torch.stack(losses).mean()), self._held_out(particles), tilt)
                 losses = []
                 history.evaluations.append(look)
@@ -221,16 +238,13 @@ class _Loop:
             # The last, smaller batch is left for another epoch's order.
             yield from order[: len(order) // size * size].split(size)
 
-    @property
-    def _weighted(self) -> IWELBO:
-        return self.bound.bound if isinstance(self.bound, Objective) else self.bound
-
     @torch.no_grad()
     def _held_out(self, particles: int) -> float | None:
         if not len(self.test):
             return None
         # Another beta is another scale, and more particles a tighter bound: looks would differ by a schedule and not by the weights.
-        bound, set_by_others = self._weighted, (self._weighted.beta, self._weighted.particles)
+        bound = self.bound.weighted
+        set_by_others = bound.beta, bound.particles
         bound.beta, bound.particles = 1.0, particles
         try:
             with seeded(0, self.x.device):  # the same particles at every look, so that looks differ by the weights alone

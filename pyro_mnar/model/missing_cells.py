@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,9 +17,6 @@ from pyro_mnar.distributions.indexing import chosen_of, columns_of
 from pyro_mnar.distributions.mixed import MixedCells
 from pyro_mnar.distributions.point_mass_normal import PointMassNormal
 from pyro_mnar.mechanisms.integrable import Part
-
-if TYPE_CHECKING:
-    from pyro_mnar.model.selection import SelectionDistribution
 
 # Points at which a warp is averaged over a cell's law, counted over particles.
 _POINTS = 128
@@ -41,7 +38,7 @@ class MissingCells:
         True
     """
 
-    def __init__(self, selection: SelectionDistribution, x: Tensor, mask: Tensor) -> None:
+    def __init__(self, selection: Any, x: Tensor, mask: Tensor) -> None:
         self.selection, self.mask = selection, mask
         self._lines = [part.line(x, mask) for part in selection._parts]
         self._found: list[_Group] | None = None

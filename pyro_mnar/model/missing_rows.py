@@ -45,6 +45,8 @@ class MissingRows(TorchDistribution):
     arg_constraints: dict[str, constraints.Constraint] = {}
     support: constraints.Constraint = constraints.real_vector
     has_rsample = False
+    #: Of each cell, what a draw is made from.
+    n_uniforms = 3
 
     def __init__(self, selection: SelectionDistribution, holed: Tensor) -> None:
         self.selection, self.holed, self.mask = selection, holed, holed == holed
@@ -80,12 +82,17 @@ class MissingRows(TorchDistribution):
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Return exact draws, (*sample_shape, ..., D)."""
-        like = self.selection.decoder.base_dist.mean
+        like = self.like
         if bool(self.mask.all()):
             return torch.randn((*sample_shape, *self.batch_shape, *self.event_shape), dtype=like.dtype, device=like.device)
-        shape = (*sample_shape, *self.batch_shape, *self.event_shape, 3)
+        shape = (*sample_shape, *self.batch_shape, *self.event_shape, self.n_uniforms)
         uniforms = torch.rand(shape, dtype=like.dtype, device=like.device).clamp_min(torch.finfo(like.dtype).tiny)
         return self.from_uniforms(uniforms)
+
+    @property
+    def like(self) -> Tensor:
+        """A tensor of the law's type."""
+        return self.selection.decoder.base_dist.mean
 
     @torch.no_grad()
     def from_uniforms(self, uniforms: Tensor) -> Tensor:

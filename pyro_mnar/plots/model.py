@@ -9,37 +9,10 @@ import numpy as np
 
 from pyro_mnar.diagnostics.mask_check import MaskCheck
 from pyro_mnar.infer.training import History
+from pyro_mnar.plots.panels import IMPUTED, OBSERVED, TRUE, WIDTH, name_values, panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_WIDTH = 6.5  # inches: a page's text
-_OBSERVED, _IMPUTED, _TRUE = "#444444", "#D55E00", "#0072B2"  # Okabe and Ito's colors, told apart by the color-blind
-
-
-def _panels(count: int) -> tuple[Figure, list[Any]]:
-    from matplotlib.figure import Figure
-
-    across = min(3, count)
-    down = -(-count // across)
-    figure = Figure(figsize=(_WIDTH, 0.4 + 2.0 * down), layout="constrained")
-    axes = list(figure.subplots(down, across, squeeze=False).ravel())
-    for axis in axes[count:]:
-        axis.set_axis_off()
-    return figure, axes[:count]
-
-
-def _name_values(axis: Any, levels: Sequence[Any] | None) -> None:
-    """Label the axis of values: of ``levels``, where there are such, with their names."""
-    if levels is None:
-        axis.set_xlabel("value", fontsize=8)
-        return
-    long = max(len(str(level)) for level in levels) * len(levels) > 20
-    names = [str(level)[:10] for level in levels]
-    axis.set_xticks(range(len(levels)), names, fontsize=6, rotation=60 if long else 0, ha="right" if long else "center")
-    if long:
-        for label in axis.get_xticklabels():
-            label.set_rotation_mode("anchor")
 
 
 def plot_training(histories: Sequence[History]) -> Figure:
@@ -58,18 +31,18 @@ def plot_training(histories: Sequence[History]) -> Figure:
     if not histories:
         raise ValueError("histories: got none, expected at least one")
 
-    figure = Figure(figsize=(_WIDTH, 2.8), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
     axis = figure.subplots()
     later: list[float] = []
     for i, history in enumerate(histories):
         steps = [look.step for look in history.evaluations]
         bounds = [look.train for look in history.evaluations]
         point = "." if len(steps) == 1 else None
-        axis.plot(steps, bounds, color=_OBSERVED, linewidth=1, marker=point, label=None if i else "training rows")
+        axis.plot(steps, bounds, color=OBSERVED, linewidth=1, marker=point, label=None if i else "training rows")
         held_out = [(look.step, look.held_out) for look in history.evaluations if look.held_out is not None]
         if held_out:
-            axis.plot(*zip(*held_out, strict=True), color=_IMPUTED, linewidth=1, label=None if i else "held-out rows")
-            axis.axvline(history.best_step, color=_TRUE, linestyle=":", label=None if i else "weights kept")
+            axis.plot(*zip(*held_out, strict=True), color=IMPUTED, linewidth=1, label=None if i else "held-out rows")
+            axis.axvline(history.best_step, color=TRUE, linestyle=":", label=None if i else "weights kept")
         # The first looks are far below the rest and would flatten what matters.
         later += bounds[len(steps) // 10 :]
     axis.set(xlabel="training step", ylabel="bound (nats per row)")
@@ -110,13 +83,13 @@ def plot_distributions(
     chosen = np.flatnonzero(~mask.all(0))[:max_columns]
     if not len(chosen) or not len(draws):
         raise ValueError("mask, draws: expected at least one missing cell and one draw of it")
-    figure, axes = _panels(len(chosen))
+    figure, axes = panels(len(chosen))
     for axis, j in zip(axes, chosen, strict=True):
         observed, holes = values[mask[:, j], j], ~mask[:, j]
         imputed = draws[:, holes, j].ravel()
-        groups = [(observed, "observed", _OBSERVED, "-", 1), (imputed, "imputed", _IMPUTED, "-", len(draws))]
+        groups = [(observed, "observed", OBSERVED, "-", 1), (imputed, "imputed", IMPUTED, "-", len(draws))]
         if truth is not None:
-            groups.append((truth[holes, j], "true missing", _TRUE, "--", 1))
+            groups.append((truth[holes, j], "true missing", TRUE, "--", 1))
         everything = np.concatenate([g[0] for g in groups])
         low, high = np.quantile(everything, [0.002, 0.998])
         edges = np.linspace(low, high if high > low else low + 1, 31)
@@ -167,22 +140,22 @@ def plot_missingness(
     if not curves:
         raise ValueError("curves: got none, expected at least one self-masked column")
     shown = list(curves)[:max_columns]
-    figure, axes = _panels(len(shown))
+    figure, axes = panels(len(shown))
     for i, (axis, (name, grid, probability)) in enumerate(zip(axes, shown, strict=True)):
         lines = np.atleast_2d(probability)
         for k, line in enumerate(lines):
             style = {"marker": "_", "linestyle": "none"} if name in (levels or {}) else {"linewidth": 1}
             shade = 1 if len(lines) == 1 else 0.6
-            axis.plot(grid, line, color=_IMPUTED, alpha=shade, label=None if k else "learned", **style)
+            axis.plot(grid, line, color=IMPUTED, alpha=shade, label=None if k else "learned", **style)
         true = None if truth is None else truth[i]
         if true is not None:
-            axis.plot(grid, true, color=_TRUE, linestyle="--", label="true")
+            axis.plot(grid, true, color=TRUE, linestyle="--", label="true")
         if name not in (levels or {}):
-            axis.plot(observed[i], np.full(len(observed[i]), -0.04), "|", color=_OBSERVED, markersize=4, alpha=0.4, label="observed")
+            axis.plot(observed[i], np.full(len(observed[i]), -0.04), "|", color=OBSERVED, markersize=4, alpha=0.4, label="observed")
         axis.set(ylim=(-0.08, 1.05))
         axis.set_title(str(name), fontsize=9)
         axis.tick_params(labelsize=7)
-        _name_values(axis, (levels or {}).get(name))
+        name_values(axis, (levels or {}).get(name))
     for axis in axes[::3]:
         axis.set_ylabel("P(missing | value)", fontsize=8)
     axes[0].legend(frameon=False, fontsize=7)
@@ -205,7 +178,7 @@ def plot_mask_check(check: MaskCheck, max_columns: int = 6) -> Figure:
     """
     worst = [check.worst(j) for j in range(len(check.columns))]
     order = sorted(range(len(worst)), key=lambda j: (check.p_value[j, worst[j]], -check.surprise[j, worst[j]]))[:max_columns]
-    figure, axes = _panels(len(order))
+    figure, axes = panels(len(order))
     for axis, j in zip(axes, order, strict=True):
         # All rows first, then the bins of one other column.
         k = int(np.lexsort((-check.surprise[j], check.p_value[j], np.arange(len(check.by)) == 0))[0])
@@ -215,8 +188,8 @@ def plot_mask_check(check: MaskCheck, max_columns: int = 6) -> Figure:
         at = tuple(np.array(shown).T)
         low, middle, high = check.replicated[:, j][(slice(None), *at)]
         spread = [middle - low, high - middle]
-        axis.errorbar(place, middle, spread, fmt="_", color=_TRUE, capsize=2, linewidth=1, label="expected (90 %)")
-        axis.plot(place, check.rate[j][at], "o", color=_IMPUTED, markersize=3, label="data")
+        axis.errorbar(place, middle, spread, fmt="_", color=TRUE, capsize=2, linewidth=1, label="expected (90 %)")
+        axis.plot(place, check.rate[j][at], "o", color=IMPUTED, markersize=3, label="data")
         axis.set_xticks(
             place, [check.where(*pair).removeprefix(f"{check.by[k]} ") for pair in shown], fontsize=6, rotation=40, ha="right"
         )

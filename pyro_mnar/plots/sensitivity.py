@@ -9,12 +9,12 @@ import numpy as np
 
 from pyro_mnar.analysis.pooled import Pooled
 from pyro_mnar.analysis.tipping import TippingPoint
-from pyro_mnar.plots.model import _IMPUTED, _OBSERVED, _TRUE, _WIDTH, _name_values, _panels
+from pyro_mnar.plots.panels import IMPUTED, OBSERVED, TRUE, WIDTH, name_values, panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_COLORS = [_IMPUTED, _TRUE, "#009E73", "#CC79A7", "#56B4E9", "#E69F00"]  # Okabe and Ito's
+_COLORS = [IMPUTED, TRUE, "#009E73", "#CC79A7", "#56B4E9", "#E69F00"]  # Okabe and Ito's
 _DUE = "too few effective draws: moved by less"
 
 
@@ -35,9 +35,9 @@ def plot_pattern(mask: np.ndarray, names: Sequence[Any], most: int = 12) -> Figu
 
     patterns, counts = np.unique(mask, axis=0, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:most]
-    figure = Figure(figsize=(_WIDTH, 1.3 + 0.25 * len(order)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.3 + 0.25 * len(order)), layout="constrained")
     axis = figure.subplots()
-    axis.pcolormesh(patterns[order], cmap=ListedColormap(["#f6c9a8", _OBSERVED]), vmin=0, vmax=1, edgecolors="white", linewidth=1)
+    axis.pcolormesh(patterns[order], cmap=ListedColormap(["#f6c9a8", OBSERVED]), vmin=0, vmax=1, edgecolors="white", linewidth=1)
     axis.invert_yaxis()
     axis.set_yticks(np.arange(len(order)) + 0.5, [f"{counts[i]} rows" for i in order], fontsize=8)
     axis.set_xticks(np.arange(len(names)) + 0.5, [f"{str(name)[:18]}" for name in names], fontsize=8, rotation=45, ha="right")
@@ -78,7 +78,7 @@ def plot_assumptions(
     chosen = np.flatnonzero(~mask.all(0))[:max_columns]
     if not len(chosen) or not draws or not all(len(part) for part in draws.values()):
         raise ValueError("mask, draws: expected at least one missing cell and one draw of it under each assumption")
-    figure, axes = _panels(len(chosen))
+    figure, axes = panels(len(chosen))
     for axis, j in zip(axes, chosen, strict=True):
         observed, holes = values[mask[:, j], j], ~mask[:, j]
         imputed = {name: part[:, holes, j].ravel() for name, part in draws.items()}
@@ -89,17 +89,17 @@ def plot_assumptions(
         if own is not None:
             shares = {name: np.bincount(cells.astype(int), minlength=len(own)) / len(cells) for name, cells in imputed.items()}
             seen = np.bincount(observed.astype(int), minlength=len(own)) / max(1, len(observed))
-            axis.bar(range(len(own)), seen, 0.8, color=_OBSERVED, alpha=0.35, label="observed")
+            axis.bar(range(len(own)), seen, 0.8, color=OBSERVED, alpha=0.35, label="observed")
             for i, ((name, share), color) in enumerate(zip(shares.items(), _COLORS, strict=False)):
                 at = np.arange(len(own)) + 0.3 * (i - 0.5 * (len(shares) - 1))
                 axis.plot(at, share, "o", color=color, markersize=3, label=f"imputed, {name}")
         else:
             low, high = np.quantile(np.concatenate([observed, *imputed.values()]), [0.002, 0.998])
             edges = np.linspace(low, high if high > low else low + 1, 31)
-            axis.hist(observed, edges, density=True, color=_OBSERVED, alpha=0.35, label="observed")
+            axis.hist(observed, edges, density=True, color=OBSERVED, alpha=0.35, label="observed")
             for (name, cells), color in zip(imputed.items(), _COLORS, strict=False):
                 axis.hist(cells, edges, density=True, histtype="step", color=color, label=f"imputed, {name}")
-        _name_values(axis, own)
+        name_values(axis, own)
     for axis in axes[::3]:
         axis.set_ylabel("density, or share", fontsize=8)
     axes[0].legend(frameon=False, fontsize=7)
@@ -121,14 +121,14 @@ def plot_estimates(estimates: Mapping[str, Pooled], label: str = "estimate", nul
 
     if not estimates:
         raise ValueError("estimates: got none, expected at least one")
-    figure = Figure(figsize=(_WIDTH, 0.9 + 0.32 * len(estimates)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.9 + 0.32 * len(estimates)), layout="constrained")
     axis = figure.subplots()
     for row, pooled in enumerate(estimates.values()):
         low, high = (float(np.squeeze(limit)) for limit in pooled.interval(level))
-        axis.plot([low, high], [row, row], color=_OBSERVED, linewidth=1.5)
-        axis.plot(float(np.squeeze(pooled.estimate)), row, "o", color=_IMPUTED, markersize=5)
+        axis.plot([low, high], [row, row], color=OBSERVED, linewidth=1.5)
+        axis.plot(float(np.squeeze(pooled.estimate)), row, "o", color=IMPUTED, markersize=5)
     if null is not None:
-        axis.axvline(null, color=_OBSERVED, linestyle=":", linewidth=1)
+        axis.axvline(null, color=OBSERVED, linestyle=":", linewidth=1)
     axis.set_yticks(range(len(estimates)), list(estimates), fontsize=8)
     axis.set_ylim(len(estimates) - 0.5, -0.5)
     axis.tick_params(axis="x", labelsize=8)
@@ -157,19 +157,17 @@ def plot_tipping(path: TippingPoint, labels: Sequence[str], estimate: str = "est
 
     if len(labels) != len(path.grids):
         raise ValueError(f"labels: got {len(labels)}, expected {len(path.grids)}")
-    figure = Figure(figsize=(_WIDTH, 3.0 if len(labels) == 1 else 4.2), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 3.0 if len(labels) == 1 else 4.2), layout="constrained")
     axis = figure.subplots()
     if len(labels) == 1:
         grid = path.grids[0]
-        axis.fill_between(
-            grid, path.lower, path.upper, color=_IMPUTED, alpha=0.2, linewidth=0, label=f"{100 * path.level:g} % interval"
-        )
-        axis.plot(grid, path.estimate, color=_IMPUTED, label=estimate)
-        axis.axhline(path.null, color=_OBSERVED, linestyle=":", linewidth=1, label="null")
+        axis.fill_between(grid, path.lower, path.upper, color=IMPUTED, alpha=0.2, linewidth=0, label=f"{100 * path.level:g} % interval")
+        axis.plot(grid, path.estimate, color=IMPUTED, label=estimate)
+        axis.axhline(path.null, color=OBSERVED, linestyle=":", linewidth=1, label="null")
         if path.refit_due.any():
-            axis.plot(grid[path.refit_due], path.estimate[path.refit_due], "x", color=_OBSERVED, label=_DUE)
+            axis.plot(grid[path.refit_due], path.estimate[path.refit_due], "x", color=OBSERVED, label=_DUE)
         for i, crossing in enumerate(path.crossings):
-            axis.axvline(crossing, color=_TRUE, linestyle="--", linewidth=1, label=None if i else "tips")
+            axis.axvline(crossing, color=TRUE, linestyle="--", linewidth=1, label=None if i else "tips")
         axis.set_xlabel(labels[0], fontsize=9)
         axis.set_ylabel(estimate, fontsize=9)
         axis.legend(frameon=False, fontsize=7)
@@ -178,10 +176,10 @@ def plot_tipping(path: TippingPoint, labels: Sequence[str], estimate: str = "est
         bar = figure.colorbar(shade, ax=axis, extend="max")
         bar.set_label("p-value", fontsize=9)
         for i, line in enumerate(path.crossings):
-            axis.plot(line[:, 0], line[:, 1], color=_IMPUTED, linewidth=2, label=None if i else f"tips (p = {1 - path.level:.3g})")
+            axis.plot(line[:, 0], line[:, 1], color=IMPUTED, linewidth=2, label=None if i else f"tips (p = {1 - path.level:.3g})")
         if path.refit_due.any():
             at = np.argwhere(path.refit_due)
-            axis.plot(path.grids[0][at[:, 0]], path.grids[1][at[:, 1]], "x", color=_OBSERVED, markersize=4, label=_DUE)
+            axis.plot(path.grids[0][at[:, 0]], path.grids[1][at[:, 1]], "x", color=OBSERVED, markersize=4, label=_DUE)
         if path.crossings or path.refit_due.any():
             axis.legend(fontsize=7)
         axis.plot(0, 0, "+", color="black", markersize=10, markeredgewidth=2)
@@ -200,15 +198,15 @@ def plot_reliability(ess_share: np.ndarray, pareto_k: np.ndarray, threshold: flo
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(_WIDTH, 2.4), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 2.4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    left.hist(ess_share, np.linspace(0, 1, 26), color=_OBSERVED, alpha=0.6)
+    left.hist(ess_share, np.linspace(0, 1, 26), color=OBSERVED, alpha=0.6)
     left.set_xlabel("effective share of particles", fontsize=8)
     left.set_ylabel("rows", fontsize=8)
     finite = pareto_k[np.isfinite(pareto_k)]
     if len(finite):
-        right.hist(finite, 25, color=_OBSERVED, alpha=0.6)
-    right.axvline(threshold, color=_IMPUTED, linestyle="--", label=f"threshold {threshold:.2f}")
+        right.hist(finite, 25, color=OBSERVED, alpha=0.6)
+    right.axvline(threshold, color=IMPUTED, linestyle="--", label=f"threshold {threshold:.2f}")
     right.set_xlabel("Pareto k of the weights", fontsize=8)
     right.legend(frameon=False, fontsize=7)
     for axis in (left, right):
@@ -235,12 +233,12 @@ def plot_paths(paths: Mapping[str, TippingPoint], label: str, estimate: str) -> 
     """
     if not paths:
         raise ValueError("paths: got none, expected at least one")
-    figure, axes = _panels(len(paths))
+    figure, axes = panels(len(paths))
     for axis, (name, path) in zip(axes, paths.items(), strict=True):
         grid = path.grids[0]
-        axis.fill_between(grid, path.lower, path.upper, color=_IMPUTED, alpha=0.2, linewidth=0)
-        axis.plot(grid, path.estimate, color=_IMPUTED)
-        axis.plot(grid[path.refit_due], path.estimate[path.refit_due], "x", color=_OBSERVED)
+        axis.fill_between(grid, path.lower, path.upper, color=IMPUTED, alpha=0.2, linewidth=0)
+        axis.plot(grid, path.estimate, color=IMPUTED)
+        axis.plot(grid[path.refit_due], path.estimate[path.refit_due], "x", color=OBSERVED)
         axis.set_title(name, fontsize=9)
         axis.set_xlabel(label, fontsize=8)
         axis.tick_params(labelsize=7)

@@ -1,0 +1,37 @@
+"""What figures share: their width, colors, panels and axes of values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+WIDTH = 6.5  # inches: a page's text
+OBSERVED, IMPUTED, TRUE = "#444444", "#D55E00", "#0072B2"  # Okabe and Ito's colors, told apart by the color-blind
+
+
+def panels(count: int) -> tuple[Figure, list[Any]]:
+    from matplotlib.figure import Figure
+
+    across = min(3, count)
+    down = -(-count // across)
+    figure = Figure(figsize=(WIDTH, 0.4 + 2.0 * down), layout="constrained")
+    axes = list(figure.subplots(down, across, squeeze=False).ravel())
+    for axis in axes[count:]:
+        axis.set_axis_off()
+    return figure, axes[:count]
+
+
+def name_values(axis: Any, levels: Sequence[Any] | None) -> None:
+    """Label the axis of values: of ``levels``, where there are such, with their names."""
+    if levels is None:
+        axis.set_xlabel("value", fontsize=8)
+        return
+    long = max(len(str(level)) for level in levels) * len(levels) > 20
+    names = [str(level)[:10] for level in levels]
+    axis.set_xticks(range(len(levels)), names, fontsize=6, rotation=60 if long else 0, ha="right" if long else "center")
+    if long:
+        for label in axis.get_xticklabels():
+            label.set_rotation_mode("anchor")
