@@ -1,10 +1,17 @@
-"""Draws of a fitted model in ArviZ: chains, ranks, imputed cells, the check of the mask, and in words what is wrong.
+"""Draws of a fitted model in ArviZ
+================================
+
+Draws of a fitted model in ArviZ: chains, ranks, imputed cells, the check of the mask, and in words what is wrong.
 
 Values of the diabetes table that ships with scikit-learn (442 x 10) are hidden by their size, a model is fitted, and the missing cells
 of some rows are sampled. Writes figures, the draws as netCDF and the diagnosis.
 
+::
+
     python examples/arviz_tour.py --output arviz-tour
 """
+
+# sphinx_gallery_thumbnail_path = "figures/arviz_tour.png"
 
 from __future__ import annotations
 

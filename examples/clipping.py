@@ -1,9 +1,16 @@
-"""A sensor that saturates: the bright part of a photograph is clipped, and brightness is inferred beyond the largest value seen.
+"""A clipped photograph
+====================
+
+A sensor that saturates: the bright part of a photograph is clipped, and brightness is inferred beyond the largest value seen.
 
 The photograph is one that ships with scikit-learn. Patches are rows, pixels columns; the mechanism is a threshold at the clip.
 
+::
+
     python examples/clipping.py
 """
+
+# sphinx_gallery_thumbnail_path = "figures/clipping.png"
 
 from __future__ import annotations
 

@@ -1,10 +1,17 @@
-"""Many biased rows and a few unbiased ones: a tilt puts the shares right.
+"""Many biased rows and a few unbiased ones
+========================================
+
+Many biased rows and a few unbiased ones: a tilt puts the shares right.
 
 Three groups make up .8, .1 and .1 of 5000 rows that happened to be collected, and .3, .4 and .3 of the population, of which 100 rows
 were drawn at random. A VAE is fitted to the many, a tilt of it to the few; neither is told of the groups.
 
+::
+
     python examples/debiasing.py --output debiasing.png
 """
+
+# sphinx_gallery_thumbnail_path = "figures/debiasing.png"
 
 from __future__ import annotations
 

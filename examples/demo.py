@@ -1,12 +1,19 @@
-"""Hide values of a real table because of what they are, get them back, and compare with the usual methods.
+"""The demo: values of a real table hidden and recovered
+=====================================================
+
+Hide values of a real table because of what they are, get them back, and compare with the usual methods.
 
 The breast-cancer table that ships with scikit-learn (569 x 30); in its first 15 columns large values go missing by soft self-masking.
 This package runs three times: told that missingness says nothing (`at random`), told nothing, so that the data choose the reasons, and
 told what is true here and what a user may know: large values go missing. Writes the last one's completed table, draws, fitted model and
 figures, and reasons.csv: what was decided when nothing was stated.
 
+::
+
     python examples/demo.py --output demo-output
 """
+
+# sphinx_gallery_thumbnail_path = "figures/imputed.png"
 
 from __future__ import annotations
 

@@ -1,7 +1,14 @@
-"""Two related normal columns, one of which hides its own large values: what each method makes of the holes.
+"""Two normal columns
+==================
 
-python examples/gaussian.py
+Two related normal columns, one of which hides its own large values: what each method makes of the holes.
+
+::
+
+    python examples/gaussian.py
 """
+
+# sphinx_gallery_thumbnail_path = "figures/gaussian.png"
 
 from __future__ import annotations
 

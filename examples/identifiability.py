@@ -1,11 +1,18 @@
-"""Two fits, one likelihood, different imputations: a model that data cannot decide, and the column that decides it.
+"""Two fits, one likelihood, different imputations
+===============================================
+
+Two fits, one likelihood, different imputations: a model that data cannot decide, and the column that decides it.
 
 One yes-or-no column of which "yes" may be withheld more, or less, than "no". The data say two numbers, the shares of observed yes and
 observed no; the model has three (share of yes, two rates). So every direction explains the data equally well, with different
 imputations. A second column, related to the first and not to its mask given the first (a shadow variable), makes it identified.
 
+::
+
     python examples/identifiability.py
 """
+
+# sphinx_gallery_thumbnail_path = "figures/identifiability.png"
 
 from __future__ import annotations
 

@@ -1,10 +1,17 @@
-"""Handwritten digits with holes: bright pixels hidden by their brightness, or a disc hidden wherever it falls.
+"""Handwritten digits with holes
+=============================
+
+Handwritten digits with holes: bright pixels hidden by their brightness, or a disc hidden wherever it falls.
 
 Convolutional decoder and encoder. MNIST's test images from ``--data-home`` (the file ``mnist/MNIST/raw/t10k-images-idx3-ubyte.gz``
 there; fetched by torchvision where it is not); without ``--data-home`` the 8 x 8 digits that ship with scikit-learn.
 
+::
+
     python examples/images.py --data-home ../shared/data
 """
+
+# sphinx_gallery_thumbnail_path = "figures/images.png"
 
 from __future__ import annotations
 

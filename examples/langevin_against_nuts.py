@@ -1,11 +1,18 @@
-"""Langevin, Hamiltonian steps and NUTS on one fitted model: what an effective draw of a row's posterior costs.
+"""Langevin and Hamiltonian steps beside NUTS
+==========================================
+
+Langevin, Hamiltonian steps and NUTS on one fitted model: what an effective draw of a row's posterior costs.
 
 A table of two-dimensional structure, large values of two columns hidden. The fitted model's posterior of each row is sampled, through
 one call, by batched MALA, batched HMC and Pyro's own NUTS, and by the ``Langevin`` kernel under ``pyro.infer.MCMC``. The figure shows
 one row's draws, and effective draws a second.
 
+::
+
     python examples/langevin_against_nuts.py --output langevin-output
 """
+
+# sphinx_gallery_thumbnail_path = "figures/langevin_against_nuts.png"
 
 from __future__ import annotations
 

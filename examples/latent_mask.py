@@ -1,7 +1,14 @@
-"""A latent for the mask (masked not-MIWAE): with and without it, over seeds, on a UCI table or on masks that go missing together.
+"""A latent variable for the mask
+==============================
 
-python examples/latent_mask.py --data-home ../shared/data
+A latent for the mask (masked not-MIWAE): with and without it, over seeds, on a UCI table or on masks that go missing together.
+
+::
+
+    python examples/latent_mask.py --data-home ../shared/data
 """
+
+# sphinx_gallery_thumbnail_path = "figures/latent_mask.png"
 
 from __future__ import annotations
 

@@ -1,12 +1,19 @@
-"""Digits in the wrong shares, put right by a tilt of the latent prior that is learned from a few unbiased images.
+"""A tilt of the latent prior
+==========================
+
+Digits in the wrong shares, put right by a tilt of the latent prior that is learned from a few unbiased images.
 
 A VAE of 2500 images of 0 to 4 in shares .12, .33, .28, .20, .07 draws them in about these shares. An energy of the latents, learned
 from 250 images in equal shares, whose classes it is not told, tilts the prior. A classifier trained on other images counts the classes
 of drawn images. MNIST's test images from ``--data-home`` (``mnist/MNIST/raw/t10k-*`` there); without it, and with fewer rows, the
 8 x 8 digits that ship with scikit-learn.
 
+::
+
     python examples/latent_tilt.py --data-home ../shared/data --output latent_tilt.png
 """
+
+# sphinx_gallery_thumbnail_path = "figures/latent_tilt.png"
 
 from __future__ import annotations
 

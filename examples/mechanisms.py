@@ -1,7 +1,14 @@
-"""Inferred mechanisms with their uncertainty over refits, and whether masks drawn from the model look like those seen.
+"""Inferred mechanisms and their uncertainty
+=========================================
 
-python examples/mechanisms.py
+Inferred mechanisms with their uncertainty over refits, and whether masks drawn from the model look like those seen.
+
+::
+
+    python examples/mechanisms.py
 """
+
+# sphinx_gallery_thumbnail_path = "figures/mechanisms.png"
 
 from __future__ import annotations
 

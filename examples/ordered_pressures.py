@@ -1,11 +1,18 @@
-"""A rule that imputations must keep: systolic pressure is never below diastolic.
+"""An inequality that imputations must keep
+========================================
+
+A rule that imputations must keep: systolic pressure is never below diastolic.
 
 A table of diastolic and systolic pressure and age with holes, simulated. A VAE fitted to it imputes a few pairs in the wrong order; a
 constraint attached to the fitted model, with nothing to train, leaves hardly any. Folded into the base by posterior regularization,
 the rule also shows in rows drawn without the tilt.
 
+::
+
     python examples/ordered_pressures.py --output ordered_pressures.png
 """
+
+# sphinx_gallery_thumbnail_path = "figures/ordered_pressures.png"
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a bound says of a representation: rate and distortion over beta, the latent plane, and the bound against K and annealing.
+"""Rate, distortion and bounds
+===========================
+
+What a bound says of a representation: rate and distortion over beta, the latent plane, and the bound against K and annealing.
 
 Rate R = E KL(q(z | x) || p(z)) and distortion D = -E log p(x | z) bracket what z says of x, H - D <= I <= R (Alemi et al. 2018,
 arXiv 1711.00464), H the entropy of the data; here data of known density, so that H is known and all means are over fresh rows.
@@ -9,8 +12,12 @@ all M makes a lower bound of I, which cannot pass log M, and that over the M - 1
 decoder's mean over the plane of two latents, a line between two digits, and the mean log-likelihood of a model by the bound at K
 particles and by annealed importance sampling (Neal 2001) from the guide.
 
+::
+
     python examples/rate_distortion.py
 """
+
+# sphinx_gallery_thumbnail_path = "figures/rate_distortion.png"
 
 from __future__ import annotations
 

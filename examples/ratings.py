@@ -1,10 +1,17 @@
-"""Ratings that are given because they are liked: learn from self-chosen ones, predict ratings of items chosen at random.
+"""Ratings given because items are liked
+=====================================
+
+Ratings that are given because they are liked: learn from self-chosen ones, predict ratings of items chosen at random.
 
 Coat (``--coat FOLDER`` with its train.ascii and test.ascii) or Yahoo! R3 (``--yahoo FOLDER`` with its two text files), which the user
 supplies; else a stand-in of Coat's layout, simulated: most users do not rate what they would rate low.
 
+::
+
     python examples/ratings.py
 """
+
+# sphinx_gallery_thumbnail_path = "figures/ratings.png"
 
 from __future__ import annotations
 

@@ -1,12 +1,19 @@
-"""Points on a ring, one coordinate hidden in angular sectors: where a linear mechanism fails and what a neural one must know.
+"""A ring with hidden sectors
+==========================
+
+Points on a ring, one coordinate hidden in angular sectors: where a linear mechanism fails and what a neural one must know.
 
 Column 1 is hidden where the angle is in one sector (15 to 75 degrees), or in it and its opposite. A half-plane cuts one arc from a ring
 and not two opposite ones, so a linear mechanism can say the first and not the second; a network can. But whether the gaps in what is
 seen are holes of the mask or of the ring itself is not in the data: with a decoder free to have gaps, the neural mechanism learns
 nothing. Knowledge decides: a tilt that says "a ring" of an otherwise normal law.
 
+::
+
     python examples/ring.py
 """
+
+# sphinx_gallery_thumbnail_path = "figures/ring.png"
 
 from __future__ import annotations
 

@@ -1,12 +1,19 @@
-"""A trial whose patients leave: multiple imputation, Rubin's rules, and how far the conclusion can be moved before it tips.
+"""Sensitivity analysis of a trial with dropout
+============================================
+
+A trial whose patients leave: multiple imputation, Rubin's rules, and how far the conclusion can be moved before it tips.
 
 Two arms, a baseline and four visits; patients leave when they do badly, which nobody sees. The effect is the difference of arms at the
 last visit, adjusted for the baseline. It is estimated under missing at random, under self-masking, by reference-based rules, with
 imputed values of each arm shifted until the conclusion tips, and with the mechanism weaker and stronger.
 
+::
+
     python examples/sensitivity_analysis.py --output sensitivity-output
     python examples/sensitivity_analysis.py --trial antidepressant.csv    # R: write.csv(rbmi::antidepressant_data, ...)
 """
+
+# sphinx_gallery_thumbnail_path = "figures/tipping-both.png"
 
 from __future__ import annotations
 

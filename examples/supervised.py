@@ -1,7 +1,14 @@
-"""Predict from rows with holes: an outcome inside the model, against impute-then-regress and a regressor that takes NaN.
+"""An outcome inside the model
+===========================
 
-python examples/supervised.py
+Predict from rows with holes: an outcome inside the model, against impute-then-regress and a regressor that takes NaN.
+
+::
+
+    python examples/supervised.py
 """
+
+# sphinx_gallery_thumbnail_path = "figures/supervised.png"
 
 from __future__ import annotations
 

@@ -1,10 +1,17 @@
-"""A survey in which those who earn much do not say so: from a CSV to a pooled estimate and a tipping point.
+"""A survey: from a CSV to a tipping point
+=======================================
+
+A survey in which those who earn much do not say so: from a CSV to a pooled estimate and a tipping point.
 
 What a training is worth in income, in a table of numbers, grades and categories. The script writes ``survey.csv`` (simulated, so that
 the truth is known: 6 thousand a year), imputes it, pools a regression, moves the assumption, and draws what docs/tutorial.md shows.
 
+::
+
     python examples/survey.py --output survey-output
 """
+
+# sphinx_gallery_thumbnail_path = "figures/survey-imputed.png"
 
 from __future__ import annotations
 

@@ -1,10 +1,17 @@
-"""A ring with holes: a normal base, an energy that tilts it, and what each imputes where values hid themselves.
+"""An energy that tilts a normal law to a ring
+===========================================
+
+A ring with holes: a normal base, an energy that tilts it, and what each imputes where values hid themselves.
 
 Rows lie on a ring; the first coordinate goes missing the more surely the larger it is. A full normal law with the known mechanism is
 fitted first, then an energy by the self-normalized likelihood. Writes a figure.
 
+::
+
     python examples/tilt.py --output tilt.png
 """
+
+# sphinx_gallery_thumbnail_path = "figures/tilt.png"
 
 from __future__ import annotations
 

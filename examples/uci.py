@@ -1,9 +1,16 @@
-"""One table of the accuracy benchmark, by the published hard rule and by soft self-masking: what each method makes of it.
+"""One table of the accuracy benchmark
+===================================
+
+One table of the accuracy benchmark, by the published hard rule and by soft self-masking: what each method makes of it.
 
 Methods, masks and scores are those of ``python -m benchmarks.imputation``, which runs all tables, masks and seeds (hours).
 
+::
+
     python examples/uci.py --data-home ../shared/data
 """
+
+# sphinx_gallery_thumbnail_path = "figures/uci.png"
 
 from __future__ import annotations
 
