@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 
 from pyro_mnar.analysis.analyses import analyze
 from pyro_mnar.analysis.completions import Completions
+from pyro_mnar.data.extras import extra
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -126,6 +127,7 @@ def _crossings(grid: np.ndarray, margin: np.ndarray) -> list[float]:
 
 
 def _lines(first: np.ndarray, second: np.ndarray, margin: np.ndarray) -> list[np.ndarray]:
-    from contourpy import contour_generator
+    with extra("plots"):
+        from contourpy import contour_generator
 
     return [np.asarray(line) for line in contour_generator(first, second, margin.T).lines(0.0)]

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pyro_mnar.cli.options import parser
+from pyro_mnar.data.extras import MissingExtraError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return COMMANDS[options.command](options)
-    except (ValueError, FloatingPointError) as error:
+    except (ValueError, FloatingPointError, MissingExtraError) as error:
         print(f"pyro-mnar: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -149,14 +150,15 @@ def _sensitivity(options: argparse.Namespace) -> int:
     from pyro_mnar.data.files import check_ending, check_writable, write_table
     from pyro_mnar.data.masking import split
     from pyro_mnar.data.schema import Schema
+    from pyro_mnar.plots.panels import check_figure_path
     from pyro_mnar.plots.sensitivity import plot_tipping
 
     torch.set_num_threads(1)
     check_ending(options.output)
     refuse_same(options.table, [("output", options.output), ("figure", options.figure)])
-    for path in (options.output, options.figure):
-        if path is not None:
-            check_writable(path)
+    check_writable(options.output)
+    if options.figure is not None:
+        check_figure_path(options.figure)
     if options.draws is not None and options.draws < 2:
         raise ValueError(f"--draws: got {options.draws}, expected at least 2")
     source = opened(options)
@@ -184,12 +186,12 @@ def _diagnose(options: argparse.Namespace) -> int:
     import torch
 
     from pyro_mnar.cli.reading import asked_for, opened
-    from pyro_mnar.data.files import check_writable
     from pyro_mnar.plots.model import plot_mask_check
+    from pyro_mnar.plots.panels import check_figure_path
 
     torch.set_num_threads(1)
     if options.figure is not None:
-        check_writable(options.figure)
+        check_figure_path(options.figure)
     imputer, part, _ = asked_for(options, opened(options))
     found = imputer.diagnose(part)
     if options.figure is not None:

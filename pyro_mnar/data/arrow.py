@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from pyro_mnar.data.extras import extra
+
 
 def read_arrow(path: str) -> Any:
     """Return the Arrow table of a Parquet file.
@@ -15,7 +17,8 @@ def read_arrow(path: str) -> Any:
     Raises:
         ValueError: naming the file, when it is damaged or two columns have one name.
     """
-    import pyarrow.parquet
+    with extra("parquet"):
+        import pyarrow.parquet
 
     try:
         table = pyarrow.parquet.ParquetFile(path).read()

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pyro_mnar.data.extras import extra
+
 if TYPE_CHECKING:
     from pandas import DataFrame
 
@@ -111,6 +113,9 @@ def _ending(path: Path) -> str:
     ending = path.suffix.lower()
     if ending not in ENDINGS:
         raise ValueError(f"{path}: got ending {ending!r}, expected one of {', '.join(ENDINGS)}")
+    if ending == ".parquet":
+        with extra("parquet"):
+            import pyarrow.parquet  # noqa: F401
     return ending
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyro_mnar.data.arrow import filled_column, read_arrow, to_frame
+from pyro_mnar.data.extras import extra
 from pyro_mnar.data.files import check_table, write_table, write_whole
 from pyro_mnar.data.texts import StrayTextError, as_series, spelled, without, written
 
@@ -116,7 +117,8 @@ class Source:
                 return
             write_whole(Path(path), lambda temporary: temporary.write_bytes(text.encode(self.encoding, "strict")))
         elif self.arrow is not None and not as_csv:
-            import pyarrow.parquet
+            with extra("parquet"):
+                import pyarrow.parquet
 
             table = self.arrow
             for name in completed.columns:

@@ -16,6 +16,7 @@ import torch
 from pyro.distributions import Unit
 from torch import Tensor, nn
 
+from pyro_mnar.data.extras import extra
 from pyro_mnar.data.scaling import Scaling
 from pyro_mnar.data.transforms import Units
 from pyro_mnar.imputation.importance import ImportanceDraws
@@ -225,7 +226,8 @@ def _array(value: Tensor, units: Units | None = None) -> np.ndarray:
 
 
 def _dataset(variables: Mapping[str, Any], names: Mapping[str, np.ndarray]) -> Dataset:
-    from xarray import Dataset
+    with extra("arviz"):
+        from xarray import Dataset
 
     sizes = {dim: size for dims, array in variables.values() for dim, size in zip(dims, array.shape, strict=True)}
     coords = {dim: names.get(dim, np.arange(size)) for dim, size in sizes.items()}
@@ -233,10 +235,8 @@ def _dataset(variables: Mapping[str, Any], names: Mapping[str, np.ndarray]) -> D
 
 
 def _tree(groups: Mapping[str, Dataset]) -> Any:
-    try:
+    with extra("arviz"):
         major = int(version("arviz").split(".")[0])
-    except ImportError:
-        raise ImportError("arviz: not installed, expected it (pip install 'pyro-mnar[arviz]')") from None
     if major >= 1:
         from xarray import DataTree
 

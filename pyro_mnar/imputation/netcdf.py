@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyro_mnar.data.extras import extra
 from pyro_mnar.data.files import check_writable, write_whole
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ def check_draws_path(path: str | os.PathLike[str]) -> None:
     if Path(path).suffix.lower() != ".nc":
         raise ValueError(f"{path}: got ending {Path(path).suffix!r}, expected .nc (netCDF)")
     check_writable(path)
+    with extra("netcdf"):
+        import xarray  # noqa: F401
 
 
 def write_draws(
@@ -51,7 +54,8 @@ def write_draws(
         ...     dict(read_draws(Path(home, "d.nc")).sizes)
         {'draw': 2, 'row': 3, 'column': 1}
     """
-    import xarray
+    with extra("netcdf"):
+        import xarray
 
     check_draws_path(path)
     whole = all(isinstance(label, (int, np.integer)) for label in rows)
@@ -73,7 +77,8 @@ def write_draws(
 
 def read_draws(path: str | os.PathLike[str]) -> Dataset:
     """Return what :func:`write_draws` wrote, in memory."""
-    import xarray
+    with extra("netcdf"):
+        import xarray
 
     with xarray.open_dataset(path, engine="h5netcdf") as data:
         return data.load()

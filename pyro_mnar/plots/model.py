@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyro_mnar.data.extras import extra
 from pyro_mnar.diagnostics.mask_check import MaskCheck
 from pyro_mnar.infer.training import History
 from pyro_mnar.plots.panels import IMPUTED, OBSERVED, TRUE, WIDTH, name_values, panels
@@ -26,7 +27,8 @@ def plot_training(histories: Sequence[History]) -> Figure:
         >>> len(plot_training([History([Evaluation(100, -3.0, None)], 100)]).axes)
         1
     """
-    from matplotlib.figure import Figure
+    with extra("plots"):
+        from matplotlib.figure import Figure
 
     if not histories:
         raise ValueError("histories: got none, expected at least one")

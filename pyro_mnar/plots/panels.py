@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from pyro_mnar.data.extras import extra
+from pyro_mnar.data.files import check_writable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -12,8 +16,16 @@ WIDTH = 6.5  # inches: a page's text
 OBSERVED, IMPUTED, TRUE = "#444444", "#D55E00", "#0072B2"  # Okabe and Ito's colors, told apart by the color-blind
 
 
+def check_figure_path(path: str | os.PathLike[str]) -> None:
+    """Raise an error, before any work is done, when a figure could not be drawn and written at ``path``."""
+    check_writable(path)
+    with extra("plots"):
+        import matplotlib  # noqa: F401
+
+
 def panels(count: int) -> tuple[Figure, list[Any]]:
-    from matplotlib.figure import Figure
+    with extra("plots"):
+        from matplotlib.figure import Figure
 
     across = min(3, count)
     down = -(-count // across)

@@ -9,6 +9,7 @@ import numpy as np
 
 from pyro_mnar.analysis.pooled import Pooled
 from pyro_mnar.analysis.tipping import TippingPoint
+from pyro_mnar.data.extras import extra
 from pyro_mnar.plots.panels import IMPUTED, OBSERVED, TRUE, WIDTH, name_values, panels
 
 if TYPE_CHECKING:
@@ -30,8 +31,9 @@ def plot_pattern(mask: np.ndarray, names: Sequence[Any], most: int = 12) -> Figu
         >>> len(plot_pattern(np.array([[True, False], [True, True]]), ["a", "b"]).axes)
         1
     """
-    from matplotlib.colors import ListedColormap
-    from matplotlib.figure import Figure
+    with extra("plots"):
+        from matplotlib.colors import ListedColormap
+        from matplotlib.figure import Figure
 
     patterns, counts = np.unique(mask, axis=0, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:most]
@@ -117,7 +119,8 @@ def plot_estimates(estimates: Mapping[str, Pooled], label: str = "estimate", nul
         >>> len(plot_estimates({"MAR": pool([1.0, 2.0], [0.1, 0.1])}).axes)
         1
     """
-    from matplotlib.figure import Figure
+    with extra("plots"):
+        from matplotlib.figure import Figure
 
     if not estimates:
         raise ValueError("estimates: got none, expected at least one")
@@ -153,7 +156,8 @@ def plot_tipping(path: TippingPoint, labels: Sequence[str], estimate: str = "est
         >>> len(plot_tipping(path, ["shift"]).axes)
         1
     """
-    from matplotlib.figure import Figure
+    with extra("plots"):
+        from matplotlib.figure import Figure
 
     if len(labels) != len(path.grids):
         raise ValueError(f"labels: got {len(labels)}, expected {len(path.grids)}")
@@ -196,7 +200,8 @@ def plot_reliability(ess_share: np.ndarray, pareto_k: np.ndarray, threshold: flo
         >>> len(plot_reliability(np.ones(9), np.linspace(-0.5, 1, 9), 0.6).axes)
         2
     """
-    from matplotlib.figure import Figure
+    with extra("plots"):
+        from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, 2.4), layout="constrained")
     left, right = figure.subplots(1, 2)

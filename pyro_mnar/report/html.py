@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from pyro_mnar.data.extras import extra
 from pyro_mnar.data.files import check_writable, write_whole
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def render(title: str, sections: Sequence[Section]) -> str:
         >>> "A &lt;b&gt; report" in page, "<h2>Columns</h2>" in page
         (True, True)
     """
-    from jinja2 import Environment
+    with extra("report"):
+        from jinja2 import Environment
 
     template = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
@@ -91,10 +93,13 @@ def check_page_path(path: str | os.PathLike[str]) -> None:
     if Path(path).suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"{path}: got ending {Path(path).suffix!r}, expected .html")
     check_writable(path)
+    with extra("report"):
+        import matplotlib  # noqa: F401
 
 
 def _data_uri(figure: Figure) -> str:
-    from matplotlib import rc_context
+    with extra("report"):
+        from matplotlib import rc_context
 
     drawing = io.BytesIO()
     # Without a date and with a fixed salt for identifiers, the same figure is the same bytes.
