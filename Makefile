@@ -5,14 +5,16 @@ export PIP_NO_CACHE_DIR = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 PYTHON = python3
 BIN = .venv/bin
+# A further requirement, such as PIN='torch==2.6.*'.
+PIN =
 
-.PHONY: install demo examples docs test lint bench bench-table bench-regret bench-regret-quick bench-speed bench-tilt bench-coverage bench-mixed bench-sampling tutorial clean
+.PHONY: install demo picture examples docs test smoke lint package tables bench bench-table bench-regret bench-regret-quick bench-speed bench-tilt bench-coverage bench-mixed bench-sampling tutorial clean
 
 install: .venv/installed
 
 .venv/installed: setup.cfg setup.py
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --editable '.[test,bench]'
+	$(BIN)/pip install --quiet --editable '.[test,bench]' $(PIN)
 	touch $@
 
 demo: install
@@ -31,10 +33,18 @@ examples: $(EXAMPLES:%=example-output/%/done) $(TILTS:%=example-output/tilts/%.p
 
 example-output/%/done: examples/%.py examples/shared.py | .venv/installed
 	$(BIN)/python examples/$*.py --output $(@D) $(OPTIONS_$*)
-	mkdir -p docs/tables docs/figures
-	cp $(@D)/$*.md docs/tables/
+	mkdir -p docs/figures benchmarks/published/examples
+	cp $(@D)/$*.json benchmarks/published/examples/
 	cp $(@D)/$*.png docs/figures/
 	touch $@
+
+# Tables of the pages, from benchmarks/published; a test fails where a page differs.
+tables: install
+	$(BIN)/python -m benchmarks.tables
+
+# The picture of README and front page.
+picture: install
+	$(BIN)/python examples/picture.py --output docs/figures/imputed.png
 
 # Figures of docs/tilt.md; numbers are printed.
 example-output/tilts/%.png: examples/%.py | .venv/installed
@@ -57,6 +67,25 @@ lint: install
 
 test: lint
 	$(BIN)/python -m pytest -q
+
+# Minutes: the command line and ArviZ 1.x on another Python, make smoke PYTHON=python3.13.
+smoke:
+	$(PYTHON) -m venv .venv-smoke
+	.venv-smoke/bin/pip install --quiet '.[arviz,cli]' $(PIN)
+	.venv-smoke/bin/python tests/smoke.py
+
+# Minutes: sdist, the wheel made of it, and the wheel in an environment of nothing else, with hard requirements alone and with all.
+package:
+	rm -rf dist build/package
+	$(PYTHON) -m venv build/package/tools
+	build/package/tools/bin/pip install --quiet 'build>=1.2'
+	build/package/tools/bin/python -m build --outdir dist
+	$(PYTHON) -m venv build/package/empty
+	cp tests/packaged.py build/package/
+	build/package/empty/bin/pip install --quiet dist/*.whl $(PIN)
+	cd build/package && empty/bin/python packaged.py bare
+	build/package/empty/bin/pip install --quiet "$$(echo dist/*.whl)[cli]" $(PIN)
+	cd build/package && empty/bin/python packaged.py cli
 
 # Hours; goes on where it stopped. Tables, masks, methods: see `.venv/bin/python -m benchmarks.imputation --help`.
 bench: install
@@ -102,4 +131,4 @@ bench-sampling: install
 	for what in arms wine; do $(BIN)/python -m benchmarks.sampling $$what || exit 1; done
 
 clean:
-	rm -rf .venv .venv-3.12 demo-output example-output docs/_build docs/generated docs/api.rst *.egg-info
+	rm -rf .venv .venv-3.12 .venv-smoke build dist demo-output example-output docs/_build docs/gallery docs/generated docs/api.rst *.egg-info

@@ -1,5 +1,6 @@
 """A short run on another Python: the command line on a small table, its saved model on new rows, and ArviZ 1.x on draws."""
 
+import importlib.util
 import tempfile
 from pathlib import Path
 
@@ -20,10 +21,11 @@ def command_line(folder: str) -> None:
     frame = pd.DataFrame(rng.normal(size=(80, 3)) @ rng.normal(size=(3, 3)), columns=list("abc"))
     frame.loc[frame.a > 1, "a"] = np.nan
     frame.to_csv(Path(folder, "t.csv"), index=False)
-    table, output, model, draws = (str(Path(folder, name)) for name in ("t.csv", "c.parquet", "model", "d.nc"))
+    ending = "parquet" if importlib.util.find_spec("pyarrow") else "csv"  # the extra "parquet" need not be there
+    table, output, model, draws = (str(Path(folder, name)) for name in ("t.csv", f"c.{ending}", "model", "d.nc"))
     assert main(["impute", table, "--output", output, "--direction", "high", "--steps", "50", "--save", model]) == 0
     assert main(["impute", table, "--output", output, "--model", model, "--draws", "3", "--draws-output", draws]) == 0
-    completed = pd.read_parquet(output)
+    completed = read_table(output)
     assert completed.notna().all().all() and (completed.b == read_table(table).b).all()
     assert main(["diagnose", table, "--model", model, "--figure", str(Path(folder, "check.png"))]) == 0
 
