@@ -43,8 +43,8 @@ tables: install
 	$(BIN)/python -m benchmarks.tables
 
 # The picture of README and front page.
-picture: install
-	$(BIN)/python examples/picture.py --output docs/figures/imputed.png
+picture: demo
+	cp demo-output/imputed.png docs/figures/
 
 # Figures of docs/tilt.md; numbers are printed.
 example-output/tilts/%.png: examples/%.py | .venv/installed

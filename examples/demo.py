@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 
 from pyro_mnar import MNARImputer, amputate
 from pyro_mnar.analysis.scores import coverage, crps, rmse
@@ -73,6 +74,21 @@ def ours(imputer: MNARImputer) -> Callable[[pd.DataFrame, int, int], tuple[np.nd
     return method
 
 
+def imputed_against_truth(hidden: np.ndarray, found: dict[str, np.ndarray]) -> Figure:
+    """Return a panel for each method: imputed against true values, of the same hidden cells, in standard deviations."""
+    figure = Figure(figsize=(8.0, 3.0), layout="constrained")
+    axes = figure.subplots(1, len(found), sharex=True, sharey=True)
+    ends = np.quantile(hidden, [0.0, 0.998])
+    for axis, (name, point) in zip(axes, found.items(), strict=True):
+        axis.plot(ends, ends, color="#444444", linewidth=0.8)
+        axis.scatter(hidden, point, s=3, alpha=0.35, linewidths=0, color="#D55E00" if name.startswith("pyro_mnar") else "#0072B2")
+        axis.set(title=f"{name}: RMSE {rmse(point, hidden):.2f}", xlabel="hidden value", xlim=ends, ylim=ends)
+        axis.title.set_fontsize(10)
+        axis.set_aspect("equal")
+    axes[0].set_ylabel("imputed value")
+    return figure
+
+
 def main(args: argparse.Namespace) -> pd.DataFrame:
     """Run the comparison; return its table."""
     output = Path(args.output)
@@ -86,18 +102,20 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     methods = {
         "column mean": column_mean,
         "MICE": mice,
-        "ours, at random": ours(MNARImputer("none", **settings)),
-        "ours, nothing stated": ours(untold),
-        "ours, high stated": ours(told),
+        "pyro_mnar, at random": ours(MNARImputer("none", **settings)),
+        "pyro_mnar, nothing stated": ours(untold),
+        "pyro_mnar, high stated": ours(told),
     }
-    rows, sampled = {}, np.empty(0)
+    rows, points, sampled = {}, {}, np.empty(0)
     for name, method in methods.items():
         start = time.perf_counter()
         point, sampled = method(holed, args.draws, args.seed)
         seconds = time.perf_counter() - start
-        hidden, drawn = (truth / scale)[~mask], (sampled / scale)[:, ~mask]
+        center = truth.mean(0)
+        hidden, drawn = ((truth - center) / scale)[~mask], ((sampled - center) / scale)[:, ~mask]
+        points[name] = ((point - center) / scale)[~mask]
         rows[name] = {
-            "RMSE": rmse((point / scale)[~mask], hidden),
+            "RMSE": rmse(points[name], hidden),
             "CRPS": crps(drawn, hidden),
             "50 % coverage": coverage(drawn, hidden, 0.5),
             "90 % coverage": coverage(drawn, hidden, 0.9),
@@ -113,12 +131,16 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     write_table(told.transform(holed), output / "completed.csv")
     write_draws(output / "draws.nc", sampled[:20], mask, list(frame.index), list(frame.columns))
     told.save(output / "model")
+    shown = {name: points[name] for name in ("column mean", "MICE", "pyro_mnar, nothing stated")}
+    imputed_against_truth(hidden, shown).savefig(output / "imputed.png", dpi=110)
     plot_training(told.histories_).savefig(output / "training.png", dpi=150)
     plot_distributions(truth, mask, sampled, list(frame.columns), truth).savefig(output / "distributions.png", dpi=150)
     curves = told.missingness()
     observed = [holed[name].dropna().to_numpy() for name, _, _ in curves]
     plot_missingness(curves, observed).savefig(output / "missingness.png", dpi=150)
-    print(f"written to {output}: completed.csv, draws.nc, model, reasons.csv, training.png, distributions.png, missingness.png")
+    print(
+        f"written to {output}: completed.csv, draws.nc, model, reasons.csv, and as .png imputed, training, distributions, missingness"
+    )
     return table
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -108,15 +109,34 @@ def over_runs(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat([mean, deviation], axis=1)[[name for column in mean for name in (column, f"{column} sd")]]
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """Return the table in Markdown: means with their standard deviations, nothing where there is no number."""
-    cells = pd.DataFrame(index=[", ".join(key) if isinstance(key, tuple) else key for key in table.index])
-    for column in table.columns:
-        if not column.endswith(" sd"):
-            deviation = table.get(f"{column} sd", pd.Series(np.nan, table.index))
-            pairs = zip(table[column], deviation, strict=True)
-            cells[column] = ["" if np.isnan(v) else f"{v:.3f}" if np.isnan(sd) else f"{v:.3f} ± {sd:.3f}" for v, sd in pairs]
-    return cells.to_markdown(disable_numparse=True)
+def as_json(table: pd.DataFrame) -> dict[str, Any]:
+    """Return a table as it is kept: means, deviations where columns are named "... sd", None where there is no number."""
+    columns = [name for name in table.columns if not name.endswith(" sd")]
+
+    def numbers(names: list[str]) -> list[list[float | None]]:
+        return [[None if np.isnan(v) else round(float(v), 4) for v in row] for row in table.reindex(columns=names).to_numpy(float)]
+
+    rows = [", ".join(key) if isinstance(key, tuple) else key for key in table.index]
+    kept = {"rows": rows, "columns": columns, "mean": numbers(columns)}
+    return kept | {"sd": numbers([f"{name} sd" for name in columns])} if len(columns) < table.shape[1] else kept
+
+
+def markdown(kept: Mapping[str, Any]) -> str:
+    """Return such a table in Markdown: means with their standard deviations, nothing where there is no number."""
+    deviations = kept.get("sd") or [[None] * len(kept["columns"])] * len(kept["rows"])
+    cells = [
+        ["" if v is None else f"{v:.3f}" if sd is None else f"{v:.3f} ± {sd:.3f}" for v, sd in zip(*pair, strict=True)]
+        for pair in zip(kept["mean"], deviations, strict=True)
+    ]
+    return pd.DataFrame(cells, kept["rows"], kept["columns"]).to_markdown(disable_numparse=True)
+
+
+def rendered(content: Mapping[str, Any]) -> str:
+    """Return in Markdown what :func:`written` keeps: the command and its time, tables, notes."""
+    runs = content["seeds"]
+    of = f"Mean ± standard deviation over {runs} seeds." if runs > 1 else "One seed."
+    head = f"`{content['command']}`: {content['minutes']:.1f} minutes of one core. {of}"
+    return "\n\n".join([head, *map(markdown, content["tables"]), *content["notes"]])
 
 
 def written(
@@ -127,16 +147,15 @@ def written(
     notes: Sequence[str] = (),
     others: Sequence[pd.DataFrame] = (),
 ) -> pd.DataFrame:
-    """Print the table, ``others`` and ``notes``; write them (``name.md``, numbers ``name.csv``) and the figure; return the table."""
+    """Print the table, ``others`` and ``notes``; write them (``name.md``, ``name.json``) and the figure; return the table."""
     folder = Path(args.output)
     folder.mkdir(parents=True, exist_ok=True)
-    runs = getattr(args, "seeds", 1)
-    of = f"Mean ± standard deviation over {runs} seeds." if runs > 1 else "One seed."
-    head = f"`{args.command}`: {time.process_time() / 60:.1f} minutes of one core. {of}"
-    text = "\n\n".join([head, *map(markdown, [table, *others]), *notes])
+    minutes, tables = round(time.process_time() / 60, 1), [as_json(each) for each in (table, *others)]
+    content = {"command": args.command, "minutes": minutes, "seeds": getattr(args, "seeds", 1), "tables": tables, "notes": list(notes)}
+    text = rendered(content)
     print(text)
     (folder / f"{name}.md").write_text(text + "\n")
-    table.round(4).to_csv(folder / f"{name}.csv")
+    (folder / f"{name}.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     figure.savefig(folder / f"{name}.png", dpi=110)
     with Image.open(folder / f"{name}.png") as picture:  # 128 colors are a third of the bytes, and look the same
         picture.quantize(128).save(folder / f"{name}.png", optimize=True)

@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.image import imread
 
 from examples import demo, sensitivity_analysis, survey
 from pyro_mnar.data import load
@@ -64,12 +65,17 @@ def test_the_demo_says_what_it_states_and_what_was_decided_where_it_states_nothi
     monkeypatch.setattr(demo, "load", lambda _: small)
     args = argparse.Namespace(output=str(tmp_path / "out"), rate=0.3, slope=3.0, steps=10, members=2, draws=4, seed=0)
     table = demo.main(args)
-    assert list(table.index) == ["column mean", "MICE", "ours, at random", "ours, nothing stated", "ours, high stated"]
+    assert list(table.index) == [
+        "column mean",
+        "MICE",
+        *(f"pyro_mnar, {what}" for what in ("at random", "nothing stated", "high stated")),
+    ]
     assert np.isfinite(table.to_numpy()).all()
     untold, told = capsys.readouterr().out.split("Nothing stated:")[1].split("High stated:")
     assert told.count("large values go missing) (stated)") == 3 and "(stated" not in untold and untold.count("evidence)") == 3
     reasons = pd.read_csv(tmp_path / "out" / "reasons.csv", index_col=0)
     assert list(reasons.index) == list(small.columns[:3])
+    assert imread(tmp_path / "out" / "imputed.png").std() > 0.05
     completed = pd.read_csv(tmp_path / "out" / "completed.csv")
     assert completed.notna().to_numpy().all() and completed.shape == small.shape
 

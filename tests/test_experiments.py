@@ -2,6 +2,7 @@
 
 import gzip
 import importlib
+import json
 import math
 import sys
 from pathlib import Path
@@ -50,10 +51,11 @@ def test_no_experiment_is_left_out():
 def test_experiment_runs_and_writes_its_figure_and_table(name, tmp_path, capsys):
     example = importlib.import_module(name)
     table = example.main(example.options([*TINY[name].split(), "--output", str(tmp_path)]))
-    (figure,), (numbers,), (shown,) = (list(tmp_path.glob(f"*.{kind}")) for kind in ("png", "csv", "md"))
+    (figure,), (numbers,), (shown,) = (list(tmp_path.glob(f"*.{kind}")) for kind in ("png", "json", "md"))
     picture = imread(figure)
     assert picture.shape[1] > 600 and picture.std() > 0.05
-    assert len(pd.read_csv(numbers)) == len(table)
+    kept = json.loads(numbers.read_text())
+    assert len(kept["tables"][0]["rows"]) == len(table) and kept["command"].startswith(f"python examples/{name}.py --")
     assert not table.isna().all(axis=1).any()
     # What is printed is what the gallery shows: every row, every score, and the command that makes it.
     text = shown.read_text()
@@ -92,7 +94,7 @@ def test_means_over_runs_stand_beside_their_standard_deviations_and_gaps_stay_em
     table = shared.over_runs([first, second])
     assert list(table.columns) == ["RMSE", "RMSE sd", "coverage", "coverage sd"]
     assert table.loc["ours"].tolist() == pytest.approx([2.0, 2**0.5, 0.6, 0.02**0.5])
-    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in shared.markdown(table).splitlines()]
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in shared.markdown(shared.as_json(table)).splitlines()]
     assert lines[0] == ["", "RMSE", "coverage"]
     assert lines[2:] == [["ours", "2.000 ± 1.414", "0.600 ± 0.141"], ["mean", "5.000", ""]]
 

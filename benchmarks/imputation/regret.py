@@ -45,7 +45,7 @@ def regret(output: Path, our_steps: int | None = None) -> list[Path]:
         )
     found = summary(cells)
     order = [mask for mask in MASKS if (runs["mask"] == mask).any()]
-    parts = [f"# Regret of stating nothing\n\n{_lines(found)}\n"]
+    parts = [f"# Regret of stating nothing\n\n{lines(found)}\n"]
     by_mask = cells.groupby("mask")["regret"].agg(["count", "median", "max"]).reindex([m for m in order if m in set(cells["mask"])])
     parts.append(f"## By mask\n\n{by_mask.round(3).to_markdown()}\n")
     parts.append(f"## Worst cells\n\n{cells.sort_values('regret', ascending=False).head(20).round(3).to_markdown(index=False)}\n")
@@ -54,7 +54,7 @@ def regret(output: Path, our_steps: int | None = None) -> list[Path]:
     paths = [output / "regret.md", output / "regret.json"]
     paths[0].write_text("\n".join(parts))
     paths[1].write_text(json.dumps(found | {"cells": cells.to_dict("records")}, indent=1))
-    print(_lines(found))
+    print(lines(found))
     return paths
 
 
@@ -97,7 +97,8 @@ def _name(cell: pd.Series) -> str:
     return f"{cell['table']} / {cell['mask']} / seed {cell['seed']}"
 
 
-def _lines(found: dict[str, Any]) -> str:
+def lines(found: dict[str, Any]) -> str:
+    """Return a summary as a list in Markdown."""
     shown = {key: ", ".join(value) or "none" if isinstance(value, list) else value for key, value in found.items()}
     return "\n".join(f"- {key}: {value:.3f}" if isinstance(value, float) else f"- {key}: {value}" for key, value in shown.items())
 

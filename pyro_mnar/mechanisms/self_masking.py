@@ -108,7 +108,7 @@ class SelfMasking(nn.Module):
         return ~self.none()
 
     def effect_sizes(self) -> Tensor:
-        """Return |a|, (J,)."""
+        """Return the sizes of the slopes, (J,)."""
         return self.slope.abs()
 
     def none(self) -> Tensor:

@@ -59,7 +59,7 @@ class MissingCells:
 
     @property
     def mean(self) -> Tensor:
-        """E[x | z, s], (..., D): given s_j = 0 in the missing cells, the decoder's law elsewhere.
+        """The mean E[x | z, s], (..., D), given s_j = 0 in the missing cells and of the decoder's law elsewhere.
 
         Exact without a warp. With one, the warp's curve is averaged over points spread evenly over the cell's law, its tangent
         exactly, and each index of a first dimension (the particles) has points of its own: their weighted mean is far closer still.
@@ -115,7 +115,7 @@ class MissingCells:
         return result
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
-        """Return exact draws, (*sample_shape, ..., D)."""
+        """Return exact draws, ``(*sample_shape, ..., D)``."""
         base = self.selection.decoder.base_dist
         shape = (*sample_shape, *base.batch_shape, 3)
         tiny = torch.finfo(base.mean.dtype).tiny

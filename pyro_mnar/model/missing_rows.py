@@ -81,7 +81,7 @@ class MissingRows(TorchDistribution):
         return total
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
-        """Return exact draws, (*sample_shape, ..., D)."""
+        """Return exact draws, ``(*sample_shape, ..., D)``."""
         like = self.like
         if bool(self.mask.all()):
             return torch.randn((*sample_shape, *self.batch_shape, *self.event_shape), dtype=like.dtype, device=like.device)

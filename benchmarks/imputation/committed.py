@@ -1,0 +1,54 @@
+"""The scores of a grid in one small file, which is committed, and back.
+
+``benchmarks/published/imputation.json`` holds, of each cell TABLE/MASK/METHOD/SEED, the scores that pages show:
+
+    {"scores": ["rmse", "crps", "coverage_90"],
+     "methods": {"mice": {"settings": "rounds 10", "versions": "numpy 2.4.6, ..."}},
+     "cells": {"banknote/hard/mice/0": [1.411, 1.044, 0.181]}}
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks.imputation.report import read
+
+SCORES = ("rmse", "crps", "coverage_90")
+CELL = ("table", "mask", "method", "seed")
+
+
+def publish(output: Path, path: Path) -> Path:
+    """Write the scores of the grid in the folder ``output`` into ``path`` and return it.
+
+    Raises:
+        ValueError: when no cell has been run.
+    """
+    runs, _ = read(output)
+    if not len(runs):
+        raise ValueError(f"output: got {output}, expected a folder that holds a cell without failure")
+    runs = runs.astype({"method": str}).sort_values(list(CELL))
+    methods = runs.drop_duplicates("method", keep="last").set_index("method")[["settings", "versions"]].to_dict("index")
+    lines = [f"  {json.dumps('/'.join(str(row[key]) for key in CELL))}: {json.dumps(_numbers(row))}" for _, row in runs.iterrows()]
+    head = f' "scores": {json.dumps(list(SCORES))},\n "methods": {json.dumps(methods, indent=1, ensure_ascii=False)},\n'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("{\n" + head + ' "cells": {\n' + ",\n".join(lines) + "\n }\n}\n")
+    return path
+
+
+def committed(path: Path) -> pd.DataFrame:
+    """Return what :func:`publish` wrote, a row each with scores as columns, as :func:`~benchmarks.imputation.report.read` does."""
+    content = json.loads(path.read_text())
+    rows = []
+    for name, numbers in content["cells"].items():
+        table, mask, method, seed = name.split("/")
+        scores = {score: float("nan") if value is None else value for score, value in zip(content["scores"], numbers, strict=True)}
+        rows.append({"table": table, "mask": mask, "method": method, "seed": int(seed)} | scores)
+    return pd.DataFrame(rows)
+
+
+def _numbers(row: pd.Series) -> list[float | None]:
+    """Return the scores to four digits, None where a method has none (no draws, no coverage)."""
+    return [None if pd.isna(row.get(score)) else round(float(row[score]), 4) for score in SCORES]
