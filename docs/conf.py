@@ -1,13 +1,14 @@
 """Settings of the documentation; `make docs` builds it into docs/_build/html."""
 
-import inspect
-import pkgutil
+import sys
 import urllib.request
-from importlib import import_module
 from pathlib import Path
 from urllib.error import URLError
 
 import pyro_mnar
+
+sys.path.insert(0, str(Path(__file__).parent))
+from reference import reference
 
 project = "pyro_mnar"
 author = "The pyro_mnar authors"
@@ -22,7 +23,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "reference.py"]
 templates_path = ["_templates"]
 html_theme = "furo"
 html_title = f"pyro_mnar {version}"
@@ -74,73 +75,10 @@ def reachable(address: str) -> bool:
 
 intersphinx_mapping = {name: (address, None) for name, address in INVENTORIES.items() if reachable(address)}
 
-#: Parts of the reference: a namespace's own list of names, or the public functions and classes of modules.
-NAMESPACES = {
-    "networks": "Networks",
-    "mechanisms": "Mechanisms",
-    "distributions": "Distributions",
-    "model": "The model",
-    "energy": "Energy tilts",
-    "mcmc": "Markov chains",
-    "analysis": "Analyses",
-    "data": "Data",
-}
-MODULES = {
-    "imputer": "Around the imputer",
-    "imputation": "Imputation",
-    "infer": "Bounds, training and weights",
-    "diagnostics": "Diagnostics",
-    "plots": "Figures",
-    "report": "The report",
-}
-
-
-def public(package: str) -> list[str]:
-    """Return the full names of the public functions and classes that the modules of a package define."""
-    home = import_module(f"pyro_mnar.{package}")
-    found = []
-    for module in pkgutil.iter_modules(home.__path__, f"{home.__name__}."):
-        members = vars(import_module(module.name)).items()
-        found += [
-            f"{module.name}.{name}"
-            for name, member in members
-            if not name.startswith("_")
-            and (inspect.isfunction(member) or inspect.isclass(member))
-            and member.__module__ == module.name
-            and member.__doc__
-        ]
-    return found
-
-
-def table(names: list[str]) -> list[str]:
-    return [".. autosummary::", "   :toctree: generated", "   :nosignatures:", "", *(f"   {name}" for name in sorted(names)), ""]
-
-
-def identity(name: str) -> object:
-    home, last = name.rsplit(".", 1)
-    return getattr(import_module(home), last)
-
 
 def write_reference(*_: object) -> None:
-    """Write the page of the reference: every public name once, where users import it from."""
-    lines = ["API reference", "=============", "", "Shapes: N rows, D columns, K particles, L latents. ``mask`` is True where a value is observed.", ""]
-    top = [f"pyro_mnar.{name}" for name in pyro_mnar.__all__]
-    seen = {id(identity(name)): name for name in top}
-    lines += ["pyro_mnar", "---------", "", "Imported from the package itself, when first used.", "", *table(top)]
-    parts = {space: [f"pyro_mnar.{space}.{name}" for name in import_module(f"pyro_mnar.{space}").__all__] for space in NAMESPACES}
-    parts |= {package: public(package) for package in MODULES}
-    for package, title in (NAMESPACES | MODULES).items():
-        summary = (import_module(f"pyro_mnar.{package}").__doc__ or "").strip().split("\n\n")[0]
-        lines += [title, "-" * len(title), "", f"``pyro_mnar.{package}``{': ' if summary else ''}{summary}", ""]
-        new = {name: id(identity(name)) for name in parts[package]}
-        above = [name for name, key in new.items() if key in seen]
-        if above:
-            links = ", ".join(f":obj:`{name.rsplit('.', 1)[1]} <{seen[new[name]]}>`" for name in sorted(above))
-            lines += [f"Also here: {links}.", ""]
-        lines += table([name for name, key in new.items() if key not in seen])
-        seen |= {key: name for name, key in new.items() if key not in seen}
     path = Path(__file__).with_name("api.rst")
-    text = "\n".join(lines)
+    text, _ = reference()
     if not path.exists() or path.read_text() != text:
         path.write_text(text)
 

@@ -12,8 +12,6 @@ one row's draws, and effective draws a second.
     python examples/langevin_against_nuts.py --output langevin-output
 """
 
-# sphinx_gallery_thumbnail_path = "figures/langevin_against_nuts.png"
-
 from __future__ import annotations
 
 import argparse

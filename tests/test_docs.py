@@ -1,6 +1,9 @@
-"""The documentation: the page of plain Pyro runs and weighs rows as the library does; every public name has its place."""
+"""The documentation: its code runs, its names are in the reference, its links lead somewhere, its tables are those of the results."""
 
+import ast
 import doctest
+import importlib.util
+import json
 import math
 import re
 from pathlib import Path
@@ -15,7 +18,12 @@ from scipy import special
 from torch import nn
 
 import pyro_mnar
-from pyro_mnar import IWELBO, LOGIT, MNAR, GaussianDecoder, SelfMasking
+from benchmarks.imputation.committed import publish
+from benchmarks.tables import MARKED, PUBLISHED, filled, pages
+from examples import survey
+from pyro_mnar import IWELBO, LOGIT, MNAR, GaussianDecoder, MNARImputer, SelfMasking
+from pyro_mnar.cli.main import COMMANDS
+from pyro_mnar.cli.options import parser
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -111,15 +119,144 @@ def test_the_mechanism_that_shows_how_to_add_one_keeps_the_contract():
     assert all(bool((p.grad != 0).any()) for p in mechanism.parameters())
 
 
-def test_every_public_name_is_in_one_layer_of_the_reference():
-    layers = {home.split(".")[1] for home in pyro_mnar._HOMES.values()}
-    source = (DOCS / "conf.py").read_text()
-    assert all(f'"{layer}":' in source for layer in layers)
+PAGES = list(pages())
+#: Pages whose code runs by itself, or on the survey of examples/survey.py.
+RUN = [path for path in PAGES if path.parent.name == "how_to" or path.stem in ("README", "index", "multiple_imputation", "tutorial")]
 
 
-def test_links_between_pages_and_to_figures_and_tables_lead_somewhere():
-    for path in DOCS.glob("*.md"):
+def blocks(path):
+    return re.findall(r"```python\n(.*?)```", path.read_text(), re.S)
+
+
+@pytest.mark.parametrize("path", [path for path in RUN if blocks(path)], ids=lambda path: path.stem)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_code_of_a_page_runs(path, tmp_path, monkeypatch):
+    """With fits of a few steps, in a folder that holds the tutorial's survey."""
+    survey.simulated(90, 0)[0].to_csv(tmp_path / "survey.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    whole = MNARImputer.fit
+    brief = {"members": 2, "steps": 5, "hidden": (), "n_jobs": None, "progress": False}
+    monkeypatch.setattr(MNARImputer, "fit", lambda self, *args, **named: whole(self.set_params(**brief), *args, **named))
+    names = {"__name__": "page"}
+    for block in blocks(path):
+        if "statsmodels" in block and importlib.util.find_spec("statsmodels") is None:
+            continue  # the extra "test" has it
+        exec(compile(re.sub(r"\b(steps|warmup)=\d+", r"\1=5", block), path.name, "exec"), names)
+    if path.stem == "detection_limit":
+        assert names["drawn"].max() <= names["frame"].lead.min()
+    if path.stem == "own_model":
+        mask = names["mask"]
+        assert bool((names["result"].completed == names["x"])[mask].all()) and float(names["result"].completed[~mask].abs().min()) > 0
+
+
+def test_what_pages_import_and_every_public_name_are_in_the_reference():
+    spec = importlib.util.spec_from_file_location("reference", DOCS / "reference.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    text, found = module.reference()
+    for path in PAGES:
+        for node in (node for block in blocks(path) for node in ast.walk(ast.parse(block))):
+            if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "pyro_mnar":
+                for name in (alias.name for alias in node.names):
+                    there = found.get(id(getattr(importlib.import_module(node.module), name)))
+                    assert there is not None and there in text, f"{path.name}: {node.module}.{name}"
+    homes = [pyro_mnar, *(importlib.import_module(f"pyro_mnar.{space}") for space in module.NAMESPACES)]
+    for home in homes:
+        assert {id(getattr(home, name)) for name in home.__all__} <= set(found)
+    told = re.findall(r"``pyro_mnar\.(\w+)``", pyro_mnar.__doc__ or "") + re.findall(r"``\.(\w+)``", pyro_mnar.__doc__ or "")
+    assert set(told) == set(module.NAMESPACES)
+
+
+def test_links_between_pages_and_to_figures_lead_somewhere():
+    for path in [*PAGES, *DOCS.parent.glob("*.md")]:
         text = path.read_text()
         links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text) + re.findall(r"```\{include\} (\S+)", text)
         for link in links:
-            assert (path.parent / link).exists(), f"{path.name}: {link}"
+            example = re.fullmatch(r"(?:\.\./)?gallery/(\w+)", link)  # made when the site is built
+            target = DOCS.parent / f"examples/{example[1]}.py" if example and example[1] != "index" else path.parent / link
+            assert target.exists() or (example and example[1] == "index"), f"{path.name}: {link}"
+
+
+def test_every_example_has_a_title_and_its_thumbnail_is_there():
+    for path in (DOCS.parent / "examples").glob("*.py"):
+        if path.stem != "shared":
+            title, line = (ast.get_docstring(ast.parse(path.read_text())) or "").splitlines()[:2]
+            assert line == "=" * len(title), path.name
+            for figure in re.findall(r"^# sphinx_gallery_thumbnail_path = \"(.*)\"$", path.read_text(), re.M):
+                assert (DOCS / figure).is_file(), f"{path.name}: {figure}"
+
+
+def test_readme_can_be_read():
+    text = (DOCS.parent / "README.md").read_text()
+    assert len(text.split()) <= 600
+    (code,) = blocks(DOCS.parent / "README.md")
+    assert len([line for line in code.splitlines() if line.strip()]) == 6
+
+
+def test_commands_that_pages_show_are_ones_that_the_command_line_takes():
+    for path in PAGES:
+        lines = path.read_text().replace(" \\\n", " ").splitlines()
+        for line in lines:
+            words = line.split("  # ")[0].split()
+            if line.startswith("    pyro-mnar ") and words[1] in COMMANDS and "--help" not in words:
+                parser().parse_args([word.strip("'") for word in words[1:]])
+
+
+# Tables -------------------------------------------------------------------------------------------
+
+
+def test_tables_of_pages_are_those_of_the_committed_results():
+    held = set()
+    for path in PAGES:
+        text = path.read_text()
+        assert filled(text)[0] == text, f"{path.name}: make tables"
+        held |= {name for _, name, _, _ in MARKED.findall(text)}
+        assert text.count("<!-- begin table") == text.count("<!-- end table -->") == len(MARKED.findall(text)), path.name
+    assert {path.stem for path in (PUBLISHED / "examples").glob("*.json")} <= held, "results that no page shows"
+
+
+def test_a_table_that_drifts_is_made_anew_and_one_without_results_is_named(tmp_path):
+    (tmp_path / "examples").mkdir()
+    content = {"command": "python x.py", "minutes": 0.5, "seeds": 2, "notes": ["Note."]}
+    table = {"rows": ["a", "b"], "columns": ["RMSE", "CRPS"], "mean": [[1.0, None], [0.25, 2.0]], "sd": [[0.5, None], [None, 0.125]]}
+    (tmp_path / "examples/x.json").write_text(json.dumps(content | {"tables": [table]}))
+    page = (
+        "Before.\n<!-- begin table x -->\nold\n<!-- end table -->\n<!-- begin table accuracy hard rmse -->\nkept\n<!-- end table -->\n"
+    )
+    text, absent = filled(page, tmp_path)
+    assert absent == ["accuracy hard rmse"] and "\nkept\n" in text and "old" not in text and text.startswith("Before.\n")
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    assert cells[0] == ["", "RMSE", "CRPS"] and cells[2:] == [["a", "1.000 ± 0.500", ""], ["b", "0.250", "2.000 ± 0.125"]]
+    assert filled(text, tmp_path)[0] == text
+    with pytest.raises(ValueError, match="table y: no file"):
+        filled("<!-- begin table y -->\n<!-- end table -->", tmp_path)
+
+
+def test_the_scores_of_a_grid_become_the_tables_of_pages(tmp_path):
+    """Means over seeds by hand, from the grid's own files."""
+    scores = {("ours", 0): 0.5, ("ours", 1): 0.75, ("mice", 0): 1.25, ("ours-none", 0): 1.0, ("ours-none", 1): 0.5, ("mean", 0): 2.0}
+    for (method, seed), crps in scores.items():
+        path = tmp_path / f"grid/red/hard/{method}/{seed}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        found = {"rmse": 2 * crps, "crps": crps} | ({} if method == "mean" else {"coverage_90": 0.9})
+        cell = {
+            "table": "red",
+            "mask": "hard",
+            "method": method,
+            "seed": seed,
+            "scores": found,
+            "settings": {},
+            "versions": {"numpy": "2"},
+        }
+        path.write_text(json.dumps(cell))
+    publish(tmp_path / "grid", tmp_path / "imputation.json")
+    kept = json.loads((tmp_path / "imputation.json").read_text())
+    assert kept["cells"]["red/hard/ours/1"] == [1.5, 0.75, 0.9] and kept["cells"]["red/hard/mean/0"] == [4.0, 2.0, None]
+    page = "<!-- begin table accuracy hard crps of ours,mice -->\n<!-- end table -->\n<!-- begin table regret -->\n<!-- end table -->"
+    text, absent = filled(page, tmp_path)
+    assert not absent
+    assert "| CRPS, `hard` | red | seeds |\n|---|---|---|\n| MICE | 1.250 | 1 |\n| **pyro_mnar, nothing stated** | .625 | 2 |" in text
+    assert "| hard | 2 | 1.000 | 1.500 |" in text and "- worst regret: 1.500" in text  # .5 / 1 and .75 / .5: median 1
+    for wrong in ("accuracy hard", "accuracy hard width", "accuracy nowhere crps", "accuracy hard crps by ours", "accuracy mar crps"):
+        with pytest.raises(ValueError, match=f"table {wrong}"):
+            filled(f"<!-- begin table {wrong} -->\n<!-- end table -->", tmp_path)
