@@ -59,7 +59,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
                 bound = float(IWELBO(mnar, 100)(x, mask).mean())
             found = impute(mnar, x, mask, particles=200).completed[~mask[:, 0], 0]
             lines[f"{what}, slope from {start:+.0f}"] = {
-                "bound (nats a row)": bound,
+                "bound (log likelihood a row)": bound,
                 "slope": float(mechanism.slope.detach()),
                 "imputed share of yes": float(found.mean()),
                 "true share": float(x[~mask[:, 0], 0].mean()),
@@ -70,7 +70,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     axes = figure.subplots(1, 2, sharey=True)
     for axis, part, title in zip(axes, (table[:3], table[3:]), ("the column alone", "with a related column"), strict=True):
         axis.plot(
-            part["bound (nats a row)"] - table.groupby(table.index.str[:5])["bound (nats a row)"].max()[part.index[0][:5]],
+            part["bound (log likelihood a row)"] - table.groupby(table.index.str[:5])["bound (log likelihood a row)"].max()[part.index[0][:5]],
             part["imputed share of yes"],
             "o",
             color=ORANGE,

@@ -23,6 +23,7 @@ def check_draws_path(path: str | os.PathLike[str]) -> None:
         raise ValueError(f"{path}: got ending {Path(path).suffix!r}, expected .nc (netCDF)")
     check_writable(path)
     with extra("netcdf"):
+        import h5netcdf  # noqa: F401
         import xarray  # noqa: F401
 
 

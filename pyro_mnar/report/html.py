@@ -94,6 +94,7 @@ def check_page_path(path: str | os.PathLike[str]) -> None:
         raise ValueError(f"{path}: got ending {Path(path).suffix!r}, expected .html")
     check_writable(path)
     with extra("report"):
+        import jinja2  # noqa: F401
         import matplotlib  # noqa: F401
 
 
