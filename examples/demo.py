@@ -76,16 +76,16 @@ def ours(imputer: MNARImputer) -> Callable[[pd.DataFrame, int, int], tuple[np.nd
 
 def imputed_against_truth(hidden: np.ndarray, found: dict[str, np.ndarray]) -> Figure:
     """Return a panel for each method: imputed against true values, of the same hidden cells, in standard deviations."""
-    figure = Figure(figsize=(8.0, 3.0), layout="constrained")
+    figure = Figure(figsize=(8.0, 3.3), layout="constrained")
     axes = figure.subplots(1, len(found), sharex=True, sharey=True)
     ends = np.quantile(hidden, [0.0, 0.998])
     for axis, (name, point) in zip(axes, found.items(), strict=True):
         axis.plot(ends, ends, color="#444444", linewidth=0.8)
         axis.scatter(hidden, point, s=3, alpha=0.35, linewidths=0, color="#D55E00" if name.startswith("pyro_mnar") else "#0072B2")
-        axis.set(title=f"{name}: RMSE {rmse(point, hidden):.2f}", xlabel="hidden value", xlim=ends, ylim=ends)
+        axis.set(title=f"{name}\nRMSE {rmse(point, hidden):.2f}", xlabel="hidden value (sd)", xlim=ends, ylim=ends)
         axis.title.set_fontsize(10)
-        axis.set_aspect("equal")
-    axes[0].set_ylabel("imputed value")
+        axis.set_box_aspect(1)
+    axes[0].set_ylabel("imputed value (sd)")
     return figure
 
 

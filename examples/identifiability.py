@@ -70,7 +70,8 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     axes = figure.subplots(1, 2, sharey=True)
     for axis, part, title in zip(axes, (table[:3], table[3:]), ("the column alone", "with a related column"), strict=True):
         axis.plot(
-            part["bound (log likelihood a row)"] - table.groupby(table.index.str[:5])["bound (log likelihood a row)"].max()[part.index[0][:5]],
+            part["bound (log likelihood a row)"]
+            - table.groupby(table.index.str[:5])["bound (log likelihood a row)"].max()[part.index[0][:5]],
             part["imputed share of yes"],
             "o",
             color=ORANGE,

@@ -18,7 +18,7 @@ def rmse(point: np.ndarray, truth: np.ndarray) -> float:
 def crps(draws: np.ndarray, truth: np.ndarray) -> float:
     """Return the mean continuous ranked probability score of ``draws`` (M, C), by the fair ensemble formula.
 
-    mean |X - y| - mean over pairs of distinct draws |X - X'| / 2, unbiased in M (Ferro, "Fair scores for ensemble forecasts",
+    ``mean |X - y| - mean over pairs of distinct draws |X - X'| / 2``, unbiased in M (Ferro, "Fair scores for ensemble forecasts",
     Quarterly Journal of the Royal Meteorological Society 140, 2014). A point method's score is its absolute error.
 
     Example:
