@@ -193,6 +193,12 @@ def test_readme_can_be_read():
     assert len([line for line in code.splitlines() if line.strip()]) == 6
 
 
+def test_the_version_is_one_everywhere():
+    root = DOCS.parent
+    assert f"\nversion: {pyro_mnar.__version__}\n" in (root / "CITATION.cff").read_text()
+    assert re.search(rf"^## .*{re.escape(pyro_mnar.__version__)}", (root / "CHANGELOG.md").read_text(), re.M)
+
+
 def test_commands_that_pages_show_are_ones_that_the_command_line_takes():
     for path in PAGES:
         lines = path.read_text().replace(" \\\n", " ").splitlines()
