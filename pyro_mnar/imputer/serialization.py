@@ -10,13 +10,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from pyro_mnar.data.layout import Layout
-from pyro_mnar.data.scaling import Scaling
-from pyro_mnar.data.schema import Schema
-from pyro_mnar.data.transforms import Units
+from pyro_mnar.data.codec import TableCodec
 from pyro_mnar.imputer.reason_selection import Candidate
 from pyro_mnar.imputer.reasons import reasons_from_json, reasons_to_json
-from pyro_mnar.imputer.specification import declare
+from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.training import Evaluation, History
 
@@ -29,17 +26,15 @@ def describe(imputer: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
             ``n_jobs``.
     """
     description = {
-        "declaration": imputer.declaration_,
-        "schema": imputer.schema_.to_json(),
-        "scaling": imputer.scaling_.scaling.to_json(),
+        "specification": imputer.specification_.to_json(),
+        "codec": imputer.codec_.to_json(),
         "candidates": [list(candidate) for candidate in imputer.candidates_],
         "reasons": reasons_to_json(imputer.reasons_),
         "settings": {
             name: _plain(value) for name, value in imputer.get_params(deep=False).items() if name not in ("progress", "n_jobs")
         },
         "histories": [asdict(history) for history in imputer.histories_],
-        "layout": imputer.layout_.to_json(),
-        "seed": imputer._seed(),
+        "seed": imputer.seed,
         "named": hasattr(imputer, "feature_names_in_"),
     }
     return dict(nn.ModuleList(imputer.members_).state_dict()), description
@@ -55,15 +50,12 @@ def restore(tensors: dict[str, Tensor], description: dict[str, Any]) -> tuple[di
     for name in ("direction", "kinds"):
         if isinstance(given[name], list):
             given[name] = dict(given[name])
-    layout = Layout.from_json(description["layout"])
-    schema = Schema.from_json(description["schema"])
-    fitted = {
-        "layout_": layout,
-        "schema_": schema,
+    codec, specification = TableCodec.from_json(description["codec"]), Specification.from_json(description["specification"])
+    fitted: dict[str, Any] = {
+        "codec_": codec,
+        "specification_": specification,
         "seed_": int(description["seed"]),
-        "n_features_in_": len(layout.names),
-        "declaration_": description["declaration"],
-        "scaling_": Units(schema.columns, Scaling.from_json(description["scaling"])),
+        "n_features_in_": len(codec.layout.names),
         "candidates_": [Candidate(tuple(words), *rest) for words, *rest in description["candidates"]],
         "reasons_": reasons_from_json(description["reasons"]),
         "histories_": [
@@ -72,9 +64,9 @@ def restore(tensors: dict[str, Tensor], description: dict[str, Any]) -> tuple[di
         ],
     }
     if description["named"]:
-        fitted["feature_names_in_"] = np.array(layout.names, dtype=object)
+        fitted["feature_names_in_"] = np.array(codec.layout.names, dtype=object)
     with seeded(0):  # the weights are replaced, and drawing them shall move no generator
-        members = declare(**fitted["declaration_"])
+        members = specification.models()
     nn.ModuleList(members).load_state_dict(tensors)
     fitted["members_"] = [member.eval() for member in members]
     return given, fitted

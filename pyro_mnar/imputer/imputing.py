@@ -1,0 +1,46 @@
+"""Imputation by a fitted ``MNARImputer``: drawn once, in a model's units, and taken to the table's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyro_mnar.imputation.ensemble import impute_ensemble
+from pyro_mnar.imputation.impute import Imputation
+from pyro_mnar.imputer.points import points_of, summands
+from pyro_mnar.imputer.tables import Given
+
+
+def drawn(imputer: Any, given: Given, draws: int = 0, particles: int = 200, method: str = "importance") -> Imputation:
+    """Return the imputation of a table in a model's units.
+
+    Args:
+        imputer: fitted.
+        given: read by its codec.
+        draws, particles, method: as of :meth:`~pyro_mnar.imputer.imputer.MNARImputer.impute`.
+    """
+    settings = _settings(imputer, given, particles, method)
+    return impute_ensemble(imputer.members_, given.x, given.seen, draws=draws, functions=summands(given.codec), **settings)
+
+
+def in_units(imputer: Any, given: Given, result: Imputation, method: str = "importance") -> Imputation:
+    """Return an imputation that :func:`drawn` made in the table's units, ``completed`` with the points that the imputer wants."""
+    codec, seen, own = given.codec, given.seen, torch.from_numpy(given.values)
+    means = torch.from_numpy(codec.means(result.completed.double().numpy()))
+    settings = _settings(imputer, given, result.particles, method)
+    points = points_of(imputer.point, codec, means, result.probabilities, imputer.members_, given.x, seen, **settings)
+    draws = torch.from_numpy(codec.invert(result.draws.double().numpy()))
+
+    def beside(part: Tensor) -> Tensor:
+        # Observed cells come from the table itself: scaling to float32 and back would not return their last bits.
+        return torch.where(seen, own, part)
+
+    return replace(result, completed=beside(points), draws=beside(draws), means=beside(means))
+
+
+def _settings(imputer: Any, given: Given, particles: int, method: str) -> dict[str, Any]:
+    found: dict[str, Any] = {"particles": particles, "method": method, "n_jobs": imputer.n_jobs, "progress": imputer.progress}
+    return found | {"labels": given.labels, "seed": imputer.seed}
