@@ -44,3 +44,26 @@ def analyze(tables: Sequence[Any], estimate: Callable[[Any], Any], groups: Seque
         dof = min((float(answer[2]) for answer in found if len(answer) == 3), default=None)
         return pool([a[0] for a in found], [a[1] for a in found], complete_dof=dof, groups=groups)
     return pool(found, groups=groups)
+
+
+def regression(outcome: Any, predictors: Sequence[Any]) -> Callable[[Any], tuple[float, float, float]]:
+    """Return an analysis: the first predictor's coefficient in the least-squares regression of ``outcome`` on ``predictors``.
+
+    Example:
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"y": [1.0, 3, 5, 8], "x": [0.0, 1, 2, 3]})
+        >>> round(regression("y", ["x"])(frame)[0], 3)
+        2.3
+    """
+
+    def coefficient(frame: Any) -> tuple[float, float, float]:
+        x = np.column_stack([frame[name].to_numpy(float) for name in predictors] + [np.ones(len(frame))])
+        y = frame[outcome].to_numpy(float)
+        dof = len(x) - x.shape[1]
+        if dof < 1:
+            raise ValueError(f"{len(x)} rows are too few for {x.shape[1]} coefficients")
+        inverse = np.linalg.inv(x.T @ x)
+        beta = inverse @ (x.T @ y)
+        return float(beta[0]), float(inverse[0, 0] * np.sum((y - x @ beta) ** 2) / dof), float(dof)
+
+    return coefficient

@@ -10,9 +10,9 @@ from pyro_mnar.data.files import check_ending, check_writable, write_table, writ
 from pyro_mnar.data.kinds import KINDS, Column
 from pyro_mnar.data.layout import Layout, as_pandas, like
 from pyro_mnar.data.masking import join, split
+from pyro_mnar.data.reading import read_table
 from pyro_mnar.data.scaling import Scaling
 from pyro_mnar.data.schema import Schema, is_frame
-from pyro_mnar.data.source import read_table
 
 __all__ = [
     "KINDS",

@@ -15,7 +15,8 @@ from typing import Any, Self
 import numpy as np
 
 from pyro_mnar.data.doubts import constant
-from pyro_mnar.data.kinds.column import Column, is_hole
+from pyro_mnar.data.kinds.column import Column
+from pyro_mnar.data.kinds.evidence import is_hole
 from pyro_mnar.data.kinds.numbers import Continuous
 from pyro_mnar.data.layout import Layout
 from pyro_mnar.data.masking import join, split
@@ -110,9 +111,9 @@ class TableCodec:
         """Return ``given``, a scaling as the codec of columns that are plain numbers."""
         if not isinstance(given, Scaling):
             return given
-        columns = tuple(Continuous(j, "float64") for j in range(len(given.center)))
-        places = tuple(range(len(columns)))
-        return cls(Layout(places, places, (), keep_empty=False, indicators=False), Schema(columns), given)
+        places = tuple(range(len(given.center)))
+        plain = Schema(tuple(Continuous(j, "float64") for j in places))
+        return cls(Layout(places, places, (), keep_empty=False, indicators=False), plain, given)
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -133,7 +134,7 @@ class TableCodec:
         """Return the numbers (N, D) of a table in its units, 0 in the holes, and its mask (N, D), True = observed.
 
         Raises:
-            ValueError: for columns that differ from the codec's, or a value that is not of its column's kind; names column and row.
+            ValueError: for other columns than the codec's, or a value that is not of its column's kind; names column and row.
         """
         return split(self.layout.part(table), self.schema, allow_empty=True)
 
@@ -184,8 +185,7 @@ class TableCodec:
         Levels, counts and the value that repeats in a semicontinuous column have probabilities, which no unit changes.
         """
         total = np.zeros(len(values))
-        for j, column in enumerate(self.columns):
-            seen = mask[:, j]
+        for j, (column, seen) in enumerate(zip(self.columns, mask.T, strict=True)):
             total[seen] += column.log_jacobian(values[seen, j], self.scaling.scale[j])
         return total
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from pyro_mnar.data.kinds.column import Column, is_hole
+from pyro_mnar.data.kinds.column import Column
+from pyro_mnar.data.kinds.evidence import is_hole
 
 #: Words that may well stand for a missing value.
 # fmt: off

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from pyro_mnar.data.kinds.column import is_hole
+from pyro_mnar.data.kinds.evidence import is_hole
 from pyro_mnar.data.schema import is_frame
 
 

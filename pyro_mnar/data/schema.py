@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from pyro_mnar.data.kinds.column import MOST_LEVELS, Column
-from pyro_mnar.data.kinds.levels import distinct
-from pyro_mnar.data.kinds.table import declared, evidence_of, evidence_of_array, infer, kind_of
+from pyro_mnar.data.kinds.column import Column
+from pyro_mnar.data.kinds.evidence import distinct, evidence_of, evidence_of_array
+from pyro_mnar.data.kinds.levels import MOST_LEVELS
+from pyro_mnar.data.kinds.table import declared, infer, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import torch
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import _check_feature_names_in
 
 from pyro_mnar.data.schema import Schema
-from pyro_mnar.imputation.ensemble import draws_of, score_ensemble
+from pyro_mnar.imputation.ensemble import draws_of
 from pyro_mnar.imputation.impute import Imputation
-from pyro_mnar.imputer.imputing import drawn, in_units
+from pyro_mnar.imputer.imputing import drawn, filled, imputed, mean_bound
 from pyro_mnar.imputer.learning import fit_given
-from pyro_mnar.imputer.model_files import load_model, save_model
 from pyro_mnar.imputer.points import check_point
 from pyro_mnar.imputer.reasons import missingness_of
-from pyro_mnar.imputer.serialization import describe, restore
-from pyro_mnar.imputer.tables import Given, given, learned
+from pyro_mnar.imputer.serialization import load, save
+from pyro_mnar.imputer.tables import check_fitted, given, learned
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -33,6 +30,7 @@ if TYPE_CHECKING:
     from pyro_mnar.diagnostics.diagnosis import Diagnosis
 
 
+@dataclass(eq=False, repr=False)
 class MNARImputer(TransformerMixin, BaseEstimator):
     """Impute a table whose values are missing because of what they are.
 
@@ -71,9 +69,8 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         candidates_: the :class:`~pyro_mnar.imputer.reason_selection.Candidate` reasons that were compared, the best first.
         members_: the fitted :class:`~pyro_mnar.model.MNAR` models, on scaled columns.
         histories_: what training saw of each.
-        codec_: the :class:`~pyro_mnar.data.TableCodec` from tables to the models' columns and back.
+        codec_: the :class:`~pyro_mnar.data.TableCodec` from tables to the models' columns and back; ``schema_`` are these columns.
         specification_: the :class:`~pyro_mnar.imputer.specification.Specification` of the members.
-        schema_: the columns; ``n_features_in_`` and, for data frames, ``feature_names_in_`` as in scikit-learn.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -84,43 +81,23 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         True
     """
 
-    def __init__(
-        self,
-        mechanism: str = "auto",
-        direction: str | Mapping[Any, str] | None = None,
-        order: Sequence[Any] | None = None,
-        ignorable: Sequence[Any] = (),
-        latent_dim: int | None = None,
-        hidden: Sequence[int] = (128,),
-        members: int = 8,
-        particles: int = 5,
-        steps: int = 1000,
-        batch_size: int = 96,
-        random_state: int | np.random.RandomState | None = 0,
-        add_indicator: bool = False,
-        keep_empty_features: bool = False,
-        kinds: Mapping[Any, str] | None = None,
-        point: str = "mean",
-        progress: bool = True,
-        n_jobs: int | None = None,
-    ) -> None:
-        self.mechanism = mechanism
-        self.direction = direction
-        self.order = order
-        self.ignorable = ignorable
-        self.latent_dim = latent_dim
-        self.hidden = hidden
-        self.members = members
-        self.particles = particles
-        self.steps = steps
-        self.batch_size = batch_size
-        self.random_state = random_state
-        self.add_indicator = add_indicator
-        self.keep_empty_features = keep_empty_features
-        self.kinds = kinds
-        self.point = point
-        self.progress = progress
-        self.n_jobs = n_jobs
+    mechanism: str = "auto"
+    direction: str | Mapping[Any, str] | None = None
+    order: Sequence[Any] | None = None
+    ignorable: Sequence[Any] = ()
+    latent_dim: int | None = None
+    hidden: Sequence[int] = (128,)
+    members: int = 8
+    particles: int = 5
+    steps: int = 1000
+    batch_size: int = 96
+    random_state: int | np.random.RandomState | None = 0
+    add_indicator: bool = False
+    keep_empty_features: bool = False
+    kinds: Mapping[Any, str] | None = None
+    point: str = "mean"
+    progress: bool = True
+    n_jobs: int | None = None
 
     def fit(self, X: ArrayLike | DataFrame, y: None = None, callback: Any = None) -> Self:
         """Learn the model from a table (N, D) with NaN in the holes.
@@ -151,36 +128,35 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         Raises:
             ValueError: before ``fit``, or for columns that differ from training.
         """
-        table = self._given(X)
-        return in_units(self, table, drawn(self, table, draws, particles, method), method)
+        return imputed(self, given(self, X), draws, particles, method).result
 
     def transform(self, X: ArrayLike | DataFrame) -> Any:
         """Return the table with its holes filled as ``point`` says, of the same type; observed cells bit for bit."""
-        return self._transformed(self._given(X))
+        return filled(self, given(self, X))
 
     def fit_transform(self, X: ArrayLike | DataFrame, y: None = None) -> Any:
         """Fit, then transform the same table."""
         del y
         check_point(self.point)
-        table = learned(self, X)
-        fit_given(self, table)
-        return self._transformed(replace(table, codec=self.codec_))
+        read = learned(self, X)
+        fit_given(self, read)
+        return filled(self, replace(read, codec=self.codec_))
 
     def sample(self, X: ArrayLike | DataFrame, n_draws: int = 20) -> list[Any]:
         """Return ``n_draws`` completed tables of the type of ``X``, their holes drawn from the posterior (multiple imputation)."""
         if n_draws < 1:
             raise ValueError(f"n_draws: got {n_draws}, expected at least 1")
-        table = self._given(X)
-        return table.complete(in_units(self, table, drawn(self, table, n_draws)).draws.numpy())
+        table = given(self, X)
+        return table.complete(imputed(self, table, n_draws).result.draws.numpy())
 
     def members_of(self, n_draws: int) -> list[int]:
         """Return which member each of ``n_draws`` draws comes from, for ``pool(..., groups=...)``: draws of one are nested in it."""
-        self._fitted()
+        check_fitted(self)
         return [i for i, share in enumerate(draws_of(n_draws, len(self.members_))) for _ in range(share)]
 
     def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> np.ndarray:
         """Return the names of the columns that ``transform`` returns, ``x0`` and so on where training had none."""
-        self._fitted()
+        check_fitted(self)
         names = tuple(_check_feature_names_in(self, input_features))
         return np.array(replace(self.codec_.layout, names=names).names_out(), dtype=object)
 
@@ -189,11 +165,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
 
         Args:
             X: (N, D) with its holes.
-            n_draws: M, tables to be analyzed; tilts resample them from some hundred draws of each member, however few these are
-                (:mod:`pyro_mnar.imputer.wide_draws`).
-
-        Raises:
-            ValueError: before ``fit``, for fewer than one draw, or for columns that differ from training.
+            n_draws: M; tilts resample from some hundred draws of each member (:mod:`pyro_mnar.imputer.wide_draws`).
 
         Example:
             >>> x = np.random.default_rng(0).normal(size=(30, 2))
@@ -203,16 +175,13 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         """
         from pyro_mnar.imputer.sensitivity import completions
 
-        return completions(self, self._given(X), n_draws)
+        return completions(self, given(self, X), n_draws)
 
     def strengthened(self, done: Completions, factor: float, columns: Sequence[Any] | None = None) -> Completions:
         """Return completed tables re-weighted as if the mechanism were ``factor`` times as strong as the fitted one.
 
-        What is observed stays as it was fitted (:mod:`pyro_mnar.analysis.completions`), and the log odds of being missing, those of
-        the fitted mechanism at a row's values, are multiplied: with 0 missing values follow the law of observed ones given the rest of
-        the row (missing at random), 1 is the model as fitted. Beyond 1, and below 0 the other way, they gain or lose in proportion to
-        the score, as :meth:`~pyro_mnar.distributions.links.Link.gain` says: a probit's log odds grow with the square of the value, and twice those
-        need not leave a law at all.
+        What is observed stays as it was fitted. With 0 missing values follow the law of observed ones given the rest of the row
+        (missing at random), 1 is the model as fitted; :mod:`pyro_mnar.imputer.sensitivity` says more.
 
         Args:
             done: from :meth:`completions`.
@@ -225,26 +194,23 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         """
         from pyro_mnar.imputer.sensitivity import strengthened
 
-        self._fitted()
+        check_fitted(self)
         return strengthened(self, done, factor, columns)
 
     def diagnose(self, X: ArrayLike | DataFrame) -> Diagnosis:
         """Return what is wrong with the imputation of a table and with the mechanism, in words; ``print`` it."""
         from pyro_mnar.imputer.diagnosis import diagnosis
 
-        table = self._given(X)
+        table = given(self, X)
         return diagnosis(self, table, drawn(self, table, 25 * len(self.members_)))
 
     def score(self, X: ArrayLike | DataFrame, y: None = None, particles: int = 200) -> float:
         """Return the mean bound per row in nats at K = ``particles`` a member, as a density in the table's units.
 
-        Of log p(x_obs, s) with a mechanism and of log p(x_obs) without: the two score different data and do not compare. The
-        ensemble's density is the mean of its members'.
+        Of log p(x_obs, s) with a mechanism and of log p(x_obs) without: the two do not compare. An ensemble's is its members' mean.
         """
         del y
-        table = self._given(X)
-        rows = score_ensemble(self.members_, table.x, table.seen, particles=particles, seed=self.seed, n_jobs=self.n_jobs)
-        return float((rows + torch.from_numpy(self.codec_.log_jacobian(table.values, table.mask))).mean())
+        return mean_bound(self, given(self, X), particles)
 
     @property
     def schema_(self) -> Schema:
@@ -261,13 +227,12 @@ class MNARImputer(TransformerMixin, BaseEstimator):
 
         For a row whose other columns are seen at their means. Of columns of levels the values are the levels' places.
         """
-        self._fitted()
+        check_fitted(self)
         return missingness_of(self, points)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the fitted model to ``folder``: weights as safetensors, everything else as JSON; nothing in it is ever executed."""
-        self._fitted()
-        save_model(folder, *describe(self))
+        save(self, folder)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:
@@ -276,30 +241,10 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         Raises:
             ValueError: for a folder that is not a model's, is damaged, or comes from another version.
         """
-        tensors, description = load_model(folder)
-        try:
-            given, fitted = restore(tensors, description)
-            imputer = cls(**given)
-            for name, value in fitted.items():
-                setattr(imputer, name, value)
-        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise ValueError(f"{os.fspath(folder)}: not a usable model, expected one that MNARImputer.save wrote ({reason})") from None
-        return imputer
+        return load(cls, folder)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-    def _fitted(self) -> None:
-        if not hasattr(self, "members_"):
-            raise NotFittedError("MNARImputer: not fitted yet, expected a call of fit first")
-
-    def _given(self, X: Any) -> Given:
-        self._fitted()
-        return given(self, X)
-
-    def _transformed(self, table: Given) -> Any:
-        return table.complete([in_units(self, table, drawn(self, table)).completed.numpy()])[0]

@@ -3,15 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from pyro_mnar.imputation.ensemble import impute_ensemble
+from pyro_mnar.imputation.ensemble import impute_ensemble, score_ensemble
 from pyro_mnar.imputation.impute import Imputation
 from pyro_mnar.imputer.points import points_of, summands
 from pyro_mnar.imputer.tables import Given
+
+
+class Imputed(NamedTuple):
+    """An imputation in a model's units, ``raw``, and the same in the table's."""
+
+    raw: Imputation
+    result: Imputation
+
+
+def imputed(imputer: Any, given: Given, draws: int = 0, particles: int = 200, method: str = "importance") -> Imputed:
+    """Return the imputation of a table by a fitted imputer; arguments as of :meth:`~pyro_mnar.imputer.imputer.MNARImputer.impute`."""
+    raw = drawn(imputer, given, draws, particles, method)
+    return Imputed(raw, in_units(imputer, given, raw, method))
+
+
+def filled(imputer: Any, given: Given) -> Any:
+    """Return a table with the points that the imputer wants in its holes."""
+    return given.complete([imputed(imputer, given).result.completed.numpy()])[0]
+
+
+def mean_bound(imputer: Any, given: Given, particles: int) -> float:
+    """Return what :meth:`~pyro_mnar.imputer.imputer.MNARImputer.score` does, of a table that was read."""
+    settings: dict[str, Any] = {"particles": particles, "seed": imputer.seed, "n_jobs": imputer.n_jobs}
+    rows = score_ensemble(imputer.members_, given.x, given.seen, **settings)
+    return float((rows + torch.from_numpy(given.codec.log_jacobian(given.values, given.mask))).mean())
 
 
 def drawn(imputer: Any, given: Given, draws: int = 0, particles: int = 200, method: str = "importance") -> Imputation:

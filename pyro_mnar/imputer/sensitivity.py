@@ -1,4 +1,10 @@
-"""Sensitivity of a fitted ``MNARImputer``: its draws, grouped by member, and its mechanism made stronger or weaker."""
+"""Sensitivity of a fitted ``MNARImputer``: its draws, grouped by member, and its mechanism made stronger or weaker.
+
+Of a mechanism made stronger, what is observed stays as it was fitted (:mod:`pyro_mnar.analysis.completions`), and the log odds of being
+missing, those of the fitted mechanism at a row's values, are multiplied. Beyond 1, and below 0 the other way, they gain or lose in
+proportion to the score, as :meth:`~pyro_mnar.distributions.links.Link.gain` says: a probit's log odds grow with the square of the
+value, and twice those need not leave a law at all.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from numbers import Integral
@@ -11,11 +12,37 @@ import numpy as np
 from torch import Tensor, nn
 
 from pyro_mnar.data.codec import TableCodec
+from pyro_mnar.imputer.model_files import load_model, save_model
 from pyro_mnar.imputer.reason_selection import Candidate
 from pyro_mnar.imputer.reasons import reasons_from_json, reasons_to_json
 from pyro_mnar.imputer.specification import Specification
+from pyro_mnar.imputer.tables import check_fitted
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.training import Evaluation, History
+
+
+def save(imputer: Any, folder: str | os.PathLike[str]) -> None:
+    """Write a fitted imputer as a model folder."""
+    check_fitted(imputer)
+    save_model(folder, *describe(imputer))
+
+
+def load(cls: type, folder: str | os.PathLike[str]) -> Any:
+    """Return the imputer of class ``cls`` that :func:`save` wrote.
+
+    Raises:
+        ValueError: for a folder that is not a model's, is damaged, or comes from another version.
+    """
+    tensors, description = load_model(folder)
+    try:
+        given, fitted = restore(tensors, description)
+        imputer = cls(**given)
+        for name, value in fitted.items():
+            setattr(imputer, name, value)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{os.fspath(folder)}: not a usable model, expected one that MNARImputer.save wrote ({reason})") from None
+    return imputer
 
 
 def describe(imputer: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
-from torch import nn
 
 from pyro_mnar.data.codec import TableCodec
 from pyro_mnar.data.kinds.table import KINDS
@@ -121,16 +120,16 @@ class Specification:
 
     def models(self) -> list[MNAR]:
         """Return the untrained members."""
-        d, cells = len(self.kinds), self.cells or [{}] * len(self.kinds)
+        d = len(self.kinds)
         real = [j for j, kind in enumerate(self.kinds) if KINDS[kind].real]
         transformed = [j for j, kind in enumerate(self.kinds) if KINDS[kind].transformed]
-        pinned = {j: cell["mass"] for j, cell in enumerate(cells) if "mass" in cell}
+        pinned = {j: cell["mass"] for j, cell in enumerate(self.cells) if "mass" in cell}
         slopes, effects = len(self._by_value), sum(self.categories[j] for j in self._by_level)
         at_mass, on_log = ([real.index(j) for j in places] for places in (pinned, transformed))
         members: list[MNAR] = []
         for i, prior in enumerate(Prior.members(self.members, len(real), slopes, effects, at_mass, on_log)):
             mechanism = self._mechanism(i)
-            decoder: nn.Module = self._mixed_decoder() if not self.is_plain else GaussianDecoder(self.latent_dim, d, self.hidden)
+            decoder = GaussianDecoder(self.latent_dim, d, self.hidden) if self.is_plain else self._mixed_decoder()
             warp = SkewWarp(d, real, pinned, transformed) if real else None
             members.append(MNAR(decoder, ConjugateEncoder(decoder, self.hidden), mechanism, warp, prior))
         return members

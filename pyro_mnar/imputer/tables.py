@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.sparse import issparse
+from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 from torch import Tensor
@@ -96,12 +97,19 @@ def learned(imputer: Any, X: Any, inferred: Mapping[Any, Column] | None = None) 
     return Given(X, table, codec, values, mask)
 
 
+def check_fitted(imputer: Any) -> None:
+    """Raise scikit-learn's error before ``fit``."""
+    if not hasattr(imputer, "members_"):
+        raise NotFittedError("MNARImputer: not fitted yet, expected a call of fit first")
+
+
 def given(imputer: Any, X: Any) -> Given:
     """Return a table as the codec of the fitted ``imputer`` reads it.
 
     Raises:
-        ValueError, TypeError: for what is no table, or has other columns or values than training.
+        ValueError, TypeError: before ``fit``, for what is no table, or has other columns or values than training.
     """
+    check_fitted(imputer)
     table = _as_table(imputer, X)
     return Given(X, table, imputer.codec_, *imputer.codec_.read(table))
 

@@ -15,11 +15,12 @@ import pytest
 from matplotlib.figure import Figure
 
 from pyro_mnar import MNARImputer
+from pyro_mnar.analysis import regression
 from pyro_mnar.cli.main import main
+from pyro_mnar.imputer.tables import given
 from pyro_mnar.report import report, sensitivity
 from pyro_mnar.report.html import Section, render, write_page
-from pyro_mnar.report.report import sections
-from pyro_mnar.report.sensitivity import regression
+from pyro_mnar.report.sections import sections
 
 #: A browser of the Chromium family; name one that is elsewhere in PYRO_MNAR_BROWSER.
 BROWSER = os.environ.get("PYRO_MNAR_BROWSER") or next(
@@ -173,14 +174,14 @@ def test_a_report_of_other_models_and_tables_leaves_out_what_they_lack(tmp_path)
     quick = {"steps": 3, "members": 2, "progress": False}
     frame = holed()
     plain = MNARImputer("none", **quick).fit(frame)
-    titles = [s.title for s in sections(plain, frame, plain.impute(frame, draws=4), progress=False)]
+    titles = [s.title for s in sections(plain, given(plain, frame), plain.impute(frame, draws=4), progress=False)]
     assert "Why values are missing, as learned" not in titles and "How far results move with what cannot be tested" in titles
     with pytest.raises(ValueError, match="got 1 draws, expected at least 2"):
-        sections(plain, frame, plain.impute(frame, draws=1), progress=False)
+        sections(plain, given(plain, frame), plain.impute(frame, draws=1), progress=False)
     with pytest.raises(ValueError, match="failed on completed table 0"):
-        sections(plain, frame, plain.impute(frame, draws=4), analysis=lambda table: table["absent"], progress=False)
+        sections(plain, given(plain, frame), plain.impute(frame, draws=4), analysis=lambda table: table["absent"], progress=False)
     whole = frame.dropna()
-    found = sections(plain, whole, plain.impute(whole, draws=4), progress=False, further=[Section("Own").text("x")])
+    found = sections(plain, given(plain, whole), plain.impute(whole, draws=4), progress=False, further=[Section("Own").text("x")])
     assert [s.title for s in found] == ["What was assumed", "The table", "Training", "To reproduce this"]
     write_page(tmp_path / "r.html", "None <missing>", found)
     assert "None &lt;missing&gt;" in (tmp_path / "r.html").read_text()

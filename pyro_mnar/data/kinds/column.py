@@ -10,32 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NoReturn, Self
 
 import numpy as np
 
-#: Text of more distinct values than this is taken for names, not categories, unless declared.
-MOST_LEVELS = 50
+from pyro_mnar.data.kinds.evidence import Evidence
+
 _CODE = re.compile(r"-?9\d{0,2}|-?9+|-?8+|-?7+|-1")
-
-
-class Evidence(NamedTuple):
-    """What a kind is inferred from.
-
-    Attributes:
-        name: of the column.
-        dtype: the name of its dtype.
-        says: what the dtype says: ``truth``, ``dates``, ``numbers``, ``categories``, ``ordered``, ``objects``, ``array`` (of no names,
-            whose columns are numbers), or ``other``.
-        values: of objects and categories, those that are no holes.
-        numbers: (n,) float64 where all values are numbers, NaN in the holes of arrays; else None.
-    """
-
-    name: str | int
-    dtype: str
-    says: str
-    values: list[Any]
-    numbers: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -74,7 +55,7 @@ class Column:
         if self.levels or self.bounds is not None:
             self._refuse()
 
-    def _refuse(self) -> None:
+    def _refuse(self) -> NoReturn:
         raise ValueError(f"kind: got levels {self.levels!r:.60} and bounds {self.bounds!r} for {self.kind} column {self.name!r}")
 
     @property
@@ -82,7 +63,7 @@ class Column:
         """The bounds of a kind that has them."""
         if self.bounds is None:
             self._refuse()
-        return self.bounds  # type: ignore[return-value]
+        return self.bounds
 
     @classmethod
     def declare(cls, name: Any, dtype: str, rest: Sequence[str], values: np.ndarray, order: Sequence[Any] | None = None) -> Self:
@@ -103,9 +84,9 @@ class Column:
         return cls(name, dtype)
 
     @classmethod
-    def refuse_word(cls, name: Any, rest: Sequence[str], expected: str) -> None:
+    def refuse_word(cls, name: Any, rest: Sequence[str], expected: str) -> NoReturn:
         """Raise the ValueError of a word that declares nothing."""
-        raise ValueError(f"kinds: got {':'.join([cls.kind, *rest])!r} for column {name!r}, expected {expected}")
+        raise ValueError(f"kinds: got {':'.join([cls.kind, *rest])!r} for column {name!r}, expected {expected}") from None
 
     @classmethod
     def infer(cls, seen: Evidence) -> Self | None:
@@ -223,10 +204,3 @@ class Column:
         """Return whether an extreme value, there so many times, looks like a code for a missing one."""
         word = f"{value:.0f}"
         return value == round(value) and bool(_CODE.fullmatch(word)) and (len(word) > 1)
-
-
-def is_hole(value: Any) -> bool:
-    """Return whether an object stands for a missing value: None, NaN, and pandas' NA and NaT (by name: pandas need not be there)."""
-    return (
-        value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, (float, np.floating)) and value != value)
-    )

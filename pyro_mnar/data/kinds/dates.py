@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from pyro_mnar.data.kinds.column import Evidence
+from pyro_mnar.data.kinds.evidence import Evidence
 from pyro_mnar.data.kinds.numbers import Number
 
 #: Numbers from here on are whole dates, below years.

@@ -15,7 +15,11 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from pyro_mnar.data.kinds.column import MOST_LEVELS, Column, Evidence, is_hole
+from pyro_mnar.data.kinds.column import Column
+from pyro_mnar.data.kinds.evidence import Evidence, distinct, is_hole
+
+#: Text of more distinct values than this is taken for names, not categories, unless declared.
+MOST_LEVELS = 50
 
 
 class Leveled(Column):
@@ -137,9 +141,8 @@ class Binary(Leveled):
         truths = seen.says == "objects" and len(seen.values) > 1 and all(isinstance(v, (bool, np.bool_)) for v in seen.values)
         if seen.says == "truth" or truths:
             return cls(seen.name, seen.dtype, (False, True))
-        if seen.says == "numbers" and not seen.dtype.startswith("decimal") and set(np.unique(seen.numbers)) == {0.0, 1.0}:
-            return cls(seen.name, seen.dtype, (0, 1))
-        return None
+        numbers = seen.numbers if seen.says == "numbers" and not seen.dtype.startswith("decimal") else None
+        return cls(seen.name, seen.dtype, (0, 1)) if numbers is not None and set(np.unique(numbers)) == {0.0, 1.0} else None
 
     @classmethod
     def declare(cls, name: Any, dtype: str, rest: Sequence[str], values: np.ndarray, order: Sequence[Any] | None = None) -> Self:
@@ -230,25 +233,6 @@ class Ordinal(Leveled):
         """Return the place of the median (N,), which minimizes the expected distance."""
         below = np.cumsum(probabilities.astype(np.float64), -1) < 0.5
         return np.minimum(below.sum(-1), len(self.levels) - 1)
-
-
-def distinct(values: Iterable[Any], name: Any) -> list[Any]:
-    """Return the distinct values that are no holes, in the order of their first, as plain Python objects.
-
-    Raises:
-        ValueError: naming the column, for a value that is no text, number or truth value.
-    """
-    seen: dict[Any, None] = {}
-    for value in values:
-        if is_hole(value):
-            continue
-        plain = value.item() if isinstance(value, np.generic) else value
-        if not isinstance(plain, (str, int, float, bool)):
-            raise ValueError(
-                f"column {name!r}: got category {value!r}, expected a text, number or truth value (make it text: .astype(str))"
-            )
-        seen[plain] = None
-    return list(seen)
 
 
 def _is_number(word: str) -> bool:

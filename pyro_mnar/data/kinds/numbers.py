@@ -14,7 +14,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from pyro_mnar.data.kinds.column import Column, Evidence
+from pyro_mnar.data.kinds.column import Column
+from pyro_mnar.data.kinds.evidence import Evidence
 
 #: A count above is none to sum over.
 LARGEST_COUNT = 1000
@@ -29,9 +30,8 @@ class Number(Column):
         """Return a pandas Series (N,) as numbers, NaN in the holes."""
         from pandas.api.types import is_bool_dtype, is_complex_dtype, is_numeric_dtype
 
-        if is_numeric_dtype(series.dtype) and not is_bool_dtype(series.dtype) and not is_complex_dtype(series.dtype):
-            return series.to_numpy(dtype=np.float64, na_value=np.nan)
-        return super().read_series(series)
+        plain = is_numeric_dtype(series.dtype) and not is_bool_dtype(series.dtype) and not is_complex_dtype(series.dtype)
+        return series.to_numpy(dtype=np.float64, na_value=np.nan) if plain else super().read_series(series)
 
     def read(self, values: np.ndarray, labels: Any) -> np.ndarray:
         """Return an array (N,) of numbers or objects, with its rows' labels, as numbers, NaN in the holes."""
@@ -48,9 +48,8 @@ class Number(Column):
                 except OverflowError:
                     raise ValueError(f"column {self.name!r}: got a number too large for float64 in row {label}") from None
             elif isinstance(value, (dict, list, tuple, set)):
-                raise TypeError(
-                    f"column {self.name!r}: got {value!r} in row {label}; each cell of the argument must be a string or a number"
-                )
+                said = "each cell of the argument must be a string or a number"  # scikit-learn's words
+                raise TypeError(f"column {self.name!r}: got {value!r} in row {label}; {said}")
             else:
                 raise ValueError(f"column {self.name!r}: got {value!r} in row {label}, expected a number")
         return floats
@@ -164,9 +163,7 @@ class Bounded(Number):
         try:
             low, high = (float(part) for part in rest)
         except ValueError:
-            raise ValueError(
-                f"kinds: got {':'.join([cls.kind, *rest])!r} for column {name!r}, expected bounded:LOW:HIGH, such as bounded:0:100"
-            ) from None
+            cls.refuse_word(name, rest, "bounded:LOW:HIGH, such as bounded:0:100")
         return cls(name, dtype, bounds=(low, high))
 
     def outside(self, numbers: np.ndarray) -> tuple[np.ndarray, str]:
@@ -181,8 +178,7 @@ class Bounded(Number):
 
     def off_line(self, line: np.ndarray) -> np.ndarray:
         """Return numbers from one bound to the other."""
-        low, high = self.ends
-        return self.inside(low + (high - low) * line_share(line))
+        return self.inside(self.mean(_share_below(line), 0.0, 1.0))
 
     def inside(self, numbers: np.ndarray) -> np.ndarray:
         """Return numbers held within the bounds."""
@@ -190,14 +186,13 @@ class Bounded(Number):
 
     def log_jacobian(self, values: np.ndarray, scale: float) -> np.ndarray:
         """Return -log scale + log of the log-odds' slope."""
-        low, high = self.ends
-        share = self._share(values)
-        slope = np.log(1 - 2 * _EDGE) - np.log(high - low) - np.log(share) - np.log1p(-share)
+        share, width = self._share(values), self.ends[1] - self.ends[0]
+        slope = np.log(1 - 2 * _EDGE) - np.log(width) - np.log(share) - np.log1p(-share)
         return super().log_jacobian(values, scale) + slope
 
     def summand(self, x: np.ndarray, center: float, scale: float) -> np.ndarray:
         """Return shares of the range."""
-        return line_share(center + scale * x)
+        return _share_below(center + scale * x)
 
     def mean(self, found: np.ndarray, center: float, scale: float) -> np.ndarray:
         """Return means in the table's units."""
@@ -236,17 +231,11 @@ class Count(Number):
 
     def cell(self, seen: np.ndarray, center: float, scale: float) -> dict[str, Any]:
         """Return where the mean starts, the largest count, and which of a model's values stand for the counts."""
-        own = {"means": float(max(seen.mean(), 0.1)), "largest": float(seen.max())}
-        return own | {"first": float(-center / scale), "step": float(1 / scale)}
+        means, largest = float(max(seen.mean(), 0.1)), float(seen.max())
+        return {"means": means, "largest": largest, "first": float(-center / scale), "step": float(1 / scale)}
 
 
-def line_share(line: np.ndarray) -> np.ndarray:
-    """Return which share of a bounded column's range lies below numbers on the line, from 0 to 1.
-
-    Example:
-        >>> line_share(np.array([-9.0, 0.0, 9.0])).round(3).tolist()
-        [0.0, 0.5, 1.0]
-    """
+def _share_below(line: np.ndarray) -> np.ndarray:
     return np.clip((0.5 * (1 + np.tanh(0.5 * line)) - _EDGE) / (1 - 2 * _EDGE), 0.0, 1.0)
 
 

@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from pyro_mnar.data.kinds.column import Column, Evidence
+from pyro_mnar.data.kinds.column import Column
+from pyro_mnar.data.kinds.evidence import Evidence
 from pyro_mnar.data.kinds.numbers import Continuous, Number
 
 #: A column of numbers is taken for semicontinuous where its smallest or largest value is so large a share of those observed, and so
@@ -47,9 +48,7 @@ class Semicontinuous(Number):
         try:
             mass = float(":".join(rest)) if rest else None
         except ValueError:
-            raise ValueError(
-                f"kinds: got {':'.join([cls.kind, *rest])!r} for column {name!r}, expected semicontinuous or semicontinuous:VALUE"
-            ) from None
+            cls.refuse_word(name, rest, "semicontinuous or semicontinuous:VALUE")
         return cls(name, dtype, bounds=mass_at(name, mass, values))
 
     @classmethod
