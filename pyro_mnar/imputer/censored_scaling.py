@@ -27,13 +27,10 @@ def in_supposed_units(
     (:func:`~pyro_mnar.mechanisms.starts.apparent_direction`).
 
     Args:
-        codec: of the D columns.
+        codec: of the D columns, scaled by observed moments.
         specification: of the ensemble.
         values: (N, D) numbers in the table's units.
         mask: (N, D) True = observed.
-
-    Raises:
-        ValueError: for a column with no observed value.
 
     Example:
         >>> values = np.array([[-1.0, -1], [1, 1], [-1, 0], [1, 0]])
@@ -44,7 +41,6 @@ def in_supposed_units(
         >>> scaling.center.round(2).tolist(), scaling.scale.round(2).tolist()
         ([0.0, 1.32], [1.0, 1.66])
     """
-    codec = codec.scaled_by(values, mask)
     shift, stretch = np.zeros(mask.shape[1]), np.ones(mask.shape[1])
     apparent = shift
     if "free" in specification.own.values():  # else a regression for each column would be for nothing

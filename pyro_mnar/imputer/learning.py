@@ -27,7 +27,7 @@ def fit_given(imputer: Any, given: Given, callback: Any = None) -> None:
 
     Args:
         imputer: with its settings.
-        given: read by a codec learned from it.
+        given: read by a codec that is scaled by its observed moments.
         callback: called with each :class:`~pyro_mnar.infer.training.Evaluation`.
 
     Raises:

@@ -44,7 +44,8 @@ def ignorable_of(imputer: MNARImputer, table: Given) -> MNARImputer | None:
     for name in ("n_features_in_", "feature_names_in_"):
         if hasattr(imputer, name):
             setattr(plain, name, getattr(imputer, name))
-    fit_given(plain, table)
+    # The moments of this table, which need not be that of training, and not those that the mechanism supposes.
+    fit_given(plain, replace(table, codec=table.codec.scaled_by(table.values, table.mask)))
     return plain
 
 

@@ -20,9 +20,10 @@ def supposed(direction, own_mask, related=0.9, mechanism="self-masking", kind="c
     x = 3 + 2 * np.stack([a, related * a + np.sqrt(1 - related**2) * b], 1)
     mask = np.stack([own_mask(a, noise), np.ones(N, bool)], 1)
     schema = Schema((KINDS[kind]("a", "float64"), Continuous("b", "float64")))
-    codec = replace(TableCodec.of(Scaling(np.zeros(2), np.ones(2))), schema=schema)
+    x = np.where(mask, x, 0.0)
+    codec = replace(TableCodec.of(Scaling(np.zeros(2), np.ones(2))), schema=schema).scaled_by(x, mask)
     specification = Specification(mechanism, columns, (direction,) * len(columns), (kind, "continuous"), 1, (), 1)
-    return in_supposed_units(codec, specification, np.where(mask, x, 0.0), mask)[0].scaling
+    return in_supposed_units(codec, specification, x, mask)[0].scaling
 
 
 def above(a, noise):

@@ -80,9 +80,9 @@ def test_a_saved_model_is_the_same_model(fitted, tmp_path):
 @pytest.mark.parametrize(
     ("harm", "said"),
     [
-        (lambda d: d.update(declaration={"mechanism": "odd"}), "not a usable model"),
-        (lambda d: d.pop("schema"), "not a usable model"),
-        (lambda d: d["declaration"].update(latent_dim=7), "not a usable model"),
+        (lambda d: d.update(specification={"mechanism": "odd"}), "not a usable model"),
+        (lambda d: d["codec"].pop("schema"), "not a usable model"),
+        (lambda d: d["specification"].update(latent_dim=7), "not a usable model"),
     ],
 )
 def test_a_foreign_description_is_refused(fitted, tmp_path, harm, said):
