@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -113,10 +113,15 @@ class Schema:
             raise ValueError(f"schema: got {plain!r:.60}, expected a list of at least one column")
         for column in plain:
             known = {"name", "kind", "dtype"}
-            if not isinstance(column, dict) or not known <= set(column) <= known | {"levels", "bounds"}:
+            if not isinstance(column, dict) or not known <= set(column):
                 raise ValueError(f"schema: got column {column!r:.60}, expected name, kind and dtype, and perhaps levels or bounds")
             if not isinstance(column["name"], (str, int)) or not isinstance(column["dtype"], str):
                 raise ValueError(f"schema: got column {column!r:.60}, expected a text or whole number as name and a text as dtype")
+            own = {field.name for field in fields(kind_of(column["kind"], column["name"]))}
+            if not set(column) <= known | own:
+                raise ValueError(
+                    f"schema: got column {column!r:.60}, expected name, kind and dtype, and perhaps {', '.join(sorted(own))}"
+                )
         twice = _repeated([column["name"] for column in plain])
         if twice:
             raise ValueError(f"schema: column {twice[0]!r} stands more than once, expected distinct names")

@@ -181,7 +181,7 @@ class Bounded(Number):
         return self.inside(self.mean(_share_below(line), 0.0, 1.0))
 
     def inside(self, numbers: np.ndarray) -> np.ndarray:
-        """Return numbers held within the bounds."""
+        """Return numbers within the bounds."""
         return np.clip(numbers, *self.ends)
 
     def log_jacobian(self, values: np.ndarray, scale: float) -> np.ndarray:
@@ -196,8 +196,7 @@ class Bounded(Number):
 
     def mean(self, found: np.ndarray, center: float, scale: float) -> np.ndarray:
         """Return means in the table's units."""
-        low, high = self.ends
-        return low + (high - low) * found
+        return self.ends[0] + (self.ends[1] - self.ends[0]) * found
 
     @property
     def detail(self) -> str:
