@@ -12,7 +12,8 @@ from pyro_mnar.cli.reading import counted, declared_levels, usable
 from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.source import Source
 from pyro_mnar.imputer.imputer import MNARImputer
-from pyro_mnar.imputer.tables import Given
+from pyro_mnar.imputer.learning import fit_given
+from pyro_mnar.imputer.tables import Given, given, learned
 from pyro_mnar.report.sensitivity import parsed
 
 if TYPE_CHECKING:
@@ -38,14 +39,10 @@ class Asked(NamedTuple):
 
     def learned(self) -> Given:
         """Return the table as the model reads it, or as one that is to be fitted would."""
-        from pyro_mnar.imputer.tables import given, learned
-
         return given(self.imputer, self.part) if self.fitted else learned(self.imputer, self.part, self.columns)
 
     def fit(self, table: Given) -> Given:
         """Return the table as the model reads it, once that is fitted."""
-        from pyro_mnar.imputer.learning import fit_given
-
         if not self.fitted:
             fit_given(self.imputer, table)
         return replace(table, codec=self.imputer.codec_)
@@ -76,15 +73,15 @@ def asked_for(options: argparse.Namespace, source: Source) -> Asked:
         raise ValueError(f"--steps: got {options.steps}, expected at least 1")
     settings = {"steps": options.steps, "mechanism": options.mechanism, "random_state": options.seed}
     settings["point"] = getattr(options, "point", None)
-    given = {name: value for name, value in settings.items() if value is not None}
+    stated = {name: value for name, value in settings.items() if value is not None}
     if kinds:
-        given["kinds"] = kinds
+        stated["kinds"] = kinds
     if options.order is not None:
-        given["order"] = names_in(options.order, part.columns, "order")
+        stated["order"] = names_in(options.order, part.columns, "order")
     if options.ignorable is not None:
-        given["ignorable"] = names_in(options.ignorable, part.columns, "ignorable")
+        stated["ignorable"] = names_in(options.ignorable, part.columns, "ignorable")
     direction = _direction(options.direction, part.columns)
-    return Asked(MNARImputer(direction=direction, n_jobs=_jobs(options.jobs), **given), False, part, columns, notes)
+    return Asked(MNARImputer(direction=direction, n_jobs=_jobs(options.jobs), **stated), False, part, columns, notes)
 
 
 def _with_model(options: argparse.Namespace, source: Source, missing: Callable[[str], list[str]]) -> Asked:
