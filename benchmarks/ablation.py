@@ -24,10 +24,10 @@ from tqdm import tqdm
 from benchmarks.imputation.masks import MASKS, masked
 from benchmarks.imputation.scoring import score
 from pyro_mnar import MNAR, GaussianDecoder, GaussianEncoder, MNARImputer
-from pyro_mnar.data import Column, Schema
+from pyro_mnar.data import TableCodec
 from pyro_mnar.imputation.ensemble import impute_ensemble
-from pyro_mnar.imputer.censored_scaling import supposed_scaling
-from pyro_mnar.imputer.specification import declaration_of, declare
+from pyro_mnar.imputer.censored_scaling import in_supposed_units
+from pyro_mnar.imputer.words import specification_of
 from pyro_mnar.infer.ensembles import fit_ensemble
 from pyro_mnar.model.priors import TYPICAL_SKEW
 from pyro_mnar.networks import ConjugateEncoder
@@ -108,14 +108,14 @@ VARIANTS: dict[str, tuple[Callable[[MNAR], MNAR], int, bool]] = {
 def impute(x: np.ndarray, mask: np.ndarray, direction: str, variant: str, seed: int, steps: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the completed table (N, D) and 200 draws (200, N, D) by a variant of the imputer."""
     change, size, bootstrap = VARIANTS[variant]
-    schema = Schema(tuple(Column(f"x{j}", "continuous", "float64") for j in range(x.shape[1])))
+    codec, _, _ = TableCodec.learn(np.where(mask, x, np.nan))
     asked = MNARImputer("self-masking", direction=direction, members=size)
-    declaration, _ = declaration_of(asked, schema, mask)
-    scaling = supposed_scaling(schema, declaration, x, mask)
-    values, seen = torch.from_numpy(scaling.apply(np.where(mask, x, 0.0), mask)).float(), torch.from_numpy(mask)
+    specification, _ = specification_of(asked, codec.schema, mask)
+    codec, specification = in_supposed_units(codec, specification, np.where(mask, x, 0.0), mask)
+    values, seen = torch.from_numpy(codec.apply(np.where(mask, x, 0.0), mask)).float(), torch.from_numpy(mask)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        members: list[nn.Module] = [change(m) for m in declare(**declaration)]
+        members: list[nn.Module] = [change(m) for m in specification.models()]
     for i, member in enumerate(members):
         member.initialize(values, seen)
         if not bootstrap:
@@ -123,7 +123,7 @@ def impute(x: np.ndarray, mask: np.ndarray, direction: str, variant: str, seed: 
     if bootstrap:
         fit_ensemble(members, values, seen, steps=steps, seed=seed, progress=False)
     result = impute_ensemble(members, values, seen, draws=200, seed=seed, progress=False)
-    completed, draws = (scaling.invert(part.double().numpy()) for part in (result.completed, result.draws))
+    completed, draws = (codec.invert(part.double().numpy()) for part in (result.completed, result.draws))
     return np.where(mask, x, completed), np.where(mask, x, draws)
 
 

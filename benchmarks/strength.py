@@ -19,9 +19,9 @@ from scipy.special import log_ndtr
 from scipy.stats import norm
 
 from pyro_mnar import MNARImputer
-from pyro_mnar.data import Layout, Scaling, Schema
+from pyro_mnar.data import Scaling, TableCodec
 from pyro_mnar.distributions import PROBIT
-from pyro_mnar.imputer.sensitivity import completions, strengthened
+from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.mechanisms import SelfMasking
 from pyro_mnar.model import MNAR
 from pyro_mnar.networks import ConjugateEncoder, GaussianDecoder
@@ -77,13 +77,9 @@ def imputer_of(p: np.ndarray, members: int = 8) -> MNARImputer:
             mechanism.slope = p[4]
             mechanism.offset.fill_(p[3])
         models.append(MNAR(decoder, ConjugateEncoder(decoder), mechanism).eval())
-    imputer.scaling_, imputer.schema_ = Scaling(np.zeros(2), np.ones(2)), Schema.of(np.zeros((1, 2)))
-    imputer.declaration_, imputer.members_ = (
-        {"mechanism": "self-masking", "columns": [1], "directions": ["free"], "latent": False},
-        models,
-    )
+    imputer.codec_, imputer.members_ = TableCodec.of(Scaling(np.zeros(2), np.ones(2))), models
+    imputer.specification_ = Specification("self-masking", (1,), ("free",), ("continuous",) * 2, 1, (), members)
     imputer.seed_, imputer.n_features_in_ = 0, 2
-    imputer.layout_ = Layout((0, 1), (0, 1), (), keep_empty=False, indicators=False)
     return imputer
 
 
@@ -98,12 +94,12 @@ def main() -> None:
     print(f"missing {holes.mean():.1%}, their mean {complete[holes].mean():.2f}, the others' {y[~holes].mean():.2f}; slope {p[4]:.2f}")
     some = np.flatnonzero(holes)[:1500]
     imputer = imputer_of(p)
-    done = completions(imputer, np.column_stack([x, y])[some], 40)
+    done = imputer.completions(np.column_stack([x, y])[some], 40)
     print("strength, refitted, re-weighted, from 40 tables (exact for these rows), complete law held, effective draws, refit due")
     for factor in FACTORS:
         q = fit(x, y, factor * p[4])
         slope, intercept = q[4], _intercept(p, x, q[4])
-        moved = strengthened(imputer, done, factor)
+        moved = imputer.strengthened(done, factor)
         lines = [
             mean_of(q, x[holes], lambda u, _: log_ndtr(u)),
             mean_of(p, x[holes], lambda u, _, f=factor: reweighted(u, f)),

@@ -48,7 +48,7 @@ def main(args: argparse.Namespace) -> Any:
     holed, truth = frame.where(seen), frame.to_numpy()
 
     imputer = MNARImputer(direction="high", members=1, steps=args.steps, random_state=args.seed).fit(holed)
-    model, scaling, columns = imputer.members_[0], imputer.scaling_, list(frame.columns)
+    model, scaling, columns = imputer.members_[0], imputer.codec_, list(frame.columns)
     x, mask = torch.from_numpy(scaling.apply(np.nan_to_num(holed.to_numpy()), seen)).float(), torch.from_numpy(seen)
 
     # All rows by importance sampling, for the mask; a few with holes by MCMC, to look at.
@@ -56,7 +56,7 @@ def main(args: argparse.Namespace) -> Any:
     chosen = np.flatnonzero(~seen.all(1))[: args.rows]
     rows = [f"patient {i}" for i in chosen]
     chains = sample_posterior(model, x[chosen], mask[chosen], draws=args.draws, warmup=args.draws, seed=args.seed)
-    data = to_arviz(chains, model, x[chosen], mask[chosen], rows=rows, columns=columns, scaling=scaling)
+    data = to_arviz(chains, model, x[chosen], mask[chosen], rows=rows, columns=columns, codec=scaling)
 
     cells = data.posterior.cell.values
     table = arviz.summary(data, var_names=["x_mis"])
@@ -68,10 +68,10 @@ def main(args: argparse.Namespace) -> Any:
     save(arviz.plot_trace(data, var_names=["x_mis"], coords={"cell": cells[:1]}), output / "trace.png")
     save(arviz.plot_rank(data, var_names=["x_mis"], coords=first), output / "rank.png")
     save(arviz.plot_forest(data, var_names=["x_mis"], combined=True), output / "forest.png")
-    found = diagnose(importance, model, x, mask, columns=columns, scaling=scaling)
+    found = diagnose(importance, model, x, mask, columns=columns, codec=scaling)
     assert found.mask_check is not None
     plot_mask_check(found.mask_check).savefig(output / "mask-check.png", dpi=150)
-    few = diagnose(chains, model, x[chosen], mask[chosen], rows=rows, columns=columns, scaling=scaling)
+    few = diagnose(chains, model, x[chosen], mask[chosen], rows=rows, columns=columns, codec=scaling)
     page = f"{len(chosen)} rows, MCMC: {'; '.join(few.problems.values()) or 'no problem found.'}\nAll rows: {found}"
     print(page)
     (output / "diagnosis.txt").write_text(page + "\n")

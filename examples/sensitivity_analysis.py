@@ -25,10 +25,9 @@ import pandas as pd
 import torch
 
 from pyro_mnar import MNARImputer, analyze, tipping_point
+from pyro_mnar.analysis import regression
 from pyro_mnar.analysis.reference_based import RULES, reference_based
-from pyro_mnar.imputer.sensitivity import completions, strengthened
 from pyro_mnar.plots.sensitivity import plot_estimates, plot_paths, plot_tipping
-from pyro_mnar.report.sensitivity import regression
 
 VISITS = ["v4", "v5", "v6", "v7"]
 
@@ -67,7 +66,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     settings = {"steps": args.steps, "random_state": args.seed, "hidden": ()}  # a linear decoder: the table is small
     random = MNARImputer("none", **settings).fit(frame)
     masked = MNARImputer("self-masking", direction="high", **settings).fit(frame)
-    at_random, withheld = (completions(imputer, frame, args.draws) for imputer in (random, masked))
+    at_random, withheld = (imputer.completions(frame, args.draws) for imputer in (random, masked))
     # Some tables for each analysis, all of them where draws are re-weighted.
     few = slice(None, None, max(1, args.draws // 40))
     done = type(at_random)(frame, at_random.tables[few], at_random.groups[few])
@@ -91,7 +90,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
         effect,
     )
     factors = [0.0, 0.5, 0.75, 1.0, 1.25, 1.5]  # of the last visit's mechanism
-    strength = tipping_point(withheld, lambda c, factor: strengthened(masked, c, factor, ["v7"]), factors, effect)
+    strength = tipping_point(withheld, lambda c, factor: masked.strengthened(c, factor, ["v7"]), factors, effect)
     print(strength.table().rename(columns={"assumption 1": "strength"}).round(3).to_string(index=False))
 
     arms = ["shift of the treated (points)", "shift of the others (points)"]

@@ -23,11 +23,10 @@ import pandas as pd
 import torch
 
 from pyro_mnar import MNARImputer, analyze, tipping_point
+from pyro_mnar.analysis import regression
 from pyro_mnar.analysis.rubin import pool
-from pyro_mnar.imputer.sensitivity import completions, strengthened
 from pyro_mnar.plots.model import plot_missingness
 from pyro_mnar.plots.sensitivity import plot_assumptions, plot_estimates, plot_tipping
-from pyro_mnar.report.sensitivity import regression
 
 EFFECT = 6.0  # thousand a year
 GRADES = ["none", "school", "college", "degree"]
@@ -65,7 +64,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     settings = {"kinds": KINDS, "steps": args.steps, "random_state": args.seed, "n_jobs": args.jobs}
     withheld = MNARImputer(direction={"income": "high"}, **settings).fit(frame)
     ignorable = MNARImputer("none", **settings).fit(frame)
-    done, plain = (completions(imputer, frame, args.draws) for imputer in (withheld, ignorable))
+    done, plain = (imputer.completions(frame, args.draws) for imputer in (withheld, ignorable))
     ways = {
         "truth of this sample": pool([effect(whole)[0]] * 2, [effect(whole)[1]] * 2, complete_dof=len(whole) - 3),
         "complete rows": pool([effect(frame.dropna())[0]] * 2, [effect(frame.dropna())[1]] * 2, complete_dof=len(frame.dropna()) - 3),
@@ -83,7 +82,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     print("imputed incomes of the trained shifted: the conclusion tips at " + (", ".join(f"{x:.1f}" for x in path.crossings) or "none"))
     label = "shift of the trained's imputed incomes (thousand a year)"
     plot_tipping(path, [label], "worth of the training").savefig(output / "tipping.png", dpi=120)
-    strength = tipping_point(done, lambda c, factor: strengthened(withheld, c, factor, ["income"]), [0, 0.5, 1, 1.5, 2], effect)
+    strength = tipping_point(done, lambda c, factor: withheld.strengthened(c, factor, ["income"]), [0, 0.5, 1, 1.5, 2], effect)
     plot_tipping(strength, ["strength of the mechanism (1: as fitted)"], "worth of the training").savefig(
         output / "strength.png", dpi=120
     )

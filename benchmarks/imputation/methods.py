@@ -70,7 +70,7 @@ def _ours(values: np.ndarray, seed: int, draws: int, train: np.ndarray | None, s
 
 def _widened(imputer: MNARImputer, values: np.ndarray, completed: np.ndarray) -> np.ndarray:
     """Return the whole table's width of ``completed`` known columns (..., N, known): columns that do not vary hold their constant."""
-    layout = imputer.layout_
+    layout = imputer.codec_.layout
     if completed.shape[-1] == values.shape[1]:
         return completed
     whole = np.array(np.broadcast_to(values, (*completed.shape[:-1], values.shape[1])))

@@ -69,7 +69,7 @@ def fitted(options: argparse.Namespace) -> tuple[MNAR, Tensor, Tensor]:
     truth, mask = masked(load("white", options.data_home), "hard", seed=0)
     holed = np.where(mask, truth, np.nan)
     imputer = MNARImputer("self-masking", direction="high", members=1, steps=options.steps, progress=False).fit(holed)
-    return imputer.members_[0], imputer._scaled(*imputer._read(holed)[1:]), torch.from_numpy(mask)
+    return imputer.members_[0], torch.from_numpy(imputer.codec_.encode(holed)[0]).float(), torch.from_numpy(mask)
 
 
 def judged(z: Tensor, seconds: float, wall: float) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,30 +18,81 @@ def analyze(tables: Sequence[Any], estimate: Callable[[Any], Any], groups: Seque
     Args:
         tables: M completed tables, as ``MNARImputer.sample`` returns them.
         estimate: takes one and returns an estimate and its variance (numbers, or vectors and a covariance), or these and the degrees
-            of freedom, or a fitted result as :func:`pool` takes it.
+            of freedom, or a fitted result as :func:`pool` takes it. Estimates by name, a mapping or a pandas Series, keep their names;
+            their variances may have the same ones.
         groups: of each table, which parameters it was drawn with, as :func:`pool` takes them (``imputer.members_of(M)``).
 
     Raises:
-        ValueError: when ``estimate`` raises, or returns something else or a number that is not finite; says of which table.
+        ValueError: when ``estimate`` raises, or returns something else, a number that is not finite, or other names than before; says
+            of which table.
 
     Example:
         >>> tables = [np.array([[1.0], [2.0], [x]]) for x in (3.0, 4.0)]
         >>> round(float(analyze(tables, lambda table: (table.mean(), table.var(ddof=1) / len(table))).estimate), 3)
         2.167
+        >>> analyze(tables, lambda table: ({"mean": table.mean()}, {"mean": table.var(ddof=1) / len(table)})).names
+        ('mean',)
     """
-    found = []
+    found, names = [], None
     for i, table in enumerate(tables):
         try:
             answer = estimate(table)
         except Exception as error:
             raise ValueError(f"estimate: failed on completed table {i} ({type(error).__name__}: {error})") from error
         if isinstance(answer, tuple):
-            if len(answer) not in (2, 3):
-                raise ValueError(f"estimate: got {len(answer)} values of completed table {i}, expected (estimate, variance[, dof])")
-            if not all(np.isfinite(np.asarray(part, float)).all() for part in answer[:2]):
-                raise ValueError(f"estimate: got {answer[:2]} of completed table {i}, expected finite numbers")
+            own, answer = _numbers(answer, i)
+            if i and own != names:
+                raise ValueError(f"estimate: got parameters {own} of completed table {i}, expected those of table 0, {names}")
+            names = own
         found.append(answer)
     if all(isinstance(answer, tuple) for answer in found):
         dof = min((float(answer[2]) for answer in found if len(answer) == 3), default=None)
-        return pool([a[0] for a in found], [a[1] for a in found], complete_dof=dof, groups=groups)
+        pooled = pool([a[0] for a in found], [a[1] for a in found], complete_dof=dof, groups=groups)
+        return pooled if names is None else replace(pooled, names=names)
     return pool(found, groups=groups)
+
+
+def _numbers(answer: tuple[Any, ...], i: int) -> tuple[tuple[str, ...] | None, tuple[Any, ...]]:
+    """Return the names of the parameters, None where they have none, and estimate, variance and degrees of freedom as numbers."""
+    if len(answer) not in (2, 3):
+        raise ValueError(f"estimate: got {len(answer)} values of completed table {i}, expected (estimate, variance[, dof])")
+    (first, *rest), names = answer, None
+    if hasattr(first, "keys"):  # a mapping or a pandas Series; the variances follow its order where they have names too
+        keys = list(first.keys())
+        names, first = tuple(str(key) for key in keys), [first[key] for key in keys]
+        rest[0] = _in_order(rest[0], keys, i)
+    if not all(np.isfinite(np.asarray(part, float)).all() for part in (first, rest[0])):
+        raise ValueError(f"estimate: got {answer[:2]} of completed table {i}, expected finite numbers")
+    return names, (first, *rest)
+
+
+def _in_order(variance: Any, keys: list[Any], i: int) -> Any:
+    """Return variances, or a covariance, by name as an array in the order of ``keys``; others as they are."""
+    if not hasattr(variance, "keys"):
+        return variance
+    if sorted(map(str, variance.keys())) != sorted(map(str, keys)):
+        raise ValueError(f"estimate: got variances of {list(variance.keys())} in completed table {i}, expected those of {keys}")
+    return variance.loc[keys, keys].to_numpy() if hasattr(variance, "columns") else [variance[key] for key in keys]
+
+
+def regression(outcome: Any, predictors: Sequence[Any]) -> Callable[[Any], tuple[float, float, float]]:
+    """Return an analysis: the first predictor's coefficient in the least-squares regression of ``outcome`` on ``predictors``.
+
+    Example:
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"y": [1.0, 3, 5, 8], "x": [0.0, 1, 2, 3]})
+        >>> round(regression("y", ["x"])(frame)[0], 3)
+        2.3
+    """
+
+    def coefficient(frame: Any) -> tuple[float, float, float]:
+        x = np.column_stack([frame[name].to_numpy(float) for name in predictors] + [np.ones(len(frame))])
+        y = frame[outcome].to_numpy(float)
+        dof = len(x) - x.shape[1]
+        if dof < 1:
+            raise ValueError(f"{len(x)} rows are too few for {x.shape[1]} coefficients")
+        inverse = np.linalg.inv(x.T @ x)
+        beta = inverse @ (x.T @ y)
+        return float(beta[0]), float(inverse[0, 0] * np.sum((y - x @ beta) ** 2) / dof), float(dof)
+
+    return coefficient

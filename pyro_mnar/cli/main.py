@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
     from pyro_mnar.imputation.impute import Imputation
     from pyro_mnar.imputer.imputer import MNARImputer
+    from pyro_mnar.imputer.tables import Given
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,18 +41,54 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _impute(options: argparse.Namespace) -> int:
     import torch
 
-    from pyro_mnar.cli.reading import asked_for, opened, read_holes, refuse_same, told
-    from pyro_mnar.data.files import check_ending, check_writable
-    from pyro_mnar.data.masking import split
-    from pyro_mnar.imputation.netcdf import check_draws_path, write_draws
-    from pyro_mnar.imputer.model_files import check_model_folder
-    from pyro_mnar.imputer.validation import complete
-    from pyro_mnar.report.html import check_page_path
-    from pyro_mnar.report.report import MOST_CELLS, ignorable_of, write_report
+    from pyro_mnar.cli.asked import asked_for
+    from pyro_mnar.cli.reading import opened, read_holes, told
+    from pyro_mnar.imputer.imputing import imputed
+    from pyro_mnar.report.report import MOST_CELLS, draws_of, write_report
 
     # The networks are small: a second thread gains little, and stalls when the machine's cores are shared.
     torch.set_num_threads(1)
-    # Whatever would fail at the end fails now, before any work.
+    _check_outputs(options)
+    source = opened(options)
+    with _naming(options.table):
+        asked = asked_for(options, source)
+        imputer, part = asked.imputer, asked.part
+        if not asked.fitted and not part.isna().to_numpy().any() and options.save is None:
+            source.write(options.output, part.iloc[:, :0], part.isna())
+            _notes(asked.notes)
+            _print(options, [f"Nothing is missing in {options.table}; {options.output} is a copy.", *read_holes(source, part)])
+            return 0
+        table, doubts = told(lambda: asked.fit(asked.learned()))
+        # Where none are asked for, five of each model for the estimates that are printed, unless they would fill the memory.
+        few = 5 * len(imputer.members_)
+        draws = (few if part.size * few <= MOST_CELLS else 0) if options.draws_output is None else options.draws or 20
+        found = imputed(imputer, table, draws_of(part.size) if options.report is not None else draws)
+        (filled,), more = told(table.complete, [found.result.completed.numpy()])
+        if not found.result.completed.isfinite().all():
+            raise ValueError("some holes have no value that the model can give, expected values nearer to those of training")
+    if options.draws_output is not None:
+        _write_draws(options, table, (found if options.report is None else imputed(imputer, table, draws)).result)
+    if options.save is not None:
+        imputer.save(options.save)
+    if options.report is not None:
+        told(write_report, options.report, options.table, imputer, table, found, options.regress, options.arguments)
+    holes = part[filled.columns].isna()
+    source.write(options.output, filled, holes)
+    _notes(asked.notes)
+    lines = [f"{options.output}: {int(holes.to_numpy().sum())} of {part.size} cells imputed", *read_holes(source, part)]
+    lines += [f"Note: {sentence}" for sentence in [*doubts, *more]]
+    _print(options, [*lines, *_said(imputer, found.result, table.mask)])
+    return 0
+
+
+def _check_outputs(options: argparse.Namespace) -> None:
+    """Raise a ValueError, before any work, for whatever would fail at the end."""
+    from pyro_mnar.cli.names import refuse_same
+    from pyro_mnar.data.files import check_ending, check_writable
+    from pyro_mnar.imputation.netcdf import check_draws_path
+    from pyro_mnar.imputer.model_files import check_model_folder
+    from pyro_mnar.report.html import check_page_path
+
     if options.output != "-":
         check_ending(options.output)
         check_writable(options.output)
@@ -70,42 +106,15 @@ def _impute(options: argparse.Namespace) -> int:
         raise ValueError("--regress: got no --report, expected a file for the report")
     others = [("draws-output", options.draws_output), ("save", options.save), ("report", options.report)]
     refuse_same(options.table, [("output", options.output), *others])
-    source = opened(options)
-    with _naming(options.table):
-        imputer, part, notes = asked_for(options, source)
-        if options.model is None and not part.isna().to_numpy().any() and options.save is None:
-            source.write(options.output, part.iloc[:, :0], part.isna())
-            _notes(notes)
-            _print(options, [f"Nothing is missing in {options.table}; {options.output} is a copy.", *read_holes(source, part)])
-            return 0
-        doubts: list[str] = []
-        if options.model is None:
-            doubts = told(imputer.fit, part)[1]
-        # Where none are asked for, five of each model for the estimates that are printed, unless they would fill the memory.
-        few = 5 * len(imputer.members_)
-        draws = (few if part.size * few <= MOST_CELLS else 0) if options.draws_output is None else options.draws or 20
-        result = imputer.impute(part, draws=draws)
-        (filled,), more = told(complete, imputer, part, [result.completed])
-        plain = ignorable_of(imputer, part) if options.report is not None else None
-        known = imputer.layout_.part(part)
-        _, mask = split(known, imputer.schema_, allow_empty=True)
-        if not result.completed.isfinite().all():
-            raise ValueError("some holes have no value that the model can give, expected values nearer to those of training")
-    if options.draws_output is not None:
-        levels = {str(column.name): list(column.levels) for column in imputer.schema_.columns if column.levels}
-        names = [column.name for column in imputer.schema_.columns]
-        write_draws(options.draws_output, result.draws.numpy(), mask, list(part.index), names, levels)
-    if options.save is not None:
-        imputer.save(options.save)
-    if options.report is not None:
-        write_report(options.report, options.table, imputer, part, plain, options.regress, options.arguments)
-    holes = part[filled.columns].isna()
-    source.write(options.output, filled, holes)
-    _notes(notes)
-    lines = [f"{options.output}: {int(holes.to_numpy().sum())} of {part.size} cells imputed", *read_holes(source, part)]
-    lines += [f"Note: {sentence}" for sentence in [*doubts, *more]]
-    _print(options, [*lines, *_said(imputer, result, mask)])
-    return 0
+
+
+def _write_draws(options: argparse.Namespace, table: Given, result: Imputation) -> None:
+    from pyro_mnar.imputation.netcdf import write_draws
+
+    columns = table.codec.columns
+    levels = {str(column.name): list(column.levels) for column in columns if column.levels}
+    names, rows = [column.name for column in columns], list(table.table.index)
+    write_draws(options.draws_output, result.draws.numpy(), table.mask, rows, names, levels)
 
 
 def _notes(sentences: Sequence[str]) -> None:
@@ -121,23 +130,23 @@ def _print(options: argparse.Namespace, lines: Sequence[str]) -> None:
 def _report(options: argparse.Namespace) -> int:
     import torch
 
-    from pyro_mnar.cli.reading import asked_for, opened, refuse_same
+    from pyro_mnar.cli.asked import asked_for
+    from pyro_mnar.cli.names import refuse_same
+    from pyro_mnar.cli.reading import opened, told
+    from pyro_mnar.imputer.imputing import imputed
     from pyro_mnar.report.html import check_page_path
-    from pyro_mnar.report.report import ignorable_of, write_report
+    from pyro_mnar.report.report import draws_of, write_report
 
     torch.set_num_threads(1)
     check_page_path(options.output)
     refuse_same(options.table, [("output", options.output)])
     source = opened(options)
     with _naming(options.table):
-        imputer, part, notes = asked_for(options, source)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # the report says it
-            if options.model is None:
-                imputer.fit(part)
-            plain = ignorable_of(imputer, part)
-        write_report(options.output, options.table, imputer, part, plain, options.regress, options.arguments)
-    _notes(notes)
+        asked = asked_for(options, source)
+        table, _ = told(lambda: asked.fit(asked.learned()))  # the report says what is to be doubted
+        found = imputed(asked.imputer, table, draws_of(asked.part.size))
+        told(write_report, options.output, options.table, asked.imputer, table, found, options.regress, options.arguments)
+    _notes(asked.notes)
     print(f"{options.output}: report on {options.table}")
     return 0
 
@@ -145,11 +154,11 @@ def _report(options: argparse.Namespace) -> int:
 def _sensitivity(options: argparse.Namespace) -> int:
     import torch
 
-    from pyro_mnar.cli.reading import asked_for, opened, refuse_same
+    from pyro_mnar.cli.asked import asked_for
+    from pyro_mnar.cli.names import refuse_same
+    from pyro_mnar.cli.reading import opened, told
     from pyro_mnar.cli.sensitivity import along, conclusion, moved_rows, moves, said
     from pyro_mnar.data.files import check_ending, check_writable, write_table
-    from pyro_mnar.data.masking import split
-    from pyro_mnar.data.schema import Schema
     from pyro_mnar.plots.panels import check_figure_path
     from pyro_mnar.plots.sensitivity import plot_tipping
 
@@ -163,21 +172,19 @@ def _sensitivity(options: argparse.Namespace) -> int:
         raise ValueError(f"--draws: got {options.draws}, expected at least 2")
     source = opened(options)
     with _naming(options.table):
-        imputer, part, notes = asked_for(options, source)
-        schema = Schema.of(part, kinds=imputer.kinds) if options.model is None else imputer.schema_
-        given = moves(options, schema, split(part, schema, allow_empty=True)[1])
+        asked = asked_for(options, source)
+        table, _ = told(asked.learned)
+        schema = table.codec.schema
+        given = moves(options, schema, table.mask)
         (estimate_of, about), rows = conclusion(options, schema), moved_rows(options, source.frame(lenient=True))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            if options.model is None:
-                imputer.fit(part)
-        path = along(imputer, part, given, rows, estimate_of, options.draws or 160, options.null)
+        table, _ = told(asked.fit, table)
+        path = along(asked.imputer, table, given, rows, estimate_of, options.draws or 160, options.null)
     labels = [move.label for move in given]
     if options.figure is not None:
         plot_tipping(path, labels, about).savefig(options.figure, dpi=150)
     frame = path.table()
     write_table(frame.set_axis([*labels, *frame.columns[len(labels) :]], axis=1), options.output)
-    _notes(notes)
+    _notes(asked.notes)
     print(*said(path, given, about), sep="\n")
     return 0
 
@@ -185,15 +192,16 @@ def _sensitivity(options: argparse.Namespace) -> int:
 def _diagnose(options: argparse.Namespace) -> int:
     import torch
 
-    from pyro_mnar.cli.reading import asked_for, opened
+    from pyro_mnar.cli.asked import asked_for
+    from pyro_mnar.cli.reading import opened
     from pyro_mnar.plots.model import plot_mask_check
     from pyro_mnar.plots.panels import check_figure_path
 
     torch.set_num_threads(1)
     if options.figure is not None:
         check_figure_path(options.figure)
-    imputer, part, _ = asked_for(options, opened(options))
-    found = imputer.diagnose(part)
+    asked = asked_for(options, opened(options))
+    found = asked.imputer.diagnose(asked.part)
     if options.figure is not None:
         if found.mask_check is None:
             raise ValueError("--figure: got one for a model without a mechanism, expected one with (there is no mask to check)")

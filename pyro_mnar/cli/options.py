@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from pyro_mnar.data.columns import KINDS
+from pyro_mnar.data.kinds.table import KINDS
 from pyro_mnar.imputer.points import POINTS
-from pyro_mnar.imputer.specification import MECHANISMS
+from pyro_mnar.imputer.words import MECHANISMS
 
 #: Ways to move imputed values, with what their grids hold.
 MOVES = {
@@ -151,8 +151,8 @@ def _model_options(impute: argparse.ArgumentParser) -> None:
         "--kind",
         action="append",
         metavar="COLUMN=KIND",
-        help="what a column is, where its dtype does not say it: " + ", ".join(KINDS) + " (bounded:LOW:HIGH; ordinal:A:B:C for text, "
-        "from lowest to highest); repeated for one column each",
+        help="what a column is, where its dtype does not say it: " + ", ".join(kind.form for kind in KINDS.values()) + " (what follows "
+        "semicontinuous and ordinal may be left out, of text not; levels from lowest to highest); repeated for one column each",
     )
     impute.add_argument(
         "--columns", metavar="A,B", help="columns to use (default: all that can be); the others are passed through untouched"

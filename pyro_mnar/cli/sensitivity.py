@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyro_mnar.analysis.analyses import regression
 from pyro_mnar.analysis.completions import Completions
 from pyro_mnar.analysis.tipping import TippingPoint, tipping_point
 from pyro_mnar.cli.options import MOVES
-from pyro_mnar.data.columns import Column
+from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.schema import Schema
 from pyro_mnar.imputer.imputer import MNARImputer
-from pyro_mnar.imputer.sensitivity import completions, strengthened
-from pyro_mnar.report.sensitivity import every, mean_of, parsed, regression
+from pyro_mnar.imputer.sensitivity import completions
+from pyro_mnar.imputer.tables import Given
+from pyro_mnar.report.sensitivity import every, mean_of, parsed
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -90,7 +92,7 @@ def conclusion(options: argparse.Namespace, schema: Schema) -> tuple[Callable[[C
     if (options.regress is None) == (options.mean is None):
         raise ValueError("sensitivity: expected one of --regress and --mean")
     if options.regress is not None:
-        outcome, predictors = parsed(options.regress, schema)
+        outcome, predictors = parsed(options.regress, schema.columns)
         return lambda _: regression(outcome, predictors), f"coefficient of {predictors[0]} on {outcome}"
     name, _, word = options.mean.partition("=")
     column = _column("--mean", name, schema)
@@ -118,7 +120,7 @@ def moved_rows(options: argparse.Namespace, table: DataFrame) -> np.ndarray | No
 
 def along(
     imputer: MNARImputer,
-    part: DataFrame,
+    table: Given,
     given: list[Move],
     rows: np.ndarray | None,
     estimate_of: Callable[[Completions], Callable[[Any], Any]],
@@ -126,7 +128,7 @@ def along(
     null: float,
 ) -> TippingPoint:
     """Return the conclusion along the moves of ``given``, from ``draws`` draws of the fitted ``imputer``."""
-    full = completions(imputer, part, draws)
+    full = completions(imputer, table, draws)
     start = full if any(move.how in ("odds", "strength") for move in given) else every(full)
 
     def adjust(done: Completions, *values: float) -> Completions:
@@ -139,7 +141,7 @@ def along(
             elif move.how == "odds":
                 done = done.tilt(move.column, float(np.log(value)), rows, category=move.level)
             else:
-                done = strengthened(imputer, done, value)
+                done = imputer.strengthened(done, value)
         return done
 
     grids = [list(move.grid) for move in given]

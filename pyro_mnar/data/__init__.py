@@ -4,22 +4,23 @@ Reading and writing tables, their schema, the mask (True = observed), scaling, a
 """
 
 from pyro_mnar.data.amputation import amputate
-from pyro_mnar.data.columns import Column
+from pyro_mnar.data.codec import TableCodec
 from pyro_mnar.data.datasets import load
 from pyro_mnar.data.files import check_ending, check_writable, write_table, write_whole
+from pyro_mnar.data.kinds import KINDS, Column
 from pyro_mnar.data.layout import Layout, as_pandas, like
 from pyro_mnar.data.masking import join, split
+from pyro_mnar.data.reading import read_table
 from pyro_mnar.data.scaling import Scaling
 from pyro_mnar.data.schema import Schema, is_frame
-from pyro_mnar.data.source import read_table
-from pyro_mnar.data.transforms import Units, log_jacobian, off_line, on_line, scaling_of
 
 __all__ = [
+    "KINDS",
     "Column",
     "Layout",
     "Scaling",
     "Schema",
-    "Units",
+    "TableCodec",
     "amputate",
     "as_pandas",
     "check_ending",
@@ -28,11 +29,7 @@ __all__ = [
     "join",
     "like",
     "load",
-    "log_jacobian",
-    "off_line",
-    "on_line",
     "read_table",
-    "scaling_of",
     "split",
     "write_table",
     "write_whole",

@@ -70,6 +70,31 @@ def amputate(
     if not complete.all():
         i, j = np.argwhere(~complete)[0]
         raise ValueError(f"x: got a hole in row {i} of column {j} (both by position), expected a complete table")
+    _check_words(kind, rate, slope, direction)
+    chosen = _chosen(kind, columns, values.shape[1])
+    sign, share, steep = -1.0 if direction == "low" else 1.0, rate or 0.3, 3.0 if slope is None else slope
+    rng = np.random.default_rng(seed)
+    if kind in ROW_RULES:
+        mask = ROW_RULES[kind](standardized(values), chosen, share, steep, sign, rng)
+    else:
+        mask = np.ones(values.shape, bool)
+        rest = [j for j in range(values.shape[1]) if j not in chosen]
+        for place, j in enumerate(chosen):
+            if kind == "hard":
+                score = sign * values[:, j]
+                # Rounding can put the mean of a constant column below it, where it never is.
+                mask[:, j] = score <= (max(score.mean(), score.min()) if rate is None else np.quantile(score, 1 - rate))
+            else:
+                driver = None if kind == "mcar" else sign * _driver(kind, values, j, rest, place)
+                probability = np.full(len(values), share) if driver is None else chances(driver, steep, share)
+                mask[:, j] = rng.random(len(values)) >= probability
+    if not mask.any(0).all():
+        raise ValueError(f"column {int(mask.any(0).argmin())}: no value would be left, expected a lower rate or more rows")
+    return mask
+
+
+def _check_words(kind: str, rate: float | None, slope: float | None, direction: str | None) -> None:
+    """Raise a ValueError for an unknown word, or an argument that the kind has no use for."""
     if kind not in KINDS:
         raise ValueError(f"kind: got {kind!r}, expected one of {', '.join(KINDS)}")
     if slope is not None and kind in ("hard", "mcar"):
@@ -85,42 +110,26 @@ def amputate(
     endless = kind in ROW_RULES and not kind.startswith("dropout")
     if slope is not None and (np.isnan(slope) or (np.isinf(slope) and not (endless and slope > 0))):
         raise ValueError(f"slope: got {slope}, expected a finite number")
-    n, d = values.shape
+
+
+def _chosen(kind: str, columns: Sequence[int] | None, d: int) -> list[int]:
+    """Return the positions, of D, of the columns that get holes."""
     try:
         chosen = list(range(d if kind == "mcar" or kind in ROW_RULES else d // 2)) if columns is None else [index(j) for j in columns]
     except TypeError:
         raise ValueError(f"columns: got {columns!r}, expected positions from 0 to {d - 1}") from None
     if not chosen or not all(0 <= j < d for j in chosen) or len(set(chosen)) < len(chosen):
         raise ValueError(f"columns: got {chosen}, expected distinct positions from 0 to {d - 1}, at least 1")
-    sign = -1.0 if direction == "low" else 1.0
-    rng = np.random.default_rng(seed)
-    mask = np.ones((n, d), bool)
-    rest = [j for j in range(d) if j not in chosen]
-    if kind in ("coupled", "mar") and not rest:
+    if kind in ("coupled", "mar") and len(chosen) == d:
         raise ValueError(f"columns: got all of them, expected at least one that stays complete for kind {kind!r}")
-    if kind in ROW_RULES:
-        if len(chosen) < 2 and kind not in ("middle", "tails", "latent"):
-            raise ValueError(f"columns: got {chosen}, expected at least 2 for kind {kind!r}")
-        mask = ROW_RULES[kind](standardized(values), chosen, rate or 0.3, 3.0 if slope is None else slope, sign, rng)
-        chosen = []
-    for place, j in enumerate(chosen):
-        if kind == "hard":
-            score = sign * values[:, j]
-            # Rounding can put the mean of a constant column below it, where it never is.
-            mask[:, j] = score <= (max(score.mean(), score.min()) if rate is None else np.quantile(score, 1 - rate))
-            continue
-        if kind == "mcar":
-            probability = np.full(n, rate or 0.3)
-        else:
-            own = standardized(values[:, j])
-            if kind == "self":
-                driver = own
-            elif kind == "coupled":
-                driver = (own + standardized(values[:, rest[place % len(rest)]])) / np.sqrt(2)
-            else:
-                driver = standardized(standardized(values[:, rest]).mean(1))
-            probability = chances(sign * driver, 3.0 if slope is None else slope, rate or 0.3)
-        mask[:, j] = rng.random(n) >= probability
-    if not mask.any(0).all():
-        raise ValueError(f"column {int(mask.any(0).argmin())}: no value would be left, expected a lower rate or more rows")
-    return mask
+    if kind in ROW_RULES and len(chosen) < 2 and kind not in ("middle", "tails", "latent"):
+        raise ValueError(f"columns: got {chosen}, expected at least 2 for kind {kind!r}")
+    return chosen
+
+
+def _driver(kind: str, values: np.ndarray, j: int, rest: Sequence[int], place: int) -> np.ndarray:
+    """Return what decides on column ``j``, the ``place``-th to get holes, standardized (N,); ``rest`` are the complete columns."""
+    if kind == "mar":
+        return standardized(standardized(values[:, rest]).mean(1))
+    own = standardized(values[:, j])
+    return own if kind == "self" else (own + standardized(values[:, rest[place % len(rest)]])) / np.sqrt(2)

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from pyro_mnar.data.files import write_table
-from pyro_mnar.data.source import read_table
+from pyro_mnar.data.reading import read_table
 
 if TYPE_CHECKING:
     from pandas import DataFrame

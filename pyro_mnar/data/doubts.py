@@ -6,12 +6,13 @@ Nothing is changed on such a guess. Each is one sentence that names the column a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from pyro_mnar.data.columns import Column, is_hole
+from pyro_mnar.data.kinds.column import Column
+from pyro_mnar.data.kinds.evidence import is_hole
 
 #: Words that may well stand for a missing value.
 # fmt: off
@@ -22,7 +23,6 @@ _WORDS = frozenset({
     "not recorded", "not reported", "no data", "no answer", "don't know",
 })
 # fmt: on
-_CODE = re.compile(r"-?9\d{0,2}|-?9+|-?8+|-?7+|-1")
 _DISGUISED = re.compile(
     r"[+-]?(\d+|\d*[.,]\d+)|[+-]?\d{1,3}([,. ']\d{3})+([.,]\d+)?|[+-]?\d+([.,]\d+)?\s*(%|[A-Za-zµ°€£$¥/]+\d?)"
     r"|[€£$¥]\s*\d[\d.,]*|[<>]=?\s*\d[\d.,]*"
@@ -31,8 +31,6 @@ _LABEL = re.compile(
     r"(^|[_. ])(id|nr|no|key|index|uuid|code|zip|postcode|ticket)$|^(id|index|row)($|[_. ])|[a-z]I[dD]$|^Unnamed: 0$", re.IGNORECASE
 )
 _WEIGHT = re.compile(r"^(wt|wgt|w|fnlwgt|weights?)$|(sampl\w*|survey|design|person|p|f)_?(weights?|wgt|wt)$|_(wgt|wt)$", re.IGNORECASE)
-#: Years below which a date is taken for a code, and above.
-_DATES = {"1900-01-01", "1899-12-30", "1901-01-01", "1970-01-01", "9999-12-31", "2099-12-31", "9999-01-01"}
 
 
 def doubts(columns: Sequence[Column], values: np.ndarray, mask: np.ndarray, declared: Mapping[Any, str] | None = None) -> list[str]:
@@ -45,9 +43,10 @@ def doubts(columns: Sequence[Column], values: np.ndarray, mask: np.ndarray, decl
         declared: words for columns that were declared, which are believed.
 
     Example:
+        >>> from pyro_mnar.data.kinds import Continuous
         >>> age = np.r_[20.0 + np.arange(40) % 7, [-99.0] * 5, np.zeros(5)][:, None]
         >>> mask = np.r_[np.ones(45, bool), np.zeros(5, bool)][:, None]
-        >>> doubts([Column("age", "continuous", "float64")], age, mask)[0][:51]
+        >>> doubts([Continuous("age", "float64")], age, mask)[0][:51]
         "column 'age': -99 (5 times) may be a code for missi"
     """
     found = []
@@ -78,13 +77,15 @@ def _of_levels(column: Column, seen: np.ndarray) -> list[str]:
 
 
 def _of_numbers(column: Column, seen: np.ndarray, known: bool) -> list[str]:
-    codes = codes_in(seen, column.kind == "date")
+    codes = codes_in(seen, column.may_be_code)
     name, found = column.name, []
     if codes:
-        said = ", ".join(f"{_said(code, column)} ({count} times)" if count > 1 else _said(code, column) for code, count in codes)
-        words = " ".join(f"--missing {_said(code, column)}" for code, _ in codes)
+        said = ", ".join(
+            f"{column.in_words(code, 10)} ({count} times)" if count > 1 else column.in_words(code, 10) for code, count in codes
+        )
+        words = " ".join(f"--missing {column.in_words(code, 10)}" for code, _ in codes)
         found.append(f"column {name!r}: {said} may be a code for missing, far from the others ({words}; in Python, NaN in its place)")
-    if known or column.kind == "date":
+    if known or not column.is_number:
         return found
     different = np.unique(seen)
     whole = bool((different == np.rint(different)).all())
@@ -99,11 +100,15 @@ def _of_numbers(column: Column, seen: np.ndarray, known: bool) -> list[str]:
     return found
 
 
-def codes_in(seen: np.ndarray, dates: bool = False) -> list[tuple[float, int]]:
+def codes_in(seen: np.ndarray, coded: Callable[[float, int], bool]) -> list[tuple[float, int]]:
     """Return values that may be codes, with how often each is there: extremes that look like one, or repeat, far from the others.
 
+    Args:
+        seen: (n,) numbers.
+        coded: whether an extreme value, there so many times, looks like one.
+
     Example:
-        >>> codes_in(np.array([20.0, 21, 22, 23, 24, 25, 999, 999]))
+        >>> codes_in(np.array([20.0, 21, 22, 23, 24, 25, 999, 999]), lambda value, count: value == 999)
         [(999.0, 2)]
     """
     different, counts = np.unique(seen, return_counts=True)
@@ -113,18 +118,11 @@ def codes_in(seen: np.ndarray, dates: bool = False) -> list[tuple[float, int]]:
         for size in range(1, min(5, len(values) - 2)):
             group, rest = values[:size], values[size:]
             width, gap = abs(rest[-1] - rest[0]), abs(rest[0] - group[-1])
-            if all(_coded(value, count, dates) for value, count in zip(group, often, strict=False)) and gap > 0.5 * width:
+            if all(coded(value, count) for value, count in zip(group, often, strict=False)) and gap > 0.5 * width:
                 return list(zip(group.tolist(), often[:size].tolist(), strict=True))
             if size == 1 and group[0] != 0 and often[0] >= max(3, 0.02 * len(seen)) and gap > 2 * width:
                 return [(float(group[0]), int(often[0]))]
     return []
-
-
-def _coded(value: float, count: int, dates: bool) -> bool:
-    if dates:
-        return count > 1 and str(np.datetime64(int(np.clip(value, -700_000, 3_000_000)), "D")) in _DATES
-    word = f"{value:.0f}"
-    return value == round(value) and bool(_CODE.fullmatch(word)) and (len(word) > 1)
 
 
 def impossible(columns: Sequence[Column], values: np.ndarray, mask: np.ndarray, filled: np.ndarray) -> list[str]:
@@ -139,7 +137,7 @@ def impossible(columns: Sequence[Column], values: np.ndarray, mask: np.ndarray, 
     found = []
     for j, column in enumerate(columns):
         seen, own = values[mask[:, j], j], filled[..., ~mask[:, j], j]
-        if column.kind not in ("continuous", "semicontinuous") or len(seen) < 20 or not own.size:
+        if not column.may_stray or len(seen) < 20 or not own.size:
             continue
         if seen.min() >= 0 and own.min() < 0:
             word = "positive" if seen.min() > 0 else "bounded:0:HIGH or semicontinuous:0"
@@ -157,10 +155,6 @@ def impossible(columns: Sequence[Column], values: np.ndarray, mask: np.ndarray, 
                     f"column {column.name!r}: imputed values lie beyond the grades {seen.min():g} to {seen.max():g}; declare it ordinal"
                 )
     return found
-
-
-def _said(value: float, column: Column) -> str:
-    return str(np.datetime64(round(value), "D")) if column.kind == "date" else f"{value:.10g}"
 
 
 def constant(values: Any) -> tuple[bool, Any]:

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from pyro_mnar.data.columns import is_hole
+from pyro_mnar.data.kinds.evidence import is_hole
 from pyro_mnar.data.schema import is_frame
 
 
@@ -44,6 +44,12 @@ class Layout:
         twice = [name for name in taken if name in self.names]
         if twice:
             raise ValueError(f"add_indicator: got a column that is called {twice[0]!r} already, expected another name")
+
+    @property
+    def empty(self) -> list[int]:
+        """Positions of the columns without an observed value in training."""
+        constant = [j for j, _ in self.constants]
+        return [j for j in range(len(self.names)) if j not in self.known and j not in constant]
 
     @property
     def kept(self) -> list[int]:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyro_mnar.data.columns import LEVELED, Column
-from pyro_mnar.data.dates_and_levels import days_of, fill_labels
 from pyro_mnar.data.schema import Schema, as_array, is_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from numpy.typing import ArrayLike
     from pandas import DataFrame
 
@@ -43,20 +38,15 @@ def split(table: ArrayLike | DataFrame, schema: Schema | None = None, *, allow_e
         frame: Any = table
         schema.check(frame)
         labels = frame.index
-        raw = np.column_stack([_numbers_of_series(frame[column.name], column) for column in schema.columns])
+        raw = np.column_stack([column.read_series(frame[column.name]) for column in schema.columns])
     else:
         array = as_array(table)
         schema.check(array)
         labels = range(len(array))
-        if array.dtype.kind in "biuf":
-            raw = array.astype(np.float64)
-            for j, column in enumerate(schema.columns):
-                if column.kind in LEVELED:
-                    raw[:, j] = column.encode(raw[:, j], labels)
-        elif array.dtype.kind in "mM":  # as objects, nanoseconds would be whole numbers
+        if array.dtype.kind in "mM":  # as objects, nanoseconds would be whole numbers
             raise ValueError(f"table: got an array of dtype {array.dtype}, expected numbers")
-        else:
-            raw = np.column_stack([_numbers(array[:, j].astype(object), column, labels) for j, column in enumerate(schema.columns)])
+        plain = array if array.dtype.kind in "biuf" else array.astype(object)
+        raw = np.column_stack([column.read(plain[:, j], labels) for j, column in enumerate(schema.columns)])
     if not len(raw):
         raise ValueError("table: got no rows, expected at least 1")
     mask = ~np.isnan(raw)
@@ -104,89 +94,12 @@ def join(table: ArrayLike | DataFrame, completed: np.ndarray, mask: np.ndarray, 
             array = array.astype(np.float64)
         for j, column in enumerate(schema.columns):
             holes = ~mask[:, j]
-            filled = completed[holes, j]
-            if column.kind in LEVELED:
-                filled = np.array([column.levels[int(k)] for k in filled], dtype=object if array.dtype.kind == "O" else None)
-            array[holes, j] = filled.astype(array.dtype)
+            if holes.any():
+                array[holes, j] = column.written(completed[holes, j]).astype(array.dtype)
         return array
     frame: Any = table.copy()  # type: ignore[union-attr]
     for j, column in enumerate(schema.columns):
         holes = ~mask[:, j]
-        if not holes.any():
-            continue
-        series = frame[column.name].copy()
-        values = completed[holes, j]
-        if column.kind in LEVELED or column.kind == "date":
-            frame[column.name] = fill_labels(series, holes, values, column)
-            continue
-        frame[column.name] = _with_numbers(series, holes, values)
+        if holes.any():
+            frame[column.name] = column.fill(frame[column.name].copy(), holes, completed[holes, j])
     return frame
-
-
-def _with_numbers(series: Any, holes: np.ndarray, values: np.ndarray) -> Any:
-    """Return ``series`` with numbers at ``holes`` (N,), of its dtype."""
-    from pandas.api.types import is_integer_dtype, is_numeric_dtype
-
-    places = np.flatnonzero(holes)
-    if str(series.dtype).startswith("Sparse"):  # takes no values one by one
-        return _with_numbers(series.sparse.to_dense(), holes, values).astype(series.dtype)
-    if is_integer_dtype(series.dtype):
-        values = _whole(values, getattr(series.dtype, "numpy_dtype", series.dtype), series.name)
-    first = series.dropna().iloc[0] if not holes.all() else None
-    if isinstance(first, Decimal):
-        digits = max(-int(value.as_tuple().exponent) for value in series.dropna())
-        series.iloc[places] = [Decimal(f"{value:.{max(digits, 0)}f}") for value in values]
-        return series
-    if series.dtype == object and not holes.all() and all(isinstance(value, (int, np.integer)) for value in series.dropna()):
-        series.iloc[places] = [round(value) for value in values]
-        return series
-    if not is_numeric_dtype(series.dtype) and holes.all():
-        series = series.astype(object).where(~holes, np.nan).astype(np.float64)
-    series.iloc[places] = values.astype(series.dtype) if isinstance(series.dtype, np.dtype) else values
-    return series
-
-
-def _whole(values: np.ndarray, dtype: np.dtype, name: Any) -> np.ndarray:
-    """Round to whole numbers of ``dtype``; what lies outside its range would wrap around."""
-    if np.isnan(values).any():
-        raise ValueError(f"completed: got NaN for column {name!r}, expected numbers")
-    info = np.iinfo(dtype)
-    values = np.rint(values)
-    above, below = values >= float(info.max), values <= float(info.min)
-    whole = np.where(above | below, 0.0, values).astype(dtype)
-    whole[above], whole[below] = info.max, info.min
-    return whole
-
-
-def _numbers_of_series(series: Any, column: Column) -> np.ndarray:
-    from pandas.api.types import is_bool_dtype, is_complex_dtype, is_numeric_dtype
-
-    if column.kind == "date":
-        return days_of(series)
-    truly = is_numeric_dtype(series.dtype) and not is_bool_dtype(series.dtype) and not is_complex_dtype(series.dtype)
-    if truly and column.kind not in LEVELED:
-        return series.to_numpy(dtype=np.float64, na_value=np.nan)
-    # Never through NumPy's own conversion, which would take '1.5' and True for numbers.
-    return _numbers(series.to_numpy(dtype=object, na_value=np.nan), column, series.index)
-
-
-def _numbers(values: np.ndarray, column: Column, labels: Iterable[Any]) -> np.ndarray:
-    return column.encode(values, labels) if column.kind in LEVELED else _floats(values, column.name, labels)
-
-
-def _floats(values: np.ndarray, name: Any, labels: Iterable[Any]) -> np.ndarray:
-    floats = np.empty(len(values))
-    for i, (label, value) in enumerate(zip(labels, values, strict=True)):
-        # pandas' NA and NaT by the names of their types, since pandas need not be there for arrays.
-        if value is None or type(value).__name__ in ("NAType", "NaTType"):
-            floats[i] = np.nan
-        elif isinstance(value, (int, float, np.integer, np.floating, Decimal)) and not isinstance(value, bool):
-            try:
-                floats[i] = float(value)
-            except OverflowError:
-                raise ValueError(f"column {name!r}: got a number too large for float64 in row {label}") from None
-        elif isinstance(value, (dict, list, tuple, set)):
-            raise TypeError(f"column {name!r}: got {value!r} in row {label}; each cell of the argument must be a string or a number")
-        else:
-            raise ValueError(f"column {name!r}: got {value!r} in row {label}, expected a number")
-    return floats

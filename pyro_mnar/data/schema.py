@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from pyro_mnar.data.columns import MOST_LEVELS, Column, declared, distinct, inferred, numeric
+from pyro_mnar.data.kinds.column import Column
+from pyro_mnar.data.kinds.evidence import distinct, evidence_of, evidence_of_array
+from pyro_mnar.data.kinds.levels import MOST_LEVELS
+from pyro_mnar.data.kinds.table import declared, infer, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,13 +31,20 @@ class Schema:
     columns: tuple[Column, ...]
 
     @classmethod
-    def of(cls, table: ArrayLike | DataFrame, columns: Sequence[Any] | None = None, kinds: Mapping[Any, str] | None = None) -> Self:
-        """Read the schema off a table; kinds follow from dtypes (:func:`~pyro_mnar.data.columns.inferred`), an array's are numbers.
+    def of(
+        cls,
+        table: ArrayLike | DataFrame,
+        columns: Sequence[Any] | None = None,
+        kinds: Mapping[Any, str] | None = None,
+        inferred: Mapping[Any, Column] | None = None,
+    ) -> Self:
+        """Read the schema off a table; kinds follow from dtypes (:func:`~pyro_mnar.data.kinds.table.infer`), an array's are numbers.
 
         Args:
             table: DataFrame, or 2-D array (its columns are then named by position).
             columns: the names to use, all by default; the rest of the table is left alone.
-            kinds: words (see :mod:`pyro_mnar.data.columns`) for columns of which the dtype does not say it.
+            kinds: words (see :mod:`pyro_mnar.data.kinds`) for columns of which the dtype does not say it.
+            inferred: columns of a DataFrame that are known already, by name.
 
         Raises:
             ValueError: for duplicate or unknown column names, no columns, names chosen from an array (it has none), an unknown word, or
@@ -66,7 +76,8 @@ class Schema:
         if not chosen:
             raise ValueError("table: got no columns, expected at least 1")
         words = _known(kinds, chosen)
-        return cls(tuple(_column_of(frame[name].rename(_plain(name)), words.get(name)) for name in chosen))
+        ready = inferred or {}
+        return cls(tuple(ready.get(name) or _column_of(frame[name].rename(_plain(name)), words.get(name)) for name in chosen))
 
     def check(self, table: ArrayLike | DataFrame) -> None:
         """Raise a ValueError when a table has not the schema's columns (for data frames order and further columns do not matter)."""
@@ -88,7 +99,7 @@ class Schema:
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return the columns as plain data."""
-        columns = [asdict(column) for column in self.columns]
+        columns = [{"kind": column.kind} | asdict(column) for column in self.columns]
         return [{name: value for name, value in column.items() if value not in ((), None)} for column in columns]
 
     @classmethod
@@ -102,15 +113,20 @@ class Schema:
             raise ValueError(f"schema: got {plain!r:.60}, expected a list of at least one column")
         for column in plain:
             known = {"name", "kind", "dtype"}
-            if not isinstance(column, dict) or not known <= set(column) <= known | {"levels", "bounds"}:
+            if not isinstance(column, dict) or not known <= set(column):
                 raise ValueError(f"schema: got column {column!r:.60}, expected name, kind and dtype, and perhaps levels or bounds")
             if not isinstance(column["name"], (str, int)) or not isinstance(column["dtype"], str):
                 raise ValueError(f"schema: got column {column!r:.60}, expected a text or whole number as name and a text as dtype")
+            own = {field.name for field in fields(kind_of(column["kind"], column["name"]))}
+            if not set(column) <= known | own:
+                raise ValueError(
+                    f"schema: got column {column!r:.60}, expected name, kind and dtype, and perhaps {', '.join(sorted(own))}"
+                )
         twice = _repeated([column["name"] for column in plain])
         if twice:
             raise ValueError(f"schema: column {twice[0]!r} stands more than once, expected distinct names")
         held: list[Any] = [{key: tuple(value) if isinstance(value, list) else value for key, value in c.items()} for c in plain]
-        return cls(tuple(Column(**column) for column in held))
+        return cls(tuple(kind_of(column.pop("kind"), column["name"])(**column) for column in held))
 
 
 def is_frame(table: Any) -> bool:
@@ -167,7 +183,7 @@ def _known(kinds: Mapping[Any, str] | None, names: list[Any]) -> Mapping[Any, st
 def _column_of_array(array: np.ndarray, j: int, word: Any) -> Column:
     if word is not None:
         return declared(j, word, str(array.dtype), array[:, j])
-    return numeric(j, str(array.dtype), array[:, j]) if array.dtype.kind in "iuf" else Column(j, "continuous", str(array.dtype))
+    return infer(evidence_of_array(array[:, j], j))  # type: ignore[return-value]  # continuous at least
 
 
 def _column_of(series: Any, word: Any) -> Column:
@@ -181,7 +197,7 @@ def _column_of(series: Any, word: Any) -> Column:
             series.to_numpy(dtype=object, na_value=np.nan),
             distinct(series.cat.categories, series.name) if ordered else None,
         )
-    column = inferred(series)
+    column = infer(evidence_of(series))
     if column is not None:
         return column
     for label, value in series.dropna().items():

@@ -16,9 +16,9 @@ import torch
 from pyro.distributions import Unit
 from torch import Tensor, nn
 
+from pyro_mnar.data.codec import TableCodec
 from pyro_mnar.data.extras import extra
 from pyro_mnar.data.scaling import Scaling
-from pyro_mnar.data.transforms import Units
 from pyro_mnar.imputation.importance import ImportanceDraws
 from pyro_mnar.infer.particles import Particles
 from pyro_mnar.infer.streams import seeded
@@ -43,7 +43,7 @@ def to_arviz(
     *,
     rows: Sequence[Hashable] | None = None,
     columns: Sequence[Hashable] | None = None,
-    scaling: Scaling | Units | None = None,
+    codec: TableCodec | Scaling | None = None,
     seed: int = 0,
 ) -> Any:
     """Return what ArviZ reads: an ``InferenceData`` where ArviZ 0.x is installed, an xarray ``DataTree`` with ArviZ 1.x.
@@ -72,7 +72,8 @@ def to_arviz(
         mask: (N, D) bool, True = observed.
         rows: N labels; positions by default.
         columns: D names; positions by default.
-        scaling: of the columns (an imputer's ``scaling_``), for values and densities in the table's units; in the model's by default.
+        codec: of the table (an imputer's ``codec_``), or the scaling of plain numbers, for values and densities in the table's units;
+            in the model's by default.
             Of columns of levels the values are the levels' places.
         seed: of the replicates.
 
@@ -98,7 +99,7 @@ def to_arviz(
             f"x, mask: got {tuple(x.shape)} and {tuple(mask.shape)} {mask.dtype}, expected the rows and columns of the draws "
             f"{tuple(draws.x.shape[2:])}, mask bool"
         )
-    units = None if scaling is None else Units.of(scaling)
+    units = None if codec is None else TableCodec.of(codec)
     names = {"row": _labels("rows", rows, len(x)), "column": _labels("columns", columns, x.shape[1])}
     taken = [name for name in draws.latents if name in _RESERVED]
     if taken:
@@ -128,7 +129,7 @@ def _has_factor(module: Any, x: Tensor, mask: Tensor) -> bool:
 
 
 def _replicates(
-    draws: PosteriorDraws | ImportanceDraws, module: nn.Module, x: Tensor, mask: Tensor, units: Units | None, seed: int
+    draws: PosteriorDraws | ImportanceDraws, module: nn.Module, x: Tensor, mask: Tensor, units: TableCodec | None, seed: int
 ) -> dict[str, Any]:
     """Return the predictive groups and the log likelihood."""
     groups: dict[str, Any] = {}
@@ -220,7 +221,7 @@ def _dims(name: str, value: Tensor, mask: Tensor) -> tuple[str, ...]:
     return ("chain", "draw", "row", *named)
 
 
-def _array(value: Tensor, units: Units | None = None) -> np.ndarray:
+def _array(value: Tensor, units: TableCodec | None = None) -> np.ndarray:
     array = value.detach().cpu().numpy()
     return array if units is None else units.invert(array)
 

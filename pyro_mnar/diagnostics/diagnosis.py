@@ -12,8 +12,8 @@ from textwrap import fill
 import torch
 from torch import Tensor, nn
 
+from pyro_mnar.data.codec import TableCodec
 from pyro_mnar.data.scaling import Scaling
-from pyro_mnar.data.transforms import Units
 from pyro_mnar.diagnostics import findings
 from pyro_mnar.diagnostics.mask_check import MaskCheck, check_mask, missing_rates
 from pyro_mnar.imputation.importance import ImportanceDraws
@@ -56,7 +56,7 @@ def diagnose(
     *,
     rows: Sequence[Hashable] | None = None,
     columns: Sequence[Hashable] | None = None,
-    scaling: Scaling | Units | None = None,
+    codec: TableCodec | Scaling | None = None,
     seed: int = 0,
 ) -> Diagnosis:
     """Return what is wrong with ``draws`` of the posterior, and with the mechanism they suppose, in words.
@@ -70,7 +70,7 @@ def diagnose(
         mask: (N, D) bool, True = observed.
         rows: N labels; positions by default.
         columns: D names; positions by default.
-        scaling: of the columns, for words in the table's units; in the model's by default.
+        codec: of the table, or the scaling of plain numbers, for words in the table's units; in the model's by default.
         seed: of the replicates of the mask check.
 
     Raises:
@@ -111,12 +111,12 @@ def diagnose(
         parts = [part[:: -(-len(part) * len(members) // _LOOKS)] for part in completed.tensor_split(len(members))]
         rates = [missing_rates(member, part, mask) for member, part in zip(members, parts, strict=True)]
         values = torch.cat(parts).double().cpu()
-        if scaling is not None:
-            values = torch.from_numpy(scaling.invert(values.numpy()))
+        units = None if codec is None else TableCodec.of(codec)
+        if units is not None:
+            values = torch.from_numpy(units.invert(values.numpy()))
         n_modeled = int((~rates[0][0, 0].isnan()).sum())
         by = sorted(mask.sum(0).argsort(descending=True, stable=True)[: max(1, _PAIRS // n_modeled)].tolist())
-        kinds = scaling.columns if isinstance(scaling, Units) else ()
-        levels = {column.name: column.levels for column in kinds if column.levels}
+        levels = {column.name: column.levels for column in (() if units is None else units.columns) if column.levels}
         check = check_mask(values, torch.cat(rates), mask, columns=names[1], by=by, seed=seed, levels=levels)
         problems |= dict(findings.mask(check))
         problems |= dict(findings.direction(parts, rates, names[1]))

@@ -3,39 +3,34 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import torch
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.exceptions import NotFittedError
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_feature_names_in
-from torch import Tensor
 
-from pyro_mnar.data.masking import split
-from pyro_mnar.data.schema import is_frame
-from pyro_mnar.imputation.ensemble import draws_of, impute_ensemble, score_ensemble
+from pyro_mnar.data.schema import Schema
+from pyro_mnar.imputation.ensemble import draws_of
 from pyro_mnar.imputation.impute import Imputation
-from pyro_mnar.imputer.learning import learn
-from pyro_mnar.imputer.model_files import load_model, save_model
-from pyro_mnar.imputer.points import check_point, curves, means_of, points_of
-from pyro_mnar.imputer.reasons import Doubt, doubts, missingness_of, never_together, no_reasons, reasons_of
-from pyro_mnar.imputer.serialization import describe, restore
-from pyro_mnar.imputer.specification import declaration_of, order_of
-from pyro_mnar.imputer.validation import as_table, complete, learn_columns
+from pyro_mnar.imputer.imputing import drawn, filled, imputed, mean_bound
+from pyro_mnar.imputer.learning import fit_given
+from pyro_mnar.imputer.points import check_point
+from pyro_mnar.imputer.reasons import missingness_of
+from pyro_mnar.imputer.serialization import load, save
+from pyro_mnar.imputer.tables import check_fitted, given, learned
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from pandas import DataFrame
 
+    from pyro_mnar.analysis.completions import Completions
     from pyro_mnar.diagnostics.diagnosis import Diagnosis
 
 
+@dataclass(eq=False, repr=False)
 class MNARImputer(TransformerMixin, BaseEstimator):
     """Impute a table whose values are missing because of what they are.
 
@@ -62,7 +57,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         add_indicator: whether ``transform`` adds a column ``missingindicator_NAME`` for each with holes in training, 1 where missing.
         keep_empty_features: whether columns without an observed value in training stay, their holes filled with 0, or are left out.
         kinds: what columns are, by name (position, for arrays), where dtypes do not say it: words of
-            :mod:`pyro_mnar.data.columns`, such as ``positive``, ``bounded:LOW:HIGH``, ``ordinal:A:B:C``.
+            :mod:`pyro_mnar.data.kinds`, such as ``positive``, ``bounded:LOW:HIGH``, ``ordinal:A:B:C``.
         point: what ``transform`` fills holes with: ``mean`` of the posterior (right for totals), ``median``, or ``draw`` (right for
             shares and spread); of a mean or median, categories get the most probable one.
         progress: bars on standard error, on a terminal only.
@@ -74,8 +69,8 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         candidates_: the :class:`~pyro_mnar.imputer.reason_selection.Candidate` reasons that were compared, the best first.
         members_: the fitted :class:`~pyro_mnar.model.MNAR` models, on scaled columns.
         histories_: what training saw of each.
-        scaling_: the :class:`~pyro_mnar.data.Units` of the models' columns.
-        schema_: the columns; ``n_features_in_`` and, for data frames, ``feature_names_in_`` as in scikit-learn.
+        codec_: the :class:`~pyro_mnar.data.TableCodec` from tables to the models' columns and back; ``schema_`` are these columns.
+        specification_: the :class:`~pyro_mnar.imputer.specification.Specification` of the members.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -86,43 +81,23 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         True
     """
 
-    def __init__(
-        self,
-        mechanism: str = "auto",
-        direction: str | Mapping[Any, str] | None = None,
-        order: Sequence[Any] | None = None,
-        ignorable: Sequence[Any] = (),
-        latent_dim: int | None = None,
-        hidden: Sequence[int] = (128,),
-        members: int = 8,
-        particles: int = 5,
-        steps: int = 1000,
-        batch_size: int = 96,
-        random_state: int | np.random.RandomState | None = 0,
-        add_indicator: bool = False,
-        keep_empty_features: bool = False,
-        kinds: Mapping[Any, str] | None = None,
-        point: str = "mean",
-        progress: bool = True,
-        n_jobs: int | None = None,
-    ) -> None:
-        self.mechanism = mechanism
-        self.direction = direction
-        self.order = order
-        self.ignorable = ignorable
-        self.latent_dim = latent_dim
-        self.hidden = hidden
-        self.members = members
-        self.particles = particles
-        self.steps = steps
-        self.batch_size = batch_size
-        self.random_state = random_state
-        self.add_indicator = add_indicator
-        self.keep_empty_features = keep_empty_features
-        self.kinds = kinds
-        self.point = point
-        self.progress = progress
-        self.n_jobs = n_jobs
+    mechanism: str = "auto"
+    direction: str | Mapping[Any, str] | None = None
+    order: Sequence[Any] | None = None
+    ignorable: Sequence[Any] = ()
+    latent_dim: int | None = None
+    hidden: Sequence[int] = (128,)
+    members: int = 8
+    particles: int = 5
+    steps: int = 1000
+    batch_size: int = 96
+    random_state: int | np.random.RandomState | None = 0
+    add_indicator: bool = False
+    keep_empty_features: bool = False
+    kinds: Mapping[Any, str] | None = None
+    point: str = "mean"
+    progress: bool = True
+    n_jobs: int | None = None
 
     def fit(self, X: ArrayLike | DataFrame, y: None = None, callback: Any = None) -> Self:
         """Learn the model from a table (N, D) with NaN in the holes.
@@ -137,27 +112,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         """
         del y
         check_point(self.point)
-        layout, schema, values, mask = learn_columns(self, X)
-        left_out = [name for j, name in enumerate(layout.names) if j not in layout.known]
-        declaration, stated = declaration_of(self, schema, mask, left_out)
-        if mask.all() and self.mechanism != "none":
-            warnings.warn("X: nothing is missing, so the model is trained without a mechanism", UserWarning, stacklevel=2)
-        order = order_of(self.order, schema, self.mechanism, left_out)
-        for apart in never_together(schema, mask):
-            warnings.warn(apart, UserWarning, stacklevel=2)
-        self.seed_ = check_random_state(self.random_state).randint(2**31 - 1)
-        training: dict[str, Any] = {name: getattr(self, name) for name in ("particles", "steps", "batch_size", "progress", "n_jobs")}
-        fitted, units, choice, first = learn(
-            declaration, stated, order, schema, values, mask, seed=self._seed(), callback=callback, **training
-        )
-        # Only now, so that an interruption leaves what was fitted before as it was.
-        self.layout_, self.schema_, self.scaling_ = layout, schema, units
-        self.candidates_ = [] if choice is None else choice.candidates
-        self.declaration_, members, self.histories_ = fitted
-        self.members_ = [member.eval() for member in members]
-        self.reasons_ = no_reasons(self) if choice is None else reasons_of(self, stated, choice.ignorable, first, values, mask)
-        for doubt in doubts(self):
-            warnings.warn(doubt, Doubt, stacklevel=2)
+        fit_given(self, learned(self, X), callback)
         return self
 
     def impute(self, X: ArrayLike | DataFrame, draws: int = 0, particles: int = 200, method: str = "importance") -> Imputation:
@@ -173,73 +128,111 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         Raises:
             ValueError: before ``fit``, or for columns that differ from training.
         """
-        table, values, mask = self._read(X)
-        columns, scaling = self.schema_.columns, self.scaling_.scaling
-        given: dict[str, Any] = {"particles": particles, "method": method, "n_jobs": self.n_jobs, "progress": self.progress}
-        given |= {"labels": list(table.index) if is_frame(table) else None, "seed": self._seed()}
-        x, seen, own = self._scaled(values, mask), torch.from_numpy(mask), torch.from_numpy(values)
-        result = impute_ensemble(self.members_, x, seen, draws=draws, functions=curves(columns, scaling), **given)
-        means = means_of(columns, scaling, result.completed)
-        points = points_of(self.point, columns, scaling, means, result.probabilities, self.members_, x, seen, **given)
-        # Observed cells come from the table itself: scaling to float32 and back would not return their last bits.
-        means, completed, sampled = (torch.where(seen, own, part) for part in (means, points, self._unscaled(result.draws)))
-        return replace(result, completed=completed, draws=sampled, means=means)
+        return imputed(self, given(self, X), draws, particles, method).result
 
     def transform(self, X: ArrayLike | DataFrame) -> Any:
         """Return the table with its holes filled as ``point`` says, of the same type; observed cells bit for bit."""
-        return complete(self, X, [self.impute(X).completed])[0]
+        return filled(self, given(self, X))
 
     def fit_transform(self, X: ArrayLike | DataFrame, y: None = None) -> Any:
         """Fit, then transform the same table."""
-        return self.fit(X, y).transform(X)
+        del y
+        check_point(self.point)
+        read = learned(self, X)
+        fit_given(self, read)
+        return filled(self, replace(read, codec=self.codec_))
 
     def sample(self, X: ArrayLike | DataFrame, n_draws: int = 20) -> list[Any]:
         """Return ``n_draws`` completed tables of the type of ``X``, their holes drawn from the posterior (multiple imputation)."""
         if n_draws < 1:
             raise ValueError(f"n_draws: got {n_draws}, expected at least 1")
-        return complete(self, X, self.impute(X, draws=n_draws).draws)
+        table = given(self, X)
+        return table.complete(imputed(self, table, n_draws).result.draws.numpy())
 
     def members_of(self, n_draws: int) -> list[int]:
         """Return which member each of ``n_draws`` draws comes from, for ``pool(..., groups=...)``: draws of one are nested in it."""
-        self._fitted()
+        check_fitted(self)
         return [i for i, share in enumerate(draws_of(n_draws, len(self.members_))) for _ in range(share)]
 
     def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> np.ndarray:
         """Return the names of the columns that ``transform`` returns, ``x0`` and so on where training had none."""
-        self._fitted()
+        check_fitted(self)
         names = tuple(_check_feature_names_in(self, input_features))
-        return np.array(replace(self.layout_, names=names).names_out(), dtype=object)
+        return np.array(replace(self.codec_.layout, names=names).names_out(), dtype=object)
+
+    def completions(self, X: ArrayLike | DataFrame, n_draws: int = 200) -> Completions:
+        """Return completed tables to be moved and analyzed, drawn from the members in turn.
+
+        Args:
+            X: (N, D) with its holes.
+            n_draws: M; tilts resample from some hundred draws of each member (:mod:`pyro_mnar.imputer.wide_draws`).
+
+        Example:
+            >>> x = np.random.default_rng(0).normal(size=(30, 2))
+            >>> x[x[:, 0] > 1, 0] = np.nan
+            >>> MNARImputer(steps=2, members=2, progress=False).fit(x).completions(x, 5).groups
+            [0, 0, 0, 1, 1]
+        """
+        from pyro_mnar.imputer.sensitivity import completions
+
+        return completions(self, given(self, X), n_draws)
+
+    def strengthened(self, done: Completions, factor: float, columns: Sequence[Any] | None = None) -> Completions:
+        """Return completed tables re-weighted as if the mechanism were ``factor`` times as strong as the fitted one.
+
+        What is observed stays as it was fitted. With 0 missing values follow the law of observed ones given the rest of the row
+        (missing at random), 1 is the model as fitted; :mod:`pyro_mnar.imputer.sensitivity` says more.
+
+        Args:
+            done: from :meth:`completions`.
+            factor: finite.
+            columns: those whose mechanism is moved; all that have one by default.
+
+        Raises:
+            ValueError: for a mechanism that is neither ``auto`` nor ``self-masking`` or reads the row's latent, a column without one,
+                a factor that is not finite, or tables that are not this imputer's.
+        """
+        from pyro_mnar.imputer.sensitivity import strengthened
+
+        check_fitted(self)
+        return strengthened(self, done, factor, columns)
 
     def diagnose(self, X: ArrayLike | DataFrame) -> Diagnosis:
         """Return what is wrong with the imputation of a table and with the mechanism, in words; ``print`` it."""
         from pyro_mnar.imputer.diagnosis import diagnosis
 
-        return diagnosis(self, X)
+        table = given(self, X)
+        return diagnosis(self, table, drawn(self, table, 25 * len(self.members_)))
 
     def score(self, X: ArrayLike | DataFrame, y: None = None, particles: int = 200) -> float:
         """Return the mean bound per row in nats at K = ``particles`` a member, as a density in the table's units.
 
-        Of log p(x_obs, s) with a mechanism and of log p(x_obs) without: the two score different data and do not compare. The
-        ensemble's density is the mean of its members'.
+        Of log p(x_obs, s) with a mechanism and of log p(x_obs) without: the two do not compare. An ensemble's is its members' mean.
         """
         del y
-        _, values, mask = self._read(X)
-        x, seen = self._scaled(values, mask), torch.from_numpy(mask)
-        rows = score_ensemble(self.members_, x, seen, particles=particles, seed=self._seed(), n_jobs=self.n_jobs)
-        return float((rows + torch.from_numpy(self.scaling_.log_jacobian(values, mask))).mean())
+        return mean_bound(self, given(self, X), particles)
+
+    @property
+    def schema_(self) -> Schema:
+        """The columns that the models know."""
+        return self.codec_.schema
+
+    @property
+    def seed(self) -> int:
+        """The seed of training and draws."""
+        return int(self.random_state) if isinstance(self.random_state, Integral) else self.seed_
 
     def missingness(self, points: int = 100) -> list[tuple[Any, np.ndarray, np.ndarray]]:
         """Return, for each self-masked column, its name, values (P,) in the table's units and P(missing | value), (members, P).
 
         For a row whose other columns are seen at their means. Of columns of levels the values are the levels' places.
         """
-        self._fitted()
+        check_fitted(self)
         return missingness_of(self, points)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the fitted model to ``folder``: weights as safetensors, everything else as JSON; nothing in it is ever executed."""
-        self._fitted()
-        save_model(folder, *describe(self))
+        save(self, folder)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:
@@ -248,38 +241,10 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         Raises:
             ValueError: for a folder that is not a model's, is damaged, or comes from another version.
         """
-        tensors, description = load_model(folder)
-        try:
-            given, fitted = restore(tensors, description)
-            imputer = cls(**given)
-            for name, value in fitted.items():
-                setattr(imputer, name, value)
-        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise ValueError(f"{os.fspath(folder)}: not a usable model, expected one that MNARImputer.save wrote ({reason})") from None
-        return imputer
+        return load(cls, folder)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-    def _fitted(self) -> None:
-        if not hasattr(self, "members_"):
-            raise NotFittedError("MNARImputer: not fitted yet, expected a call of fit first")
-
-    def _seed(self) -> int:
-        return int(self.random_state) if isinstance(self.random_state, Integral) else self.seed_
-
-    def _read(self, X: Any) -> tuple[Any, np.ndarray, np.ndarray]:
-        """Return the columns that the model knows as a table, and as values and mask."""
-        self._fitted()
-        part = self.layout_.part(as_table(self, X))
-        return part, *split(part, self.schema_, allow_empty=True)
-
-    def _scaled(self, values: np.ndarray, mask: np.ndarray) -> Tensor:
-        return torch.from_numpy(self.scaling_.apply(values, mask)).float()
-
-    def _unscaled(self, x: Tensor) -> Tensor:
-        return torch.from_numpy(self.scaling_.invert(x.double().numpy()))

@@ -1,82 +1,84 @@
-"""What ``MNARImputer.fit`` learns from values and mask: why values are missing, the units that this supposes, and the ensemble."""
+"""What ``MNARImputer.fit`` learns from a table: why values are missing, the units that this supposes, and the ensemble."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
+from sklearn.utils import check_random_state
 
-from pyro_mnar.data.schema import Schema
-from pyro_mnar.data.transforms import Units
-from pyro_mnar.imputer.censored_scaling import supposed_scaling
-from pyro_mnar.imputer.fitting import Fitted, fit_declared
+from pyro_mnar.data.codec import TableCodec
+from pyro_mnar.imputer.censored_scaling import in_supposed_units
+from pyro_mnar.imputer.doubts import Doubt, doubts, never_together
+from pyro_mnar.imputer.fitting import fit_specified
 from pyro_mnar.imputer.mask_orders import leave_in_turn, orders_of
 from pyro_mnar.imputer.reason_selection import Choice, InUnits, choose
-from pyro_mnar.imputer.specification import cells_of
+from pyro_mnar.imputer.reasons import no_reasons, reasons_of
+from pyro_mnar.imputer.specification import Specification
+from pyro_mnar.imputer.tables import Given
+from pyro_mnar.imputer.words import order_of, specification_of
 
 
-class Learned(NamedTuple):
-    """What was ``fitted``, on columns in these ``units``; the ``choice`` of reasons, None where the mechanism leaves none, with the
-    columns (N, D) of its pilots and their ``first`` units.
-    """
-
-    fitted: Fitted
-    units: Units
-    choice: Choice | None
-    first: tuple[Tensor, Units]
-
-
-def learn(
-    declaration: dict[str, Any],
-    stated: Sequence[str | None],
-    order: Sequence[int] | None,
-    schema: Schema,
-    values: np.ndarray,
-    mask: np.ndarray,
-    *,
-    seed: int,
-    callback: Any = None,
-    **training: Any,
-) -> Learned:
-    """Choose reasons, where the mechanism leaves any to be chosen, and fit the ensemble.
+def fit_given(imputer: Any, given: Given, callback: Any = None) -> None:
+    """Fit the ensemble of ``imputer`` to a table and set what is fitted; an interruption leaves what was there before.
 
     Args:
-        declaration, stated: as :func:`~pyro_mnar.imputer.specification.declaration_of` returns them.
-        order: all columns in the order that is stated, or None.
-        schema: the D columns.
-        values: (N, D), levels by their places.
-        mask: (N, D) True = observed.
-        seed, callback, training: as :func:`~pyro_mnar.infer.ensembles.fit_ensemble`'s.
+        imputer: with its settings.
+        given: read by a codec that is scaled by its observed moments.
+        callback: called with each :class:`~pyro_mnar.infer.training.Evaluation`.
 
     Raises:
+        ValueError: for an unknown word among the settings.
         KeyboardInterrupt: when interrupted before the data have chosen.
     """
-    seen, choice = torch.from_numpy(mask), None
-    _, units, x = _set_up(declaration | {"directions": ["none"] * len(declaration["columns"])}, schema, values, mask)
-    first = (x, units)
-    if declaration["mechanism"] in ("auto", "self-masking"):
-        orders = orders_of(x, seen, declaration["columns"], order, declaration["members"], seed)
-        in_units = partial(_in_units, schema=schema, values=values, mask=mask)
-        in_turn = order is not None or leave_in_turn(seen, declaration["columns"])
-        declaration = declaration | {"orders": orders}
-        choice = choose(declaration, stated, order is not None, in_turn, in_units, seen, seed=seed, **training)
-        declaration = choice.declaration
-    declaration, units, x = _set_up(declaration, schema, values, mask)
-    return Learned(fit_declared(declaration, x, seen, seed=seed, callback=callback, **training), units, choice, first)
+    codec, values, mask = given.codec, given.values, given.mask
+    left_out = [name for j, name in enumerate(codec.layout.names) if j not in codec.layout.known]
+    specification, stated = specification_of(imputer, codec.schema, mask, left_out)
+    if mask.all() and imputer.mechanism != "none":
+        warnings.warn("X: nothing is missing, so the model is trained without a mechanism", UserWarning, stacklevel=3)
+    order = order_of(imputer.order, codec.schema, imputer.mechanism, left_out)
+    for apart in never_together(codec.schema, mask):
+        warnings.warn(apart, UserWarning, stacklevel=3)
+    seed = check_random_state(imputer.random_state).randint(2**31 - 1)
+    settings: dict[str, Any] = {name: getattr(imputer, name) for name in ("particles", "steps", "batch_size", "progress", "n_jobs")}
+    settings["seed"] = int(imputer.random_state) if isinstance(imputer.random_state, (int, np.integer)) else seed
+    choice, first, seen = None, None, given.seen
+    if specification.separate:
+        choice, first = _chosen(specification, stated, order, given, settings)
+        specification = choice.specification
+    codec, specification = in_supposed_units(codec, specification, values, mask)
+    fitted = fit_specified(specification, replace(given, codec=codec).x, seen, callback=callback, **settings)
+    # Only now, so that an interruption leaves what was fitted before as it was.
+    imputer.codec_, imputer.seed_ = codec, seed
+    imputer.candidates_ = [] if choice is None else choice.candidates
+    imputer.specification_, imputer.histories_ = fitted.specification, fitted.histories
+    imputer.members_ = [member.eval() for member in fitted.members]
+    if choice is None or first is None:
+        imputer.reasons_ = no_reasons(imputer)
+    else:
+        imputer.reasons_ = reasons_of(imputer, stated, choice.ignorable, first, values, mask)
+    for doubt in doubts(imputer):
+        warnings.warn(doubt, Doubt, stacklevel=3)
 
 
-def _set_up(declaration: dict[str, Any], schema: Schema, values: np.ndarray, mask: np.ndarray) -> tuple[dict[str, Any], Units, Tensor]:
-    """Return the declaration, which then says what cells are in the units that it supposes; these units; and the scaled columns."""
-    scaling = supposed_scaling(schema, declaration, values, mask)
-    units = Units(schema.columns, scaling)
-    x = torch.from_numpy(units.apply(values, mask)).float()
-    return declaration | {"cells": cells_of(schema.columns, values, mask, scaling)}, units, x
+def _chosen(
+    specification: Specification, stated: list[str | None], order: list[int] | None, given: Given, settings: dict[str, Any]
+) -> tuple[Choice, TableCodec]:
+    """Return the reasons that the data choose, and the codec of the pilot in which no mask reads its own value."""
+    values, mask, seen = given.values, given.mask, given.seen
+    at_random = replace(specification, directions=("none",) * len(stated))
+    codec, _ = in_supposed_units(given.codec, at_random, values, mask)
+    orders = orders_of(replace(given, codec=codec).x, seen, specification.columns, order, specification.members, settings["seed"])
+    specification = replace(specification, orders=tuple(tuple(one) for one in orders))
+    in_turn = order is not None or leave_in_turn(seen, specification.columns)
+    in_units = partial(_in_units, given=given)
+    return choose(specification, stated, order is not None, in_turn, in_units, seen, **settings), codec
 
 
-def _in_units(declaration: dict[str, Any], schema: Schema, values: np.ndarray, mask: np.ndarray) -> InUnits:
-    declaration, units, x = _set_up(declaration, schema, values, mask)
-    return InUnits(declaration, x, float(units.log_jacobian(values, mask).sum()))
+def _in_units(specification: Specification, given: Given) -> InUnits:
+    codec, specification = in_supposed_units(given.codec, specification, given.values, given.mask)
+    log_jacobian = float(codec.log_jacobian(given.values, given.mask).sum())
+    return InUnits(specification, replace(given, codec=codec).x, log_jacobian)

@@ -13,8 +13,8 @@ from typing import Any
 from torch import Tensor
 
 FORMAT = "pyro_mnar model"
-#: 2: slopes by their logarithm; 3: anchors of typical skewness and of every slope.
-VERSION = 3
+#: 2: slopes by their logarithm; 3: anchors of typical skewness and of every slope; 4: a specification and a codec.
+VERSION = 4
 
 
 def save_model(folder: str | os.PathLike[str], tensors: dict[str, Tensor], description: dict[str, Any]) -> None:

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -34,7 +35,8 @@ import torch
 from torch import Tensor
 
 from pyro_mnar.imputation.ensemble import score_ensemble
-from pyro_mnar.imputer.fitting import fit_declared
+from pyro_mnar.imputer.fitting import fit_specified
+from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.infer.processes import each, n_processes
 from pyro_mnar.mechanisms.sequential_masking import own_pieces
 from pyro_mnar.mechanisms.starts import contrasts
@@ -71,31 +73,31 @@ class Candidate(NamedTuple):
 
 
 class InUnits(NamedTuple):
-    """A ``declaration`` that says what cells are; the columns ``x`` (N, D), scaled as it supposes, whose holes hold any number; and the
-    logarithm of the scaling's Jacobian, summed over observed cells.
+    """A ``specification`` that says what cells are; the columns ``x`` (N, D), scaled as it supposes, whose holes hold any number; and
+    the logarithm of the scaling's Jacobian, summed over observed cells.
     """
 
-    declaration: dict[str, Any]
+    specification: Specification
     x: Tensor
     log_jacobian: float
 
 
 class Choice(NamedTuple):
-    """What was chosen: a ``declaration`` that says all; the ``candidates`` that were tried, the best first, those that contradict what
-    is stated last; and a pilot in which no mask reads a missing value or the latent.
+    """What was chosen: a ``specification`` that says all; the ``candidates`` that were tried, the best first, those that contradict
+    what is stated last; and a pilot in which no mask reads a missing value or the latent.
     """
 
-    declaration: dict[str, Any]
+    specification: Specification
     candidates: list[Candidate]
     ignorable: MNAR
 
 
 def choose(
-    declaration: dict[str, Any],
+    specification: Specification,
     stated: Sequence[str | None],
     ordered: bool,
     in_turn: bool,
-    in_units: Callable[[dict[str, Any]], InUnits],
+    in_units: Callable[[Specification], InUnits],
     mask: Tensor,
     *,
     seed: int,
@@ -105,11 +107,11 @@ def choose(
     """Return the reasons that the data choose.
 
     Args:
-        declaration: what :func:`~pyro_mnar.imputer.specification.declare` takes, with ``orders``.
+        specification: of the ensemble, with ``orders``.
         stated: of each modeled column its direction, or None where nothing is said.
         ordered: whether the order is stated, and masks read earlier columns in any case.
         in_turn: whether rows leave one after another, so that own values and earlier columns may decide together in any case.
-        in_units: takes a declaration to the table in the units that it supposes.
+        in_units: takes a specification to the table in the units that it supposes.
         mask: (N, D) bool, True = observed.
         seed, steps, settings: as :func:`~pyro_mnar.infer.ensembles.fit_ensemble`'s, of a full fit.
 
@@ -119,10 +121,10 @@ def choose(
     alone = settings | RATES | {"steps": max(round(PILOT * steps), min(steps, LEAST)), "batch_size": WIDER * settings["batch_size"]}
     fitted = partial(_fitted, in_units=in_units, mask=mask, seed=seed, **alone)
     at_random = Candidate(("none",) * len(stated), True, False)
-    seen = in_units(declaration | {"directions": list(at_random.directions)})
-    pilots = _Pilots(seen.declaration, stated, ordered, seen.x, mask, fitted, settings.get("n_jobs"))
+    seen = in_units(replace(specification, directions=at_random.directions))
+    pilots = _Pilots(seen.specification, stated, ordered, seen.x, mask, fitted, settings.get("n_jobs"))
     none = tuple(word or "none" for word in stated)
-    own = tuple(word or side for word, side in zip(stated, _sides(seen.declaration, seen.x, mask), strict=True))
+    own = tuple(word or side for word, side in zip(stated, _sides(seen.specification, seen.x, mask), strict=True))
     # Of columns whose own values are all said to decide, the latent, which stands for these, would take their place.
     latent = None in stated
     first = [at_random, Candidate(none, ordered, False), Candidate(own, ordered, False), Candidate(none, ordered, latent)]
@@ -132,23 +134,23 @@ def choose(
     together = in_turn or (not latent and best.score >= pilots.found[at_random[:3]].score)
     pilots.fit([c for c in joined if together or not c.earlier or set(c.directions) == {"none"}])
     best = pilots.ranked()[0]
-    sizes = zip(stated, best.directions, own_effects(pilots.models[best[:3]], declaration["columns"]), strict=True)
+    sizes = zip(stated, best.directions, own_effects(pilots.models[best[:3]], specification.columns), strict=True)
     pilots.fit([best._replace(directions=tuple(said or (word if size > SLIGHT else "none") for said, word, size in sizes))])
     candidates = pilots.ranked()
-    return Choice(pilots.declared(candidates[0]), candidates, pilots.models[at_random[:3]])
+    return Choice(pilots.specified(candidates[0]), candidates, pilots.models[at_random[:3]])
 
 
-def _sides(declaration: dict[str, Any], x: Tensor, mask: Tensor) -> list[str]:
+def _sides(specification: Specification, x: Tensor, mask: Tensor) -> list[str]:
     """Return for each modeled column which own-value term is tried: ``middle`` or ``tails`` where missing values are predicted to lie
     nearer to the middle than observed ones, or farther from it, rather than to one side; else ``free``."""
-    shift, spread = contrasts(x, mask)[:, declaration["columns"]]
+    shift, spread = contrasts(x, mask)[:, list(specification.columns)]
     sided = (spread.abs() > SIDED) & (spread.abs() > 2 * shift.abs())
-    cells = declaration["cells"]
-    category = [cells is not None and cells[j]["kind"] == "category" for j in declaration["columns"]]
-    return [
-        ("tails" if far > 0 else "middle") if two and not other else "free"
-        for two, far, other in zip(sided.tolist(), spread.tolist(), category, strict=True)
-    ]
+    found = []
+    for j, two, far in zip(specification.columns, sided.tolist(), spread.tolist(), strict=True):
+        one, *others = specification.own_words(j)
+        word = "tails" if far > 0 else "middle"
+        found.append(word if two and word in others else one)
+    return found
 
 
 @torch.no_grad()
@@ -165,7 +167,7 @@ class _Pilots:
 
     def __init__(
         self,
-        declaration: dict[str, Any],
+        specification: Specification,
         stated: Sequence[str | None],
         ordered: bool,
         x: Tensor,
@@ -173,7 +175,7 @@ class _Pilots:
         fitted: Callable[..., tuple[float, MNAR]],
         n_jobs: int | None,
     ) -> None:
-        self.declaration, self.stated, self.ordered, self.x, self.mask = declaration, stated, ordered, x, mask
+        self.specification, self.stated, self.ordered, self.x, self.mask = specification, stated, ordered, x, mask
         self.fitted, self.n_jobs = fitted, n_jobs
         self.found: dict[Any, Candidate] = {}
         self.models: dict[Any, MNAR] = {}
@@ -193,12 +195,12 @@ class _Pilots:
         new = list(dict.fromkeys(candidate[:3] for candidate in candidates if candidate[:3] not in self.models))
         wanted = [key for key in new if key != rates]
         quiet = {"progress": False} if n_processes(self.n_jobs, len(wanted)) > 1 else {}  # bars of two would write over each other
-        calls = [partial(self.fitted, self.declared(Candidate(*key)), **quiet) for key in wanted]
+        calls = [partial(self.fitted, self.specified(Candidate(*key)), **quiet) for key in wanted]
         for key, (bound, model) in zip(wanted, each(calls, n_jobs=self.n_jobs), strict=True):
             self._add(key, bound, model)
         if rates in new:
             model = self.models[at_random]
-            share = (~self.mask).double().mean(0)[self.declaration["columns"]]
+            share = (~self.mask).double().mean(0)[list(self.specification.columns)]
             constant = (torch.xlogy(share, share) + torch.xlogy(1 - share, 1 - share)).sum() * len(self.mask)
             self._add(
                 rates, self.found[at_random].bound - float(model.log_mask(self.x, self.mask).double().sum()) + float(constant), model
@@ -209,43 +211,37 @@ class _Pilots:
         candidate = Candidate(*key)
         self.found[key] = candidate._replace(bound=bound, cost=self.cost(candidate))
 
-    def declared(self, candidate: Candidate) -> dict[str, Any]:
-        """Return the declaration of an ensemble that supposes what ``candidate`` does."""
-        words = {"directions": list(candidate.directions), "latent": candidate.latent}
-        return self.declaration | words | ({} if candidate.earlier else {"orders": None})
+    def specified(self, candidate: Candidate) -> Specification:
+        """Return the specification of an ensemble that supposes what ``candidate`` does."""
+        orders = self.specification.orders if candidate.earlier else None
+        return replace(self.specification, directions=candidate.directions, latent=candidate.latent, orders=orders)
 
     def cost(self, candidate: Candidate) -> float:
         """Return the price of those effects that nobody stated."""
-        cells, columns = self.declaration["cells"], self.declaration["columns"]
-        # An own or earlier value is one effect, a category one for each level but one; an earlier column with holes one more.
-        values = [
-            1 if cells is None or cells[j]["kind"] != "category" else len(cells[j]["shares"]) - 1 for j in range(self.mask.shape[1])
-        ]
-        holes = (~self.mask).any(0).tolist()
-        own = sum(
-            values[j] for j, word, said in zip(columns, candidate.directions, self.stated, strict=True) if word != "none" and not said
-        )
-        earlier, latent = 0, len(columns) * self.declaration["latent_dim"] * candidate.latent
-        if candidate.earlier:
-            order = self.declaration["orders"][0]
-            earlier = sum(values[k] + holes[k] for place, j in enumerate(order) if j in columns for k in order[:place])
+        spec = self.specification
+        holes, words = (~self.mask).any(0).tolist(), zip(spec.columns, candidate.directions, self.stated, strict=True)
+        own = sum(spec.effects(j) for j, word, said in words if word != "none" and not said)
+        earlier, latent = 0, len(spec.columns) * spec.latent_dim * candidate.latent
+        if candidate.earlier and spec.orders is not None:
+            # An earlier column with holes has one effect more.
+            order = spec.orders[0]
+            earlier = sum(spec.effects(k) + holes[k] for place, j in enumerate(order) if j in spec.columns for k in order[:place])
         n = len(self.mask)
         return sum(count * (price + rate * n) for count, (price, rate) in ((own, OWN), (earlier, EARLIER), (latent, LATENT)))
 
 
 def _fitted(
-    declaration: dict[str, Any],
+    specification: Specification,
     *,
-    in_units: Callable[[dict[str, Any]], InUnits],
+    in_units: Callable[[Specification], InUnits],
     mask: Tensor,
     seed: int,
     n_jobs: None = None,
     **settings: Any,
 ) -> tuple[float, MNAR]:
     """Return a pilot and its bound over the whole table, as of a density in the table's units."""
-    declaration, x, log_jacobian = in_units(declaration)
-    orders = declaration["orders"] and declaration["orders"][:1]
-    _, (model,), (history,) = fit_declared(declaration | {"members": 1, "orders": orders}, x, mask, seed=seed, **settings)
+    specification, x, log_jacobian = in_units(specification)
+    _, (model,), (history,) = fit_specified(specification.first(1), x, mask, seed=seed, **settings)
     if history.stopped == "interrupted":
         raise KeyboardInterrupt  # there is nothing yet that an interrupted fit could keep
     return float(score_ensemble([model.eval()], x, mask, particles=100, seed=seed).sum()) + log_jacobian, model

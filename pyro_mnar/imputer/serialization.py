@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from numbers import Integral
@@ -10,15 +11,38 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from pyro_mnar.data.layout import Layout
-from pyro_mnar.data.scaling import Scaling
-from pyro_mnar.data.schema import Schema
-from pyro_mnar.data.transforms import Units
+from pyro_mnar.data.codec import TableCodec
+from pyro_mnar.imputer.model_files import load_model, save_model
 from pyro_mnar.imputer.reason_selection import Candidate
 from pyro_mnar.imputer.reasons import reasons_from_json, reasons_to_json
-from pyro_mnar.imputer.specification import declare
+from pyro_mnar.imputer.specification import Specification
+from pyro_mnar.imputer.tables import check_fitted
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.training import Evaluation, History
+
+
+def save(imputer: Any, folder: str | os.PathLike[str]) -> None:
+    """Write a fitted imputer as a model folder."""
+    check_fitted(imputer)
+    save_model(folder, *describe(imputer))
+
+
+def load(cls: type, folder: str | os.PathLike[str]) -> Any:
+    """Return the imputer of class ``cls`` that :func:`save` wrote.
+
+    Raises:
+        ValueError: for a folder that is not a model's, is damaged, or comes from another version.
+    """
+    tensors, description = load_model(folder)
+    try:
+        given, fitted = restore(tensors, description)
+        imputer = cls(**given)
+        for name, value in fitted.items():
+            setattr(imputer, name, value)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{os.fspath(folder)}: not a usable model, expected one that MNARImputer.save wrote ({reason})") from None
+    return imputer
 
 
 def describe(imputer: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -29,17 +53,15 @@ def describe(imputer: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
             ``n_jobs``.
     """
     description = {
-        "declaration": imputer.declaration_,
-        "schema": imputer.schema_.to_json(),
-        "scaling": imputer.scaling_.scaling.to_json(),
+        "specification": imputer.specification_.to_json(),
+        "codec": imputer.codec_.to_json(),
         "candidates": [list(candidate) for candidate in imputer.candidates_],
         "reasons": reasons_to_json(imputer.reasons_),
         "settings": {
             name: _plain(value) for name, value in imputer.get_params(deep=False).items() if name not in ("progress", "n_jobs")
         },
         "histories": [asdict(history) for history in imputer.histories_],
-        "layout": imputer.layout_.to_json(),
-        "seed": imputer._seed(),
+        "seed": imputer.seed,
         "named": hasattr(imputer, "feature_names_in_"),
     }
     return dict(nn.ModuleList(imputer.members_).state_dict()), description
@@ -55,15 +77,12 @@ def restore(tensors: dict[str, Tensor], description: dict[str, Any]) -> tuple[di
     for name in ("direction", "kinds"):
         if isinstance(given[name], list):
             given[name] = dict(given[name])
-    layout = Layout.from_json(description["layout"])
-    schema = Schema.from_json(description["schema"])
-    fitted = {
-        "layout_": layout,
-        "schema_": schema,
+    codec, specification = TableCodec.from_json(description["codec"]), Specification.from_json(description["specification"])
+    fitted: dict[str, Any] = {
+        "codec_": codec,
+        "specification_": specification,
         "seed_": int(description["seed"]),
-        "n_features_in_": len(layout.names),
-        "declaration_": description["declaration"],
-        "scaling_": Units(schema.columns, Scaling.from_json(description["scaling"])),
+        "n_features_in_": len(codec.layout.names),
         "candidates_": [Candidate(tuple(words), *rest) for words, *rest in description["candidates"]],
         "reasons_": reasons_from_json(description["reasons"]),
         "histories_": [
@@ -72,9 +91,9 @@ def restore(tensors: dict[str, Tensor], description: dict[str, Any]) -> tuple[di
         ],
     }
     if description["named"]:
-        fitted["feature_names_in_"] = np.array(layout.names, dtype=object)
+        fitted["feature_names_in_"] = np.array(codec.layout.names, dtype=object)
     with seeded(0):  # the weights are replaced, and drawing them shall move no generator
-        members = declare(**fitted["declaration_"])
+        members = specification.models()
     nn.ModuleList(members).load_state_dict(tensors)
     fitted["members_"] = [member.eval() for member in members]
     return given, fitted

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 
 from pyro_mnar.analysis.rubin import pool
-from pyro_mnar.data.columns import KINDS, Column
+from pyro_mnar.data.kinds.column import Column
+from pyro_mnar.data.kinds.table import KINDS
 from pyro_mnar.data.schema import Schema
-from pyro_mnar.data.transforms import REAL
 from pyro_mnar.imputation.impute import Imputation
 from pyro_mnar.imputer.imputer import MNARImputer
-from pyro_mnar.imputer.specification import MECHANISMS
+from pyro_mnar.imputer.words import MECHANISMS
 
 #: Share of an estimate's uncertainty that is due to missing values, from which the assumption is named as nearly all of it.
 _ASSUMED = 0.9
@@ -21,22 +21,15 @@ def kinds_of(schema: Schema) -> list[str]:
     """Return a line for each kind of columns that a table has.
 
     Example:
-        >>> from pyro_mnar.data.columns import Column
-        >>> kinds_of(Schema((Column("n", "count", "int64"), Column("sex", "categorical", "str", ("f", "m")))))
+        >>> from pyro_mnar.data.kinds import Categorical, Count
+        >>> kinds_of(Schema((Count("n", "int64"), Categorical("sex", "str", ("f", "m")))))
         ['Columns taken as count: n', 'Columns taken as categorical: sex (2)']
     """
     lines = []
     for kind in KINDS:
-        names = []
-        for column in schema.columns:
-            if column.kind == kind:
-                detail = f" ({len(column.levels)})" if column.levels else ""
-                if column.bounds is not None:
-                    detail = (
-                        f" ({column.bounds[0]:g} repeats)" if kind == "semicontinuous" else " ({:g} to {:g})".format(*column.bounds)
-                    )
-                names.append(f"{column.name}{detail if kind != 'binary' else ''}")
-        if names:
+        own = [column for column in schema.columns if column.kind == kind]
+        if own:
+            names = [f"{column.name}{f' ({column.detail})' if column.detail else ''}" for column in own]
             lines.append(f"Columns taken as {kind}: {', '.join(names)}")
     return lines
 
@@ -50,25 +43,24 @@ def assumptions(imputer: MNARImputer) -> list[str]:
         >>> assumptions(fitted)[0]
         'Assumed: what is missing says nothing beyond what is observed (ignorable).'
     """
-    declaration = imputer.declaration_
-    sentences = [f"Assumed: {MECHANISMS[declaration['mechanism']]}."]
-    names = [column.name for column in imputer.schema_.columns]
-    if declaration["mechanism"] in ("auto", "self-masking"):
+    specification, columns = imputer.specification_, imputer.codec_.columns
+    sentences = [f"Assumed: {MECHANISMS[specification.mechanism]}."]
+    if specification.separate:
         for name, row in imputer.reasons_.iterrows():
             sure = row["evidence"] if row["evidence"].startswith("stated") else f"{row['evidence']} evidence"
             sentences.append(f"  {name}: goes missing {row['reason']} ({sure})")
-    elif declaration["columns"]:
-        sentences.append(f"  columns: {', '.join(str(names[j]) for j in declaration['columns'])}")
-    if declaration["mechanism"] != "none":
+    elif specification.columns:
+        sentences.append(f"  columns: {', '.join(str(columns[j].name) for j in specification.columns)}")
+    if specification.mechanism != "none":
         sentences.append(
             "Between reasons that explain the data alike no data decide: what is known is stated by --direction, --order, --ignorable."
         )
-    if declaration["mechanism"] in ("linear", "neural"):
+    if specification.mechanism in ("linear", "neural"):
         sentences.append(
             "Not identified: no column is known to stay out of another's masks, so fits of equal likelihood can impute differently. "
             "Compare --mechanism self-masking and other seeds; docs/identifiability.md says when the data decide."
         )
-    elif declaration["mechanism"] in ("auto", "self-masking") and len(names) == 1 and imputer.schema_.columns[0].kind not in REAL:
+    elif specification.separate and len(columns) == 1 and not columns[0].real:
         sentences.append(
             "Not identified: of a column of levels alone the data say as much for any share among the missing. A related column, whose "
             "value stays out of the mask, decides; docs/identifiability.md says when."
@@ -87,8 +79,8 @@ def shifts(imputer: MNARImputer, result: Imputation, mask: np.ndarray) -> list[s
         result: in the table's units.
         mask: (N, D) True = observed.
     """
-    lines, width = [], max(len(str(column.name)) for column in imputer.schema_.columns)
-    for j, column in enumerate(imputer.schema_.columns):
+    lines, width = [], max(len(str(column.name)) for column in imputer.codec_.columns)
+    for j, column in enumerate(imputer.codec_.columns):
         if mask[:, j].all():
             continue
         ours = imputed_means(column, result, ~mask[:, j], j)
@@ -96,11 +88,11 @@ def shifts(imputer: MNARImputer, result: Imputation, mask: np.ndarray) -> list[s
             k = int(np.argmax(ours))
             said = f"{column.levels[k]}: {ours[k]:.1%} of the imputed"
         else:
-            said = in_words(column, ours[0])
+            said = column.in_words(ours[0])
             known = imputer.reasons_.loc[column.name] if column.name in imputer.reasons_.index else {}
             if np.isfinite(known.get("ignorable_mean", np.nan)) and known["observed_sd"] > 0:
                 far = (known["mean"] - known["ignorable_mean"]) / known["observed_sd"]
-                said += f"; if missing at random {in_words(column, known['ignorable_mean'])} ({-far:+.2f} observed standard deviations)"
+                said += f"; if missing at random {column.in_words(known['ignorable_mean'])} ({-far:+.2f} observed standard deviations)"
         lines.append(f"  {column.name!s:<{width}}  {said}")
     return ["Posterior mean of the missing cells:", *lines] if lines else []
 
@@ -113,7 +105,7 @@ def estimates(imputer: MNARImputer, result: Imputation, mask: np.ndarray) -> lis
         result: with draws, in the table's units.
         mask: (N, D) True = observed.
     """
-    columns = [(j, column) for j, column in enumerate(imputer.schema_.columns) if not column.levels and not mask[:, j].all()]
+    columns = [(j, column) for j, column in enumerate(imputer.codec_.columns) if not column.levels and not mask[:, j].all()]
     if len(result.draws) < 2 or len(mask) < 2 or not columns:
         return []
     width = max(len(str(column.name)) for _, column in columns)
@@ -124,7 +116,7 @@ def estimates(imputer: MNARImputer, result: Imputation, mask: np.ndarray) -> lis
         pooled = pool(values.mean(1), values.var(1, ddof=1) / len(mask), complete_dof=len(mask) - 1, groups=groups)
         low, high = (float(end) for end in pooled.interval())
         share = float(pooled.fraction_missing)
-        said = f"{in_words(column, float(pooled.estimate))} ({in_words(column, low)} to {in_words(column, high)}), {share:.0%}"
+        said = f"{column.in_words(float(pooled.estimate))} ({column.in_words(low)} to {column.in_words(high)}), {share:.0%}"
         said += ": almost all of this estimate is the assumption" if share > _ASSUMED else ""
         lines.append(f"  {column.name!s:<{width}}  {said}")
     return lines
@@ -141,16 +133,3 @@ def imputed_means(column: Column, result: Imputation, holes: np.ndarray, j: int)
     if column.levels:
         return result.probabilities[torch.from_numpy(holes), j, : len(column.levels)].double().mean(0).numpy()
     return np.array([result.means.numpy()[holes, j].mean()])
-
-
-def in_words(column: Column, number: float) -> str:
-    """Return a mean as it is printed: five digits, or a date.
-
-    Example:
-        >>> from pyro_mnar.data.columns import Column
-        >>> in_words(Column("day", "date", "str"), 1.4), in_words(Column("pay", "positive", "float64"), 1234.5678)
-        ('1970-01-02', '1234.6')
-    """
-    if column.kind != "date" or not np.isfinite(number):
-        return f"{number:.5g}"
-    return str(np.datetime64(round(float(number)), "D"))

@@ -31,9 +31,7 @@ from pyro_mnar.analysis.candidates import Candidates, concatenated
 from pyro_mnar.data.masking import join
 from pyro_mnar.data.schema import Schema, is_frame
 from pyro_mnar.imputation.weighted_draws import weighted_draws
-from pyro_mnar.imputer.imputer import MNARImputer
-from pyro_mnar.imputer.reasons import own_columns
-from pyro_mnar.imputer.validation import complete
+from pyro_mnar.imputer.tables import Given
 from pyro_mnar.infer.ensembles import member_seed
 from pyro_mnar.infer.processes import each as run_each
 from pyro_mnar.model.mnar import MNAR
@@ -50,33 +48,33 @@ _ROUNDS, _STEP = 30, 3.0
 
 
 @torch.no_grad()
-def candidates_of(imputer: MNARImputer, X: Any, groups: Sequence[int]) -> Candidates:
-    """Return weighted draws of the missing cells of ``X`` (N, D), of each member that ``groups`` (M,) name.
+def candidates_of(imputer: Any, given: Given, groups: Sequence[int]) -> Candidates:
+    """Return weighted draws of the missing cells of a table (N, D), of each member that ``groups`` (M,) name.
 
     There are ``CANDIDATES`` of each, or twice as many as ``groups`` asks of it where that is more.
     """
-    part, values, mask = imputer._read(X)
+    part, values, mask, codec = given.part, given.values, given.mask, given.codec
     rows, chosen = np.flatnonzero(~mask.all(1)), list(dict.fromkeys(groups))  # of fewer tables than members, the first
     members, least = [imputer.members_[group] for group in chosen], 2 * groups.count(chosen[0])
     each = max(least, _FEWEST, min(CANDIDATES, _MOST // (len(members) * max(1, len(rows)))))
     total = each * len(members)
-    free = each // 2 if own_columns(imputer) and not imputer.declaration_["latent"] else 0
+    free = each // 2 if imputer.specification_.own and not imputer.specification_.latent else 0
     labels = _unique(part.index if is_frame(part) else range(len(values)))
     log_weights, filled = np.zeros((total, len(values))), values.copy()
-    names = _names(imputer, X)
+    names, whole = _names(given), given.x
     parts: dict[Any, list[Any]] = {names[j]: [] for j in np.flatnonzero(~mask.all(0))}
     for some in in_parts(rows, total * values.shape[1]):
-        x, seen = imputer._scaled(values[some], mask[some]), torch.from_numpy(mask[some])
+        x, seen = whole[some], given.seen[some]
         drawn, own_weights = _draw(imputer, members, x, seen, each, free, [labels[i] for i in some])
         if free:
             masks = [_log_mask(member, own, seen) for member, own in zip(members, drawn, strict=True)]
             own_weights = torch.stack([balanced(part, own, free) for part, own in zip(masks, own_weights, strict=True)])
         log_weights[:, some] = own_weights.flatten(0, 1).numpy()
         # Observed cells come from the table itself, as they stood.
-        cells = imputer._unscaled(drawn.flatten(0, 2)).numpy().reshape(total, len(some), -1)
+        cells = codec.invert(drawn.flatten(0, 2).double().numpy()).reshape(total, len(some), -1)
         cells = np.where(mask[some], values[some], cells)
         filled[some] = cells[0]
-        for j, column in enumerate(imputer.schema_.columns):
+        for j, column in enumerate(codec.columns):
             at = np.flatnonzero(~mask[some, j])
             if len(at):
                 # With what is observed of the column beside them: types, and whether dates are whole days, are read off it.
@@ -87,7 +85,7 @@ def candidates_of(imputer: MNARImputer, X: Any, groups: Sequence[int]) -> Candid
                 own = join(piece, filled_in[:, None], np.arange(len(index))[:, None] < len(seen_rows), Schema((column,)))
                 own = own[column.name] if is_frame(own) else own[:, 0]
                 parts[names[j]].append((own.array if is_frame(part) else own)[len(seen_rows) :])
-    template = complete(imputer, X, [torch.from_numpy(filled)])[0]
+    template = given.complete([filled])[0]
     joined = {name: _draw_by_draw(found, total) for name, found in parts.items()}
     holes = {names[j]: np.flatnonzero(~mask[:, j]) for j in np.flatnonzero(~mask.all(0))}
     return Candidates(template, holes, joined, np.repeat([str(group) for group in chosen], each), log_weights)
@@ -105,16 +103,16 @@ def warped(member: Any, x: Tensor) -> Tensor:
 
 
 def _draw(
-    imputer: MNARImputer, members: Sequence[Any], x: Tensor, mask: Tensor, each: int, free: int, labels: list[Hashable]
+    imputer: Any, members: Sequence[Any], x: Tensor, mask: Tensor, each: int, free: int, labels: list[Hashable]
 ) -> tuple[Tensor, Tensor]:
     """Return draws (G, K, N, D) of rows from each of G ``members``, the last ``free`` of K = ``each`` as if it had no mechanism.
 
     And the logarithms of their weights, (G, K, N), which add to 1 in either part.
     """
-    sources = [(members, each - free, imputer._seed())]
+    sources = [(members, each - free, imputer.seed)]
     if free:  # with another seed: the two are to be independent
         ignorable = [MNAR(member.decoder, member.encoder, None, member.warp, latent_prior=member.latent_prior) for member in members]
-        sources.append(([model.eval() for model in ignorable], free, member_seed(imputer._seed(), len(imputer.members_))))
+        sources.append(([model.eval() for model in ignorable], free, member_seed(imputer.seed, len(imputer.members_))))
     calls = [
         partial(weighted_draws, model, x, mask, share, seed=member_seed(seed, i), labels=labels)
         for models, share, seed in sources
@@ -158,13 +156,13 @@ def balanced(log_mask: Tensor, log_weights: Tensor, free: int) -> Tensor:
     return log_w
 
 
-def _names(imputer: MNARImputer, X: Any) -> list[Any]:
-    """Return what the model's columns are called in ``X``; of an array, their positions."""
-    known = imputer.layout_.known
+def _names(given: Given) -> list[Any]:
+    """Return what the model's columns are called in the table as it was given; of an array, their positions."""
+    X, layout = given.X, given.codec.layout
     if not is_frame(X):
-        return list(known)
-    names = [column.name for column in imputer.schema_.columns]
-    return names if set(names) <= set(X.columns) else [X.columns[j] for j in known]
+        return list(layout.known)
+    names = [column.name for column in given.codec.columns]
+    return names if set(names) <= set(X.columns) else [X.columns[j] for j in layout.known]
 
 
 def _unique(labels: Iterable[Hashable]) -> list[Hashable]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,17 +12,12 @@ from pyro_mnar.analysis.analyses import analyze
 from pyro_mnar.analysis.completions import Completions, numbers
 from pyro_mnar.analysis.pooled import Pooled
 from pyro_mnar.analysis.tipping import TippingPoint, tipping_point
-from pyro_mnar.data.columns import Column
+from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.scaling import Scaling
-from pyro_mnar.data.schema import Schema
 from pyro_mnar.imputer.imputer import MNARImputer
-from pyro_mnar.imputer.reasons import own_columns
-from pyro_mnar.imputer.sensitivity import strengthened
+from pyro_mnar.imputer.tables import Given
 from pyro_mnar.plots.sensitivity import plot_estimates, plot_paths, plot_tipping
 from pyro_mnar.report.html import Section
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 #: Completed tables that are analyzed; re-weighting starts from all there are.
 TABLES = 40
@@ -32,47 +27,24 @@ _SHIFTS, _WIDE, _FACTORS = np.linspace(-1, 1, 9).tolist(), np.linspace(-3, 3, 25
 _ODDS, _WIDE_ODDS = np.linspace(-1.5, 1.5, 7).tolist(), np.linspace(-2, 2, 9).tolist()  # logarithms
 
 
-def regression(outcome: Any, predictors: Sequence[Any]) -> Callable[[DataFrame], tuple[float, float, float]]:
-    """Return an analysis: the first predictor's coefficient in the least-squares regression of ``outcome`` on ``predictors``.
-
-    Example:
-        >>> import pandas as pd
-        >>> frame = pd.DataFrame({"y": [1.0, 3, 5, 8], "x": [0.0, 1, 2, 3]})
-        >>> round(regression("y", ["x"])(frame)[0], 3)
-        2.3
-    """
-
-    def coefficient(frame: DataFrame) -> tuple[float, float, float]:
-        x = np.column_stack([frame[name].to_numpy(float) for name in predictors] + [np.ones(len(frame))])
-        y = frame[outcome].to_numpy(float)
-        dof = len(x) - x.shape[1]
-        if dof < 1:
-            raise ValueError(f"{len(x)} rows are too few for {x.shape[1]} coefficients")
-        inverse = np.linalg.inv(x.T @ x)
-        beta = inverse @ (x.T @ y)
-        return float(beta[0]), float(inverse[0, 0] * np.sum((y - x @ beta) ** 2) / dof), float(dof)
-
-    return coefficient
-
-
-def parsed(word: str, schema: Schema) -> tuple[str, list[str]]:
-    """Return outcome and predictors of a regression OUTCOME=PREDICTOR,... of columns of ``schema`` that are numbers.
+def parsed(word: str, columns: Iterable[Column]) -> tuple[str, list[str]]:
+    """Return outcome and predictors of a regression OUTCOME=PREDICTOR,... of ``columns`` that are numbers.
 
     Raises:
         ValueError: naming the column.
 
     Example:
-        >>> from pyro_mnar.data.columns import Column
-        >>> parsed("y=x", Schema((Column("y", "continuous", "float64"), Column("x", "count", "int64"))))
+        >>> from pyro_mnar.data.kinds import Continuous, Count
+        >>> parsed("y=x", [Continuous("y", "float64"), Count("x", "int64")])
         ('y', ['x'])
     """
     outcome, _, rest = word.partition("=")
-    kinds = {str(column.name): column for column in schema.columns}
+    known = {str(column.name): column for column in columns}
     for name in (wanted := [outcome, *rest.split(",")]):
-        if name not in kinds:
-            raise ValueError(f"--regress: got {word!r}, expected OUTCOME=PREDICTOR,... of {', '.join(kinds)}")
-        if kinds[name].kind == "date" or any(isinstance(level, str) for level in kinds[name].levels):
-            raise ValueError(f"--regress: got {kinds[name].kind} column {name!r}, expected columns of numbers")
+        if name not in known:
+            raise ValueError(f"--regress: got {word!r}, expected OUTCOME=PREDICTOR,... of {', '.join(known)}")
+        if not known[name].is_number:
+            raise ValueError(f"--regress: got {known[name].kind} column {name!r}, expected columns of numbers")
     return outcome, wanted[1:]
 
 
@@ -97,9 +69,8 @@ class _Lever:
 
 def sensitivity(
     imputer: MNARImputer,
+    table: Given,
     done: Mapping[str, Completions],
-    values: np.ndarray,
-    mask: np.ndarray,
     analysis: Callable[[Any], Any] | None,
     analysis_name: str,
     progress: bool,
@@ -108,17 +79,18 @@ def sensitivity(
 
     Args:
         imputer: fitted.
+        table: read by its codec.
         done: completed tables by assumption; ``as assumed`` are moved, all are compared.
-        values, mask: the table, (N, D), levels by their places.
         analysis: of one parameter, or None.
         analysis_name: what it estimates.
         progress: bars on standard error, on a terminal only.
     """
+    mask, columns, specification = table.mask, table.codec.columns, imputer.specification_
     holed = [int(j) for j in np.flatnonzero(~mask.all(0))][:_COLUMNS]
-    units = Scaling.of(values, mask | ~mask.any(0)).scale
+    units = Scaling.of(table.values, mask | ~mask.any(0)).scale
     full = done["as assumed"]
     some = every(full)
-    levers = {j: _lever(imputer.schema_.columns[j], units[j], full) for j in holed}
+    levers = {j: _lever(columns[j], units[j], full) for j in holed}
     section = Section("How far results move with what cannot be tested")
     section.text(
         "Shift: every imputed value of a column is moved by so many observed standard deviations. Odds: those of a level among a "
@@ -137,9 +109,9 @@ def sensitivity(
     if leveled:
         drawn = plot_paths(paths(leveled, full, _ODDS), "log odds ratio of the level", "share of the level")
         section.figure(drawn, "Shares of levels against their odds among the imputed values")
-    own = [j for j in holed if j in own_columns(imputer)]
-    if own and not imputer.declaration_["latent"]:
-        moved = {factor: strengthened(imputer, full, factor) for factor in _FACTORS}
+    own = [j for j in holed if j in specification.own]
+    if own and not specification.latent:
+        moved = {factor: imputer.strengthened(full, factor) for factor in _FACTORS}
         strengths = {
             levers[j].name: tipping_point(full, lambda _, f: moved[f], _FACTORS, levers[j].estimate, progress=progress) for j in own
         }
@@ -148,14 +120,14 @@ def sensitivity(
     wanted = ({} if analysis is None else {analysis_name: analysis}) | {lever.about: lever.estimate for lever in levers.values()}
     fewer = {way: every(part) for way, part in done.items()}
     estimates = {label: {way: analyze(part.tables, of, part.groups) for way, part in fewer.items()} for label, of in wanted.items()}
-    table = [
+    rows = [
         [label, way, *pooled.table()[["estimate", "standard error", "lower", "upper", "dof", "FMI"]].iloc[0], pooled.draws_needed()]
         for label, ways in estimates.items()
         for way, pooled in ways.items()
     ]
     section.rows(
         ["estimate of", "missing values are", "estimate", "standard error", "lower", "upper", "dof", "FMI", "draws needed"],
-        table,
+        rows,
         f"Pooled over {len(some.tables)} completed tables by Rubin's rules for draws nested in the ensemble's members; FMI: fraction "
         "of missing information; draws needed, with as many of each member as here: for standard errors that would vary by 5 % between "
         "sets of draws (von Hippel 2020)",
@@ -214,9 +186,10 @@ def _lever(column: Column, unit: float, done: Completions) -> _Lever:
     """Return what moves ``column``; of levels the odds of the one whose share in the imputed and the observed values differs most."""
     name = column.name
     if not column.levels:
-        days = " (days since 1970)" if column.kind == "date" else ""
         label = f"shift of imputed {name} (standard deviations)"
-        return _Lever(str(name), f"mean of {name}{days}", mean_of(done, name), lambda c, d: c.shift(name, d * unit), label, unit, False)
+        return _Lever(
+            str(name), f"mean of {name}{column.about}", mean_of(done, name), lambda c, d: c.shift(name, d * unit), label, unit, False
+        )
     holes = done.holes(name)
     seen, found = done._column(done.table, name)[~holes], [done._column(table, name)[holes] for table in done.tables]
     gaps = [abs(float(np.mean([(part == level).mean() for part in found])) - float((seen == level).mean())) for level in column.levels]

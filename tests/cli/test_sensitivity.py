@@ -5,11 +5,10 @@ import pandas as pd
 import pytest
 
 from pyro_mnar import MNARImputer
+from pyro_mnar.analysis import regression
 from pyro_mnar.analysis.analyses import analyze
 from pyro_mnar.analysis.rubin import pool
 from pyro_mnar.cli.main import main
-from pyro_mnar.imputer.sensitivity import completions, strengthened
-from pyro_mnar.report.sensitivity import regression
 
 KINDS = ["--kind", "grade=ordinal:low:mid:high", "--kind", "visits=count"]
 
@@ -44,7 +43,7 @@ def run(home, *arguments):
 def done_of(home):
     imputer = MNARImputer.load(home / "m")
     # The command line counts rows from 1, and random numbers go by label.
-    return imputer, completions(imputer, table().set_axis(range(1, 71)), 24)
+    return imputer, imputer.completions(table().set_axis(range(1, 71)), 24)
 
 
 def test_a_shift_of_some_rows_is_the_library_s(fitted, capsys):
@@ -70,7 +69,7 @@ def test_odds_scale_and_strength_are_the_library_s(fitted, tmp_path):
     assert found.estimate[2] == pytest.approx(float(analyze(moved.tables, lambda t: share(t, "high"), done.groups).estimate))
     both = run(fitted, "--mean", "visits", "--scale", "visits=.5:2:2", "--strength", "0:1:2", "--figure", str(tmp_path / "f.png"))
     assert len(both) == 4 and (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
-    means = [t.visits.mean() for t in strengthened(imputer, done, 0.0).scale("visits", 2.0).tables]
+    means = [t.visits.mean() for t in imputer.strengthened(done, 0.0).scale("visits", 2.0).tables]
     assert both.estimate[2] == pytest.approx(np.mean(means))
 
 

@@ -6,15 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pyro_mnar.data import Column, Schema
+from pyro_mnar.data import Schema
+from pyro_mnar.data.kinds import Continuous
 
 
 def test_all_numeric_columns_are_taken_in_order_with_their_dtypes():
     frame = pd.DataFrame({"b": [1.0], "a": pd.array([1], "Int64"), 3: np.float32([1])})
     assert Schema.of(frame).columns == (
-        Column("b", "continuous", "float64"),
-        Column("a", "continuous", "Int64"),
-        Column(3, "continuous", "float32"),
+        Continuous("b", "float64"),
+        Continuous("a", "Int64"),
+        Continuous(3, "float32"),
     )
     assert [column.name for column in Schema.of(frame, [3, "b"]).columns] == [3, "b"]
 
@@ -59,7 +60,7 @@ def test_tables_and_selections_that_fit_nothing_are_refused(table, columns, erro
 
 def test_unknown_kinds_are_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="got 'odd' for column 'a', expected one of continuous"):
-        Column("a", "odd", "float64")
+        Schema.from_json([{"name": "a", "kind": "odd", "dtype": "float64"}])
 
 
 def test_json_round_trip():

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pyro_mnar.data.source import read_source
+from pyro_mnar.data.reading import read_source
 from pyro_mnar.data.texts import as_series
 
 LINES = [

@@ -122,7 +122,7 @@ def test_no_number_depends_on_what_fills_the_holes(chains):
 
 def test_the_table_s_units(chains):
     scaling = Scaling(np.array([1.0, -2.0, 0.0, 5.0]), np.array([2.0, 0.5, 3.0, 1.0]))
-    plain, scaled = (to_arviz(chains, MODEL, X, MASK, scaling=given) for given in (None, scaling))
+    plain, scaled = (to_arviz(chains, MODEL, X, MASK, codec=given) for given in (None, scaling))
     for group in ("posterior_predictive", "prior_predictive", "observed_data"):
         np.testing.assert_allclose(scaled[group].x, scaling.invert(plain[group].x.values))
     center, scale = (np.broadcast_to(v, MASKS.shape)[~MASKS] for v in (scaling.center, scaling.scale))

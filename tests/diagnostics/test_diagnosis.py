@@ -167,7 +167,7 @@ def test_a_mask_that_the_mechanism_does_not_explain():
     assert f"the holes of income ({check.by[k]} " in found.problems["mask"] and "p = 0.001" in found.problems["mask"]
     # In the table's units: the edges are those of the table's column.
     scaling = Scaling(np.array([0.0, 100.0, 1000.0]), np.array([1.0, 10.0, 1.0]))
-    told = said(impute(MODEL, x, mask, draws=50, progress=False), x=x, mask=mask, scaling=scaling).mask_check
+    told = said(impute(MODEL, x, mask, draws=50, progress=False), x=x, mask=mask, codec=scaling).mask_check
     np.testing.assert_allclose(told.edges[2], check.edges[2] * 10 + 100, rtol=1e-6)
     np.testing.assert_allclose(told.edges[3], check.edges[3] + 1000, rtol=1e-6)
 

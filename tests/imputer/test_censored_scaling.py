@@ -1,10 +1,14 @@
 """What a whole column is supposed to be when one end of it is missing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from pyro_mnar.data import Column, Schema
-from pyro_mnar.imputer.censored_scaling import supposed_scaling
+from pyro_mnar.data import Scaling, Schema, TableCodec
+from pyro_mnar.data.kinds import KINDS, Continuous
+from pyro_mnar.imputer.censored_scaling import in_supposed_units
+from pyro_mnar.imputer.specification import Specification
 
 N = 20_000
 
@@ -15,10 +19,11 @@ def supposed(direction, own_mask, related=0.9, mechanism="self-masking", kind="c
     a, b, noise = generator.normal(size=(3, N))
     x = 3 + 2 * np.stack([a, related * a + np.sqrt(1 - related**2) * b], 1)
     mask = np.stack([own_mask(a, noise), np.ones(N, bool)], 1)
-    schema = Schema((Column("a", kind, "float64", None), Column("b", "continuous", "float64")))
-    return supposed_scaling(
-        schema, {"mechanism": mechanism, "columns": columns, "directions": [direction] * len(columns)}, np.where(mask, x, np.nan), mask
-    )
+    schema = Schema((KINDS[kind]("a", "float64"), Continuous("b", "float64")))
+    x = np.where(mask, x, 0.0)
+    codec = replace(TableCodec.of(Scaling(np.zeros(2), np.ones(2))), schema=schema).scaled_by(x, mask)
+    specification = Specification(mechanism, columns, (direction,) * len(columns), (kind, "continuous"), 1, (), 1)
+    return in_supposed_units(codec, specification, x, mask)[0].scaling
 
 
 def above(a, noise):

@@ -80,9 +80,9 @@ def test_a_saved_model_is_the_same_model(fitted, tmp_path):
 @pytest.mark.parametrize(
     ("harm", "said"),
     [
-        (lambda d: d.update(declaration={"mechanism": "odd"}), "not a usable model"),
-        (lambda d: d.pop("schema"), "not a usable model"),
-        (lambda d: d["declaration"].update(latent_dim=7), "not a usable model"),
+        (lambda d: d.update(specification={"mechanism": "odd"}), "not a usable model"),
+        (lambda d: d["codec"].pop("schema"), "not a usable model"),
+        (lambda d: d["specification"].update(latent_dim=7), "not a usable model"),
     ],
 )
 def test_a_foreign_description_is_refused(fitted, tmp_path, harm, said):
@@ -98,12 +98,12 @@ def test_the_score_is_a_density_in_the_tables_units(fitted):
     x, _ = holed()
     values = np.nan_to_num(x)
     mask = torch.from_numpy(~np.isnan(x))
-    scaled = torch.from_numpy((values - fitted.scaling_.center) / fitted.scaling_.scale).float()
+    scaled = torch.from_numpy((values - fitted.codec_.scaling.center) / fitted.codec_.scaling.scale).float()
     with torch.random.fork_rng():
         torch.manual_seed(1)
         rows = torch.stack([IWELBO(member, 500)(scaled, mask) for member in fitted.members_])
         other = rows.logsumexp(0).mean().item() - np.log(len(rows))
-    jacobian = (mask.numpy() * -np.log(fitted.scaling_.scale)).sum(1).mean()
+    jacobian = (mask.numpy() * -np.log(fitted.codec_.scaling.scale)).sum(1).mean()
     assert fitted.score(x) == pytest.approx(other + jacobian, abs=0.05)
 
 
@@ -147,7 +147,7 @@ def test_a_saved_ensemble_with_directions_for_some_columns_is_the_same_ensemble(
     x[::7, 1] = np.nan
     table = pd.DataFrame(x, columns=list("abcd")) if kind == "frame" else x
     imputer = small(mechanism="self-masking", direction=direction).fit(table)
-    high, other, low = imputer.declaration_["directions"]
+    high, other, low = imputer.specification_.directions
     assert (high, low) == ("high", "low") and other in ("free", "none")
     assert [words for piece in own_pieces(imputer.members_[0].mechanism) for words in piece.directions] == [high, other, low]
     imputer.save(tmp_path / "m")
@@ -172,7 +172,7 @@ def test_missingness_is_each_member_s_chance_at_values_in_the_table_s_units():
     assert [(name, values.shape, chances.shape) for name, values, chances in curves] == [(0, (50,), (3, 50)), (3, (50,), (3, 50))]
     for j, values, chances in curves:
         # Row by row through the table's own scaling, from each member's line and skewness.
-        scaled = (values - imputer.scaling_.center[j]) / imputer.scaling_.scale[j]
+        scaled = (values - imputer.codec_.scaling.center[j]) / imputer.codec_.scaling.scale[j]
         np.testing.assert_allclose(scaled, np.linspace(-4, 4, 50), atol=1e-5)
         for member, chance in zip(imputer.members_, chances, strict=True):
             (own,) = own_pieces(member.mechanism)

@@ -8,9 +8,11 @@ from scipy import stats
 
 from pyro_mnar import MNARImputer
 from pyro_mnar.cli.main import main
-from pyro_mnar.data import Column, Schema
+from pyro_mnar.data import Schema
+from pyro_mnar.data.kinds import Bounded, Continuous, Positive
 from pyro_mnar.imputation.netcdf import read_draws
-from pyro_mnar.imputer.specification import declaration_of, declare
+from pyro_mnar.imputer.specification import Specification
+from pyro_mnar.imputer.words import specification_of
 from pyro_mnar.mechanisms import SequentialMasking, own_pieces
 
 QUICK = {"steps": 3, "members": 2, "hidden": (4,), "progress": False}
@@ -280,23 +282,13 @@ def test_draws_of_a_positive_column_reach_as_far_as_its_law(seed):
 
 
 def test_logarithms_and_log_odds_have_margins_and_a_prior_of_their_own():
-    words = {
-        "mechanism": "none",
-        "columns": [],
-        "directions": [],
-        "orders": None,
-        "latent": False,
-        "latent_dim": 1,
-        "hidden": [4],
-        "members": 2,
-    }
     columns = (
-        Column("a", "continuous", "float64"),
-        Column("b", "positive", "float64"),
-        Column("c", "bounded", "float64", (), (0.0, 1.0)),
+        Continuous("a", "float64"),
+        Positive("b", "float64"),
+        Bounded("c", "float64", (), (0.0, 1.0)),
     )
     asked = MNARImputer(mechanism="none", members=2, latent_dim=1, hidden=(4,))
-    declaration, _ = declaration_of(asked, Schema(columns), np.ones((5, 3), bool))
-    assert declaration == words | {"n_columns": 3, "transformed": [1, 2]}
-    for member in declare(**declaration):
+    specification, _ = specification_of(asked, Schema(columns), np.ones((5, 3), bool))
+    assert specification == Specification("none", (), (), ("continuous", "positive", "bounded"), 1, (4,), members=2)
+    for member in specification.models():
         assert member.warp.transformed.tolist() == [1, 2] and member.prior.alike.tolist() == [True, False, False]

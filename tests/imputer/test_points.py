@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from pyro_mnar import MNARImputer, sample_importance, to_arviz
 from pyro_mnar.cli.main import main
 from pyro_mnar.imputer.summary import shifts
+from pyro_mnar.imputer.tables import given
 
 KINDS = {"pay": "positive", "share": "bounded:0:100", "spent": "semicontinuous"}
 
@@ -97,11 +97,11 @@ def test_the_words_say_mean_probabilities_and_means_in_the_tables_units(fitted):
 
 def test_arviz_has_the_tables_units(fitted):
     frame = table()[[column.name for column in fitted.schema_.columns]].iloc[:20]
-    _, values, mask = fitted._read(frame)
-    x, seen = fitted._scaled(values, mask), torch.from_numpy(mask)
+    read = given(fitted, frame)
+    values, mask, x, seen = read.values, read.mask, read.x, read.seen
     member = fitted.members_[0]
     draws = sample_importance(member, x, seen, draws=50, chains=2, progress=False)
-    data = to_arviz(draws, member, x, seen, columns=list(frame.columns), scaling=fitted.scaling_)
+    data = to_arviz(draws, member, x, seen, columns=list(frame.columns), codec=fitted.codec_)
     cells = data.posterior.x_mis.to_numpy()
     column = data.constant_data.cell_column.to_numpy()
     assert (cells[..., column == "pay"] > 0).all()
@@ -112,7 +112,7 @@ def test_arviz_has_the_tables_units(fitted):
     # The likelihood is a density in these units: less a log pay, and the bounded column's slope.
     model = to_arviz(draws, member, x, seen, columns=list(frame.columns)).log_likelihood.x.to_numpy()
     apart = data.log_likelihood.x.to_numpy() - model
-    np.testing.assert_allclose(apart, np.broadcast_to(fitted.scaling_.log_jacobian(values, mask), apart.shape), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(apart, np.broadcast_to(fitted.codec_.log_jacobian(values, mask), apart.shape), rtol=1e-3, atol=1e-3)
 
 
 def test_the_command_line_fills_with_what_is_asked_for_and_says_so(tmp_path, capsys):

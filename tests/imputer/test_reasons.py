@@ -9,10 +9,11 @@ import pytest
 from scipy import special
 
 from pyro_mnar import MNARImputer
-from pyro_mnar.data import Column, Schema
+from pyro_mnar.data import Schema
+from pyro_mnar.data.kinds import Continuous
 from pyro_mnar.imputer import imputer as imputer_file
-from pyro_mnar.imputer.reasons import doubts, never_together, still_rising
-from pyro_mnar.imputer.specification import MECHANISMS
+from pyro_mnar.imputer.doubts import doubts, never_together, still_rising
+from pyro_mnar.imputer.words import MECHANISMS
 from pyro_mnar.infer.training import Evaluation, History
 
 QUICK = {"steps": 10, "members": 2, "hidden": (8,), "progress": False}
@@ -85,15 +86,15 @@ def test_what_is_stated_is_in_every_candidate_and_of_the_rest_nothing_is_suppose
     told = [candidate for candidate in imputer.candidates_ if candidate.directions[0] == "low"]
     (other,) = imputer.candidates_[len(told) :]
     assert imputer.candidates_[: len(told)] == told and other.directions == ("none", "none") and other.score > told[0].score
-    assert imputer.declaration_["directions"] == list(told[0].directions)
+    assert imputer.specification_.directions == told[0].directions
     scores = [candidate.score for candidate in told]
     assert scores == sorted(scores, reverse=True) and np.isfinite(scores).all()
     assert imputer.reasons_.loc[0, "evidence"].startswith("stated") and not imputer.reasons_.loc[1, "evidence"].startswith("stated")
     none = MNARImputer(direction="none", **QUICK).fit(x)
-    assert none.declaration_["directions"] == ["none", "none"] and none.missingness() == []
+    assert none.specification_.directions == ("none", "none") and none.missingness() == []
     # Under self-masking a mapping leaves the others to the data, and no mapping leaves none of them out.
-    assert MNARImputer("self-masking", direction={0: "none", 1: "high"}, **QUICK).fit(x).declaration_["directions"] == ["none", "high"]
-    assert MNARImputer("self-masking", **QUICK).fit(x).declaration_["directions"] == ["free", "free"]
+    assert MNARImputer("self-masking", direction={0: "none", 1: "high"}, **QUICK).fit(x).specification_.directions == ("none", "high")
+    assert MNARImputer("self-masking", **QUICK).fit(x).specification_.directions == ("free", "free")
 
 
 def test_the_table_has_what_a_statistician_asks_for():
@@ -145,7 +146,7 @@ def test_a_column_whose_few_holes_are_at_the_end_is_told_of_as_well(recwarn):
 def test_more_processes_choose_and_tell_the_same():
     x = few()
     one, two = (MNARImputer(n_jobs=jobs, **QUICK).fit(x) for jobs in (1, 2))
-    assert one.candidates_ == two.candidates_ and one.declaration_ == two.declaration_
+    assert one.candidates_ == two.candidates_ and one.specification_ == two.specification_
     pd.testing.assert_frame_equal(one.reasons_, two.reasons_, check_exact=True)
     assert one.transform(x).tobytes() == two.transform(x).tobytes()
 
@@ -180,7 +181,7 @@ def test_columns_never_seen_together_are_named_and_imputed(mechanism):
 
 def test_of_many_pairs_some_are_named_and_the_rest_counted():
     mask = np.eye(5, dtype=bool)
-    schema = Schema(tuple(Column(name, "continuous", "float64") for name in "abcde"))
+    schema = Schema(tuple(Continuous(name, "float64") for name in "abcde"))
     (said,) = never_together(schema, mask)
     assert said.startswith("a and b; a and c; a and d; and 7 more pairs: never seen in the same row")
     assert never_together(schema, ~mask) == never_together(schema, np.ones((1, 5), dtype=bool)) == []

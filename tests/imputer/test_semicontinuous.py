@@ -5,10 +5,10 @@ import pytest
 from scipy import stats
 
 from pyro_mnar import MNARImputer
-from pyro_mnar.data import Schema, amputate, split
-from pyro_mnar.imputer.censored_scaling import supposed_scaling
-from pyro_mnar.imputer.specification import declaration_of
+from pyro_mnar.data import TableCodec, amputate
+from pyro_mnar.imputer.censored_scaling import in_supposed_units
 from pyro_mnar.imputer.summary import kinds_of
+from pyro_mnar.imputer.words import specification_of
 
 
 def spending(n, seed):
@@ -83,10 +83,9 @@ def test_supposed_scales_are_those_of_the_part_beside_it(direction, side):
     cut = np.quantile(beside, 0.7 if side > 0 else 0.3)
     hidden = (x != 0) & ((x - cut) * side > 0)
     holed = np.c_[np.where(hidden, np.nan, x), beside]
-    schema = Schema.of(holed)
-    values, mask = split(holed, schema)
+    codec, values, mask = TableCodec.learn(holed)
     imputer = MNARImputer("self-masking", direction={0: direction})
-    scaling = supposed_scaling(schema, declaration_of(imputer, schema, mask)[0], values, mask)
+    scaling = in_supposed_units(codec, specification_of(imputer, codec.schema, mask)[0], values, mask)[0].scaling
     if side > 0:
         assert scaling.center[0] == pytest.approx(6, abs=0.03) and scaling.scale[0] == pytest.approx(1, abs=0.03)
     else:

@@ -1,5 +1,7 @@
 """The mechanism of a fitted imputer made stronger and weaker, against quadrature."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,9 +11,9 @@ from scipy import special, stats
 
 from pyro_mnar import MNARImputer
 from pyro_mnar.analysis.completions import Completions
-from pyro_mnar.data import Layout, Scaling, Schema, Units
+from pyro_mnar.data import Scaling, TableCodec
 from pyro_mnar.distributions import LOGIT, PROBIT
-from pyro_mnar.imputer.sensitivity import completions, strengthened
+from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.imputer.wide_draws import balanced
 from pyro_mnar.mechanisms import CategoryMasking, MixedMasking, SelfMasking
 from pyro_mnar.model import MNAR
@@ -23,14 +25,13 @@ SLOPES, INTERCEPTS = np.array([1.5, -1.2, np.nan, np.nan]), np.array([0.3, -0.2,
 def exact_imputer(link, members=1, seed=0):
     """An imputer whose members are a known linear-Gaussian model with known self-masking of its first two columns."""
     imputer = MNARImputer(progress=False, random_state=seed)
-    imputer.scaling_ = Units(Schema.of(np.zeros((1, 4))).columns, Scaling(np.zeros(4), np.ones(4)))
-    imputer.declaration_ = {"mechanism": "self-masking", "columns": [0, 1], "directions": ["high", "low"], "latent": False}
+    imputer.codec_ = TableCodec.of(Scaling(np.zeros(4), np.ones(4)))
+    imputer.specification_ = Specification("self-masking", (0, 1), ("high", "low"), ("continuous",) * 4, 2, (), members)
     models = []
     for _ in range(members):
         decoder = LAW.decoder().float()
         models.append(MNAR(decoder, ConjugateEncoder(decoder), self_masking(SLOPES, INTERCEPTS, link).float()))
-    imputer.members_, imputer.schema_, imputer.n_features_in_ = [model.eval() for model in models], Schema.of(np.zeros((1, 4))), 4
-    imputer.layout_ = Layout((0, 1, 2, 3), (0, 1, 2, 3), (), keep_empty=False, indicators=False)
+    imputer.members_, imputer.n_features_in_ = [model.eval() for model in models], 4
     return imputer
 
 
@@ -43,7 +44,7 @@ def test_a_stronger_mechanism_is_the_tilted_posterior(link, cdf, middle, pattern
     row, mask, n = ROWS[pattern], MASKS[pattern], 200
     x = np.where(mask, row, np.nan) + np.zeros((n, 1))
     imputer = exact_imputer(link, seed=seed)
-    done = strengthened(imputer, completions(imputer, x, 40), factor)
+    done = imputer.strengthened(imputer.completions(x, 40), factor)
     holes = np.flatnonzero(~mask)
 
     def log_mask(rows):
@@ -64,9 +65,9 @@ def test_a_stronger_mechanism_is_the_tilted_posterior(link, cdf, middle, pattern
 def test_the_gains_of_a_rows_missing_cells_add():
     imputer, row, mask = exact_imputer(LOGIT, members=2), ROWS[2], MASKS[2]
     x = np.where(mask, row, np.nan) + np.zeros((30, 1))
-    done = completions(imputer, x, 100)
+    done = imputer.completions(x, 100)
     gain = 0.5 * sum(SLOPES[j] * done.drawn.column(j).reshape(-1, 30) + INTERCEPTS[j] for j in (0, 1))
-    ours, theirs = strengthened(imputer, done, 1.5), done.reweight(gain)
+    ours, theirs = imputer.strengthened(done, 1.5), done.reweight(gain)
     assert ours.effective == pytest.approx(theirs.effective, rel=1e-3)
     assert (ours.values(0) == theirs.values(0)).mean() > 0.99  # single precision
 
@@ -74,12 +75,12 @@ def test_the_gains_of_a_rows_missing_cells_add():
 def test_factor_one_changes_nothing_and_zero_is_missing_at_random(seed):
     imputer, row, mask, n = exact_imputer(LOGIT, seed=seed), ROWS[1], MASKS[1], 200
     x = np.where(mask, row, np.nan) + np.zeros((n, 1))
-    done = completions(imputer, x, 400)
-    assert (strengthened(imputer, done, 1.0).values(0) == done.values(0)).all()
-    assert (strengthened(imputer, done, 3.0, columns=[1]).values(0) == done.values(0)).all()  # whose mechanism says nothing of column 0
+    done = imputer.completions(x, 400)
+    assert (imputer.strengthened(done, 1.0).values(0) == done.values(0)).all()
+    assert (imputer.strengthened(done, 3.0, columns=[1]).values(0) == done.values(0)).all()  # whose mechanism says nothing of column 0
     # The law of observed values given the rest of the row: mechanism and all, with the cell seen.
     exact = LAW.grid(row, mask, lambda rows: special.log_expit(-(rows[:, 0] * 1.5 + 0.3)), points=301)
-    means = strengthened(imputer, done, 0.0).values(0).mean(0)
+    means = imputer.strengthened(done, 0.0).values(0).mean(0)
     assert abs(means.mean() - exact.mean[0]) < Z_MAX * means.std() / n**0.5 + 0.01
 
 
@@ -92,16 +93,16 @@ def test_strength_zero_is_the_observed_law_of_a_steep_probit_and_of_categories(w
         decoder = law.decoder().float()
         mechanism = self_masking([2.0, np.nan, np.nan, np.nan], [-1.4, 0.0, 0.0, 0.0], PROBIT).float()
         imputer.members_[i] = MNAR(decoder, ConjugateEncoder(decoder), mechanism).eval()
-    imputer.declaration_ |= {"mechanism": word, "columns": [0], "directions": ["high"]}
+    imputer.specification_ = replace(imputer.specification_, mechanism=word, columns=(0,), directions=("high",))
     n = 300
     x = np.zeros((n, 4))
     x[:, 0] = np.nan
-    done = completions(imputer, x, 40)
+    done = imputer.completions(x, 40)
     hazard = 2 / 5**0.5 * stats.norm.pdf(1.4 / 5**0.5)  # E[x; missing]
     exact = {1.0: hazard / stats.norm.cdf(-1.4 / 5**0.5), 0.0: -hazard / stats.norm.cdf(1.4 / 5**0.5)}
     assert exact[0.0] == pytest.approx(-0.40, abs=0.005)
     for factor, mean in exact.items():
-        moved = strengthened(imputer, done, factor)
+        moved = imputer.strengthened(done, factor)
         means = moved.values(0).mean(0)
         assert abs(means.mean() - mean) < Z_MAX * means.std() / n**0.5 + 0.005 and not moved.refit_due
     kinds = CategoryMasking(2, [1], [3], PROBIT)
@@ -150,13 +151,13 @@ def test_what_other_columns_add_belongs_to_the_score():
 def test_the_documented_example_s_five_draws_a_member_are_tilted_in_full(mechanism, seed):
     """One standard deviation of the imputed law's: to 2 %, and the Monte Carlo error of 40 tables and of the candidates."""
     imputer = exact_imputer(PROBIT, members=8, seed=seed)
-    imputer.declaration_["mechanism"] = mechanism
+    imputer.specification_ = replace(imputer.specification_, mechanism=mechanism)
     if mechanism == "none":
         for member in imputer.members_:
             member.mechanism = None
     row, mask, n = ROWS[1], MASKS[1], 400
     x = np.where(mask, row, np.nan) + np.zeros((n, 1))
-    done = completions(imputer, x, n_draws=40)
+    done = imputer.completions(x, n_draws=40)
 
     def law(delta):
         masking = mechanism != "none"
@@ -179,16 +180,16 @@ def test_mistakes_are_named():
     quick = {"steps": 3, "members": 2, "progress": False}
     plain = MNARImputer("none", **quick).fit(frame)
     with pytest.raises(ValueError, match="mechanism 'none', expected 'auto' or 'self-masking'"):
-        strengthened(plain, completions(plain, frame, 4), 1.0)
+        plain.strengthened(plain.completions(frame, 4), 1.0)
     fitted = MNARImputer("self-masking", **quick).fit(frame)
-    done = completions(fitted, frame, 5)
+    done = fitted.completions(frame, 5)
     assert done.groups == [0, 0, 0, 1, 1] and bool(torch.is_grad_enabled())
     for arguments, said in [((done, np.inf), "factor: got inf"), ((done, 2.0, ["b"]), "columns: got 'b', expected some of a")]:
         with pytest.raises(ValueError, match=said):
-            strengthened(fitted, *arguments)
-    with pytest.raises(ValueError, match="done: expected what completions"):
-        strengthened(fitted, Completions(frame, done.tables), 1.0)
+            fitted.strengthened(*arguments)
+    with pytest.raises(ValueError, match="done: expected what imputer.completions"):
+        fitted.strengthened(Completions(frame, done.tables), 1.0)
     with pytest.raises(ValueError, match="n_draws: got 0"):
-        completions(fitted, frame, 0)
+        fitted.completions(frame, 0)
     with pytest.raises(ValueError, match="not fitted"):
-        completions(MNARImputer(), frame, 3)
+        MNARImputer().completions(frame, 3)

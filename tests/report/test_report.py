@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -15,11 +16,12 @@ import pytest
 from matplotlib.figure import Figure
 
 from pyro_mnar import MNARImputer
+from pyro_mnar.analysis import regression
 from pyro_mnar.cli.main import main
+from pyro_mnar.imputer.tables import given
 from pyro_mnar.report import report, sensitivity
 from pyro_mnar.report.html import Section, render, write_page
-from pyro_mnar.report.report import sections
-from pyro_mnar.report.sensitivity import regression
+from pyro_mnar.report.sections import sections
 
 #: A browser of the Chromium family; name one that is elsewhere in PYRO_MNAR_BROWSER.
 BROWSER = os.environ.get("PYRO_MNAR_BROWSER") or next(
@@ -173,17 +175,37 @@ def test_a_report_of_other_models_and_tables_leaves_out_what_they_lack(tmp_path)
     quick = {"steps": 3, "members": 2, "progress": False}
     frame = holed()
     plain = MNARImputer("none", **quick).fit(frame)
-    titles = [s.title for s in sections(plain, frame, plain.impute(frame, draws=4), progress=False)]
+    titles = [s.title for s in sections(plain, given(plain, frame), plain.impute(frame, draws=4), progress=False)]
     assert "Why values are missing, as learned" not in titles and "How far results move with what cannot be tested" in titles
     with pytest.raises(ValueError, match="got 1 draws, expected at least 2"):
-        sections(plain, frame, plain.impute(frame, draws=1), progress=False)
+        sections(plain, given(plain, frame), plain.impute(frame, draws=1), progress=False)
     with pytest.raises(ValueError, match="failed on completed table 0"):
-        sections(plain, frame, plain.impute(frame, draws=4), analysis=lambda table: table["absent"], progress=False)
+        sections(plain, given(plain, frame), plain.impute(frame, draws=4), analysis=lambda table: table["absent"], progress=False)
     whole = frame.dropna()
-    found = sections(plain, whole, plain.impute(whole, draws=4), progress=False, further=[Section("Own").text("x")])
+    found = sections(plain, given(plain, whole), plain.impute(whole, draws=4), progress=False, further=[Section("Own").text("x")])
     assert [s.title for s in found] == ["What was assumed", "The table", "Training", "To reproduce this"]
     write_page(tmp_path / "r.html", "None <missing>", found)
     assert "None &lt;missing&gt;" in (tmp_path / "r.html").read_text()
+
+
+def test_ignorable_is_the_same_model_of_the_same_columns_without_a_mechanism():
+    """Also of a table in which a level is absent and kinds would be taken for others."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=80), "place": rng.choice(["a", "b", "c"], 80), "y": rng.lognormal(size=80)})
+    frame.loc[frame.x > 0.8, "x"] = np.nan
+    own = {"members": 2, "hidden": (6,), "latent_dim": 1, "particles": 3, "batch_size": 32, "steps": 3, "kinds": {"y": "positive"}}
+    fitted = MNARImputer("self-masking", direction={"x": "high"}, random_state=None, progress=False, **own).fit(frame)
+    part = frame[frame.place != "a"]
+    plain = report.ignorable_of(fitted, given(fitted, part))
+    stated = ("mechanism", "direction", "order", "random_state")
+    settings = [{k: v for k, v in imputer.get_params().items() if k not in stated} for imputer in (fitted, plain)]
+    assert settings[0] == settings[1] and plain.mechanism == "none" and plain.seed == fitted.seed
+    assert plain.schema_ == fitted.schema_ and plain.codec_.columns[1].levels == ("a", "b", "c")
+    assert plain.specification_ == replace(
+        fitted.specification_, mechanism="none", orders=None, latent=False, cells=plain.specification_.cells, directions=("none",)
+    )
+    assert all(member.mechanism is None for member in plain.members_)
+    assert plain.impute(part, draws=2).draws.shape == (2, len(part), 3)
 
 
 def test_regression_is_least_squares(seed):

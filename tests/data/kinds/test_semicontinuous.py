@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from pyro_mnar.data import Column, Scaling, Schema, log_jacobian, off_line, on_line, split
-from pyro_mnar.data.spikes import mass_at, mass_in, snapped
-from pyro_mnar.data.transforms import scaling_of
+from pyro_mnar.data import Scaling, Schema, TableCodec, split
+from pyro_mnar.data.kinds import Semicontinuous
+from pyro_mnar.data.kinds.semicontinuous import mass_at, mass_in, snapped
 
 RAIN = np.r_[np.zeros(40), np.linspace(0.4, 9, 60)]
 
@@ -54,9 +54,9 @@ def test_arrays_and_frames_have_it_inferred_declared_and_refused():
         split(frame.replace(0.0, -0.5), Schema.of(frame))
     split(frame + 0.1, Schema.of(frame))  # without the value that repeats, and nearer to it than any was
     with pytest.raises(ValueError, match="got levels"):
-        Column("a", "semicontinuous", "float64")
+        Semicontinuous("a", "float64")
     with pytest.raises(ValueError, match="bounds"):
-        Column("a", "semicontinuous", "float64", bounds=(1.0, 1.0))
+        Semicontinuous("a", "float64", bounds=(1.0, 1.0))
 
 
 def test_values_beyond_the_end_or_nearer_than_half_of_the_nearest_are_put_at_it():
@@ -65,14 +65,13 @@ def test_values_beyond_the_end_or_nearer_than_half_of_the_nearest_are_put_at_it(
 
 
 def test_scales_and_densities_are_of_the_values_beside_it():
-    values, mask = split(RAIN[:, None])
-    columns = Schema.of(RAIN[:, None]).columns
-    scaling = scaling_of(columns, on_line(columns, values, mask), mask)
+    codec, values, mask = TableCodec.learn(RAIN[:, None])
+    scaling = codec.scaling
     beside = RAIN[40:]
     assert scaling.center[0] == pytest.approx(beside.mean()) and scaling.scale[0] == pytest.approx(beside.std())
-    jacobian = log_jacobian(columns, values, mask, scaling)
+    jacobian = codec.log_jacobian(values, mask)
     assert jacobian[:40].tolist() == [0.0] * 40 and jacobian[40:] == pytest.approx(-np.log(scaling.scale[0]))
-    back = off_line(columns, scaling.invert(scaling.apply(values, mask)))
+    back = codec.invert(codec.apply(values, mask))
     assert back[:40].tolist() == [[0.0]] * 40 and back == pytest.approx(values)
     plain = Scaling.of(values, mask)
     assert plain.center[0] < scaling.center[0]

@@ -1,12 +1,14 @@
 """Kinds of columns: what dtypes say, what words declare, and the way from a table to numbers and back."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from pyro_mnar.data import Column, Scaling, Schema, join, log_jacobian, off_line, on_line, scaling_of, split
+from pyro_mnar.data import Scaling, Schema, TableCodec, join, split
+from pyro_mnar.data.kinds import Bounded, Categorical, Continuous, Count, Ordinal, Positive
 
 HOLE = float("nan")
 
@@ -196,13 +198,17 @@ def test_levels_and_bounds_go_through_json():
 
 
 COLUMNS = (
-    Column("c", "continuous", "float64"),
-    Column("p", "positive", "float64"),
-    Column("b", "bounded", "float64", bounds=(-2.0, 6.0)),
-    Column("n", "count", "int64"),
-    Column("o", "ordinal", "str", ("a", "b", "c")),
-    Column("k", "categorical", "str", ("a", "b", "c", "d")),
+    Continuous("c", "float64"),
+    Positive("p", "float64"),
+    Bounded("b", "float64", bounds=(-2.0, 6.0)),
+    Count("n", "int64"),
+    Ordinal("o", "str", ("a", "b", "c")),
+    Categorical("k", "str", ("a", "b", "c", "d")),
 )
+
+
+def codec_of(scaling):
+    return replace(TableCodec.of(scaling), schema=Schema(COLUMNS))
 
 
 def test_units_go_there_and_back_and_keep_to_the_kind():
@@ -221,24 +227,24 @@ def test_units_go_there_and_back_and_keep_to_the_kind():
     ).astype(float)
     values[0, 2], values[1, 2] = -2, 6
     mask = rng.random(values.shape) < 0.8
-    line = on_line(COLUMNS, values, mask)
-    scaling = scaling_of(COLUMNS, line, mask)
-    back = off_line(COLUMNS, scaling.invert(scaling.apply(line, mask)))
+    plain = codec_of(Scaling(np.zeros(6), np.ones(6)))
+    codec = plain.scaled_by(values, mask)
+    scaling, back = codec.scaling, codec.invert(codec.apply(values, mask))
     np.testing.assert_allclose(back[mask], values[mask], atol=1e-9)
     assert scaling.scale[4] == 4 and (scaling.center[5], scaling.scale[5]) == (0, 1)
-    wild = off_line(COLUMNS, 1e3 * rng.normal(size=(9, 6)))
+    wild = plain.invert(1e3 * rng.normal(size=(9, 6)))
     assert np.isfinite(wild).all() and (wild[:, 1] > 0).all() and (abs(wild[:, 2] - 2) <= 4).all() and (wild[:, 3:] >= 0).all()
     assert (wild[:, 3:] == np.rint(wild[:, 3:])).all() and (wild[:, 4] <= 2).all() and (wild[:, 5] <= 3).all()
 
 
 def test_log_jacobian_is_the_slope_of_the_units():
     values, mask = np.array([[0.3, 2.0, 1.0, 3.0, 1.0, 2.0]]), np.ones((1, 6), bool)
-    scaling = Scaling(np.array([0.1, 0.2, 0.3, 1.0, 1.0, 0.0]), np.array([2.0, 3.0, 0.5, 4.0, 4.0, 1.0]))
+    codec = codec_of(Scaling(np.array([0.1, 0.2, 0.3, 1.0, 1.0, 0.0]), np.array([2.0, 3.0, 0.5, 4.0, 4.0, 1.0])))
     expected, step = 0.0, 1e-6
     for j in range(3):
         moved = values.copy()
         moved[0, j] += step
-        ends = [scaling.apply(on_line(COLUMNS, v, mask), mask)[0, j] for v in (values, moved)]
+        ends = [codec.apply(v, mask)[0, j] for v in (values, moved)]
         expected += np.log((ends[1] - ends[0]) / step)
-    assert log_jacobian(COLUMNS, values, mask, scaling)[0] == pytest.approx(expected, abs=1e-5)
-    assert log_jacobian(COLUMNS, values, ~mask, scaling)[0] == 0
+    assert codec.log_jacobian(values, mask)[0] == pytest.approx(expected, abs=1e-5)
+    assert codec.log_jacobian(values, ~mask)[0] == 0

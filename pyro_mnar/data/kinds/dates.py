@@ -1,16 +1,77 @@
-"""Categories and dates of pandas Series: dates as days since 1970, and both put back into holes with the column's dtype."""
+"""Points in time: as numbers days since 1970, and put back into holes as a column has them."""
 
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from pyro_mnar.data.columns import Column
+from pyro_mnar.data.kinds.evidence import Evidence
+from pyro_mnar.data.kinds.numbers import Number
 
 #: Numbers from here on are whole dates, below years.
 _YEARS = 10_000
+#: Dates that are likely codes for missing ones, where they repeat.
+_CODES = {"1900-01-01", "1899-12-30", "1901-01-01", "1970-01-01", "9999-12-31", "2099-12-31", "9999-01-01"}
+
+
+class Date(Number):
+    """Points in time: dates, timestamps, ISO 8601 text, or numbers such as 20241231 and 1985; in arrays days since 1970.
+
+    Example:
+        >>> Date("day", "str").in_words(1.4)
+        '1970-01-02'
+    """
+
+    kind: ClassVar[str] = "date"
+    form: ClassVar[str] = "date"
+    real: ClassVar[bool] = True
+    about: ClassVar[str] = " (days since 1970)"
+
+    @classmethod
+    def infer(cls, seen: Evidence) -> Self | None:
+        """Return a column of dates."""
+        return cls(seen.name, seen.dtype) if seen.says == "dates" else None
+
+    def read_series(self, series: Any) -> np.ndarray:
+        """Return days since 1970."""
+        return days_of(series)
+
+    def fill(self, series: Any, holes: np.ndarray, values: np.ndarray) -> Any:
+        """Return a pandas Series (N,) with the dates of days ``values`` at ``holes`` (N,), as it has its others.
+
+        They are rounded to whole days, minutes or seconds where all that were seen are. A column that is missing altogether may come
+        with another dtype; it then gets that of dates.
+        """
+        import pandas as pd
+
+        days = days_of(series)
+        seen = days[~holes]
+        # As fine as what was seen: whole days, minutes or seconds.
+        for steps in (1, 1440, 86400):
+            if np.abs(seen * steps - np.rint(seen * steps)).max(initial=0.0) < 1e-6 * steps:
+                values = np.rint(values * steps) / steps
+                break
+        if holes.all() and not pd.api.types.is_datetime64_any_dtype(series.dtype):
+            series = pd.Series(pd.NaT, series.index, name=series.name, dtype="datetime64[ns]")
+        zone = getattr(_times(series).dt, "tz", None)
+        times = pd.Timestamp(0, tz=zone) + pd.to_timedelta(values, unit="D").round("us")
+        series.iloc[np.flatnonzero(holes)] = _as_written(times, series)
+        return series
+
+    @property
+    def is_number(self) -> bool:
+        """False: dates are."""
+        return False
+
+    def in_words(self, number: float, digits: int = 5) -> str:
+        """Return a date."""
+        return str(np.datetime64(round(float(number)), "D")) if np.isfinite(number) else super().in_words(number, digits)
+
+    def may_be_code(self, value: float, count: int) -> bool:
+        """Return whether it is a date that stands for none, more than once."""
+        return count > 1 and str(np.datetime64(int(np.clip(value, -700_000, 3_000_000)), "D")) in _CODES
 
 
 def days_of(series: Any) -> np.ndarray:
@@ -29,39 +90,6 @@ def days_of(series: Any) -> np.ndarray:
     times = _times(series)
     zero = pd.Timestamp(0, tz=getattr(times.dt, "tz", None))
     return ((times - zero) / pd.Timedelta(days=1)).to_numpy(dtype=np.float64, na_value=np.nan)
-
-
-def fill_labels(series: Any, holes: np.ndarray, values: np.ndarray, column: Column) -> Any:
-    """Return ``series`` with the levels or dates that ``values`` stand for put at ``holes`` (N,), and its dtype.
-
-    Dates are rounded to whole days, minutes or seconds where all that were seen are. A column that is missing altogether may come with
-    another dtype; it then gets that of its levels or dates.
-    """
-    import pandas as pd
-
-    places = np.flatnonzero(holes)
-    if column.kind == "date":
-        days = days_of(series)
-        seen = days[~holes]
-        # As fine as what was seen: whole days, minutes or seconds.
-        for steps in (1, 1440, 86400):
-            if np.abs(seen * steps - np.rint(seen * steps)).max(initial=0.0) < 1e-6 * steps:
-                values = np.rint(values * steps) / steps
-                break
-        if holes.all() and not pd.api.types.is_datetime64_any_dtype(series.dtype):
-            series = pd.Series(pd.NaT, series.index, name=series.name, dtype="datetime64[ns]")
-        zone = getattr(_times(series).dt, "tz", None)
-        times = pd.Timestamp(0, tz=zone) + pd.to_timedelta(values, unit="D").round("us")
-        series.iloc[places] = _as_written(times, series)
-        return series
-    levels = [column.levels[int(k)] for k in values]
-    if str(series.dtype) == "category":
-        new = [level for level in dict.fromkeys(levels) if level not in series.cat.categories]
-        series = series.cat.add_categories(new) if new else series
-    elif holes.all():
-        return pd.Series(levels, series.index, name=series.name)
-    series.iloc[places] = levels
-    return series
 
 
 def _as_written(times: Any, series: Any) -> Any:

@@ -1,0 +1,134 @@
+"""What a command line asks for: an imputer with its settings or a saved one, and the columns that it is for."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from pyro_mnar.cli.names import missing_words, names_in, pair
+from pyro_mnar.cli.reading import counted, declared_levels, usable
+from pyro_mnar.data.kinds.column import Column
+from pyro_mnar.data.source import Source
+from pyro_mnar.imputer.imputer import MNARImputer
+from pyro_mnar.imputer.learning import fit_given
+from pyro_mnar.imputer.tables import Given, given, learned
+from pyro_mnar.report.sensitivity import parsed
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+class Asked(NamedTuple):
+    """What a command line asks for.
+
+    Attributes:
+        imputer: with its settings.
+        fitted: whether it is a saved model.
+        part: the part of the table that it is for.
+        columns: what those that vary are, by name, where no model says it.
+        notes: sentences on other columns.
+    """
+
+    imputer: MNARImputer
+    fitted: bool
+    part: DataFrame
+    columns: dict[str, Column]
+    notes: list[str]
+
+    def learned(self) -> Given:
+        """Return the table as the model reads it, or as one that is to be fitted would."""
+        return given(self.imputer, self.part) if self.fitted else learned(self.imputer, self.part, self.columns)
+
+    def fit(self, table: Given) -> Given:
+        """Return the table as the model reads it, once that is fitted."""
+        if not self.fitted:
+            fit_given(self.imputer, table)
+        return replace(table, codec=self.imputer.codec_)
+
+
+def asked_for(options: argparse.Namespace, source: Source) -> Asked:
+    """Return what a command line asks for.
+
+    Raises:
+        ValueError: naming the option, for what does not fit together or is none of the table's.
+    """
+    words = missing_words(getattr(options, "missing", None), source.names)
+
+    def missing(name: str) -> list[str]:
+        return [*words[None], *words.get(name, [])]
+
+    if options.model is not None:
+        return _with_model(options, source, missing)
+    chosen = None if options.columns is None else names_in(options.columns, source.names, "columns")
+    kinds = _kinds(options.kind, source.names)
+    unknown = [name for name in kinds if name not in (chosen or source.names)]
+    if unknown:
+        raise ValueError(f"kinds: got unknown column {unknown[0]!r}, expected some of {', '.join(chosen or source.names)}")
+    part, columns, notes = usable(source, chosen, kinds, missing)
+    if options.regress is not None:
+        parsed(options.regress, columns.values())
+    if options.steps is not None and options.steps < 1:
+        raise ValueError(f"--steps: got {options.steps}, expected at least 1")
+    settings = {"steps": options.steps, "mechanism": options.mechanism, "random_state": options.seed}
+    settings["point"] = getattr(options, "point", None)
+    stated = {name: value for name, value in settings.items() if value is not None}
+    if kinds:
+        stated["kinds"] = kinds
+    if options.order is not None:
+        stated["order"] = names_in(options.order, part.columns, "order")
+    if options.ignorable is not None:
+        stated["ignorable"] = names_in(options.ignorable, part.columns, "ignorable")
+    direction = _direction(options.direction, part.columns)
+    return Asked(MNARImputer(direction=direction, n_jobs=_jobs(options.jobs), **stated), False, part, columns, notes)
+
+
+def _with_model(options: argparse.Namespace, source: Source, missing: Callable[[str], list[str]]) -> Asked:
+    for name in ("mechanism", "direction", "order", "ignorable", "kind", "columns", "save", "steps"):
+        if getattr(options, name, None) is not None:
+            raise ValueError(f"--{name}: got one with --model, expected it only when fitting (the model has its own)")
+    imputer = MNARImputer.load(options.model)
+    names = [str(name) for name in imputer.codec_.layout.names]
+    lacking = [name for name in names if name not in source.names]
+    if lacking:
+        unknown = [name for name in source.names if name not in names]
+        more = f"; the model does not know {', '.join(unknown)}" if unknown else ""
+        raise ValueError(f"table: lacks the model's column(s) {', '.join(lacking)}{more}")
+    part = source.frame(names, missing, declared_levels(None, imputer.schema_))
+    if getattr(options, "seed", None) is not None:
+        imputer.random_state = options.seed
+    imputer.point = getattr(options, "point", None) or imputer.point
+    imputer.n_jobs = _jobs(options.jobs)
+    if getattr(options, "regress", None) is not None:
+        parsed(options.regress, imputer.codec_.columns)
+    return Asked(imputer, True, counted(part), {}, [])
+
+
+def _jobs(wanted: int | None) -> int:
+    from joblib import cpu_count
+
+    if wanted is not None and wanted < 1:
+        raise ValueError(f"--jobs: got {wanted}, expected at least 1")
+    return wanted or cpu_count()
+
+
+def _kinds(words: list[str] | None, names: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for word in words or []:
+        own = pair(word, names)
+        if own is None or not own[1]:
+            raise ValueError(f"--kind: got {word!r}, expected COLUMN=KIND")
+        found[own[0]] = own[1]
+    return found
+
+
+def _direction(words: list[str] | None, names: Sequence[str]) -> str | dict[str, str] | None:
+    if not words:
+        return None
+    pairs = [pair(word, names) for word in words]
+    if all(own is not None for own in pairs):
+        return dict(own for own in pairs if own is not None)
+    if len(words) > 1:
+        raise ValueError(f"--direction: got {' and '.join(words)}, expected one word for all columns, or COLUMN=WORD for each")
+    return words[0]

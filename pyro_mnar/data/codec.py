@@ -1,0 +1,250 @@
+"""``TableCodec``: a table as a model's columns, and back, in one object that everyone asks.
+
+table  --read-->  values, mask     numbers in the table's units: days, places of levels
+       --apply->  x                a model's: on the line (log, log-odds), less the center, over the scale
+x      --invert>  values
+values --decode>  table            holes filled, everything else as it stood
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+
+from pyro_mnar.data.doubts import constant
+from pyro_mnar.data.kinds.column import Column
+from pyro_mnar.data.kinds.evidence import is_hole
+from pyro_mnar.data.kinds.numbers import Continuous
+from pyro_mnar.data.layout import Layout
+from pyro_mnar.data.masking import join, split
+from pyro_mnar.data.scaling import Scaling
+from pyro_mnar.data.schema import Schema, is_frame
+
+
+@dataclass(frozen=True)
+class TableCodec:
+    """The way from a table to a model's columns and back.
+
+    Args:
+        layout: which columns of the table the model knows.
+        schema: what each of these D columns is.
+        scaling: (D,) of the columns on the line.
+
+    Example:
+        >>> table = np.array([[1.0, 2.0], [3.0, np.nan], [5.0, 4.0]])
+        >>> codec = TableCodec.fit(table, kinds={1: "positive"})
+        >>> x, mask = codec.encode(table)
+        >>> x[:, 1].round(6).tolist()
+        [-1.0, 0.0, 1.0]
+        >>> codec.decode(codec.invert(x), table).round(3).tolist()
+        [[1.0, 2.0], [3.0, 2.828], [5.0, 4.0]]
+    """
+
+    layout: Layout
+    schema: Schema
+    scaling: Scaling
+
+    @classmethod
+    def fit(cls, X: Any, kinds: Mapping[Any, str] | None = None, **options: Any) -> Self:
+        """Return the codec of a table; arguments as of :meth:`learn`."""
+        return cls.learn(X, kinds, **options)[0]
+
+    @classmethod
+    def learn(
+        cls,
+        X: Any,
+        kinds: Mapping[Any, str] | None = None,
+        *,
+        keep_empty: bool = False,
+        indicators: bool = False,
+        plain: bool = False,
+        inferred: Mapping[Any, Column] | None = None,
+    ) -> tuple[Self, np.ndarray, np.ndarray]:
+        """Return the codec of a table with the numbers (N, D) and mask (N, D) that it read of it.
+
+        Args:
+            X: DataFrame or array, of at least two rows.
+            kinds: words, by name or position, for columns of which the dtype does not say it.
+            keep_empty, indicators: as of :class:`~pyro_mnar.data.layout.Layout`.
+            plain: whether columns that are not declared are taken for plain numbers where they can be.
+            inferred: columns of a frame that are known already, by name.
+
+        Raises:
+            ValueError: for a table that cannot be learned from, naming the column.
+        """
+        names = list(X.columns) if is_frame(X) else list(range(X.shape[1]))
+        constants = _constants(X, names, kinds or {})
+        if len(names) and not len(X):
+            split(X)  # says so
+        varied = [j for j in range(len(names)) if j not in constants]
+        if names and not varied:
+            # Something must be learned from: constants that are numbers, as any numbers are.
+            varied = [j for j, value in constants.items() if not isinstance(value, str)]
+            constants = {j: value for j, value in constants.items() if j not in varied}
+        if names and not varied:
+            raise ValueError("X: got no column that varies, expected at least 1")
+        part = _columns(X, names, varied)
+        every = _schema(part, names, varied, kinds, inferred)
+        if plain:
+            every = Schema(tuple(column if column.name in (kinds or {}) else column.plain() for column in every.columns))
+        values, mask = split(part, every, allow_empty=True)
+        if len(values) < 2:
+            raise ValueError(f"X: got {len(values)} row, expected at least 2 (1 sample cannot be learned from)")
+        known = np.flatnonzero(mask.any(0))
+        if not len(known):
+            raise ValueError("X: got no observed value at all, expected some")
+        schema, values, mask = Schema(tuple(every.columns[j] for j in known)), values[:, known], mask[:, known]
+        if is_frame(X):
+            _refuse_unwritable(part, schema, values, mask)
+        at = np.array(varied)[known].tolist()
+        holed = [j for k, j in enumerate(at) if not mask[:, k].all()]
+        holed += [j for j in constants if any(is_hole(value) for value in _objects(X, names, j))]
+        layout = Layout(tuple(names), tuple(at), tuple(sorted(holed)), bool(keep_empty), bool(indicators), tuple(constants.items()))
+        unscaled = cls(layout, schema, Scaling(np.zeros(len(at)), np.ones(len(at))))
+        return unscaled.scaled_by(values, mask), values, mask
+
+    @classmethod
+    def of(cls, given: Scaling | Self) -> Self:
+        """Return ``given``, a scaling as the codec of columns that are plain numbers."""
+        if not isinstance(given, Scaling):
+            return given
+        places = tuple(range(len(given.center)))
+        plain = Schema(tuple(Continuous(j, "float64") for j in places))
+        return cls(Layout(places, places, (), keep_empty=False, indicators=False), plain, given)
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The D columns."""
+        return self.schema.columns
+
+    def scaled_by(self, values: np.ndarray, mask: np.ndarray) -> Self:
+        """Return the codec with centers and scales of numbers (N, D) and their mask (N, D), every column observed at least once."""
+        line = self.on_line(values, mask)
+        scaling = Scaling.of(line, mask)
+        found = [
+            column.units(line[mask[:, j], j], center, scale)
+            for j, (column, center, scale) in enumerate(zip(self.columns, scaling.center, scaling.scale, strict=True))
+        ]
+        return replace(self, scaling=Scaling(*np.array(found).T))
+
+    def read(self, table: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return the numbers (N, D) of a table in its units, 0 in the holes, and its mask (N, D), True = observed.
+
+        Raises:
+            ValueError: for other columns than the codec's, or a value that is not of its column's kind; names column and row.
+        """
+        return split(self.layout.part(table), self.schema, allow_empty=True)
+
+    def encode(self, table: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return a model's values (N, D) of a table, 0 in the holes, and its mask (N, D), True = observed."""
+        values, mask = self.read(table)
+        return self.apply(values, mask), mask
+
+    def decode(self, values: np.ndarray, table: Any, mask: np.ndarray | None = None) -> Any:
+        """Return a table with ``values`` (N, D), numbers in its units, in the holes; everything else as it stood.
+
+        The ``mask`` (N, D) is that of the table, which is read where it is not given.
+        """
+        seen = self.read(table)[1] if mask is None else mask
+        return self.layout.whole(table, join(self.layout.part(table), values, seen, self.schema), seen)
+
+    def on_line(self, values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Return numbers (N, D) on the line; what stands in the holes is not to be used."""
+        result = values.copy()
+        for j, column in enumerate(self.columns):
+            result[mask[:, j], j] = column.on_line(values[mask[:, j], j])
+        return result
+
+    def apply(self, values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Return a model's values (N, D), exactly 0 in the holes, of numbers in the table's units."""
+        return self.scaling.apply(self.on_line(values, mask), mask)
+
+    def invert(self, x: np.ndarray) -> np.ndarray:
+        """Return numbers (..., D) in the table's units, each a possible value of its column, of a model's values."""
+        line = self.scaling.invert(x)
+        return np.stack([column.off_line(line[..., j]) for j, column in enumerate(self.columns)], -1)
+
+    def inside(self, numbers: np.ndarray) -> np.ndarray:
+        """Return the nearest possible values of numbers (..., D) in the table's units."""
+        return np.stack([column.inside(numbers[..., j]) for j, column in enumerate(self.columns)], -1)
+
+    def means(self, found: np.ndarray) -> np.ndarray:
+        """Return means (..., D) in the table's units, given those of the columns' summands; counts are not rounded."""
+        result = self.scaling.invert(found)
+        for j, column in enumerate(self.columns):
+            if not column.linear:
+                result[..., j] = column.mean(found[..., j], self.scaling.center[j], self.scaling.scale[j])
+        return result
+
+    def log_jacobian(self, values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Return what to add to a row's log density of a model's columns for one in the table's units, (N,).
+
+        Levels, counts and the value that repeats in a semicontinuous column have probabilities, which no unit changes.
+        """
+        total = np.zeros(len(values))
+        for j, (column, seen) in enumerate(zip(self.columns, mask.T, strict=True)):
+            total[seen] += column.log_jacobian(values[seen, j], self.scaling.scale[j])
+        return total
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the codec as plain data."""
+        return {"layout": self.layout.to_json(), "schema": self.schema.to_json(), "scaling": self.scaling.to_json()}
+
+    @classmethod
+    def from_json(cls, plain: dict[str, Any]) -> Self:
+        """Return the codec that :meth:`to_json` wrote."""
+        return cls(Layout.from_json(plain["layout"]), Schema.from_json(plain["schema"]), Scaling.from_json(plain["scaling"]))
+
+
+def _schema(part: Any, names: list[Any], varied: list[int], kinds: Any, inferred: Mapping[Any, Column] | None) -> Schema:
+    """Return what the columns of a part of a table are; those of an array are named by their positions in the whole."""
+    if is_frame(part):
+        return Schema.of(part, kinds=kinds, inferred=inferred)
+    unknown = [name for name in kinds or {} if name not in names]
+    if unknown:
+        raise ValueError(f"kinds: got unknown column {unknown[0]!r}, expected some of {', '.join(map(str, names))}")
+    every = Schema.of(part, kinds={varied.index(j): word for j, word in (kinds or {}).items()})
+    return Schema(tuple(replace(column, name=varied[k]) for k, column in enumerate(every.columns)))
+
+
+def _constants(table: Any, names: list[Any], kinds: Mapping[Any, str]) -> dict[int, Any]:
+    """Return, by position, the value of columns whose observed values are all alike; those of a declared kind are none."""
+    found = {}
+    for j, name in enumerate(names):
+        alike, value = constant(_objects(table, names, j)) if name not in kinds else (False, None)
+        if alike:
+            found[j] = value
+    return found
+
+
+def _objects(table: Any, names: list[Any], j: int) -> Any:
+    if not is_frame(table):
+        return table[:, j]
+    if names.count(names[j]) > 1:  # refused by name later
+        return []
+    return table[names[j]].to_numpy(dtype=object, na_value=None)
+
+
+def _columns(table: Any, names: list[Any], chosen: list[int]) -> Any:
+    if len(chosen) == len(names):
+        return table
+    return table[[names[j] for j in chosen]] if is_frame(table) else table[:, chosen]
+
+
+def _refuse_unwritable(table: Any, schema: Schema, values: np.ndarray, mask: np.ndarray) -> None:
+    """Raise a ValueError, before anything is fitted, where a column's dtype does not take what it would be filled with."""
+    for j, column in enumerate(schema.columns):
+        if mask[:, j].all():
+            continue
+        rows = np.r_[np.flatnonzero(mask[:, j])[:1], np.flatnonzero(~mask[:, j])[:1]]
+        own = table[[column.name]].iloc[rows]
+        try:
+            join(own, values[rows[[0, 0]]][:, [j]], mask[rows][:, [j]], Schema((column,)))
+        except Exception as error:  # whatever an extension's array raises
+            raise ValueError(
+                f"column {column.name!r}: got dtype {own[column.name].dtype}, whose holes cannot be filled "
+                f"({(str(error).splitlines() or [type(error).__name__])[0]}), expected another dtype"
+            ) from None

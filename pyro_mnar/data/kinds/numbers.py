@@ -1,0 +1,250 @@
+r"""Kinds whose values are numbers in the table.
+
+continuous         any number
+positive           above 0; on the line log x
+bounded:LOW:HIGH   from LOW to HIGH; on the line logit(.005 + .99 (x - LOW) / (HIGH - LOW)), so that the bounds themselves may occur
+count              0, 1, 2, ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from pyro_mnar.data.kinds.column import Column
+from pyro_mnar.data.kinds.evidence import Evidence
+
+#: A count above is none to sum over.
+LARGEST_COUNT = 1000
+#: What is left free at each end of a bounded column's range.
+_EDGE = 0.005
+
+
+class Number(Column):
+    """Numbers in the table, whatever their law."""
+
+    def read_series(self, series: Any) -> np.ndarray:
+        """Return a pandas Series (N,) as numbers, NaN in the holes."""
+        from pandas.api.types import is_bool_dtype, is_complex_dtype, is_numeric_dtype
+
+        plain = is_numeric_dtype(series.dtype) and not is_bool_dtype(series.dtype) and not is_complex_dtype(series.dtype)
+        return series.to_numpy(dtype=np.float64, na_value=np.nan) if plain else super().read_series(series)
+
+    def read(self, values: np.ndarray, labels: Any) -> np.ndarray:
+        """Return an array (N,) of numbers or objects, with its rows' labels, as numbers, NaN in the holes."""
+        if values.dtype.kind in "biuf":
+            return values.astype(np.float64)
+        floats = np.empty(len(values))
+        for i, (label, value) in enumerate(zip(labels, values, strict=True)):
+            # pandas' NA and NaT by the names of their types, since pandas need not be there for arrays.
+            if value is None or type(value).__name__ in ("NAType", "NaTType"):
+                floats[i] = np.nan
+            elif isinstance(value, (int, float, np.integer, np.floating, Decimal)) and not isinstance(value, bool):
+                try:
+                    floats[i] = float(value)
+                except OverflowError:
+                    raise ValueError(f"column {self.name!r}: got a number too large for float64 in row {label}") from None
+            elif isinstance(value, (dict, list, tuple, set)):
+                said = "each cell of the argument must be a string or a number"  # scikit-learn's words
+                raise TypeError(f"column {self.name!r}: got {value!r} in row {label}; {said}")
+            else:
+                raise ValueError(f"column {self.name!r}: got {value!r} in row {label}, expected a number")
+        return floats
+
+    def fill(self, series: Any, holes: np.ndarray, values: np.ndarray) -> Any:
+        """Return a pandas Series (N,) with numbers ``values`` at ``holes`` (N,), of its dtype; whole where it holds whole ones."""
+        from pandas.api.types import is_integer_dtype, is_numeric_dtype
+
+        places = np.flatnonzero(holes)
+        if str(series.dtype).startswith("Sparse"):  # takes no values one by one
+            return self.fill(series.sparse.to_dense(), holes, values).astype(series.dtype)
+        if is_integer_dtype(series.dtype):
+            values = _whole(values, getattr(series.dtype, "numpy_dtype", series.dtype), series.name)
+        first = series.dropna().iloc[0] if not holes.all() else None
+        if isinstance(first, Decimal):
+            digits = max(-int(value.as_tuple().exponent) for value in series.dropna())
+            series.iloc[places] = [Decimal(f"{value:.{max(digits, 0)}f}") for value in values]
+            return series
+        if series.dtype == object and not holes.all() and all(isinstance(value, (int, np.integer)) for value in series.dropna()):
+            series.iloc[places] = [round(value) for value in values]
+            return series
+        if not is_numeric_dtype(series.dtype) and holes.all():
+            series = series.astype(object).where(~holes, np.nan).astype(np.float64)
+        series.iloc[places] = values.astype(series.dtype) if isinstance(series.dtype, np.dtype) else values
+        return series
+
+
+class Continuous(Number):
+    """Any number.
+
+    Example:
+        >>> Continuous("income", "float64").kind
+        'continuous'
+    """
+
+    kind: ClassVar[str] = "continuous"
+    form: ClassVar[str] = "continuous"
+    real: ClassVar[bool] = True
+    may_stray: ClassVar[bool] = True
+
+    @classmethod
+    def infer(cls, seen: Evidence) -> Self | None:
+        """Return a column of numbers, or one of which nothing is known."""
+        nothing = seen.says in ("objects", "categories", "ordered") and not seen.values
+        return cls(seen.name, seen.dtype) if seen.numbers is not None or seen.says == "array" or nothing else None
+
+
+class Positive(Number):
+    """Numbers above 0, modeled by their logarithm.
+
+    Example:
+        >>> Positive("pay", "float64").on_line(np.array([1.0])).tolist()
+        [0.0]
+    """
+
+    kind: ClassVar[str] = "positive"
+    form: ClassVar[str] = "positive"
+    real: ClassVar[bool] = True
+    transformed: ClassVar[bool] = True
+    linear: ClassVar[bool] = False
+
+    def outside(self, numbers: np.ndarray) -> tuple[np.ndarray, str]:
+        """Return which numbers (N,) are 0 or below."""
+        return numbers <= 0, "numbers above 0"
+
+    def on_line(self, values: np.ndarray) -> np.ndarray:
+        """Return logarithms."""
+        return np.log(values)
+
+    def off_line(self, line: np.ndarray) -> np.ndarray:
+        """Return exponentials, none 0 or infinite."""
+        return np.exp(np.clip(line, -700, 700))
+
+    def log_jacobian(self, values: np.ndarray, scale: float) -> np.ndarray:
+        """Return -log scale - log x."""
+        return super().log_jacobian(values, scale) - np.log(values)
+
+    def summand(self, x: np.ndarray, center: float, scale: float) -> np.ndarray:
+        """Return exponentials, in units of that of the center."""
+        return np.exp(np.clip(scale * x, -700, 700))
+
+    def mean(self, found: np.ndarray, center: float, scale: float) -> np.ndarray:
+        """Return means in the table's units, finite ones."""
+        with np.errstate(over="ignore"):
+            return np.minimum(np.exp(np.clip(center, -700, 709)) * found, np.finfo(np.float64).max)
+
+
+class Bounded(Number):
+    """Numbers from one bound to the other, modeled by their log-odds within a slightly wider range.
+
+    Example:
+        >>> Bounded("share", "float64", bounds=(0.0, 100.0)).on_line(np.array([50.0])).round(9).tolist()
+        [0.0]
+    """
+
+    kind: ClassVar[str] = "bounded"
+    form: ClassVar[str] = "bounded:LOW:HIGH"
+    real: ClassVar[bool] = True
+    transformed: ClassVar[bool] = True
+    linear: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if self.levels or self.bounds is None:
+            self._refuse()
+        if not (np.isfinite(self.ends).all() and self.ends[0] < self.ends[1]):
+            raise ValueError(f"column {self.name!r}: got bounds {self.bounds}, expected two finite numbers, the lower first")
+
+    @classmethod
+    def declare(cls, name: Any, dtype: str, rest: Sequence[str], values: np.ndarray, order: Sequence[Any] | None = None) -> Self:
+        """Return the column with the bounds that the word says."""
+        try:
+            low, high = (float(part) for part in rest)
+        except ValueError:
+            cls.refuse_word(name, rest, "bounded:LOW:HIGH, such as bounded:0:100")
+        return cls(name, dtype, bounds=(low, high))
+
+    def outside(self, numbers: np.ndarray) -> tuple[np.ndarray, str]:
+        """Return which numbers (N,) are beyond the bounds."""
+        low, high = self.ends
+        return (numbers < low) | (numbers > high), f"numbers from {low:g} to {high:g}"
+
+    def on_line(self, values: np.ndarray) -> np.ndarray:
+        """Return log-odds."""
+        share = self._share(values)
+        return np.log(share) - np.log1p(-share)
+
+    def off_line(self, line: np.ndarray) -> np.ndarray:
+        """Return numbers from one bound to the other."""
+        return self.inside(self.mean(_share_below(line), 0.0, 1.0))
+
+    def inside(self, numbers: np.ndarray) -> np.ndarray:
+        """Return numbers within the bounds."""
+        return np.clip(numbers, *self.ends)
+
+    def log_jacobian(self, values: np.ndarray, scale: float) -> np.ndarray:
+        """Return -log scale + log of the log-odds' slope."""
+        share, width = self._share(values), self.ends[1] - self.ends[0]
+        slope = np.log(1 - 2 * _EDGE) - np.log(width) - np.log(share) - np.log1p(-share)
+        return super().log_jacobian(values, scale) + slope
+
+    def summand(self, x: np.ndarray, center: float, scale: float) -> np.ndarray:
+        """Return shares of the range."""
+        return _share_below(center + scale * x)
+
+    def mean(self, found: np.ndarray, center: float, scale: float) -> np.ndarray:
+        """Return means in the table's units."""
+        return self.ends[0] + (self.ends[1] - self.ends[0]) * found
+
+    @property
+    def detail(self) -> str:
+        """The bounds."""
+        return "{:g} to {:g}".format(*self.ends)
+
+    def _share(self, values: np.ndarray) -> np.ndarray:
+        low, high = self.ends
+        return _EDGE + (1 - 2 * _EDGE) * (values - low) / (high - low)
+
+
+class Count(Number):
+    """Whole numbers from 0 on.
+
+    Example:
+        >>> Count("visits", "int64").inside(np.array([-0.2, 2.6])).tolist()
+        [0.0, 3.0]
+    """
+
+    kind: ClassVar[str] = "count"
+    form: ClassVar[str] = "count"
+
+    def outside(self, numbers: np.ndarray) -> tuple[np.ndarray, str]:
+        """Return which numbers (N,) are no counts, or too large."""
+        wrong = (numbers < 0) | (numbers > LARGEST_COUNT) | (numbers != np.rint(numbers)) & ~np.isnan(numbers)
+        return wrong, f"whole numbers from 0 to {LARGEST_COUNT} (declare larger ones positive or continuous)"
+
+    def inside(self, numbers: np.ndarray) -> np.ndarray:
+        """Return whole numbers, none below 0."""
+        return np.maximum(np.rint(numbers), 0.0)
+
+    def cell(self, seen: np.ndarray, center: float, scale: float) -> dict[str, Any]:
+        """Return where the mean starts, the largest count, and which of a model's values stand for the counts."""
+        means, largest = float(max(seen.mean(), 0.1)), float(seen.max())
+        return {"means": means, "largest": largest, "first": float(-center / scale), "step": float(1 / scale)}
+
+
+def _share_below(line: np.ndarray) -> np.ndarray:
+    return np.clip((0.5 * (1 + np.tanh(0.5 * line)) - _EDGE) / (1 - 2 * _EDGE), 0.0, 1.0)
+
+
+def _whole(values: np.ndarray, dtype: np.dtype, name: Any) -> np.ndarray:
+    """Round to whole numbers of ``dtype``; what lies outside its range would wrap around."""
+    if np.isnan(values).any():
+        raise ValueError(f"completed: got NaN for column {name!r}, expected numbers")
+    info = np.iinfo(dtype)
+    values = np.rint(values)
+    above, below = values >= float(info.max), values <= float(info.min)
+    whole = np.where(above | below, 0.0, values).astype(dtype)
+    whole[above], whole[below] = info.max, info.min
+    return whole

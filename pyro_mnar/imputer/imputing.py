@@ -1,0 +1,71 @@
+"""Imputation by a fitted ``MNARImputer``: drawn once, in a model's units, and taken to the table's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from pyro_mnar.imputation.ensemble import impute_ensemble, score_ensemble
+from pyro_mnar.imputation.impute import Imputation
+from pyro_mnar.imputer.points import points_of, summands
+from pyro_mnar.imputer.tables import Given
+
+
+class Imputed(NamedTuple):
+    """An imputation in a model's units, ``raw``, and the same in the table's."""
+
+    raw: Imputation
+    result: Imputation
+
+
+def imputed(imputer: Any, given: Given, draws: int = 0, particles: int = 200, method: str = "importance") -> Imputed:
+    """Return the imputation of a table by a fitted imputer; arguments as of :meth:`~pyro_mnar.imputer.imputer.MNARImputer.impute`."""
+    raw = drawn(imputer, given, draws, particles, method)
+    return Imputed(raw, in_units(imputer, given, raw, method))
+
+
+def filled(imputer: Any, given: Given) -> Any:
+    """Return a table with the points that the imputer wants in its holes."""
+    return given.complete([imputed(imputer, given).result.completed.numpy()])[0]
+
+
+def mean_bound(imputer: Any, given: Given, particles: int) -> float:
+    """Return what :meth:`~pyro_mnar.imputer.imputer.MNARImputer.score` does, of a table that was read."""
+    settings: dict[str, Any] = {"particles": particles, "seed": imputer.seed, "n_jobs": imputer.n_jobs}
+    rows = score_ensemble(imputer.members_, given.x, given.seen, **settings)
+    return float((rows + torch.from_numpy(given.codec.log_jacobian(given.values, given.mask))).mean())
+
+
+def drawn(imputer: Any, given: Given, draws: int = 0, particles: int = 200, method: str = "importance") -> Imputation:
+    """Return the imputation of a table in a model's units.
+
+    Args:
+        imputer: fitted.
+        given: read by its codec.
+        draws, particles, method: as of :meth:`~pyro_mnar.imputer.imputer.MNARImputer.impute`.
+    """
+    settings = _settings(imputer, given, particles, method)
+    return impute_ensemble(imputer.members_, given.x, given.seen, draws=draws, functions=summands(given.codec), **settings)
+
+
+def in_units(imputer: Any, given: Given, result: Imputation, method: str = "importance") -> Imputation:
+    """Return an imputation that :func:`drawn` made in the table's units, ``completed`` with the points that the imputer wants."""
+    codec, seen, own = given.codec, given.seen, torch.from_numpy(given.values)
+    means = torch.from_numpy(codec.means(result.completed.double().numpy()))
+    settings = _settings(imputer, given, result.particles, method)
+    points = points_of(imputer.point, codec, means, result.probabilities, imputer.members_, given.x, seen, **settings)
+    draws = torch.from_numpy(codec.invert(result.draws.double().numpy()))
+
+    def beside(part: Tensor) -> Tensor:
+        # Observed cells come from the table itself: scaling to float32 and back would not return their last bits.
+        return torch.where(seen, own, part)
+
+    return replace(result, completed=beside(points), draws=beside(draws), means=beside(means))
+
+
+def _settings(imputer: Any, given: Given, particles: int, method: str) -> dict[str, Any]:
+    found: dict[str, Any] = {"particles": particles, "method": method, "n_jobs": imputer.n_jobs, "progress": imputer.progress}
+    return found | {"labels": given.labels, "seed": imputer.seed}

@@ -1,0 +1,127 @@
+"""Tables as ``MNARImputer`` is given them: checked as scikit-learn checks its own, read once, and completed in the same type."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.sparse import issparse
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
+from torch import Tensor
+
+from pyro_mnar.data.codec import TableCodec
+from pyro_mnar.data.doubts import doubts, impossible
+from pyro_mnar.data.kinds.column import Column
+from pyro_mnar.data.layout import as_pandas, like
+from pyro_mnar.data.schema import as_array, is_frame
+
+
+@dataclass(frozen=True)
+class Given:
+    """A table as it was given, and as it was read.
+
+    Attributes:
+        X: as it was given.
+        table: as a pandas DataFrame or an array, with the columns of training.
+        codec: that read it.
+        values: (N, D) numbers in the table's units, 0 in the holes.
+        mask: (N, D) True = observed.
+    """
+
+    X: Any
+    table: Any
+    codec: TableCodec
+    values: np.ndarray
+    mask: np.ndarray
+
+    @property
+    def x(self) -> Tensor:
+        """A model's values (N, D), 0 in the holes."""
+        return torch.from_numpy(self.codec.apply(self.values, self.mask)).float()
+
+    @property
+    def seen(self) -> Tensor:
+        """The mask (N, D)."""
+        return torch.from_numpy(self.mask)
+
+    @property
+    def part(self) -> Any:
+        """The columns of the table that the model knows."""
+        return self.codec.layout.part(self.table)
+
+    @property
+    def labels(self) -> list[Hashable] | None:
+        """What a frame's rows are called."""
+        return list(self.table.index) if is_frame(self.table) else None
+
+    def complete(self, results: Iterable[np.ndarray]) -> list[Any]:
+        """Return completed tables of the type of ``X`` of numbers (N, D) in the table's units; a warning says what cannot be."""
+        tables = [self.codec.decode(result, self.table, self.mask) for result in results]
+        filled = np.stack([self.codec.read(table)[0] for table in tables])
+        said = impossible(self.codec.columns, self.values, self.mask, filled)
+        if said:
+            warnings.warn(f"X: {'; '.join(said)}", UserWarning, stacklevel=3)
+        given = as_pandas(self.X)
+        if is_frame(given) and list(given.columns) != list(self.table.columns):
+            tables = [whole.rename(columns=dict(zip(self.table.columns, given.columns, strict=True))) for whole in tables]
+        return [like(self.X, whole) for whole in tables]
+
+
+def learned(imputer: Any, X: Any, inferred: Mapping[Any, Column] | None = None) -> Given:
+    """Return a table with a codec learned from it, as the settings of ``imputer`` say.
+
+    Args:
+        imputer: whose columns the table's become.
+        X: as ``fit`` takes it.
+        inferred: columns that are known already, by name.
+
+    Raises:
+        ValueError: for a table that cannot be learned from.
+    """
+    table = _as_table(imputer, X, fitting=True)
+    plain = imputer.mechanism in ("linear", "neural")  # masks that read whole rows of numbers
+    options: dict[str, Any] = {"keep_empty": imputer.keep_empty_features, "indicators": imputer.add_indicator, "inferred": inferred}
+    codec, values, mask = TableCodec.learn(table, imputer.kinds, plain=plain, **options)
+    empty = ", ".join(str(codec.layout.names[j]) for j in codec.layout.empty)
+    if empty and not imputer.keep_empty_features:
+        warnings.warn(f"X: columns without an observed value are left out: {empty}", UserWarning, stacklevel=3)
+    said = doubts(codec.columns, values, mask, imputer.kinds)
+    if said:
+        warnings.warn(f"X: {'; '.join(said)}", UserWarning, stacklevel=3)
+    return Given(X, table, codec, values, mask)
+
+
+def check_fitted(imputer: Any) -> None:
+    """Raise scikit-learn's error before ``fit``."""
+    if not hasattr(imputer, "members_"):
+        raise NotFittedError("MNARImputer: not fitted yet, expected a call of fit first")
+
+
+def given(imputer: Any, X: Any) -> Given:
+    """Return a table as the codec of the fitted ``imputer`` reads it.
+
+    Raises:
+        ValueError, TypeError: before ``fit``, for what is no table, or has other columns or values than training.
+    """
+    check_fitted(imputer)
+    table = _as_table(imputer, X)
+    return Given(X, table, imputer.codec_, *imputer.codec_.read(table))
+
+
+def _as_table(imputer: Any, X: Any, *, fitting: bool = False) -> Any:
+    """Return ``X`` as a pandas DataFrame or an array, with the columns of training unless ``fitting``."""
+    table = as_pandas(X)
+    if not is_frame(table):
+        plain = issparse(table) or type(table) is np.ndarray
+        table = check_array(table if plain else as_array(table), dtype=None, ensure_all_finite=False, estimator=imputer)
+    validate_data(imputer, table, reset=fitting, skip_check_array=True)
+    if not fitting and is_frame(table) and set(table.columns) != set(imputer.codec_.layout.names):
+        # Training had no names, or the line above had refused these.
+        table = table.set_axis(list(imputer.codec_.layout.names), axis=1)
+    return table

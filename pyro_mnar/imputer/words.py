@@ -1,0 +1,155 @@
+"""What a user says of mechanism, directions and order, in words, and the specification that follows."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from pyro_mnar.data.schema import Schema
+from pyro_mnar.imputer.specification import Specification
+from pyro_mnar.mechanisms.self_masking import DIRECTIONS
+
+#: What can be said of a column's own value: which values go missing, or that it has no part in it.
+WORDS = (*DIRECTIONS, "middle", "tails")
+#: The words for mechanisms, with what each assumes.
+MECHANISMS = {
+    "auto": "per column, whatever reason the data support: at random given other columns, or because of the value itself",
+    "self-masking": "a value goes missing because of itself",
+    "linear": "a value goes missing because of the whole row, the log-odds linear in it",
+    "neural": "a value goes missing because of the whole row, by a small network",
+    "none": "what is missing says nothing beyond what is observed (ignorable)",
+}
+
+
+def specification_of(
+    imputer: Any, schema: Schema, mask: np.ndarray, left_out: Collection[Any] = ()
+) -> tuple[Specification, list[str | None]]:
+    """Return what the settings specify, and of each modeled column the direction that is stated or None.
+
+    Args:
+        imputer: its settings.
+        schema: the D columns.
+        mask: (N, D) True = observed.
+        left_out: names of the table's other columns, constant or empty; what is said of them is not used.
+
+    Raises:
+        ValueError: for a setting out of range, an unknown word, or a column that is not the table's.
+    """
+    if imputer.members < 1:
+        raise ValueError(f"members: got {imputer.members}, expected at least 1")
+    names = [column.name for column in schema.columns]
+    unknown = [name for name in imputer.ignorable if name not in names and name not in left_out]
+    if unknown:
+        raise ValueError(f"ignorable: got unknown column {unknown[0]!r}, expected some of {', '.join(map(str, names))}")
+    modeled = [j for j in range(len(names)) if not mask[:, j].all() and names[j] not in imputer.ignorable]
+    said = directions_of(imputer.direction, schema, imputer.mechanism, left_out)
+    _say_unused(imputer.direction, names, said, mask, left_out)
+    stated = [said[j] for j in modeled]
+    specification = Specification(
+        imputer.mechanism if modeled else "none",
+        tuple(modeled),
+        tuple(word or "none" for word in stated),
+        tuple(column.kind for column in schema.columns),
+        imputer.latent_dim or max(1, min(len(names) - 1, 10)),
+        tuple(imputer.hidden),
+        imputer.members,
+    )
+    if imputer.mechanism in ("linear", "neural") and not specification.is_plain:
+        apart = next(column for column in schema.columns if not replace(specification, kinds=(column.kind,)).is_plain)
+        raise ValueError(
+            f"mechanism: got {imputer.mechanism!r} with {apart.kind} column {apart.name!r}, expected auto, self-masking or none "
+            "(or kind continuous)"
+        )
+    return specification, stated
+
+
+def _say_unused(direction: Any, names: Sequence[Any], said: Sequence[str | None], mask: np.ndarray, left_out: Collection[Any]) -> None:
+    """Warn of directions of columns that do not vary, or have no holes."""
+    if not isinstance(direction, Mapping):
+        return
+    for name in (name for name in direction if name in left_out):
+        warnings.warn(f"direction: got a word for column {name!r}, which does not vary; it is not used", UserWarning, stacklevel=5)
+    idle = [names[j] for j, word in enumerate(said) if word and mask[:, j].all()]
+    if idle and not mask.all():
+        warnings.warn(f"direction: got a word for column {idle[0]!r}, which has no holes; it is not used", UserWarning, stacklevel=5)
+
+
+def order_of(order: Sequence[Any] | None, schema: Schema, mechanism: str, left_out: Collection[Any] = ()) -> list[int] | None:
+    """Return positions of all columns in the order that is stated, those it does not name first; None where none is.
+
+    Names in ``left_out`` are those of the table's other columns, constant or empty, which no mask reads; an order may have them.
+
+    Raises:
+        ValueError: for an unknown column, one that is named twice, or an order where the mechanism, linear or neural, has none.
+
+    Example:
+        >>> from pyro_mnar.data.kinds import Continuous
+        >>> table = Schema(tuple(Continuous(name, "float64") for name in ("week8", "age", "week4")))
+        >>> order_of(["week4", "week8"], table, "auto")
+        [1, 2, 0]
+    """
+    if order is None:
+        return None
+    names = [column.name for column in schema.columns]
+    if mechanism in ("linear", "neural"):
+        raise ValueError(f"order: got one with mechanism {mechanism!r}, expected one only with auto or self-masking")
+    named = [order] if isinstance(order, str) else list(order)
+    for name in named:
+        if name not in names and name not in left_out:
+            raise ValueError(f"order: got unknown column {name!r}, expected some of {', '.join(map(str, names))}")
+        if named.count(name) > 1:
+            raise ValueError(f"order: got column {name!r} twice, expected each once")
+    if mechanism == "none":
+        warnings.warn("order: not used, since mechanism none supposes no reason for holes", UserWarning, stacklevel=4)
+    positions = [names.index(name) for name in named if name in names]
+    return [j for j in range(len(names)) if j not in positions] + positions
+
+
+def directions_of(
+    direction: str | Mapping[Any, str] | None, schema: Schema, mechanism: str, left_out: Collection[Any] = ()
+) -> list[str | None]:
+    """Return one direction for each column, None where nothing is said; one word for all is for columns that have an order.
+
+    With self-masking and no word, every column masks itself in a ``free`` direction. Words for columns in ``left_out`` have no effect.
+
+    Raises:
+        ValueError: for an unknown mechanism, word or column, and for a direction where the mechanism, linear or neural, has none.
+
+    Example:
+        >>> from pyro_mnar.data.kinds import Continuous
+        >>> table = Schema((Continuous("age", "float64"), Continuous("income", "float64")))
+        >>> directions_of({"income": "high"}, table, "auto")
+        [None, 'high']
+    """
+    if mechanism not in MECHANISMS:
+        raise ValueError(f"mechanism: got {mechanism!r}, expected one of {', '.join(MECHANISMS)}")
+    names = [column.name for column in schema.columns]
+    unordered = {column.name: column for column in schema.columns if not column.ordered}
+    if direction is None:
+        direction = "free" if mechanism == "self-masking" else {}
+    if isinstance(direction, str):
+        known = direction in WORDS and direction != "none"
+        # Of levels without an order each has its own effect; other values without one have none.
+        others = {name: "free" if column.levels else "none" for name, column in unordered.items() if known}
+        given: dict[Any, str] = {name: others.get(name, direction) for name in names}
+    else:
+        given = dict(direction)
+    for name, word in given.items():
+        if name not in names and name not in left_out:
+            raise ValueError(f"direction: got unknown column {name!r}, expected one of {', '.join(map(str, names))}")
+        if word not in WORDS:
+            raise ValueError(f"direction: got {word!r}, expected one of {', '.join(WORDS)}")
+        if mechanism in ("linear", "neural"):
+            raise ValueError(f"direction: got {word!r} with mechanism {mechanism!r}, expected one only with auto or self-masking")
+        if name in unordered and word not in (("free", "none") if unordered[name].levels else ("none",)):
+            kind, possible = unordered[name].kind, "free or none" if unordered[name].levels else "none"
+            raise ValueError(
+                f"direction: got {word!r} for {kind} column {name!r}, expected {possible} (or kind ordinal, which has an order)"
+            )
+    if given and mechanism == "none":
+        warnings.warn("direction: not used, since mechanism none supposes no reason for holes", UserWarning, stacklevel=4)
+    return [given.get(name) for name in names]
