@@ -21,7 +21,7 @@ from pyro_mnar.data.transforms import Units
 from pyro_mnar.imputation.ensemble import impute_ensemble
 from pyro_mnar.imputer.reason_selection import Candidate
 from pyro_mnar.imputer.specification import MECHANISMS
-from pyro_mnar.infer.training import History
+from pyro_mnar.infer.history import History
 from pyro_mnar.mechanisms.sequential_masking import SequentialMasking, own_pieces
 from pyro_mnar.model.mnar import MNAR
 

@@ -17,8 +17,8 @@ from pyro_mnar.data.transforms import Units
 from pyro_mnar.imputer.reason_selection import Candidate
 from pyro_mnar.imputer.reasons import reasons_from_json, reasons_to_json
 from pyro_mnar.imputer.specification import declare
+from pyro_mnar.infer.history import Evaluation, History
 from pyro_mnar.infer.streams import seeded
-from pyro_mnar.infer.training import Evaluation, History
 
 
 def describe(imputer: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pyro.distributions import Delta
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 from torch.distributions import Independent, Normal, TransformedDistribution
@@ -176,6 +177,8 @@ class RowStreams(Messenger):
     def _draw(self, fn: Any, site: str, shape: Sequence[int], batch_dims: int) -> Tensor:
         while isinstance(fn, Independent):
             fn = fn.base_dist
+        if isinstance(fn, Delta):
+            return fn.v
         if isinstance(fn, TransformedDistribution):
             x = self._draw(
                 fn.base_dist,
