@@ -37,6 +37,7 @@ from torch import Tensor, nn
 
 from pyro_mnar.distributions import continuous
 from pyro_mnar.distributions.links import THRESHOLD
+from pyro_mnar.infer.checks import check_rows
 from pyro_mnar.mechanisms.base import Mechanism
 from pyro_mnar.mechanisms.integrable import coupled_columns
 from pyro_mnar.mechanisms.latent_masking import GivenLatent, LatentMasking
@@ -249,9 +250,7 @@ class MNAR(nn.Module):
 
     def _predictors(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return the columns that the decoder models: all, or all but the outcome."""
-        width = self.decoder.n_columns + (self.outcome is not None)
-        if x.shape[-1] != width:
-            raise ValueError(f"x: got {x.shape[-1]} columns, expected {width}")
+        check_rows(x, mask, self.decoder.n_columns + (self.outcome is not None))
         return (x, mask) if self.outcome is None else (x[..., :-1], mask[..., :-1])
 
     def noise(self) -> dist.Distribution:
