@@ -8,16 +8,17 @@ import torch
 from torch import Tensor
 
 
-def check_rows(x: Any, mask: Any, n_columns: int | None = None) -> None:
+def check_rows(x: Any, mask: Any, n_columns: int | None = None, dtype: torch.dtype | None = None) -> None:
     """Refuse what is no table ``x`` (N, D) of floats with a ``mask`` (N, D) of bools, True = observed.
 
     Args:
         x: the rows; the holes may hold anything.
         mask: True = observed.
         n_columns: D where a model fixes it.
+        dtype: of ``x`` where a model fixes it.
 
     Raises:
-        TypeError: for what is no tensor, integers in ``x``, or anything but bools in ``mask``.
+        TypeError: for what is no tensor, integers or another type in ``x``, or anything but bools in ``mask``.
         ValueError: for shapes that differ, another width, tensors on two devices, NaN or infinity in an observed cell.
 
     Example:
@@ -28,6 +29,8 @@ def check_rows(x: Any, mask: Any, n_columns: int | None = None) -> None:
     check_tensor("x", x)
     if not x.is_floating_point():
         raise TypeError(f"x: got {x.dtype}, expected floats, as the model's parameters are (x.float())")
+    if dtype is not None and x.dtype != dtype:
+        raise TypeError(f"x: got {x.dtype}, expected {dtype}, as the model's parameters are (x.to({dtype}))")
     check_tensor("mask", mask)
     if mask.dtype != torch.bool:
         raise TypeError(f"mask: got {mask.dtype}, expected torch.bool, True = observed (mask.bool())")

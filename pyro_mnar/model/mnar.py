@@ -250,7 +250,7 @@ class MNAR(nn.Module):
 
     def _predictors(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return the columns that the decoder models: all, or all but the outcome."""
-        check_rows(x, mask, self.decoder.n_columns + (self.outcome is not None))
+        check_rows(x, mask, self.decoder.n_columns + (self.outcome is not None), next(self.decoder.parameters(), self.zeros).dtype)
         return (x, mask) if self.outcome is None else (x[..., :-1], mask[..., :-1])
 
     def noise(self) -> dist.Distribution:
