@@ -29,6 +29,7 @@ from pyro_mnar.infer.checks import check_rows
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.structure import is_random, row_log_prob
 from pyro_mnar.mcmc.convergence import LEAST_DRAWS
+from pyro_mnar.model.shown_mask import ShownMask
 
 
 def to_tree(
@@ -85,7 +86,7 @@ def _scored(
             trace = poutine.trace(poutine.condition(model, {name: value[i] for name, value in flat.items()})).get_trace(*given)
             sites = sites or dict(trace.nodes)
             for name, site in trace.nodes.items():
-                if not is_random(site) or name in samples or isinstance(site["fn"], (Unit, Delta)):
+                if not is_random(site) or name in samples or isinstance(site["fn"], (Unit, Delta, ShownMask)):
                     continue
                 if not site["is_observed"]:
                     raise ValueError(

@@ -21,7 +21,7 @@ from torch import Tensor
 
 def wants_enumeration(site: dict[str, Any]) -> bool:
     """Return whether an unobserved site asks for its values to be summed out."""
-    return site["infer"].get("enumerate") == "parallel"
+    return bool(site["infer"].get("enumerate") == "parallel")
 
 
 def is_enumerated(site: dict[str, Any]) -> bool:

@@ -152,7 +152,7 @@ def check_independent(values: list[Tensor], names: list[str]) -> None:
 
 def row_log_prob(site: dict[str, Any], value: Tensor) -> Tensor:
     """Return the site's log probability of ``value``, one for each particle and row, (K, N) or broadcasting to it."""
-    log_prob = site["fn"].log_prob(value, *site["args"], **site["kwargs"])
+    log_prob: Tensor = site["fn"].log_prob(value, *site["args"], **site["kwargs"])
     mask = site["mask"]
     if mask is None or mask is True:
         return log_prob

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -38,7 +38,7 @@ class Trainable(Protocol):
         """Return how its tilt stands, with ``problems``; None where it has none."""
 
 
-def parameter_groups(module: nn.Module, lr: float, mechanism_lr: float, weight_decay: float) -> list[dict]:
+def parameter_groups(module: nn.Module, lr: float, mechanism_lr: float, weight_decay: float) -> list[dict[str, Any]]:
     """Split a module's parameters: weight matrices (decayed), other parameters, and the mechanism's, faster and not decayed.
 
     The mechanism is the attribute ``mechanism`` (of one with a latent its ``base``), and with it goes ``warp``, where there are such.
@@ -159,7 +159,7 @@ class _Loop:
     callback: Callable[[Evaluation], None] | None
     progress: bool
 
-    def run(self, groups: list[dict], batch_size: int) -> History:
+    def run(self, groups: list[dict[str, Any]], batch_size: int) -> History:
         # Fused: one kernel for all parameters, a quarter of the time of one update each.
         optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), fused=True)
         parameters = [p for group in groups for p in group["params"]]
@@ -216,7 +216,7 @@ class _Loop:
                 self.bound.module.load_state_dict(best)
         return history
 
-    def _batches(self, size: int):
+    def _batches(self, size: int) -> Iterator[Tensor]:
         while self.whole is not None:
             yield self.whole
         while True:
