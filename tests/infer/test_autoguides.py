@@ -49,7 +49,8 @@ def normal_guide(x, loc, scale):
 
 def test_every_particle_s_weight_is_the_evidence_under_the_exact_posterior():
     module = normal_guide(ROWS, ROWS * VARIANCE / NOISE**2, VARIANCE**0.5)
-    torch.testing.assert_close(IWELBO(module, 6).log_weights(ROWS).detach(), EVIDENCE.expand(6, 4))
+    # Pyro's positive parameters go through a softplus and back, which loses half the digits.
+    torch.testing.assert_close(IWELBO(module, 6).log_weights(ROWS).detach(), EVIDENCE.expand(6, 4), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("guide", ["AutoNormal", "AutoNormalMessenger", "AutoHierarchicalNormalMessenger", "AutoRegressiveMessenger"])
