@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pyro
 import pyro.distributions as dist
 import pytest
 import torch
@@ -117,6 +118,19 @@ def test_the_mechanism_that_shows_how_to_add_one_keeps_the_contract():
     bound.particles = 5
     bound.loss(row, mask).backward()
     assert all(bool((p.grad != 0).any()) for p in mechanism.parameters())
+
+
+def test_the_page_of_bayesian_weights_runs_and_finds_what_was_simulated():
+    names = {"__name__": "page"}
+    try:
+        for block in re.findall(r"```python\n(.*?)```", (DOCS / "bayesian_weights.md").read_text(), re.S):
+            exec(compile(block, "bayesian_weights.md", "exec"), names)
+        draws = names["mcmc"].get_samples()["beta"]
+        # Posterior deviations are the scale of the error; a chain of 200 draws adds little to it.
+        assert float(((draws.mean(0) - torch.tensor([1.0, 2.0])) / draws.std(0)).abs().max()) < Z_MAX
+        assert len(names["members"]) == 4
+    finally:
+        pyro.clear_param_store()
 
 
 PAGES = list(pages())

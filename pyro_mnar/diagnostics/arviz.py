@@ -8,18 +8,20 @@ are beside them, ``row_...`` (chain, draw, row).
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from pyro.distributions import Unit
+from pyro.infer import MCMC
 from torch import Tensor, nn
 
 from pyro_mnar.data.codec import TableCodec
-from pyro_mnar.data.extras import extra
 from pyro_mnar.data.scaling import Scaling
+from pyro_mnar.diagnostics import pyro_chains
+from pyro_mnar.diagnostics.trees import dataset_of, labels_of, tree_of
 from pyro_mnar.imputation.importance import ImportanceDraws
+from pyro_mnar.infer.checks import check_rows
 from pyro_mnar.infer.particles import Particles
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.structure import is_random, row_log_prob
@@ -27,19 +29,16 @@ from pyro_mnar.mcmc.posterior import PosteriorDraws
 from pyro_mnar.mechanisms.base import MaskDistribution
 from pyro_mnar.model.selection import SelectionDistribution
 
-if TYPE_CHECKING:
-    from xarray import Dataset
-
 # Cells of a table that are replicated at once.
 _CELLS = 2**22
 _RESERVED = ("chain", "draw", "row", "column", "cell", "particle", "x_mis")
 
 
 def to_arviz(
-    draws: PosteriorDraws | ImportanceDraws,
-    module: nn.Module,
-    x: Tensor,
-    mask: Tensor,
+    draws: PosteriorDraws | ImportanceDraws | MCMC,
+    module: Any = None,
+    x: Any = None,
+    mask: Any = None,
     *,
     rows: Sequence[Hashable] | None = None,
     columns: Sequence[Hashable] | None = None,
@@ -66,8 +65,9 @@ def to_arviz(
 
     Args:
         draws: of :func:`~pyro_mnar.mcmc.posterior.sample_posterior` or
-            :func:`~pyro_mnar.imputation.importance.sample_importance`.
-        module: whose ``model(x, mask)`` they are of.
+            :func:`~pyro_mnar.imputation.importance.sample_importance`; or Pyro's own MCMC after its run, with any kernel
+            (:mod:`pyro_mnar.diagnostics.pyro_chains` says which groups).
+        module: whose ``model(x, mask)`` they are of; of Pyro's MCMC, a model that is called with what is given of ``x`` and ``mask``.
         x: (N, D) float; the holes may hold anything.
         mask: (N, D) bool, True = observed.
         rows: N labels; positions by default.
@@ -94,13 +94,15 @@ def to_arviz(
         >>> data.posterior.x_mis.dims, data.posterior.cell.values.tolist()
         (('chain', 'draw', 'cell'), ['0, income', '2, age'])
     """
-    if mask.shape != x.shape or mask.dtype != torch.bool or draws.x.shape[2:] != x.shape:
-        raise ValueError(
-            f"x, mask: got {tuple(x.shape)} and {tuple(mask.shape)} {mask.dtype}, expected the rows and columns of the draws "
-            f"{tuple(draws.x.shape[2:])}, mask bool"
-        )
+    if isinstance(draws, MCMC):
+        if codec is not None:
+            raise ValueError("codec: got one with Pyro's MCMC, whose sites are in the model's units, expected None")
+        return pyro_chains.to_tree(draws, module, x, mask, rows, columns)
+    check_rows(x, mask)
+    if draws.x.shape[2:] != x.shape:
+        raise ValueError(f"x: got shape {tuple(x.shape)}, expected the rows and columns of the draws {tuple(draws.x.shape[2:])}")
     units = None if codec is None else TableCodec.of(codec)
-    names = {"row": _labels("rows", rows, len(x)), "column": _labels("columns", columns, x.shape[1])}
+    names = {"row": labels_of("rows", rows, len(x)), "column": labels_of("columns", columns, x.shape[1])}
     taken = [name for name in draws.latents if name in _RESERVED]
     if taken:
         raise ValueError(f"draws: got a latent site {taken[0]!r}, expected none of the names {', '.join(_RESERVED)}")
@@ -109,7 +111,7 @@ def to_arviz(
     at = (~mask).nonzero()
     if len(at):
         own, theirs = (names[kind][at[:, i].cpu().numpy()] for i, kind in enumerate(("row", "column")))
-        names["cell"] = _labels("rows, columns", [f"{row}, {column}" for row, column in zip(own, theirs, strict=True)], len(at))
+        names["cell"] = labels_of("rows, columns", [f"{row}, {column}" for row, column in zip(own, theirs, strict=True)], len(at))
         posterior["x_mis"] = (("chain", "draw", "cell"), _array(draws.x, units)[:, :, _array(~mask)])
         groups["constant_data"] = {"cell_row": (("cell",), own), "cell_column": (("cell",), theirs)}
     groups |= {} if _has_factor(module, x, mask) else _replicates(draws, module, x, mask, units, seed)
@@ -119,7 +121,7 @@ def to_arviz(
         "mask": (row_column, _array(mask).astype(np.int8)),
     }
     groups["sample_stats"] = _statistics(draws)
-    return _tree({group: _dataset(variables, names) for group, variables in groups.items()})
+    return tree_of({group: dataset_of(variables, names) for group, variables in groups.items()})
 
 
 def _has_factor(module: Any, x: Tensor, mask: Tensor) -> bool:
@@ -203,18 +205,6 @@ def _with_holes(law: SelectionDistribution, name: str, mask: Tensor, shape: tupl
     return {name: torch.where(seen, made, torch.nan), "mask": seen}
 
 
-def _labels(argument: str, given: Sequence[Hashable] | None, count: int) -> np.ndarray:
-    labels = list(range(count)) if given is None else list(given)
-    if len(labels) != count:
-        raise ValueError(f"{argument}: got {len(labels)} labels, expected {count}")
-    whole = all(isinstance(label, (int, np.integer)) for label in labels)
-    plain = [int(label) if whole else str(label) for label in labels]  # type: ignore[call-overload]
-    if len(set(plain)) < count:
-        twice = next(label for label in plain if plain.count(label) > 1)
-        raise ValueError(f"{argument}: got {twice!r} more than once, expected labels that are all different (as text)")
-    return np.array(plain)
-
-
 def _dims(name: str, value: Tensor, mask: Tensor) -> tuple[str, ...]:
     event = value.shape[3:]
     named = ("column",) if event == mask.shape[1:] and name in ("x", "mask") else tuple(f"{name}_dim_{i}" for i in range(len(event)))
@@ -224,24 +214,3 @@ def _dims(name: str, value: Tensor, mask: Tensor) -> tuple[str, ...]:
 def _array(value: Tensor, units: TableCodec | None = None) -> np.ndarray:
     array = value.detach().cpu().numpy()
     return array if units is None else units.invert(array)
-
-
-def _dataset(variables: Mapping[str, Any], names: Mapping[str, np.ndarray]) -> Dataset:
-    with extra("arviz"):
-        from xarray import Dataset
-
-    sizes = {dim: size for dims, array in variables.values() for dim, size in zip(dims, array.shape, strict=True)}
-    coords = {dim: names.get(dim, np.arange(size)) for dim, size in sizes.items()}
-    return Dataset(dict(variables), coords, {"made_by": "pyro_mnar"})
-
-
-def _tree(groups: Mapping[str, Dataset]) -> Any:
-    with extra("arviz"):
-        major = int(version("arviz").split(".")[0])
-    if major >= 1:
-        from xarray import DataTree
-
-        return DataTree.from_dict(dict(groups))
-    from arviz import InferenceData
-
-    return InferenceData(**groups)

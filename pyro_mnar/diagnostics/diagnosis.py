@@ -18,6 +18,7 @@ from pyro_mnar.diagnostics import findings
 from pyro_mnar.diagnostics.mask_check import MaskCheck, check_mask, missing_rates
 from pyro_mnar.imputation.importance import ImportanceDraws
 from pyro_mnar.imputation.impute import Imputation
+from pyro_mnar.infer.checks import check_rows
 from pyro_mnar.mcmc.posterior import PosteriorDraws
 
 # Draws that the mask check looks at, and pairs of columns: of wide tables those seen most often bin the rows.
@@ -88,11 +89,9 @@ def diagnose(
         ['mask']
     """
     completed = draws.draws if isinstance(draws, Imputation) else draws.x.flatten(0, 1)
-    if mask.shape != x.shape or mask.dtype != torch.bool or completed.shape[1:] != x.shape:
-        raise ValueError(
-            f"x, mask: got {tuple(x.shape)} and {tuple(mask.shape)} {mask.dtype}, expected the rows and columns of the draws "
-            f"{tuple(completed.shape[1:])}, mask bool"
-        )
+    check_rows(x, mask)
+    if completed.shape[1:] != x.shape:
+        raise ValueError(f"x: got shape {tuple(x.shape)}, expected the rows and columns of the draws {tuple(completed.shape[1:])}")
     members = list(module) if isinstance(module, Sequence) else [module]
     if len(completed) < len(members) or not members:
         raise ValueError(f"draws: got {len(completed)} completed tables, expected at least 1 of each of 1 or more members")

@@ -27,6 +27,7 @@ import torch
 from scipy.stats import chi2
 from torch import Tensor, nn
 
+from pyro_mnar.infer.checks import check_tensor
 from pyro_mnar.infer.streams import seeded
 
 # Numbers (replicates x columns x bins) that are held at once while replicating.
@@ -148,6 +149,8 @@ def check_mask(
         >>> check.p_value.shape, bool(np.nanmin(check.p_value) > 0.001)
         ((2, 3), True)
     """
+    for name, value in (("completed", completed), ("rates", rates), ("mask", mask)):
+        check_tensor(name, value)
     if completed.dim() != 3 or rates.shape != completed.shape or mask.shape != completed.shape[1:] or mask.dtype != torch.bool:
         raise ValueError(
             f"completed, rates, mask: got {tuple(completed.shape)}, {tuple(rates.shape)}, {tuple(mask.shape)} {mask.dtype}, expected "

@@ -18,9 +18,10 @@ from tqdm.auto import tqdm
 from pyro_mnar.imputation.impute import Imputation
 from pyro_mnar.imputation.resampling import CHUNK, resample, warn_of_impossible, weigh
 from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.checks import check_rows
 from pyro_mnar.infer.ensembles import member_seed
 from pyro_mnar.infer.streams import NoInverseError, distinct
-from pyro_mnar.infer.structure import is_random
+from pyro_mnar.infer.structure import check_any_rows, is_random
 from pyro_mnar.infer.weights import LEAST_DRAWS, pareto_threshold
 from pyro_mnar.model.missing_sites import missing_cells
 
@@ -91,8 +92,8 @@ def sample_importance(
         >>> result.x.shape, result.latents["z"].shape, result.pareto_k.shape
         (torch.Size([4, 10, 5, 3]), torch.Size([4, 10, 5, 2]), torch.Size([4, 5]))
     """
-    if x.dim() != 2 or mask.shape != x.shape or mask.dtype != torch.bool:
-        raise ValueError(f"mask: got {tuple(mask.shape)} {mask.dtype}, expected bool of the shape of x {tuple(x.shape)}")
+    check_rows(x, mask)
+    check_any_rows(module)
     for name, value, least in (("draws", draws, 1), ("chains", chains, 1), ("particles", particles, LEAST_DRAWS)):
         if value < least:
             raise ValueError(f"{name}: got {value}, expected at least {least}")

@@ -28,7 +28,9 @@ from tqdm.auto import tqdm
 from pyro_mnar.imputation.mcmc_rows import RHAT, impute_chunk
 from pyro_mnar.imputation.resampling import CHUNK, resample, warn_of_impossible, weigh
 from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.checks import check_rows
 from pyro_mnar.infer.streams import NoInverseError, distinct
+from pyro_mnar.infer.structure import check_any_rows
 from pyro_mnar.infer.weights import LEAST_DRAWS, pareto_threshold
 from pyro_mnar.model.missing_sites import level_probabilities, missing_cells
 
@@ -135,8 +137,8 @@ def impute(
         >>> result.completed.shape, result.draws.shape, result.ess.shape
         (torch.Size([3, 2]), torch.Size([4, 3, 2]), torch.Size([3]))
     """
-    if x.dim() != 2 or mask.shape != x.shape or mask.dtype != torch.bool:
-        raise ValueError(f"mask: got {tuple(mask.shape)} {mask.dtype}, expected bool of the shape of x {tuple(x.shape)}")
+    check_rows(x, mask)
+    check_any_rows(module)
     if particles < LEAST_DRAWS:
         raise ValueError(f"particles: got {particles}, expected at least {LEAST_DRAWS}")
     if draws < 0:

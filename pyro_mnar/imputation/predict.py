@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.distributions import Categorical
 
 from pyro_mnar.imputation.impute import impute
+from pyro_mnar.infer.checks import check_rows
 from pyro_mnar.model.mnar import MNAR
 
 
@@ -53,6 +54,7 @@ def predict(
         raise ValueError("mnar: has no outcome, expected MNAR(..., outcome=...)")
     if draws < 1:
         raise ValueError(f"draws: got {draws}, expected at least 1")
+    check_rows(x, mask, mnar.decoder.n_columns)
     unknown = torch.zeros_like(mask[:, :1])
     table, seen = torch.cat([x, x.new_zeros(len(x), 1)], -1), torch.cat([mask, unknown], -1)
     found = impute(mnar, table, seen, draws=draws, particles=particles, seed=seed, labels=labels, progress=progress)

@@ -15,8 +15,9 @@ from pyro import poutine
 from torch import Tensor
 
 from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.enumeration import draw_enumerated, is_enumerated, sum_out
 from pyro_mnar.infer.streams import RowStreams, seeded
-from pyro_mnar.infer.structure import is_random
+from pyro_mnar.infer.structure import is_latent
 from pyro_mnar.infer.weights import effective_sample_size, smooth
 
 #: Rows that go through the networks at once.
@@ -27,7 +28,7 @@ class Weighed(NamedTuple):
     """S particles of N rows.
 
     Attributes:
-        model: the model's trace, every latent (S, N, ...).
+        model: the model's trace, every latent (S, N, ...); discrete latents that the weights sum out are drawn given the others.
         log_weights: (S, N), smoothed and normalized; all alike in a row that no particle explains.
         ess: (N,) effective sample size; 0 of a row that no particle explains.
         pareto_k: (N,) shape of the weights' tail; NaN of a row that no particle explains.
@@ -51,7 +52,12 @@ def weigh(bound: IWELBO, x: Tensor, mask: Tensor, seed: int, labels: Sequence[Ha
     streams = RowStreams(seed, labels)
     with seeded(int(RowStreams(seed, labels[:1]).generators("")[0].integers(2**63)), x.device), streams if inverse else nullcontext():
         model, guide = bound.traces(x, mask)
-    raw = bound.weights_of(model, guide)
+    log_joint = bound.log_joint(model, guide)
+    raw = sum_out(log_joint)
+    if log_joint.dim() > 2:
+        given = {name: site["value"] for name, site in model.nodes.items() if is_latent(site) and not is_enumerated(site)}
+        uniforms = streams.uniform("discrete", bound.particles, (), raw)
+        model = bound.model_trace(given | draw_enumerated(model, log_joint, uniforms), bound.particles, x, mask)
     none = ~(raw > -torch.inf).any(0)
     log_w, k = smooth(torch.where(none, 0.0, raw))
     return Weighed(model, log_w, effective_sample_size(log_w).masked_fill(none, 0.0), k.masked_fill(none, torch.nan), streams)
@@ -65,7 +71,7 @@ def resample(weighed: Weighed, bound: IWELBO, draws: int, x: Tensor, mask: Tenso
     index = torch.searchsorted(cumulative, uniforms.T.contiguous()).clamp(max=len(weights) - 1).T
     chosen = {}
     for name, site in weighed.model.nodes.items():
-        if is_random(site) and not site["is_observed"]:
+        if is_latent(site):
             value = site["value"]
             spread = index.reshape(*index.shape, *[1] * (value.dim() - 2)).expand(*index.shape, *value.shape[2:])
             chosen[name] = value.gather(0, spread)

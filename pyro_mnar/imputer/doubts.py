@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pyro_mnar.data.schema import Schema
-from pyro_mnar.infer.training import History
+from pyro_mnar.infer.history import History
 
 #: Pairs of columns that are named.
 _PAIRS = 3

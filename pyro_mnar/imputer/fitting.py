@@ -8,8 +8,8 @@ from torch import Tensor
 
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.infer.ensembles import fit_ensemble
+from pyro_mnar.infer.history import History
 from pyro_mnar.infer.streams import seeded
-from pyro_mnar.infer.training import History
 from pyro_mnar.model.mnar import MNAR
 
 

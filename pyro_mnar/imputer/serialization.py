@@ -17,8 +17,8 @@ from pyro_mnar.imputer.reason_selection import Candidate
 from pyro_mnar.imputer.reasons import reasons_from_json, reasons_to_json
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.imputer.tables import check_fitted
+from pyro_mnar.infer.history import Evaluation, History
 from pyro_mnar.infer.streams import seeded
-from pyro_mnar.infer.training import Evaluation, History
 
 
 def save(imputer: Any, folder: str | os.PathLike[str]) -> None:

@@ -34,14 +34,29 @@ not know the draw (Mnih and Rezende 2016, "Variational inference for Monte Carlo
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from typing import Any
 
+import pyro
 import torch
 from pyro import poutine
 from torch import Tensor, nn
 
+from pyro_mnar.infer.enumeration import is_enumerated, sum_out
 from pyro_mnar.infer.particles import Particles
-from pyro_mnar.infer.structure import check_independent, check_sites, is_from_model, is_random, is_scored, row_log_prob, stopped
+from pyro_mnar.infer.structure import (
+    check_independent,
+    check_sites,
+    is_auxiliary,
+    is_latent,
+    is_point,
+    is_random,
+    is_scored,
+    latent_sites,
+    row_bound_guide,
+    row_log_prob,
+    stopped,
+)
 
 ESTIMATORS = ("iwae", "stl", "dreg")
 
@@ -51,7 +66,11 @@ class IWELBO(nn.Module):
 
     Conventions: one plate over rows at ``dim=-1`` holds every sample site and factor, unscaled and not subsampled (mini-batches are
     made outside); other dimensions belong to events. An unobserved site is reparameterised. A site that the guide leaves out, or
-    draws with ``infer={"prior": True}``, is proposed from the model's own law and adds nothing to the weight.
+    draws with ``infer={"prior": True}``, is proposed from the model's own law and adds nothing to the weight; a discrete one that is
+    marked with ``infer={"enumerate": "parallel"}`` is summed out instead (:mod:`pyro_mnar.infer.enumeration`). The guide may have
+    auxiliary sites, of which others are functions with a log density (``Delta``), as Pyro's ``AutoNormal`` has. With point guides
+    alone (``AutoDelta``) the number is the joint log density at the point, and no bound. A latent that all rows share stands outside:
+    :mod:`pyro_mnar.infer.shared`.
 
     Args:
         module: holds the model and the guide, so that their parameters are this module's too.
@@ -84,6 +103,8 @@ class IWELBO(nn.Module):
         if not beta >= 0:
             raise ValueError(f"beta: got {beta}, expected 0 or more")
         self.module, self.particles, self.estimator, self.beta = module, particles, estimator, beta
+        # In Pyro's global store a second AutoGuide would silently take the first one's parameters, which have the same names.
+        self._auto = row_bound_guide(module) is not None
 
     @property
     def weighted(self) -> IWELBO:
@@ -95,21 +116,25 @@ class IWELBO(nn.Module):
 
     def traces(self, *args: Any, **kwargs: Any) -> tuple[poutine.Trace, poutine.Trace]:
         """Return the traces of the model and the guide with K particles at ``dim=-2``."""
-        with Particles(self.particles) as seen:
+        with pyro.get_param_store().scope() if self._auto else nullcontext(), Particles(self.particles) as seen:
             self.module.guide(*args, **kwargs)
         guide = seen.trace
         # The model reads its draws through views, so that a hook on a view scales what the model sends back and nothing else.
-        views = {name: site["value"].view_as(site["value"]) for name, site in drawn(guide)}
+        views = {name: site["value"].view_as(site["value"]) for name, site in latent_sites(guide).items()}
         given = {name: site["value"] for name, site in guide.nodes.items() if is_random(site)}
         return self.model_trace(given | views, self.particles, *args, **kwargs), guide
 
     def log_weights(self, *args: Any, **kwargs: Any) -> Tensor:
         """Return log w, (K, N), of the rows in the arguments of model and guide."""
         model, guide = self.traces(*args, **kwargs)
-        return self._terms(model, guide)[0]
+        return self.weights_of(model, guide)
 
     def weights_of(self, model: poutine.Trace, guide: poutine.Trace) -> Tensor:
         """Return log w, (K, N), of traces made by :meth:`traces`."""
+        return sum_out(self.log_joint(model, guide))
+
+    def log_joint(self, model: poutine.Trace, guide: poutine.Trace) -> Tensor:
+        """Return log w of every value of the model's enumerated latents, (..., K, N), before they are summed out."""
         return self._terms(model, guide)[0]
 
     def model_trace(self, values: dict[str, Tensor], particles: int, *args: Any, **kwargs: Any) -> poutine.Trace:
@@ -125,15 +150,18 @@ class IWELBO(nn.Module):
     def loss(self, *args: Any, **kwargs: Any) -> Tensor:
         """Return the negative mean bound, a scalar whose backward pass is the chosen estimator's."""
         model, guide = self.traces(*args, **kwargs)
-        log_w, score = self._terms(model, guide, without_score=self.estimator != "iwae")
+        log_joint, score = self._terms(model, guide, without_score=self.estimator != "iwae")
+        log_w = sum_out(log_joint)
         bound = log_w.logsumexp(0) - math.log(self.particles) + self._by_score(model, log_w.detach())
         if self.estimator == "iwae":
             return -bound.mean()
         weights = log_w.detach().softmax(0)
-        views = [model.nodes[name]["value"] for name, _ in drawn(guide)]
-        latent = {name: site["value"] for name, site in guide.nodes.items() if is_random(site) and not site["is_observed"]}
+        drawn = {name: site for name, site in latent_sites(guide).items() if not is_point(site)}
+        latent = {name: site["value"] for name, site in guide.nodes.items() if is_latent(site) and not is_point(site)}
         check_independent(list(latent.values()), list(latent))
-        for view in views:
+        for name, site in drawn.items():
+            # An auxiliary draw reaches the model by way of another site: its gradient is met at the draw itself.
+            view = site["value"] if is_auxiliary(site) else model.nodes[name]["value"]
             if view.requires_grad and self.estimator == "dreg":
                 kept = weights if self.beta == 1 else 1 - self.beta + self.beta * weights
                 view.register_hook(lambda grad, kept=kept: grad * kept.reshape(*kept.shape, *[1] * (grad.dim() - 2)))
@@ -162,29 +190,22 @@ class IWELBO(nn.Module):
     def _terms(self, model: poutine.Trace, guide: poutine.Trace, without_score: bool = False) -> tuple[Tensor, Tensor | None]:
         """Return log w (K, N) and, of laws whose score is asked out but cannot be, log q at stopped draws (K, N)."""
         n_rows = check_sites(model, guide)
-        own = drawn(guide)
-        names = {name for name, _ in own}
+        own = latent_sites(guide)
         terms = [
-            self._weighed(row_log_prob(site, site["value"]), name in names)
+            self._weighed(row_log_prob(site, site["value"]), name in own)
             for name, site in model.nodes.items()
-            if is_random(site) and (site["is_observed"] or name in names)
+            if is_random(site) and (site["is_observed"] or name in own or is_enumerated(site))
         ]
         log_w = sum(terms[1:], terms[0])
         scores = []
-        for name, site in own:
-            law = stopped(site["fn"]) if without_score else site["fn"]
-            log_q = row_log_prob(site if law is None else site | {"fn": law}, model.nodes[name]["value"])
-            log_w = log_w - self._weighed(log_q, True)
+        for name, site in own.items():
+            # A point's density is a function of other draws, and keeps its path to them.
+            law = stopped(site["fn"]) if without_score and not is_point(site) else site["fn"]
+            value = (guide if is_auxiliary(site) else model).nodes[name]["value"]
+            log_w = log_w - self._weighed(row_log_prob(site if law is None else site | {"fn": law}, value), True)
             if law is None:
                 scores.append(row_log_prob(site, site["value"].detach()))
-        return log_w.expand(self.particles, n_rows), sum(scores[1:], scores[0]) if scores else None
+        return log_w.expand(*log_w.shape[:-2], self.particles, n_rows), sum(scores[1:], scores[0]) if scores else None
 
     def _weighed(self, log_prob: Tensor, latent: bool) -> Tensor:
         return self.beta * log_prob if latent and self.beta != 1 else log_prob
-
-
-def drawn(guide: poutine.Trace) -> list[tuple[str, dict[str, Any]]]:
-    """Return the guide's own latent sites, those that count in the weight."""
-    return [
-        (name, site) for name, site in guide.nodes.items() if is_random(site) and not site["is_observed"] and not is_from_model(site)
-    ]

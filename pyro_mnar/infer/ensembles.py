@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.history import Evaluation, History
 from pyro_mnar.infer.processes import each, n_processes
 from pyro_mnar.infer.streams import seeded
-from pyro_mnar.infer.training import Evaluation, History, fit
+from pyro_mnar.infer.training import fit
 
 
 def member_seed(seed: int, member: int) -> int:

@@ -10,9 +10,13 @@ from pyro.poutine.broadcast_messenger import BroadcastMessenger
 from pyro.poutine.indep_messenger import IndepMessenger
 from torch import Tensor
 
+from pyro_mnar.infer.enumeration import enumerate_values, is_enumerated, wants_enumeration
+
 
 class Particles(IndepMessenger):
     """A plate ``particles`` at ``dim=-2`` that records the sample sites inside it, as ``pyro.plate`` and ``poutine.trace`` would.
+
+    Discrete latents that ask for it hold all their values (:mod:`pyro_mnar.infer.enumeration`).
 
     One handler in place of two, and no site of the plate's own (a subsample that nobody takes): a tenth of a small batch's step.
 
@@ -35,8 +39,11 @@ class Particles(IndepMessenger):
 
     def _process_message(self, msg: dict[str, Any]) -> None:
         super()._process_message(msg)
-        if msg["type"] == "sample" and not msg["is_observed"] and msg["name"] in self.values:
-            msg["value"], msg["done"], msg["infer"] = self.values[msg["name"]], True, {}
+        if msg["type"] == "sample" and not msg["is_observed"]:
+            if msg["name"] in self.values:
+                msg["value"], msg["done"], msg["infer"] = self.values[msg["name"]], True, {}
+            elif wants_enumeration(msg):
+                enumerate_values(msg, sum(is_enumerated(site) for site in self.trace.nodes.values()))
         BroadcastMessenger._pyro_sample(msg)
 
     def _postprocess_message(self, msg: dict[str, Any]) -> None:

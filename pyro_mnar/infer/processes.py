@@ -26,7 +26,7 @@ def n_processes(n_jobs: int | None, n_calls: int) -> int:
 
     if n_jobs is not None and (not isinstance(n_jobs, int) or n_jobs == 0):
         raise ValueError(f"n_jobs: got {n_jobs!r}, expected None, a number of processes, or -1 for all cores")
-    return max(1, min(effective_n_jobs(n_jobs), n_calls))
+    return max(1, min(int(effective_n_jobs(n_jobs)), n_calls))
 
 
 def each(

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pyro.distributions import Delta
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 from torch.distributions import Independent, Normal, TransformedDistribution
@@ -145,7 +146,8 @@ class RowStreams(Messenger):
             hypercube = (own.permuted(ranks, axis=0) + shifts[even:]) / draws
             rows.append(np.concatenate([(points + shifts[:even]) % 1, hypercube], 1))
         spread = torch.special.ndtri(torch.from_numpy(np.stack(rows, 1)).clamp_(1e-12, 1 - 1e-12))
-        return spread.reshape(draws, len(self.labels), *event).to(like)
+        drawn: Tensor = spread.reshape(draws, len(self.labels), *event).to(like)
+        return drawn
 
     def uniform(self, site: str, draws: int, event: Sequence[int], like: Tensor) -> Tensor:
         """Return independent uniforms (draws, N, *event) in the open unit interval, of the type of ``like``.
@@ -161,7 +163,7 @@ class RowStreams(Messenger):
         # The generator's grid is i / 2^24; half a step up keeps zero out, and the cap keeps one out after rounding.
         return torch.from_numpy(np.stack(rows, 1)).add_(2.0**-25).clamp_(max=1 - 2.0**-24).to(like)
 
-    def _pyro_sample(self, msg: dict) -> None:
+    def _pyro_sample(self, msg: dict[str, Any]) -> None:
         if msg["is_observed"] or msg["value"] is not None or type(msg["fn"]).__name__ == "_Subsample":
             return
         fn = msg["fn"]
@@ -176,6 +178,10 @@ class RowStreams(Messenger):
     def _draw(self, fn: Any, site: str, shape: Sequence[int], batch_dims: int) -> Tensor:
         while isinstance(fn, Independent):
             fn = fn.base_dist
+        drawn: Tensor
+        if isinstance(fn, Delta):
+            drawn = fn.v
+            return drawn
         if isinstance(fn, TransformedDistribution):
             x = self._draw(
                 fn.base_dist,
@@ -189,13 +195,16 @@ class RowStreams(Messenger):
         draws = int(np.prod(shape[: batch_dims - 1]))
         event = shape[batch_dims:]
         if hasattr(fn, "from_normals"):
-            return fn.from_normals(self.normal(site, draws, event, fn.like).reshape(shape))
+            drawn = fn.from_normals(self.normal(site, draws, event, fn.like).reshape(shape))
+            return drawn
         if hasattr(fn, "from_uniforms"):
-            return fn.from_uniforms(self.uniform(site, draws, (*event, fn.n_uniforms), fn.like).reshape(*shape, fn.n_uniforms))
+            drawn = fn.from_uniforms(self.uniform(site, draws, (*event, fn.n_uniforms), fn.like).reshape(*shape, fn.n_uniforms))
+            return drawn
         if isinstance(fn, Normal):
             noise = self.normal(site, draws, event, fn.loc)
             return fn.loc + fn.scale * noise.reshape(shape)
         try:
-            return fn.icdf(self.uniform(site, draws, event, torch.empty(())).reshape(shape))
+            drawn = fn.icdf(self.uniform(site, draws, event, torch.empty(())).reshape(shape))
+            return drawn
         except NotImplementedError:
             raise NoInverseError(f"site {site!r}: {type(fn).__name__} has no inverse distribution function") from None

@@ -7,8 +7,13 @@ from typing import Any
 
 import torch
 from pyro import poutine
-from torch import Tensor
+from pyro.distributions import Delta
+from pyro.infer.autoguide import AutoGuide
+from pyro.infer.autoguide.effect import AutoMessenger
+from torch import Tensor, nn
 from torch.distributions import Distribution
+
+from pyro_mnar.infer.enumeration import is_enumerated
 
 
 def is_random(site: dict[str, Any]) -> bool:
@@ -18,7 +23,7 @@ def is_random(site: dict[str, Any]) -> bool:
 
 def is_from_model(site: dict[str, Any]) -> bool:
     """Return whether a guide's site is drawn from the model's own law, so that it adds nothing to the weight."""
-    return bool(site["infer"].get("prior", False))
+    return site["infer"].get("prior") is True  # Pyro's AutoMessenger keeps a distribution under that key
 
 
 def is_scored(site: dict[str, Any]) -> bool:
@@ -26,45 +31,106 @@ def is_scored(site: dict[str, Any]) -> bool:
     return is_random(site) and not site["is_observed"] and bool(site["infer"].get("score", False))
 
 
+def is_auxiliary(site: dict[str, Any]) -> bool:
+    """Return whether a guide's site is one that the model need not have: others are functions of its draw (Pyro's AutoGuides)."""
+    return bool(site["infer"].get("is_auxiliary", False))
+
+
+def is_point(site: dict[str, Any]) -> bool:
+    """Return whether a site is a function of parameters or other draws, with no randomness of its own."""
+    return isinstance(site["fn"], Delta)
+
+
+def latent_sites(guide: poutine.Trace) -> dict[str, dict[str, Any]]:
+    """Return the guide's own latent sites by name: those that count in the weight."""
+    return {name: site for name, site in guide.nodes.items() if is_latent(site) and not is_from_model(site)}
+
+
+def is_latent(site: dict[str, Any]) -> bool:
+    """Return whether a site is random and unobserved."""
+    return is_random(site) and not site["is_observed"]
+
+
+def row_bound_guide(module: nn.Module) -> str | None:
+    """Return the name of a part of ``module`` that has parameters for each row of one table, as Pyro's AutoGuides; None without."""
+    for part in module.modules():
+        if isinstance(part, (AutoGuide, AutoMessenger)) and not getattr(part, "amortized_plates", ()):
+            return type(part).__name__
+    return None
+
+
+def check_any_rows(module: nn.Module) -> None:
+    """Refuse a guide that knows the rows of one table alone.
+
+    Raises:
+        ValueError: naming the guide.
+    """
+    guide = row_bound_guide(module)
+    if guide is not None:
+        raise ValueError(
+            f"module: its guide, an {guide}, has parameters for each row of one table, expected one that takes any rows (a network of "
+            "x and mask); of the rows it was trained on pyro.infer.Predictive(model, guide=guide) draws"
+        )
+
+
 def check_sites(model: poutine.Trace, guide: poutine.Trace) -> int:
     """Return the number of rows N of traces made with a plate of particles at ``dim=-2``.
 
     Raises:
         ValueError: naming the site that stands outside the plate over rows, is scaled, is in a further plate, is unobserved and
-            not reparameterised, or is drawn by the guide and unknown to the model.
+            neither reparameterised nor summed out, or is drawn by the guide, not as auxiliary, and unknown to the model.
     """
     rows: dict[str, int] = {}
     for where, trace in (("guide", guide), ("model", model)):
         for name, site in trace.nodes.items():
             if not is_random(site):
                 continue
-            frames = [frame for frame in site["cond_indep_stack"] if frame.vectorized and frame.name != "particles"]
-            if [frame.dim for frame in frames] != [-1] or len(frames) != len(site["cond_indep_stack"]) - 1:
-                found = ", ".join(f"{frame.name!r} at dim={frame.dim}" for frame in frames) or "no plate"
-                raise ValueError(
-                    f"site {name!r} of the {where}: got {found}, expected exactly one plate over rows at dim=-1; a site outside it "
-                    "would make the weights of different rows one (declare other dimensions with .to_event)"
-                )
-            if site["scale"] is not None and not _is_one(site["scale"]):
-                raise ValueError(
-                    f"site {name!r} of the {where}: got a scale, expected none; a scale inside the logarithm is no bound "
-                    "(subsample rows outside, with mini-batches)"
-                )
+            said = f"site {name!r} of the {where}"
+            frame = _row_plate(site, said, where == "guide" and is_auxiliary(site))
             # What the guide draws, the model only scores: there its law may be any (a mixture prior, say).
-            proposed = not site["is_observed"] and (where == "guide" or name not in guide.nodes)
-            if proposed and not site["fn"].has_rsample and not (where == "model" and is_scored(site)):
-                raise ValueError(
-                    f"site {name!r} of the {where}: {type(site['fn']).__name__} is not reparameterised, expected a distribution "
-                    "with rsample; its gradient would be silently zero"
-                )
-            rows[frames[0].name] = frames[0].size
-            if where == "guide" and not site["is_observed"] and name not in model.nodes:
-                raise ValueError(f"site {name!r} of the guide: expected a site of that name in the model")
+            if not site["is_observed"] and (where == "guide" or name not in guide.nodes):
+                _check_gradient(site, said, where)
+            rows[f"{frame.name} of the {where}"] = frame.size
+            if where == "guide" and not site["is_observed"] and name not in model.nodes and not is_auxiliary(site):
+                raise ValueError(f"{said}: expected a site of that name in the model")
     if not rows:
         raise ValueError("model: got no sample site, expected at least one inside a plate over rows")
     if len(set(rows.values())) > 1:
         raise ValueError(f"plates: got sizes {rows}, expected the same number of rows in all")
     return next(iter(rows.values()))
+
+
+def _row_plate(site: dict[str, Any], said: str, auxiliary: bool) -> Any:
+    """Return the frame of the one plate over rows in which a site stands, unscaled."""
+    frames = [frame for frame in site["cond_indep_stack"] if frame.vectorized and frame.name != "particles"]
+    if [frame.dim for frame in frames] != [-1] or len(frames) != len(site["cond_indep_stack"]) - 1:
+        if not frames and auxiliary:
+            raise ValueError(
+                f"{said}: got one draw for all rows together, which gives no row a weight of its own; expected draws row by row: "
+                "AutoNormal in place of this guide, or a guide that is a network of the row (for latents that all rows share, "
+                "SharedLatents)"
+            )
+        found = ", ".join(f"{frame.name!r} at dim={frame.dim}" for frame in frames) or "no plate"
+        raise ValueError(
+            f"{said}: got {found}, expected exactly one plate over rows at dim=-1; a site outside it would make the weights of "
+            "different rows one (declare other dimensions with .to_event; for a latent that all rows share see SharedLatents)"
+        )
+    if site["scale"] is not None and not _is_one(site["scale"]):
+        raise ValueError(
+            f"{said}: got a scale, expected none; a scale inside the logarithm is no bound (subsample rows outside, with mini-batches)"
+        )
+    return frames[0]
+
+
+def _check_gradient(site: dict[str, Any], said: str, where: str) -> None:
+    if site["fn"].has_rsample or (where == "model" and (is_scored(site) or is_enumerated(site))):
+        return
+    law = type(site["fn"]).__name__
+    instead = " (leave it to the model" if where == "guide" else " (mark it"
+    summed = f"{instead} with infer={{'enumerate': 'parallel'}}, and it is summed out)" if site["fn"].has_enumerate_support else ""
+    raise ValueError(
+        f"{said}: {law} is not reparameterised, expected a distribution with rsample; its gradient would be silently zero{summed}"
+    )
 
 
 def check_independent(values: list[Tensor], names: list[str]) -> None:
@@ -86,7 +152,7 @@ def check_independent(values: list[Tensor], names: list[str]) -> None:
 
 def row_log_prob(site: dict[str, Any], value: Tensor) -> Tensor:
     """Return the site's log probability of ``value``, one for each particle and row, (K, N) or broadcasting to it."""
-    log_prob = site["fn"].log_prob(value, *site["args"], **site["kwargs"])
+    log_prob: Tensor = site["fn"].log_prob(value, *site["args"], **site["kwargs"])
     mask = site["mask"]
     if mask is None or mask is True:
         return log_prob

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -14,36 +14,10 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.checks import check_rows
+from pyro_mnar.infer.history import Evaluation, History
 from pyro_mnar.infer.streams import seeded
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """One look during training: the step, the mean training bound since the last look, the held-out bound (nats a row).
-
-    Looks are compared by ``held_out``, which is therefore of beta = 1 and of the particles that training began with, whatever a
-    callback sets; ``train`` is of those it has set.
-
-    Of an objective for a tilt (:mod:`pyro_mnar.energy.objectives`), ``train`` is minus its loss and ``tilt`` its report.
-    """
-
-    step: int
-    train: float
-    held_out: float | None
-    tilt: Any = None
-
-
-@dataclass
-class History:
-    """What :func:`fit` saw.
-
-    ``evaluations`` in order; ``best_step`` whose weights were kept; ``stopped`` says why it ended: ``steps``, ``patience`` or
-    ``interrupted``.
-    """
-
-    evaluations: list[Evaluation] = field(default_factory=list)
-    best_step: int = 0
-    stopped: str = "steps"
+from pyro_mnar.infer.structure import row_bound_guide
 
 
 class Trainable(Protocol):
@@ -64,7 +38,7 @@ class Trainable(Protocol):
         """Return how its tilt stands, with ``problems``; None where it has none."""
 
 
-def parameter_groups(module: nn.Module, lr: float, mechanism_lr: float, weight_decay: float) -> list[dict]:
+def parameter_groups(module: nn.Module, lr: float, mechanism_lr: float, weight_decay: float) -> list[dict[str, Any]]:
     """Split a module's parameters: weight matrices (decayed), other parameters, and the mechanism's, faster and not decayed.
 
     The mechanism is the attribute ``mechanism`` (of one with a latent its ``base``), and with it goes ``warp``, where there are such.
@@ -110,7 +84,8 @@ def fit(
 
     Args:
         bound: of a module with ``model(x, mask)`` and ``guide(x, mask)``, or an objective for its tilt, of which every look then has a
-            report, and the last one's problems are warned of.
+            report, and the last one's problems are warned of. A guide with parameters for each row (Pyro's AutoGuides) is trained on
+            all rows at once, in their order.
         x: (N, D) float, finite; the holes may hold any number.
         mask: (N, D) bool, True = observed.
         steps: updates.
@@ -138,8 +113,7 @@ def fit(
         >>> [e.step for e in history.evaluations]
         [5, 10]
     """
-    if x.shape != mask.shape or x.dim() != 2 or mask.dtype != torch.bool:
-        raise ValueError(f"mask: got {tuple(mask.shape)} {mask.dtype}, expected bool of the shape of x {tuple(x.shape)}")
+    check_rows(x, mask)
     for name, value, least in (("steps", steps, 1), ("batch_size", batch_size, 1), ("every", every, 1)):
         if value < least:
             raise ValueError(f"{name}: got {value}, expected at least {least}")
@@ -154,10 +128,19 @@ def fit(
         raise ValueError(f"held_out: got {held_out}, which leaves no row to train on, expected less")
     if patience is not None and n_out == 0:
         raise ValueError("patience: needs held-out rows, expected held_out > 0 and enough rows")
+    guide = row_bound_guide(bound.module)
+    if guide is not None and (batch_size < len(x) or n_out):
+        raise ValueError(
+            f"batch_size, held_out: got {batch_size} and {held_out} with an {guide}, which has parameters for each row, expected "
+            f"{len(x)} or more and 0 (or a guide that is a network of the row)"
+        )
     with seeded(seed, x.device):
         order = torch.randperm(len(x), device=x.device)
         train, test = order[n_out:], order[:n_out]
-        return _Loop(bound, x, mask, train, test, steps, patience, every, callback, progress).run(
+        if guide is not None:
+            bound.weighted.traces(x, mask)  # makes its parameters
+        whole = None if guide is None else torch.arange(len(x), device=x.device)
+        return _Loop(bound, x, mask, train, test, whole, steps, patience, every, callback, progress).run(
             parameter_groups(bound.module, lr, mechanism_lr, weight_decay), min(batch_size, len(train))
         )
 
@@ -169,13 +152,14 @@ class _Loop:
     mask: Tensor
     train: Tensor
     test: Tensor
+    whole: Tensor | None  # the order in which a guide knows the rows
     steps: int
     patience: int | None
     every: int
     callback: Callable[[Evaluation], None] | None
     progress: bool
 
-    def run(self, groups: list[dict], batch_size: int) -> History:
+    def run(self, groups: list[dict[str, Any]], batch_size: int) -> History:
         # Fused: one kernel for all parameters, a quarter of the time of one update each.
         optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), fused=True)
         parameters = [p for group in groups for p in group["params"]]
@@ -232,7 +216,9 @@ class _Loop:
                 self.bound.module.load_state_dict(best)
         return history
 
-    def _batches(self, size: int):
+    def _batches(self, size: int) -> Iterator[Tensor]:
+        while self.whole is not None:
+            yield self.whole
         while True:
             order = self.train[torch.randperm(len(self.train), device=self.train.device)]
             # The last, smaller batch is left for another epoch's order.

@@ -14,7 +14,9 @@ import pyro
 import torch
 from torch import Tensor, nn
 
+from pyro_mnar.infer.checks import check_rows
 from pyro_mnar.infer.streams import distinct
+from pyro_mnar.infer.structure import check_any_rows
 from pyro_mnar.mcmc import convergence, pyro_chains
 from pyro_mnar.mcmc.row_run import RowRun, by_row, frozen
 
@@ -36,6 +38,7 @@ class PosteriorDraws:
         thinning: (N,) steps from one draw to the next.
         warmup: steps before the first draw.
         kernel: the method.
+        summed_out: names of discrete latents, which the chains sum out and which are drawn given the others afterwards.
     """
 
     latents: dict[str, Tensor]
@@ -47,14 +50,19 @@ class PosteriorDraws:
     thinning: Tensor
     warmup: int
     kernel: str
+    summed_out: tuple[str, ...] = ()
 
     def rhat(self) -> Tensor:
         """Return each row's worst rank-normalized split R-hat, (N,), over its latents."""
-        return torch.cat([by_row(convergence.rhat, value) for value in self.latents.values()], -1).amax(-1)
+        return torch.cat([by_row(convergence.rhat, value) for value in self._continuous()], -1).amax(-1)
 
     def ess(self) -> Tensor:
         """Return each row's least bulk effective sample size, (N,), over its latents, of all chains together."""
-        return torch.cat([by_row(convergence.ess, value) for value in self.latents.values()], -1).amin(-1)
+        return torch.cat([by_row(convergence.ess, value) for value in self._continuous()], -1).amin(-1)
+
+    def _continuous(self) -> list[Tensor]:
+        """Return the latents that the chains moved; discrete ones are drawn given these."""
+        return [value for name, value in self.latents.items() if name not in self.summed_out]
 
 
 def sample_posterior(
@@ -116,6 +124,7 @@ def sample_posterior(
         >>> posterior.latents["z"].shape, posterior.x.shape, posterior.rhat().shape
         (torch.Size([2, 50, 3, 1]), torch.Size([2, 50, 3, 2]), torch.Size([3]))
     """
+    check_any_rows(module)
     names = _checked(x, mask, labels, method, leapfrog, ess)
     for name, value, least in (
         ("chains", chains, 1),
@@ -131,24 +140,19 @@ def sample_posterior(
         run.start(warmup)
         while ess is not None and run.go_on(ess, max_thinning):
             pass
-        latents, completed = run.latents()
+        latents, completed, summed_out = run.latents()
     acceptance, diverging, energy = (part.transpose(0, 1) for part in run.record[1:])
     completed = torch.where(mask, x, completed)
-    return PosteriorDraws(latents, completed, acceptance, diverging, energy, run.step_size, run.thinning, warmup, method)
+    return PosteriorDraws(latents, completed, acceptance, diverging, energy, run.step_size, run.thinning, warmup, method, summed_out)
 
 
 def _checked(
     x: Tensor, mask: Tensor, labels: Sequence[Hashable] | None, method: str, leapfrog: int | None, ess: float | None
 ) -> list[Hashable]:
     """Return the rows' labels."""
-    if x.dim() != 2 or mask.shape != x.shape or mask.dtype != torch.bool:
-        raise ValueError(f"mask: got {tuple(mask.shape)} {mask.dtype}, expected bool of the shape of x {tuple(x.shape)}")
+    check_rows(x, mask)
     if not len(x):
         raise ValueError("x: got no rows, expected at least 1")
-    lost = (mask & ~x.isfinite()).nonzero()
-    if len(lost):
-        row, column = lost[0].tolist()
-        raise ValueError(f"x: got {float(x[row, column])} in row {row}, column {column}, which mask calls observed, expected a number")
     if method not in METHODS:
         raise ValueError(f"method: got {method!r}, expected one of {', '.join(METHODS)}")
     if leapfrog is not None and (method != "hmc" or leapfrog < 1):

@@ -128,25 +128,35 @@ class RowRun:
                 self.thinning[rows] = thinning
         return bool(len(short))
 
-    def latents(self) -> tuple[dict[str, Tensor], Tensor]:
-        """Return the latents by site, (C, M, N, ...), and the completed rows (C, M, N, D), missing cells drawn given the latents."""
+    def latents(self) -> tuple[dict[str, Tensor], Tensor, tuple[str, ...]]:
+        """Return the latents by site, (C, M, N, ...), completed rows (C, M, N, D), and the names of the latents summed out.
+
+        Missing cells, and latents summed out, are drawn given the latents that the chains moved.
+        """
         values: list[dict[str, Tensor]] = []
         completed: list[Tensor] = []
         for rows in torch.arange(len(self.x)).split(self.chunk):
             target, generators = self._target(rows), self._streams(rows).generators("cells")
             position = self.record.position.transpose(0, 1)[:, :, rows]
             flat, n_columns = position.flatten(0, 1), self.x.shape[-1]
+            latents = target.constrain(flat)
+            if target.summed_out:
+                uniforms = RowStreams.uniforms_of(self._streams(rows).generators("discrete"), len(flat), (), target.x)
+                latents |= target.discrete(flat, uniforms)
             if bool(target.mask.all()):
                 cells = target.x.expand(len(flat), -1, -1)
             else:
                 parts = []
-                for some in flat.split(max(1, _NUMBERS // (3 * len(rows) * n_columns))):
+                for some in torch.arange(len(flat)).split(max(1, _NUMBERS // (3 * len(rows) * n_columns))):
                     uniforms = RowStreams.uniforms_of(generators, len(some), (n_columns, 3), target.x)
-                    parts.append(missing_cells(target.model_trace(some), target.mask, uniforms).expand(len(some), -1, -1))
+                    given = {name: value[some] for name, value in latents.items()}
+                    trace = target.bound.model_trace(given, len(some), target.x, target.mask)
+                    parts.append(missing_cells(trace, target.mask, uniforms).expand(len(some), -1, -1))
                 cells = torch.cat(parts)
             completed.append(cells.unflatten(0, position.shape[:2]))
-            values.append({name: value.unflatten(0, position.shape[:2]) for name, value in target.constrain(flat).items()})
-        return {name: torch.cat([part[name] for part in values], 2) for name in values[0]}, torch.cat(completed, 2)
+            values.append({name: value.unflatten(0, position.shape[:2]) for name, value in latents.items()})
+        latents = {name: torch.cat([part[name] for part in values], 2) for name in values[0]}
+        return latents, torch.cat(completed, 2), target.summed_out
 
     def _target(self, rows: Tensor) -> RowTarget:
         return RowTarget(self.module, self.x[rows], self.mask[rows])

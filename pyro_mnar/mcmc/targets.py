@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.distributions import biject_to
 
 from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.enumeration import draw_enumerated, is_enumerated, sum_out
 from pyro_mnar.infer.streams import NoInverseError, RowStreams, seeded
-from pyro_mnar.infer.structure import check_sites, is_random, row_log_prob
+from pyro_mnar.infer.structure import check_sites, is_latent, is_random, row_log_prob
 from pyro_mnar.mechanisms.base import MaskDistribution
 from pyro_mnar.model.missing_sites import names_cells
 
@@ -47,11 +48,14 @@ class RowTarget:
         self.bound, self.x, self.mask = IWELBO(module, 1), x, mask
         with torch.no_grad(), seeded(0, x.device):
             model, guide = self.bound.traces(x, mask)
-        self.latents = {name: site for name, site in model.nodes.items() if is_random(site) and not site["is_observed"]}
+        unseen = {name: site for name, site in model.nodes.items() if is_latent(site)}
+        self.summed_out = tuple(name for name, site in unseen.items() if is_enumerated(site))
+        self.latents = {name: site for name, site in unseen.items() if name not in self.summed_out}
         for name, site in self.latents.items():
             if site["fn"].support.is_discrete:
                 raise ValueError(
-                    f"site {name!r}: {type(site['fn']).__name__} is discrete, expected continuous latents (sum it out in the model)"
+                    f"site {name!r}: {type(site['fn']).__name__} is discrete, expected continuous latents (leave it to the model and "
+                    "mark it with infer={'enumerate': 'parallel'}, and it is summed out)"
                 )
         check_sites(model, guide)
         if not self.latents:
@@ -67,10 +71,7 @@ class RowTarget:
         chains = len(position) // len(self.x)
         values, total = self._constrained(position.reshape(chains, len(self.x), self.dim))
         model = self.bound.model_trace(values, chains, self.x, self.mask)
-        for site in model.nodes.values():
-            if is_random(site):
-                total = total + row_log_prob(site, site["value"])
-        return total.reshape(-1)
+        return sum_out(_log_joint(model, total)).reshape(-1)
 
     def mechanism_slopes(self, position: Tensor) -> Tensor:
         """Return the largest slope of the masks' log probability, (K, N), at ``position`` (K, N, d), in its units."""
@@ -83,6 +84,11 @@ class RowTarget:
     def constrain(self, position: Tensor) -> dict[str, Tensor]:
         """Return the latents, each (K, N, ...), at ``position`` (K, N, d)."""
         return self._constrained(position)[0]
+
+    def discrete(self, position: Tensor, uniforms: Tensor) -> dict[str, Tensor]:
+        """Return draws (K, N, ...) of the latents summed out, given the others at ``position`` (K, N, d), by ``uniforms`` (K, N)."""
+        model = self.model_trace(position)
+        return draw_enumerated(model, _log_joint(model, position.new_zeros(uniforms.shape)), uniforms)
 
     def model_trace(self, position: Tensor) -> poutine.Trace:
         """Return the model's trace at ``position`` (K, N, d)."""
@@ -120,3 +126,11 @@ class RowTarget:
             slope = transform.log_abs_det_jacobian(free, values[name])
             total = total + (slope.flatten(2).sum(-1) if slope.dim() > 2 else slope)
         return values, total
+
+
+def _log_joint(model: poutine.Trace, total: Tensor) -> Tensor:
+    """Return ``total`` (K, N) plus every site's log density, (K, N), or (..., K, N) of each value of enumerated ones."""
+    for site in model.nodes.values():
+        if is_random(site):
+            total = total + row_log_prob(site, site["value"])
+    return total

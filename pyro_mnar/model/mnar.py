@@ -10,8 +10,9 @@
 In Pyro the row and its holes are one observed site ``x``, the :class:`~pyro_mnar.model.selection.SelectionDistribution`, in which
 every missing value that only its own mask reads has been integrated out. Where a mechanism couples columns, their missing values
 are sampled: ``noise`` is a complete replicate of standardized noise, of which only the missing cells are read, so that it is proper
-for HMC too and cells that nobody reads stay independent of everything; ``mask`` scores the coupled columns' masks. The guide draws
-``noise`` from the model's own law, so it adds nothing to an importance weight, and says so with ``infer={"prior": True}``.
+for HMC too and cells that nobody reads stay independent of everything; ``mask`` scores the coupled columns' masks. Where
+none is coupled, ``mask`` is shown and scores nothing (:mod:`pyro_mnar.model.shown_mask`). The guide draws ``noise`` from the
+model's own law, so it adds nothing to an importance weight, and says so with ``infer={"prior": True}``.
 
 A tilt multiplies p(z, y) by exp(-E) (:mod:`pyro_mnar.model.tilts`). Where it reads rows, the site ``missing`` in place of ``noise``
 holds the missing values, drawn given z *and the mask* (:mod:`pyro_mnar.model.missing_rows`), which adds nothing to the weight either;
@@ -30,6 +31,8 @@ Dropping an argument drops an assumption: without a mechanism the model is MIWAE
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyro
 import pyro.distributions as dist
 import torch
@@ -37,6 +40,7 @@ from torch import Tensor, nn
 
 from pyro_mnar.distributions import continuous
 from pyro_mnar.distributions.links import THRESHOLD
+from pyro_mnar.infer.checks import check_rows
 from pyro_mnar.mechanisms.base import Mechanism
 from pyro_mnar.mechanisms.integrable import coupled_columns
 from pyro_mnar.mechanisms.latent_masking import GivenLatent, LatentMasking
@@ -47,6 +51,7 @@ from pyro_mnar.mechanisms.starts import observed_moments
 from pyro_mnar.model.missing_rows import MissingRows
 from pyro_mnar.model.priors import Prior
 from pyro_mnar.model.selection import SelectionDistribution
+from pyro_mnar.model.shown_mask import ShownMask, is_looked_at
 from pyro_mnar.model.tilts import Tilt
 from pyro_mnar.networks.decoders import Decoder, GaussianDecoder
 from pyro_mnar.networks.mixed_decoder import MixedDecoder
@@ -151,7 +156,10 @@ class MNAR(nn.Module):
             if mechanism is not None and isinstance(base, SequentialMasking) and base.reads_latent:
                 mechanism = GivenLatent(mechanism, base.of_latent(z))
             selection, holed = SelectionDistribution(rows, mechanism, self.warp), torch.where(mask, x, torch.nan)
-            pyro.sample("x", selection, obs=holed)
+            # The site's value is x where it is seen: what reads it from here on depends on the site, in graphs too.
+            x = pyro.sample("x", selection, obs=holed)
+            if mechanism is not None and self.coupled is None and is_looked_at():
+                pyro.sample("mask", ShownMask(x, mask, z), obs=mask)
             complete = x
             if self.reads_rows:
                 x_mis = pyro.sample("missing", MissingRows(selection, holed), infer={"score": True})
@@ -249,9 +257,8 @@ class MNAR(nn.Module):
 
     def _predictors(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return the columns that the decoder models: all, or all but the outcome."""
-        width = self.decoder.n_columns + (self.outcome is not None)
-        if x.shape[-1] != width:
-            raise ValueError(f"x: got {x.shape[-1]} columns, expected {width}")
+        decoder: Any = self.decoder
+        check_rows(x, mask, decoder.n_columns + (self.outcome is not None), next(decoder.parameters(), self.zeros).dtype)
         return (x, mask) if self.outcome is None else (x[..., :-1], mask[..., :-1])
 
     def noise(self) -> dist.Distribution:

@@ -9,7 +9,7 @@ import numpy as np
 
 from pyro_mnar.data.extras import extra
 from pyro_mnar.diagnostics.mask_check import MaskCheck
-from pyro_mnar.infer.training import History
+from pyro_mnar.infer.history import History
 from pyro_mnar.plots.panels import IMPUTED, OBSERVED, TRUE, WIDTH, name_values, panels
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def plot_training(histories: Sequence[History]) -> Figure:
         ValueError: when there is no history.
 
     Example:
-        >>> from pyro_mnar.infer.training import Evaluation
+        >>> from pyro_mnar.infer.history import Evaluation
         >>> len(plot_training([History([Evaluation(100, -3.0, None)], 100)]).axes)
         1
     """

@@ -307,7 +307,7 @@ def test_a_latent_with_a_name_that_is_taken_is_refused(name):
 
 
 def test_draws_of_other_rows_are_refused(chains):
-    with pytest.raises(ValueError, match="x, mask: got"):
+    with pytest.raises(ValueError, match="x: got shape"):
         to_arviz(chains, MODEL, X[:3], MASK[:3])
 
 
@@ -323,7 +323,7 @@ def test_draws_of_other_rows_are_refused(chains):
     ],
 )
 def test_importance_sampling_refuses(wrong, said):
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises((TypeError, ValueError), match=said):
         importance(**wrong)
 
 

@@ -220,7 +220,7 @@ def test_the_page_numbers_its_problems(chains):
 @pytest.mark.parametrize(
     ("wrong", "what"),
     [
-        ({"x": X[:3], "mask": MASK[:3]}, "x, mask: got"),
+        ({"x": X[:3], "mask": MASK[:3]}, "x: got shape"),
         ({"rows": ["a"]}, "rows: got 1 labels, expected 150"),
         ({"columns": ["a"]}, "columns: got 1 labels, expected 3"),
         ({"model": []}, "draws: got 100"),

@@ -11,7 +11,7 @@ from scipy import special
 from pyro_mnar import MNARImputer
 from pyro_mnar.imputer import fitting
 from pyro_mnar.infer.bound import IWELBO
-from pyro_mnar.infer.training import History
+from pyro_mnar.infer.history import History
 from pyro_mnar.mechanisms import SequentialMasking, own_pieces
 
 

@@ -14,7 +14,7 @@ from pyro_mnar.data.kinds import Continuous
 from pyro_mnar.imputer import imputer as imputer_file
 from pyro_mnar.imputer.doubts import doubts, never_together, still_rising
 from pyro_mnar.imputer.words import MECHANISMS
-from pyro_mnar.infer.training import Evaluation, History
+from pyro_mnar.infer.history import Evaluation, History
 
 QUICK = {"steps": 10, "members": 2, "hidden": (8,), "progress": False}
 LEARNED = {"steps": 300, "members": 2, "hidden": (), "latent_dim": 1, "progress": False}

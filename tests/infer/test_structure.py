@@ -163,7 +163,7 @@ BAD = {
     UnknownToModel: "site 'spare' of the guide: expected a site of that name in the model",
     SecondPlate: "site 'x' of the model: got .*'copies' at dim=-3",
     SequentialPlate: "site 'y0' of the model: got",
-    TwoSizes: "plates: got sizes .*'others': 1",
+    TwoSizes: "plates: got sizes .*'others of the model': 1",
     Empty: "model: got no sample site",
 }
 

@@ -10,7 +10,7 @@ import torch
 from pyro_mnar.analysis.scores import coverage, crps
 from pyro_mnar.imputation.netcdf import write_draws
 from pyro_mnar.imputer.model_files import load_model, save_model
-from pyro_mnar.infer.training import Evaluation, History
+from pyro_mnar.infer.history import Evaluation, History
 from pyro_mnar.plots.model import plot_distributions, plot_missingness, plot_training
 
 TENSORS = {"a.weight": torch.randn(3, 2), "b": torch.zeros(())}

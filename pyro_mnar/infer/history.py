@@ -1,0 +1,35 @@
+"""What training saw: looks at the bound, the weights that were kept, and why it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One look during training: the step, the mean training bound since the last look, the held-out bound (nats a row).
+
+    Looks are compared by ``held_out``, which is therefore of beta = 1 and of the particles that training began with, whatever a
+    callback sets; ``train`` is of those it has set.
+
+    Of an objective for a tilt (:mod:`pyro_mnar.energy.objectives`), ``train`` is minus its loss and ``tilt`` its report.
+    """
+
+    step: int
+    train: float
+    held_out: float | None
+    tilt: Any = None
+
+
+@dataclass
+class History:
+    """What :func:`~pyro_mnar.infer.training.fit` saw.
+
+    ``evaluations`` in order; ``best_step`` whose weights were kept; ``stopped`` says why it ended: ``steps``, ``patience`` or
+    ``interrupted``.
+    """
+
+    evaluations: list[Evaluation] = field(default_factory=list)
+    best_step: int = 0
+    stopped: str = "steps"
