@@ -17,7 +17,6 @@ from pyro_mnar.data.schema import Schema
 from pyro_mnar.imputer.imputer import MNARImputer
 from pyro_mnar.imputer.reasons import own_columns
 from pyro_mnar.imputer.wide_draws import candidates_of, in_parts, warped
-from pyro_mnar.mechanisms.sequential_masking import SequentialMasking
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -99,11 +98,8 @@ def strengthened(imputer: MNARImputer, done: Completions, factor: float, columns
                 at = np.flatnonzero(~mask[some, j])
                 filled[:, at, j] = found[np.ix_(own, np.searchsorted(drawn.holes[names[j]], some[at]))]
             x = imputer._scaled(filled.reshape(-1, len(names)), np.ones((len(own) * len(some), len(names)), bool))
-            y, mechanism, effect = warped(member, x), member.mechanism, None
-            if isinstance(mechanism, SequentialMasking):
-                effect = mechanism.of_earlier(y, torch.from_numpy(np.tile(mask[some], (len(own), 1))))
-                mechanism = mechanism.own
-            gain = mechanism.gain(y, factor, effect).unflatten(0, (len(own), len(some)))
+            seen = torch.from_numpy(np.tile(mask[some], (len(own), 1)))
+            gain = member.mechanism.gain(warped(member, x), factor, seen).unflatten(0, (len(own), len(some)))
             log_weights[np.ix_(own, some)] = torch.where(moved[some], gain, 0.0).sum(-1).double().numpy()
     return done.reweight(log_weights)
 

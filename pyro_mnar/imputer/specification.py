@@ -24,6 +24,7 @@ from pyro_mnar.model.mnar import MNAR
 from pyro_mnar.model.priors import Prior
 from pyro_mnar.networks.conjugate_encoder import ConjugateEncoder
 from pyro_mnar.networks.decoders import GaussianDecoder
+from pyro_mnar.networks.head import Head
 from pyro_mnar.networks.heads import CategoryHead, CountHead, NormalHead, OrdinalHead
 from pyro_mnar.networks.mixed_decoder import MixedDecoder
 from pyro_mnar.networks.semicontinuous_head import SemicontinuousHead
@@ -66,7 +67,7 @@ def declare(
         latent_dim: L.
         hidden: hidden layers of decoder and encoder.
         members: of the ensemble; they differ in their starts and in the anchors of their priors.
-        cells: of each column, ``kind`` and what its block of a decoder wants (:func:`cells_of`); None where all are real numbers.
+        cells: of each column, ``kind`` and what its head of a decoder wants (:func:`cells_of`); None where all are real numbers.
         transformed: positions of the columns that are modeled by their logarithm or log-odds.
 
     Example:
@@ -113,12 +114,12 @@ def _mixed(latent_dim: int, cells: Sequence[Mapping[str, Any]], hidden: Sequence
     def of(kind: str, *names: str) -> list[list[Any]]:
         return [[cells[j][name] for j in at[kind]] for name in names]
 
-    blocks: list[Any] = [NormalHead(at["real"])] if at["real"] else []
-    blocks += [SemicontinuousHead(at["mass"], *of("mass", "mass", "share", "side"))] if at["mass"] else []
-    blocks += [OrdinalHead(at["ordinal"], *of("ordinal", "shares", "first", "step"))] if at["ordinal"] else []
-    blocks += [CategoryHead(at["category"], *of("category", "shares"))] if at["category"] else []
-    blocks += [CountHead(at["count"], *of("count", "mean", "largest", "first", "step"))] if at["count"] else []
-    return MixedDecoder(latent_dim, blocks, hidden)
+    heads: list[Head] = [NormalHead(at["real"])] if at["real"] else []
+    heads += [SemicontinuousHead(at["mass"], *of("mass", "mass", "share", "side"))] if at["mass"] else []
+    heads += [OrdinalHead(at["ordinal"], *of("ordinal", "shares", "first", "step"))] if at["ordinal"] else []
+    heads += [CategoryHead(at["category"], *of("category", "shares"))] if at["category"] else []
+    heads += [CountHead(at["count"], *of("count", "mean", "largest", "first", "step"))] if at["count"] else []
+    return MixedDecoder(latent_dim, heads, hidden)
 
 
 def cells_of(columns: Sequence[Column], values: np.ndarray, mask: np.ndarray, scaling: Scaling) -> list[dict[str, Any]] | None:

@@ -458,10 +458,10 @@ REFUSALS = {
         lambda: SequentialMasking(MixedMasking(SelfMasking(D, [0], "high", THRESHOLD), SelfMasking(D, [1])), range(D)),
         "own: got a threshold",
     ),
-    "order of masks that read the row": (lambda: SequentialMasking(LinearMasking(D), range(D)), "own: got LinearMasking, expected"),
+    "order of masks that read the row": (lambda: SequentialMasking(LinearMasking(D), range(D)), "own: got LinearMasking"),
     "order of a mixture with such": (
         lambda: SequentialMasking(MixedMasking(SelfMasking(D, [0]), NeuralMasking(D, [1])), range(D)),
-        "own: got NeuralMasking, expected",
+        r"own: got MixedMasking, of which columns \[0, 1\] are coupled, expected",
     ),
     "order of an order": (lambda: SequentialMasking(SequentialMasking(SelfMasking(D)), range(D)), "own: got SequentialMasking"),
     "order of a latent": (lambda: SequentialMasking(LatentMasking(SelfMasking(D)), range(D)), "own: got LatentMasking"),
@@ -482,8 +482,8 @@ REFUSALS = {
     "levels of another number": (lambda: CategoryMasking(D, [0, 1], [3]), r"levels: got \[3\], expected 2 or more for each of 2"),
     "one level": (lambda: CategoryMasking(D, [0], [1]), r"levels: got \[1\]"),
     "threshold of categories": (lambda: CategoryMasking(D, [0], [2], THRESHOLD), "link: got THRESHOLD"),
-    "blocks with a gap": (lambda: MixedDecoder(2, [NormalHead([0, 2])]), r"blocks: got columns \[0, 2\], expected each from 0 on"),
-    "blocks that overlap": (lambda: MixedDecoder(2, [NormalHead([0, 1]), NormalHead([1])]), "blocks: got columns"),
+    "heads with a gap": (lambda: MixedDecoder(2, [NormalHead([0, 2])]), r"heads: got columns \[0, 2\], expected each from 0 on"),
+    "heads that overlap": (lambda: MixedDecoder(2, [NormalHead([0, 1]), NormalHead([1])]), "heads: got columns"),
     "mixture over other widths": (
         lambda: MixedMasking(SelfMasking(D, [0]), LinearMasking(3, [1])),
         "mechanisms: expected two or more",
