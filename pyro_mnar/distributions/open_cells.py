@@ -20,7 +20,7 @@ from pyro_mnar.distributions.discrete import LevelCells
 from pyro_mnar.distributions.indexing import chosen_of, columns_of
 
 # Of an open law, equal shares of its probability over which a function is averaged.
-_SHARES = 128
+_SHARES = 512
 
 
 class OpenCells(Cells, TorchDistribution):
