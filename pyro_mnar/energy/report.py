@@ -81,7 +81,7 @@ def report_tilt(
         >>> from pyro_mnar.model.tilts import EnergyTilt
         >>> from pyro_mnar.networks.decoders import GaussianDecoder
         >>> from pyro_mnar.networks.encoders import GaussianEncoder
-        >>> mnar = MNAR(GaussianDecoder(1, 2), GaussianEncoder(2, 1), tilt=EnergyTilt(lambda x: -x.square().square().sum(-1)))
+        >>> mnar = MNAR(GaussianDecoder(1, 2), GaussianEncoder(1, 2), tilt=EnergyTilt(lambda x: -x.square().square().sum(-1)))
         >>> report_tilt(mnar, draws=500).problems[-1][:42]
         'tilt: the energy falls without end faster '
     """

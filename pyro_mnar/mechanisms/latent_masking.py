@@ -78,7 +78,7 @@ class LatentMasking(Mechanism):
         super().__init__(n_columns, base.columns.tolist(), base.couplings.clone())
         self.base = base
         self.net = mlp([latent_dim, *hidden, n_columns])
-        self.encoder = GaussianEncoder(n_columns, latent_dim, list(hidden) or [32])
+        self.encoder = GaussianEncoder(latent_dim, n_columns, list(hidden) or [32])
         last = self.net[-1]
         assert isinstance(last, nn.Linear)
         with torch.no_grad():  # small, so that it starts near the mechanism without a latent; zero would be a saddle

@@ -71,7 +71,7 @@ class MNAR(nn.Module):
         >>> from pyro_mnar.networks.decoders import GaussianDecoder
         >>> from pyro_mnar.networks.encoders import GaussianEncoder
         >>> from pyro_mnar.mechanisms.self_masking import SelfMasking
-        >>> mnar = MNAR(GaussianDecoder(2, 5), GaussianEncoder(5, 2), SelfMasking(5, direction="high"))
+        >>> mnar = MNAR(GaussianDecoder(2, 5), GaussianEncoder(2, 5), SelfMasking(5, direction="high"))
         >>> x, mask = torch.zeros(7, 5), torch.ones(7, 5, dtype=torch.bool)
         >>> sorted(pyro.poutine.trace(mnar.model).get_trace(x, mask).stochastic_nodes)
         ['rows', 'z']

@@ -223,7 +223,7 @@ def test_masks_that_read_what_is_seen_alone_leave_imputations_as_without_a_mecha
 
 
 def test_at_random_masks_of_columns_of_several_kinds_leave_imputations_alone_too(seed):
-    decoder, encoder = mixed_decoder(), GaussianEncoder(5, 2, [4]).double()
+    decoder, encoder = mixed_decoder(), GaussianEncoder(2, 5, [4]).double()
     x = decoder(torch.randn(30, 2).double()).sample()
     mask, given = torch.rand(30, 5) < 0.6, {"draws": 5, "particles": 200, "seed": seed, "progress": False}
     mechanism = randomized(mixed(latent_dim=0, own=False))
@@ -233,7 +233,7 @@ def test_at_random_masks_of_columns_of_several_kinds_leave_imputations_alone_too
 
 
 def model_of_several_kinds():
-    model = MNAR(mixed_decoder(), GaussianEncoder(5, 2, [4]), randomized(mixed())).double()
+    model = MNAR(mixed_decoder(), GaussianEncoder(2, 5, [4]), randomized(mixed())).double()
     return model, model.decoder(torch.randn(40, 2).double()).sample().detach(), torch.rand(40, 5) < 0.6
 
 
@@ -298,7 +298,7 @@ def test_chains_draw_from_the_posterior_that_quadrature_gives():
 def test_missing_rates_are_given_all_other_masks_and_latents_that_the_guide_draws(latent):
     mechanism = three((2, 0, 1), True, PROBIT)
     outer = LatentMasking(mechanism, 1, []) if latent else mechanism
-    model = MNAR(THREE.decoder(), GaussianEncoder(3, 1, [4]), outer).double()
+    model = MNAR(THREE.decoder(), GaussianEncoder(1, 3, [4]), outer).double()
     if latent:
         randomized(model.mechanism.net)
     x, mask = torch.randn(5, 7, 3).double(), torch.rand(7, 3) < 0.5

@@ -254,7 +254,7 @@ def test_training_moves_every_parameter_and_steep_ones_have_finite_gradients_in_
     for side, slope, c in itertools.product(SIDES, (1e-3, 2.0, 1e4), (-60.0, 0.0, 1e4)):
         mechanism = placed(side, slope, 0.2, c).float()
         decoder = MixedDecoder(1, [NormalHead([0, 1, 2])], [])
-        model = MNAR(decoder, GaussianEncoder(3, 1, [4]), mechanism)
+        model = MNAR(decoder, GaussianEncoder(1, 3, [4]), mechanism)
         x, mask = torch.randn(50, 3), torch.rand(50, 3) < 0.5
         IWELBO(model, 3).log_weights(torch.where(mask, x, torch.nan), mask).sum().backward()
         assert all(bool(p.grad.isfinite().all()) for p in model.parameters()), (side, slope, c)
