@@ -175,7 +175,8 @@ def draw_free(normals: Normals, uniforms: Tensor) -> Tensor:
     """Return exact draws, (...), of cells whatever their masks, as :func:`draw_missing` does."""
     which, _, noise = uniforms.unbind(-1)
     mean, scale = _chosen(normals.log_weight, which, normals.mean, normals.scale)
-    return mean + scale * torch.special.ndtri(noise)
+    deviation: Tensor = torch.special.ndtri(noise)
+    return mean + scale * deviation
 
 
 def _chosen(log_share: Tensor, which: Tensor, *parts: Tensor) -> list[Tensor]:
@@ -205,4 +206,5 @@ def draw_missing(parts: Missing, uniforms: Tensor) -> Tensor:
         high, low = double_cut.ends(k, half)
         inside = torch.logaddexp(torch.special.log_ndtr(low), cut.log() + log_cdf).clamp(max=0.0)
         h = torch.where(k < 0, -1.0, 1.0) * ndtri_exp(inside).maximum(low).minimum(high)
-    return mean + gain * h + spread * torch.special.ndtri(noise)
+    deviation: Tensor = torch.special.ndtri(noise)
+    return mean + gain * h + spread * deviation

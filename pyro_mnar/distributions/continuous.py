@@ -212,4 +212,5 @@ class Categorical(dist.Categorical):
     @property
     def mean(self) -> Tensor:
         values = torch.arange(self._num_events, dtype=self.probs.dtype, device=self.probs.device)
-        return self.probs @ values
+        mean: Tensor = self.probs @ values
+        return mean

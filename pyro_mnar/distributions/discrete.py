@@ -109,7 +109,8 @@ class _GridCells(Cells, TorchDistribution):
         values, log_probs = self.table()
         shape = torch.Size((*sample_shape, *self._batch_shape))
         law = torch.distributions.Categorical(logits=log_probs.detach().movedim(0, -1).expand(*self._batch_shape, -1))
-        return self.first + self.step * law.sample(torch.Size(sample_shape)).to(values).reshape(shape)
+        index: Tensor = law.sample(torch.Size(sample_shape))
+        return self.first + self.step * index.to(values).reshape(shape)
 
     def _each(self, function: Callable[[Tensor], Tensor]) -> Any:
         raise NotImplementedError

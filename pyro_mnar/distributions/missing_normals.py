@@ -71,7 +71,8 @@ class FreeNormals:
 
     @property
     def mean(self) -> Tensor:
-        return self.law.mean
+        mean: Tensor = self.law.mean
+        return mean
 
     def mean_of(self, function: Callable[[Tensor], Tensor]) -> Tensor:
         return on_grid(self.law.normals()).mean_of(function)

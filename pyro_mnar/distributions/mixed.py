@@ -56,7 +56,8 @@ class MixedCells(Cells, TorchDistribution):
 
     @property
     def like(self) -> Tensor:
-        return self.laws[0].like
+        like: Tensor = self.laws[0].like
+        return like
 
     @property
     def mean(self) -> Tensor:

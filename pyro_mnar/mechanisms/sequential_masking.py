@@ -212,7 +212,7 @@ class SequentialMasks(TorchDistribution):
         """Return the laws of the cells, each given what ``mask`` (..., D) says of the columns before it."""
         earlier = self.mechanism.row_effects(self.x, mask.unsqueeze(-2) if self.over_points else mask)
         effect = earlier if self.effect is None else self.effect if earlier is None else self.effect + earlier
-        law = self.mechanism.own(self.x, effect)
+        law: MaskDistribution = self.mechanism.own(self.x, effect)
         if self.over_points:
             law = MaskDistribution(law.log_missing.movedim(-2, 0), law.log_observed.movedim(-2, 0), law.modeled).averaged()
         return law.restrict(self.modeled)

@@ -89,7 +89,8 @@ class MissingRows(TorchDistribution):
     @property
     def like(self) -> Tensor:
         """A tensor of the law's type."""
-        return self.selection.cells.like
+        like: Tensor = self.selection.cells.like
+        return like
 
     @torch.no_grad()
     def from_uniforms(self, uniforms: Tensor) -> Tensor:

@@ -48,7 +48,8 @@ def missing_cells(
             whole[..., j] = function(whole[..., j])
         complete = {"value": whole}
     if complete is not None and (tilted or not selections or not bool(selections[0][0].integrated.any())):
-        return complete["value"]
+        completed: Tensor = complete["value"]
+        return completed
     selection, rows = selections[0]
     law = selection.conditional(rows)
     cells = law.mean_of(functions) if uniforms is None else law.from_uniforms(uniforms)

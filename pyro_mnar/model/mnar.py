@@ -31,20 +31,17 @@ Dropping an argument drops an assumption: without a mechanism the model is MIWAE
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 import pyro
 import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
 from pyro_mnar.distributions import continuous
-from pyro_mnar.distributions.indexing import indicator
-from pyro_mnar.mechanisms.base import Mechanism
+from pyro_mnar.mechanisms.base import MaskDistribution, Mechanism
 from pyro_mnar.mechanisms.starts import observed_moments
 from pyro_mnar.model.missing_rows import MissingRows
-from pyro_mnar.model.priors import Prior, WeightedDecoder
-from pyro_mnar.model.selection import SelectionDistribution
+from pyro_mnar.model.priors import Prior
+from pyro_mnar.model.selection import SelectionDistribution, coupled_columns
 from pyro_mnar.model.tilts import Tilt
 from pyro_mnar.networks.decoders import Decoder
 from pyro_mnar.networks.warps import SkewWarp
@@ -68,12 +65,11 @@ class MNAR(nn.Module):
             another prior of z than the standard normal; for a ``prior`` of parameters that the decoder has not.
 
     Example:
-        >>> from pyro_mnar.networks.decoders import GaussianDecoder
-        >>> from pyro_mnar.networks.encoders import GaussianEncoder
-        >>> from pyro_mnar.mechanisms.self_masking import SelfMasking
+        >>> from pyro_mnar.mechanisms import SelfMasking
+        >>> from pyro_mnar.networks import GaussianDecoder, GaussianEncoder
         >>> mnar = MNAR(GaussianDecoder(2, 5), GaussianEncoder(2, 5), SelfMasking(5, direction="high"))
-        >>> x, mask = torch.zeros(7, 5), torch.ones(7, 5, dtype=torch.bool)
-        >>> sorted(pyro.poutine.trace(mnar.model).get_trace(x, mask).stochastic_nodes)
+        >>> trace = pyro.poutine.trace(mnar.model).get_trace(torch.zeros(7, 5), torch.ones(7, 5, dtype=torch.bool))
+        >>> sorted(trace.stochastic_nodes)
         ['rows', 'z']
     """
 
@@ -96,7 +92,7 @@ class MNAR(nn.Module):
             raise ValueError(f"mechanism: made for {len(mechanism.couplings)} columns, expected {decoder.n_columns}")
         if warp is not None and mechanism is not None and not mechanism.smooth:
             raise ValueError("mechanism: got a threshold together with a warp, expected another link or no warp")
-        if prior is not None and not hasattr(decoder, "log_prior"):
+        if prior is not None and decoder.log_prior() is None:
             raise ValueError(f"prior: got one for a {type(decoder).__name__}, expected a GaussianDecoder or a MixedDecoder")
         if tilt is not None and latent_prior is not None:
             raise ValueError("latent_prior: got one together with a tilt, expected one of them")
@@ -104,10 +100,10 @@ class MNAR(nn.Module):
         self.mechanism, self.warp, self.prior, self.tilt = mechanism, warp, prior, tilt
         if tilt is not None:
             self.log_z = nn.Parameter(torch.zeros(()))
-        coupled = None if mechanism is None else _coupled(decoder, mechanism)
-        reads = (tilt is not None and tilt.reads_rows) or outcome is not None
+        coupled = None if mechanism is None else coupled_columns(decoder, mechanism)
         #: Whether complete rows are needed that no noise can be put into: the missing values are then a site, drawn given the mask.
-        self.reads_rows = reads or (coupled is not None and not hasattr(decoder, "noise"))
+        self.reads_rows = outcome is not None or bool(tilt is not None and tilt.reads_rows)
+        self.reads_rows |= coupled is not None and decoder.noise() is None
         self.register_buffer("coupled", coupled, persistent=False)
         self.register_buffer("zeros", torch.zeros(int(decoder.latent_dim)), persistent=False)
 
@@ -123,9 +119,8 @@ class MNAR(nn.Module):
 
     def log_prior(self, n_rows: int) -> Tensor:
         """Return log p of the parameters, up to a constant, for a table of ``n_rows``."""
-        if self.prior is None:
-            return self.zeros.sum()
-        return self.prior.log_prob(n_rows, cast(WeightedDecoder, self.decoder), self.warp, self.mechanism)
+        prior = self.prior
+        return self.zeros.sum() if prior is None else prior.log_prob(n_rows, self.decoder, self.warp, self.mechanism)
 
     def model(self, x: Tensor, mask: Tensor) -> None:
         """Declare p(z, x, s) of rows ``x`` (N, D), float, with their ``mask`` (N, D), True = observed; with an outcome (N, D + 1)."""
@@ -215,10 +210,11 @@ class MNAR(nn.Module):
             raise ValueError("mechanism: got none, expected one (ignorable missingness has no rate)")
         y = self._warped(x, torch.ones_like(x, dtype=torch.bool))
         if mask is None:
-            return self.mechanism(y).log_missing.exp()
-        mask = mask.expand(x.shape)
-        effect = self.mechanism.effects_of(self.encoder(y, mask).sample()) if self.mechanism.reads_latent else None
-        return self.mechanism(y, effect).missing_rate(mask)
+            rate: Tensor = self.mechanism(y).log_missing.exp()
+            return rate
+        effect = self.mechanism.effects_of(self.encoder(y, mask.expand(x.shape)).sample()) if self.mechanism.reads_latent else None
+        law: MaskDistribution = self.mechanism(y, effect)
+        return law.missing_rate(mask.expand(x.shape))
 
     @torch.no_grad()
     def log_mask(self, x: Tensor, mask: Tensor) -> Tensor:
@@ -229,7 +225,8 @@ class MNAR(nn.Module):
         """
         if self.mechanism is None:
             raise ValueError("mechanism: got none, expected one (ignorable missingness has no law)")
-        return self.mechanism(self._warped(x, mask)).log_prob(mask)
+        law: MaskDistribution = self.mechanism(self._warped(x, mask))
+        return law.log_prob(mask)
 
     def _predictors(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return the columns that the decoder models: all, or all but the outcome."""
@@ -244,24 +241,10 @@ class MNAR(nn.Module):
         Raises:
             TypeError: for a decoder of other cells.
         """
-        decoder: Any = self.decoder
-        if not hasattr(decoder, "noise"):
-            raise TypeError(f"decoder: got {type(decoder).__name__}, expected one whose cells are a mean plus noise")
-        noise: dist.Distribution = decoder.noise()
+        noise = self.decoder.noise()
+        if noise is None:
+            raise TypeError(f"decoder: got {type(self.decoder).__name__}, expected one whose cells are a mean plus noise")
         return noise
 
     def _warped(self, x: Tensor, mask: Tensor) -> Tensor:
         return x if self.warp is None else self.warp(torch.where(mask, x, 0.0))[0]
-
-
-@torch.no_grad()
-def _coupled(decoder: Decoder, mechanism: Mechanism) -> Tensor | None:
-    """Return (D,) bool, True where a modeled column's mask must be scored on sampled values; None where there is none.
-
-    That is where the mechanism says so, and where the decoder's law has no integral, which one row tells.
-    """
-    one = next(decoder.parameters(), torch.zeros(()))
-    z = torch.zeros(1, int(decoder.latent_dim), dtype=one.dtype, device=one.device)
-    mechanism.effects_of(z)  # refuses latents of another number
-    coupled = indicator(mechanism.columns, decoder.n_columns) & ~SelectionDistribution(decoder(z), mechanism).integrated
-    return coupled if bool(coupled.any()) else None

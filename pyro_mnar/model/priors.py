@@ -34,13 +34,14 @@ benchmark; see docs/accuracy.md.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from pyro_mnar.mechanisms.base import Anchors, Mechanism
 from pyro_mnar.mechanisms.prior_scales import CATEGORY
+from pyro_mnar.networks.decoders import Decoder
 from pyro_mnar.networks.warps import SkewWarp
 
 #: Skewness that is typical of a table: mean and standard deviation.
@@ -55,14 +56,6 @@ PART_SKEW = (0.75, 0.75)
 LINE_SKEW = (-0.1, 0.3)
 #: n_0, rows.
 TRUSTED = 300.0
-
-
-class WeightedDecoder(Protocol):
-    """A decoder whose weights have a prior."""
-
-    def log_prior(self) -> Tensor:
-        """Return log p of the weights, up to a constant."""
-        ...
 
 
 class Prior(nn.Module):
@@ -144,9 +137,10 @@ class Prior(nn.Module):
         if mechanism is not None:
             mechanism.start(Anchors(self.slope, self.by_level))
 
-    def log_prob(self, n_rows: int, decoder: WeightedDecoder, warp: SkewWarp | None, mechanism: Mechanism | None) -> Tensor:
+    def log_prob(self, n_rows: int, decoder: Decoder, warp: SkewWarp | None, mechanism: Mechanism | None) -> Tensor:
         """Return log p, up to a constant, of the parameters of a model of ``n_rows`` rows."""
-        total = torch.zeros_like(self.skew).sum() + decoder.log_prior()
+        weights = decoder.log_prior()
+        total = torch.zeros_like(self.skew).sum() if weights is None else torch.zeros_like(self.skew).sum() + weights
         unseen = torch.zeros_like(total)
         if warp is not None:
             typical_off = self.typical_skew - self.typical

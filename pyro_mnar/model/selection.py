@@ -26,10 +26,11 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, constraints
 
 from pyro_mnar.distributions.cells import OwnScore
-from pyro_mnar.distributions.indexing import columns_of, neighbors
+from pyro_mnar.distributions.indexing import columns_of, indicator, neighbors
 from pyro_mnar.distributions.open_cells import cells_of
 from pyro_mnar.mechanisms.base import Mechanism, OwnColumns
 from pyro_mnar.model.missing_cells import ColumnGroup, MissingCells
+from pyro_mnar.networks.decoders import Decoder
 from pyro_mnar.networks.warps import SkewWarp
 
 
@@ -151,7 +152,7 @@ class SelectionDistribution(TorchDistribution):
             found[term.columns] = True
         return found
 
-    def _take(self, decoder: Independent) -> None:
+    def _take(self, decoder: Any) -> None:
         self.cells = cells_of(decoder.base_dist)
         self.decoder = decoder if self.cells is decoder.base_dist else Independent(self.cells, 1)
 
@@ -184,3 +185,16 @@ class _Term(NamedTuple):
     block: int
     within: Tensor | slice | None  # their places in the block; None for the whole of it
     score: OwnScore
+
+
+@torch.no_grad()
+def coupled_columns(decoder: Decoder, mechanism: Mechanism) -> Tensor | None:
+    """Return (D,) bool, True where a modeled column's mask must be scored on sampled values; None where there is none.
+
+    That is where the mechanism says so, and where the decoder's law has no integral, which one row tells.
+    """
+    one = next(decoder.parameters(), torch.zeros(()))
+    z = torch.zeros(1, int(decoder.latent_dim), dtype=one.dtype, device=one.device)
+    mechanism.effects_of(z)  # refuses latents of another number
+    coupled = indicator(mechanism.columns, decoder.n_columns) & ~SelectionDistribution(decoder(z), mechanism).integrated
+    return coupled if bool(coupled.any()) else None

@@ -14,7 +14,7 @@ from pyro_mnar.networks.layers import FAR, inverse_softplus, log_prior_of_weight
 
 
 class Decoder(nn.Module):
-    """What every decoder offers beside ``forward``; one of continuous cells also has ``noise()``, the law of the standardized residual.
+    """What every decoder offers; a subclass says ``forward`` and whatever else of it is true of its own.
 
     Args:
         latent_dim: L.
@@ -35,6 +35,14 @@ class Decoder(nn.Module):
     def apart(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return values (N, D) with those that repeat put infinitely far out, on their side: apart from what a normal law explains."""
         return x
+
+    def noise(self) -> dist.Distribution | None:
+        """Return the law of (x - m) / d, event shape (D,), where cells are a mean m plus noise of scale d; else None."""
+        return None
+
+    def log_prior(self) -> Tensor | None:
+        """Return log p of the weights, up to a constant; None where they have no prior."""
+        return None
 
     def tail(self) -> float | None:
         """Return the power by which the density of the heaviest column falls; None where it falls as a normal's does."""

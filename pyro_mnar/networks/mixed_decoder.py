@@ -28,7 +28,7 @@ class MixedDecoder(Decoder):
         ValueError: when the heads leave a column out or have one twice.
 
     Example:
-        >>> from pyro_mnar.networks.heads import CategoryHead
+        >>> from pyro_mnar.networks.heads import CategoryHead, NormalHead
         >>> decoder = MixedDecoder(2, [NormalHead([0, 2]), CategoryHead([1], [[0.5, 0.3, 0.2]])], hidden=[8])
         >>> decoder(torch.zeros(7, 2)).log_prob(torch.zeros(7, 3)).shape
         torch.Size([7])

@@ -30,6 +30,7 @@ from pyro_mnar.networks import (
     CategoryHead,
     ConjugateEncoder,
     CountHead,
+    Decoder,
     FlowEncoder,
     FlowPrior,
     GaussianDecoder,
@@ -46,10 +47,11 @@ from pyro_mnar.networks import (
 D = 4
 
 
-class Other(nn.Module):
-    """A decoder of no class that priors know."""
+class Other(Decoder):
+    """A decoder that has no prior."""
 
-    latent_dim, n_columns = 2, D
+    def __init__(self):
+        super().__init__(2, D)
 
     def forward(self, z):
         return torch.distributions.Independent(torch.distributions.Normal(z @ torch.ones(2, D), 1.0), 1)

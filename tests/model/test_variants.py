@@ -24,6 +24,7 @@ from pyro_mnar.networks import (
     CategoricalOutcome,
     CategoryHead,
     ConjugateEncoder,
+    Decoder,
     FlowEncoder,
     FlowPrior,
     GaussianDecoder,
@@ -361,11 +362,9 @@ def test_gradients_by_scores_are_those_of_the_enumerated_bound():
     """One yes-or-no cell missing, its mask read by its neighbor: the bound of two particles is a sum over four outcomes."""
     n = 40_000
 
-    class PerRow(nn.Module):
-        latent_dim, n_columns = 1, 2
-
+    class PerRow(Decoder):
         def __init__(self):
-            super().__init__()
+            super().__init__(1, 2)
             self.logits = nn.Parameter(torch.tensor([0.4, -0.3]).double().repeat(n, 1))
 
         def forward(self, z):
