@@ -89,7 +89,7 @@ def _linear(member: MNAR) -> MNAR:
 
 def _amortised(member: MNAR) -> MNAR:
     width, latent = member.decoder.n_columns, member.decoder.latent_dim
-    return MNAR(member.decoder, GaussianEncoder(width, latent, (128,)), member.mechanism, member.warp, member.prior)
+    return MNAR(member.decoder, GaussianEncoder(latent, width, (128,)), member.mechanism, member.warp, member.prior)
 
 
 #: (what is changed in each member, members, whether rows are drawn with replacement)

@@ -38,7 +38,7 @@ def declared(columns: int = COLUMNS) -> MNAR:
     """Return a model whose first half of the columns masks itself through a probit."""
     torch.manual_seed(0)
     mechanism = SelfMasking(columns, range(columns // 2), "high", PROBIT)
-    return MNAR(GaussianDecoder(LATENT, columns), GaussianEncoder(columns, LATENT), mechanism)
+    return MNAR(GaussianDecoder(LATENT, columns), GaussianEncoder(LATENT, columns), mechanism)
 
 
 def table(rows: int, columns: int = COLUMNS) -> tuple[Tensor, Tensor]:

@@ -50,7 +50,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
             torch.manual_seed(args.seed)
             mechanism = SelfMasking(columns, [0], "free")
             coins = OrdinalHead(range(columns), [[0.5, 0.5]] * columns, [0.0] * columns, [1.0] * columns)
-            mnar = MNAR(MixedDecoder(1, [coins], hidden=()), GaussianEncoder(columns, 1, [16]), mechanism)
+            mnar = MNAR(MixedDecoder(1, [coins], hidden=()), GaussianEncoder(1, columns, [16]), mechanism)
             mnar.initialize(x, mask)
             mechanism.slope = start
             fit(IWELBO(mnar, 10), x, mask, steps=args.steps, batch_size=500, lr=2e-2, weight_decay=0.0, seed=args.seed)

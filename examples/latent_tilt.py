@@ -70,7 +70,7 @@ def split(classes: Tensor, biased: int, unbiased: int) -> tuple[Tensor, Tensor, 
 def vae(x: Tensor, latent: int, steps: int, seed: int) -> MNAR:
     """A VAE of images ``x`` (N, D)."""
     decoder = GaussianDecoder(latent, x.shape[1], hidden=[256])
-    base = MNAR(decoder, GaussianEncoder(x.shape[1], latent, hidden=[256]))
+    base = MNAR(decoder, GaussianEncoder(latent, x.shape[1], hidden=[256]))
     mask = torch.ones_like(x, dtype=torch.bool)
     base.initialize(x, mask)
     with torch.no_grad():  # one noise for all pixels, so wide that codes of images overlap and draws of the prior look like them

@@ -112,7 +112,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     for beta in (0.2, 0.5, 1.0, 1.5, 3.0):
         torch.manual_seed(args.seed)
         seen = torch.ones_like(x, dtype=torch.bool)
-        mnar = MNAR(GaussianDecoder(2, 6, hidden=()), GaussianEncoder(6, 2, [32]))
+        mnar = MNAR(GaussianDecoder(2, 6, hidden=()), GaussianEncoder(2, 6, [32]))
         mnar.initialize(x, seen)
         fit(IWELBO(mnar, 1, beta=beta), x, seen, steps=args.steps, lr=1e-2, weight_decay=0.0, seed=args.seed)
         found = sandwich(mnar, fresh, args.probes)
@@ -129,7 +129,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     digits = torch.tensor(load_digits().data / 16, dtype=torch.float32)
     whole = torch.ones_like(digits, dtype=torch.bool)
     torch.manual_seed(args.seed)
-    mnar = MNAR(GaussianDecoder(2, 64, hidden=[64, 64]), GaussianEncoder(64, 2, [64]))
+    mnar = MNAR(GaussianDecoder(2, 64, hidden=[64, 64]), GaussianEncoder(2, 64, [64]))
     mnar.initialize(digits, whole)
     fit(IWELBO(mnar, 5), digits, whole, steps=2 * args.steps, lr=5e-3, weight_decay=0.0, seed=args.seed)
     few, counts = digits[: args.rows_annealed], [1, 3, 10, 30, 100, 300, 1000]

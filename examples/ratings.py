@@ -102,7 +102,7 @@ def run(args: argparse.Namespace) -> tuple[pd.DataFrame, dict[str, list[float]],
         torch.manual_seed(args.seed)
         mechanism = None if name == "MIWAE" else SelfMasking(n_items, None, "low")
         decoder = MixedDecoder(args.latent, [CategoryHead(range(n_items), [levels] * n_items)], hidden=())
-        mnar = MNAR(decoder, SetEncoder(n_items, args.latent, hidden=[64]), mechanism)
+        mnar = MNAR(decoder, SetEncoder(args.latent, n_items, hidden=[64]), mechanism)
         mnar.initialize(x, mask)
         if mechanism is not None and name == LEARNED:
             parametrize.register_parametrization(mechanism, "raw_slope", Shared())

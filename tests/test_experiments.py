@@ -120,7 +120,7 @@ def test_bounds_of_the_information_enclose_the_closed_form(scale):
 
 def test_annealed_estimates_average_to_the_exact_likelihood_of_a_linear_normal_model():
     annealed = importlib.import_module("rate_distortion").annealed
-    mnar = MNAR(LAW.decoder().float(), GaussianEncoder(4, 2, [4]))
+    mnar = MNAR(LAW.decoder().float(), GaussianEncoder(2, 4, [4]))
     x = torch.tensor(ROWS[:3]).float()
     whole = np.ones(4, bool)
     exact = torch.tensor([LAW.ignorable(row, whole).log_prob for row in ROWS[:3]])

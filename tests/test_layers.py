@@ -122,3 +122,38 @@ def test_the_core_imports_no_heavy_library(module):
     code = f"import sys, {module}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert HEAVY & {name.split(".")[0] for name in loaded} == set()
+
+
+#: Classes of the packages whose objects are to be asked, and torch's laws that become cells.
+ASKED = {
+    node.name
+    for package in ("distributions", "networks", "mechanisms", "model")
+    for path in (PACKAGE / package).glob("*.py")
+    for node in ast.walk(ast.parse(path.read_text()))
+    if isinstance(node, ast.ClassDef)
+} | {"Normal", "StudentT", "Bernoulli", "Categorical", "Laplace", "Poisson"}
+
+
+def asked_what_they_are(source: str) -> list[str]:
+    """Return the laws, mechanisms and decoders of which a source asks by ``isinstance`` what they are."""
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    classes = [call.args[1] for call in calls if getattr(call.func, "id", "") in ("isinstance", "issubclass")]
+    named = [[getattr(node, "id", getattr(node, "attr", "")) for node in ast.walk(given)] for given in classes]
+    return [name for names in named for name in names if name in ASKED]
+
+
+def test_laws_mechanisms_and_decoders_are_hardly_asked_what_they_are():
+    found = {module_name(path): asked_what_they_are(path.read_text()) for path in MODULES}
+    assert sum(len(names) for names in found.values()) <= 10, {name: names for name, names in found.items() if names}
+    # What a law or a mechanism does is its own affair.
+    assert not any(names for name, names in found.items() if name.split(".")[1] in ("distributions", "mechanisms", "networks"))
+
+
+def test_a_planted_question_is_found():
+    assert asked_what_they_are("if isinstance(cells, (Normal, mixed.MixedCells, Tensor)): pass") == ["Normal", "MixedCells"]
+
+
+@pytest.mark.parametrize("package", ["distributions", "networks", "mechanisms", "model"])
+def test_files_of_the_core_stay_smaller(package):
+    sizes = {path.name: len(path.read_text().splitlines()) for path in (PACKAGE / package).glob("*.py")}
+    assert max(sizes.values()) <= 250, sizes

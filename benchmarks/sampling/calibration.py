@@ -29,7 +29,7 @@ class Shapes(MNAR):
             decoder = GaussianDecoder(2, 4, hidden=[16])
             assert decoder.net is not None
             nn.init.normal_(decoder.net[-1].weight, std=0.3)
-            super().__init__(decoder, GaussianEncoder(4, 2, [16]), SelfMasking(4, [0, 1, 2], "high"))
+            super().__init__(decoder, GaussianEncoder(2, 4, [16]), SelfMasking(4, [0, 1, 2], "high"))
         self.double()
 
     def simulate(self, rows: int) -> tuple[dict[str, Tensor], Tensor, Tensor]:

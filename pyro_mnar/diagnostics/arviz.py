@@ -88,7 +88,7 @@ def to_arviz(
         >>> from pyro_mnar.networks.encoders import GaussianEncoder
         >>> from pyro_mnar.mechanisms.self_masking import SelfMasking
         >>> from pyro_mnar.imputation.importance import sample_importance
-        >>> mnar = MNAR(GaussianDecoder(1, 2), GaussianEncoder(2, 1), SelfMasking(2))
+        >>> mnar = MNAR(GaussianDecoder(1, 2), GaussianEncoder(1, 2), SelfMasking(2))
         >>> x, mask = torch.zeros(3, 2), torch.tensor([[True, False], [True, True], [False, True]])
         >>> data = to_arviz(sample_importance(mnar, x, mask, draws=5), mnar, x, mask, columns=["age", "income"])
         >>> data.posterior.x_mis.dims, data.posterior.cell.values.tolist()

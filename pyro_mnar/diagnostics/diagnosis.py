@@ -83,7 +83,7 @@ def diagnose(
         >>> from pyro_mnar.networks.encoders import GaussianEncoder
         >>> from pyro_mnar.mechanisms.self_masking import SelfMasking
         >>> from pyro_mnar.imputation.impute import impute
-        >>> mnar = MNAR(GaussianDecoder(1, 2), GaussianEncoder(2, 1), SelfMasking(2, [0]))
+        >>> mnar = MNAR(GaussianDecoder(1, 2), GaussianEncoder(1, 2), SelfMasking(2, [0]))
         >>> x, mask = torch.zeros(40, 2), torch.ones(40, 2, dtype=torch.bool)
         >>> list(diagnose(impute(mnar, x, mask, draws=20), mnar, x, mask).problems)
         ['mask']

@@ -99,7 +99,7 @@ def missing_rates(module: nn.Module, completed: Tensor, mask: Tensor) -> Tensor:
         >>> from pyro_mnar.networks.decoders import GaussianDecoder
         >>> from pyro_mnar.networks.encoders import GaussianEncoder
         >>> from pyro_mnar.mechanisms.self_masking import SelfMasking
-        >>> mnar = MNAR(GaussianDecoder(1, 2), GaussianEncoder(2, 1), SelfMasking(2, [0]))
+        >>> mnar = MNAR(GaussianDecoder(1, 2), GaussianEncoder(1, 2), SelfMasking(2, [0]))
         >>> missing_rates(mnar, torch.zeros(3, 2), torch.ones(3, 2, dtype=torch.bool)).isnan().tolist()[0]
         [False, True]
     """

@@ -4,6 +4,7 @@ from pyro_mnar.distributions.continuous import Normal, PrecisionNormal, StudentT
 from pyro_mnar.distributions.discrete import CountCells, LevelCells
 from pyro_mnar.distributions.links import LOGIT, PROBIT, THRESHOLD, Link
 from pyro_mnar.distributions.mixed import MixedCells
+from pyro_mnar.distributions.open_cells import OpenCells, cells_of
 from pyro_mnar.distributions.point_mass_normal import PointMassNormal
 
 __all__ = [
@@ -15,7 +16,9 @@ __all__ = [
     "Link",
     "MixedCells",
     "Normal",
+    "OpenCells",
     "PointMassNormal",
     "PrecisionNormal",
     "StudentT",
+    "cells_of",
 ]

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from pyro_mnar.distributions.censored import log_phi, normal_components
+from pyro_mnar.distributions.cells import OwnScore
+from pyro_mnar.distributions.censored import Normals, log_phi
 from pyro_mnar.distributions.links import hazard, log_ndtr
-from pyro_mnar.distributions.point_mass_normal import PointMassNormal
 
 _STEP, _BELOW, _POINTS = 0.125, 8.0, 160
 _GOLDEN = 0.6180339887
@@ -56,50 +56,47 @@ class CellGrid(NamedTuple):
         return self.mean + self.scale * (self.first + self.side * _STEP * steps)
 
 
-def on_grid(
-    cells: Any, log_missing: Callable[[Tensor], Tensor] | None = None, score: Callable[[Tensor], Tensor] | None = None
-) -> CellGrid:
+def on_grid(normals: Normals, own: OwnScore | None = None, side: Tensor | None = None) -> CellGrid:
     """Return the law on a grid of missing cells of one column.
 
     Args:
-        cells: their normal, Student-t or semicontinuous law, (K, M): particles first.
-        log_missing: log P(s = 0 | x) of values (..., M); None where the mask says nothing of them.
-        score: of values, where it rises with P(s = 0 | x): the grid is then centerd on where missing values lie.
+        normals: the law of the values, (K, M): particles first.
+        own: how the values enter the mask; None where the mask says nothing of them. The grid is centered on where missing values lie.
+        side: (M,) or (1,), of semicontinuous columns, which then end at the value that repeats; 1 for above it, -1 for below.
 
     Example:
         >>> from pyro_mnar.distributions.continuous import Normal
-        >>> law = on_grid(Normal(torch.zeros(1, 1), torch.ones(1)))
+        >>> law = on_grid(Normal(torch.zeros(1, 1), torch.ones(1)).normals())
         >>> round(float(law.mean_of(torch.exp)), 4)
         1.6487
     """
-    log_weight, mean, scale = normal_components(cells)
-    log_weight, mean, scale = torch.broadcast_tensors(log_weight, mean, scale)
-    center = torch.zeros_like(mean)
-    if score is not None:
-        at, slope = (score(part.movedim(-1, 0)).movedim(0, -1) for part in (mean, mean + scale))
-        slope = slope - at
-        rate = (1 + slope.square()).rsqrt()
-        center = slope * rate * hazard(at * rate, log_ndtr(at * rate))
-    own = torch.arange(mean.shape[0]).to(mean) * _GOLDEN % 1 if mean.dim() > 2 else mean.new_zeros(1)
-    first = center - _BELOW + _STEP * own.reshape(-1, *[1] * (mean.dim() - 1))
-    side, log_part = torch.ones_like(mean), torch.zeros_like(mean)
-    if isinstance(cells, PointMassNormal) and "side" in cells.given:
+    log_weight, mean, scale = torch.broadcast_tensors(*normals)
+    center = torch.zeros_like(mean) if own is None else _center(mean, scale, own)
+    displaced = torch.arange(mean.shape[0]).to(mean) * _GOLDEN % 1 if mean.dim() > 2 else mean.new_zeros(1)
+    first = center - _BELOW + _STEP * displaced.reshape(-1, *[1] * (mean.dim() - 1))
+    way, log_part = torch.ones_like(mean), torch.zeros_like(mean)
+    if side is not None:
         # The second component ends at the mass; the first has no width.
-        side = cells.given["side"].unsqueeze(-1).expand(mean.shape)
+        way = side.unsqueeze(-1).expand(mean.shape)
         end = torch.where(scale > 0, (mean[..., :1] - mean) / torch.where(scale > 0, scale, 1.0), 0.0)
-        first = side * torch.maximum(side * center - _BELOW, side * end)
-        log_part = log_ndtr(-side * end)
-    grid = CellGrid(first, mean, scale, first, side)
+        first = way * torch.maximum(way * center - _BELOW, way * end)
+        log_part = log_ndtr(-way * end)
+    grid = CellGrid(first, mean, scale, first, way)
     steps = (torch.arange(_POINTS).to(mean) + 0.5).reshape(-1, *[1] * mean.dim())
-    log_joint = log_weight - log_part + log_phi(first + side * _STEP * steps) + math.log(_STEP)
+    log_joint = log_weight - log_part + log_phi(first + way * _STEP * steps) + math.log(_STEP)
     point = torch.where(steps < 1, log_weight, -torch.inf)
     log_joint = torch.where(scale > 0, log_joint, point)
-    if log_missing is not None:
-        log_joint = log_joint + log_missing(grid._at(steps).movedim(-1, 0)).movedim(0, -1)
+    if own is not None:
+        log_joint = log_joint + own.log_missing(grid._at(steps).movedim(-1, 0)).movedim(0, -1)
     return grid._replace(log_joint=log_joint)
 
 
-def placed(rows: Tensor, j: int, hidden: Tensor, cells: Tensor) -> Tensor:
-    """Return ``rows`` (..., D) with ``cells`` (..., M) of column ``j`` where ``hidden``, (..., 1), is True M times."""
-    own = rows[..., j : j + 1]
-    return rows.index_copy(-1, torch.tensor([j], device=rows.device), own.masked_scatter(hidden, cells.to(own)))
+def _center(mean: Tensor, scale: Tensor, own: OwnScore) -> Tensor:
+    """Return where missing values of each normal lie, about, in its own units, (..., C)."""
+    at, beside = (own.rising(part.movedim(-1, 0)) for part in (mean, mean + scale))
+    if at is None or beside is None:
+        return torch.zeros_like(mean)
+    at = at.movedim(0, -1)
+    slope = beside.movedim(0, -1) - at
+    rate = (1 + slope.square()).rsqrt()
+    return slope * rate * hazard(at * rate, log_ndtr(at * rate))

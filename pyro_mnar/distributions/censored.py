@@ -16,9 +16,6 @@ x given s = 0 is N(m + a d^2, d^2).
 Of a value that is missing if and only if -w < a x + b + e < w, h is cut on both sides (:mod:`pyro_mnar.distributions.double_cut`)
 and the rest as before.
 Gauss-Hermite quadrature over x would be no substitute: at steep slopes its error has both signs and grows to half a nat.
-
-The Student-t's Gamma(df/2, df/2) scale is integrated by the trapezoid rule in log lambda, whose error falls exponentially for
-smooth integrands (Trefethen and Weideman, "The exponentially convergent trapezoidal rule", SIAM Review 56, 2014).
 """
 
 from __future__ import annotations
@@ -28,17 +25,20 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Normal, StudentT
 
-from pyro_mnar.distributions import continuous, double_cut
+from pyro_mnar.distributions import double_cut
 from pyro_mnar.distributions.links import Link, Tail, hazard, log_ndtr
-from pyro_mnar.distributions.point_mass_normal import PointMassNormal
 
 _POINT = 1e-24
 _LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
-# Standardized log lambda: a fall of exp(-|g|) on the left; on the right doubly exponential for few degrees of freedom, a normal's
-# for many.
-_GRID = tuple(-14 + 0.4 * i for i in range(52))
+
+
+class Normals(NamedTuple):
+    """A mixture of normals for each cell: log weights, means and standard deviations, each (..., C) or broadcast to it."""
+
+    log_weight: Tensor
+    mean: Tensor
+    scale: Tensor
 
 
 class Missing(NamedTuple):
@@ -87,45 +87,22 @@ def ndtri_exp(log_p: Tensor) -> Tensor:
     return torch.where(far, root, y)
 
 
-def normal_components(cells: Distribution) -> tuple[Tensor, Tensor, Tensor]:
-    """Return (log weight, mean, standard deviation), each (..., C), of cells that are scale mixtures of normals.
-
-    Args:
-        cells: ``Normal`` (C = 1), ``PointMassNormal`` (C = 2) or ``StudentT`` (C = 52) of batch shape (...).
-
-    Raises:
-        TypeError: for any other distribution.
-    """
-    if isinstance(cells, PointMassNormal):
-        return cells.components()
-    if not isinstance(cells, (Normal, StudentT)):
-        raise TypeError(f"decoder cells: got {type(cells).__name__}, expected Normal, StudentT or a law with finite support")
-    given = {name: value.unsqueeze(-1) for name, value in continuous.parameters(cells).items()}
-    mean, scale = given["loc"], given["scale"]
-    if isinstance(cells, Normal):
-        return mean.new_zeros(1), mean, scale
-    half = 0.5 * given["df"]
-    log_lambda = torch.digamma(half) - half.log() + torch.polygamma(1, half).sqrt() * mean.new_tensor(_GRID)
-    log_weight = (half * (log_lambda - log_lambda.exp())).log_softmax(-1)
-    return log_weight, mean, scale * torch.exp(-0.5 * log_lambda)
-
-
 def marginal_score(mean: Tensor, scale: Tensor, slope: Tensor, intercept: Tensor) -> Tensor:
     """Return k, (..., J), of normal cells under a probit of width 1: P(s = 0) = Phi(k)."""
     rate = (1 + (slope * scale).square()).rsqrt()
     return torch.addcmul(intercept * rate, slope * rate, mean)
 
 
-def missing_components(cells: Distribution, slope: Tensor, intercept: Tensor, link: Link) -> Missing:
-    """Return the components of ``cells`` of batch shape (..., J) given that each value is missing.
+def missing_components(normals: Normals, slope: Tensor, intercept: Tensor, link: Link) -> Missing:
+    """Return the components of cells (..., J) given that each value is missing.
 
     Args:
-        cells: laws of J columns given z.
+        normals: laws of J columns given z.
         slope: a, (J,).
         intercept: c, (J,).
         link: F of the score a x + c.
     """
-    log_weight, mean, scale = normal_components(cells)
+    log_weight, mean, scale = normals
     slope, intercept = slope.unsqueeze(-1), intercept.unsqueeze(-1)
     if len(link.widths) > 1:
         log_weight, mean, scale = log_weight.unsqueeze(-1), mean.unsqueeze(-1), scale.unsqueeze(-1)
@@ -166,9 +143,9 @@ def _tail_components(log_weight: Tensor, mean: Tensor, scale: Tensor, slope: Ten
     return Missing(log_joint + log_weight + b.log(), log_cdf, k, mean, -slope * scale.square() / v, width * scale / v)
 
 
-def components_between(cells: Distribution, slope: Tensor, intercept: Tensor, half: Tensor) -> Missing:
-    """Return the components of ``cells`` (..., J) given that each score ``slope`` x + ``intercept`` + e is within ``half`` of 0."""
-    log_weight, mean, scale = normal_components(cells)
+def components_between(normals: Normals, slope: Tensor, intercept: Tensor, half: Tensor) -> Missing:
+    """Return the components of cells (..., J) given that each score ``slope`` x + ``intercept`` + e is within ``half`` of 0."""
+    log_weight, mean, scale = normals
     slope, intercept, half = slope.unsqueeze(-1), intercept.unsqueeze(-1), half.unsqueeze(-1)
     v = torch.sqrt(1 + (slope * scale).square())
     k, half = (slope * mean + intercept) / v, half / v
@@ -194,11 +171,12 @@ def mean_missing(parts: Missing) -> Tensor:
     return mean.squeeze(-1) if parts.log_share.shape[-1] == 1 else (_shares(parts.log_share) * mean).sum(-1)
 
 
-def draw_free(log_weight: Tensor, mean: Tensor, scale: Tensor, uniforms: Tensor) -> Tensor:
-    """Return exact draws, (...), of a scale mixture of normals of given components (..., C), as :func:`draw_missing` does."""
+def draw_free(normals: Normals, uniforms: Tensor) -> Tensor:
+    """Return exact draws, (...), of cells whatever their masks, as :func:`draw_missing` does."""
     which, _, noise = uniforms.unbind(-1)
-    mean, scale = _chosen(log_weight, which, mean, scale)
-    return mean + scale * torch.special.ndtri(noise)
+    mean, scale = _chosen(normals.log_weight, which, normals.mean, normals.scale)
+    deviation: Tensor = torch.special.ndtri(noise)
+    return mean + scale * deviation
 
 
 def _chosen(log_share: Tensor, which: Tensor, *parts: Tensor) -> list[Tensor]:
@@ -228,4 +206,5 @@ def draw_missing(parts: Missing, uniforms: Tensor) -> Tensor:
         high, low = double_cut.ends(k, half)
         inside = torch.logaddexp(torch.special.log_ndtr(low), cut.log() + log_cdf).clamp(max=0.0)
         h = torch.where(k < 0, -1.0, 1.0) * ndtri_exp(inside).maximum(low).minimum(high)
-    return mean + gain * h + spread * torch.special.ndtri(noise)
+    deviation: Tensor = torch.special.ndtri(noise)
+    return mean + gain * h + spread * deviation

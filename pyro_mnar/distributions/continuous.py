@@ -3,6 +3,10 @@
 Torch's own broadcast each parameter to the batch shape, so the logarithm of a scale that is one number a column is taken once for
 every particle, row and column, and so is everything else that is computed from it. Here a parameter keeps its shape until it meets
 a value. What a reader sees (``loc``, ``scale``, ``batch_shape``, ...) is as in torch.
+
+A Student-t is a normal whose variance d^2 / lambda is random. Its Gamma(df/2, df/2) scale lambda is integrated by the trapezoid rule in
+log lambda, whose error falls exponentially for smooth integrands (Trefethen and Weideman, "The exponentially convergent trapezoidal
+rule", SIAM Review 56, 2014).
 """
 
 from __future__ import annotations
@@ -18,18 +22,19 @@ from pyro.distributions.util import broadcast_shape
 from torch import Tensor
 from torch.distributions import Chi2, Distribution, constraints
 
-from pyro_mnar.distributions.indexing import chosen_of
+from pyro_mnar.distributions.cells import OwnScore
+from pyro_mnar.distributions.censored import Normals, marginal_score
+from pyro_mnar.distributions.indexing import chosen_of, columns_of
+from pyro_mnar.distributions.links import log_ndtr
+from pyro_mnar.distributions.missing_normals import NormalMixture
 
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+# Standardized log lambda: a fall of exp(-|g|) on the left; on the right doubly exponential for few degrees of freedom, a normal's
+# for many.
+_GRID = tuple(-14 + 0.4 * i for i in range(52))
 
 
-def parameters(law: Distribution) -> dict[str, Tensor]:
-    """Return the parameters of a normal or Student-t law, unbroadcast where it keeps them so, one column each at the end."""
-    given = getattr(law, "given", None)
-    return given if given is not None else {name: getattr(law, name) for name in ("df", "loc", "scale") if name in law.arg_constraints}
-
-
-class AsGiven:
+class AsGiven(NormalMixture):
     """Keeps ``given``, parameters that broadcast to the batch shape and agree in the last dimension."""
 
     given: dict[str, Tensor]
@@ -48,9 +53,14 @@ class AsGiven:
         new._batch_shape = torch.Size(batch_shape)
         return new
 
-    def at(self, chosen: Tensor) -> Any:
-        """Return the laws of some cells, (..., M), where ``chosen``, bool of the last dimensions, is True M times."""
+    @property
+    def like(self) -> Tensor:
+        return self.given["loc"]
 
+    def take(self, columns: Tensor | slice | Sequence[int]) -> Any:
+        return type(self)(**{name: columns_of(value, columns) for name, value in self.given.items()})
+
+    def at(self, chosen: Tensor) -> Any:
         return type(self)(**{name: chosen_of(value, chosen) for name, value in self.given.items()})
 
     def _full(self, log_prob: Tensor) -> Tensor:
@@ -64,7 +74,7 @@ class Normal(AsGiven, dist.Normal):
 
     Example:
         >>> law = Normal(torch.zeros(7, 3), torch.ones(3)).expand([5, 7, 3])
-        >>> law.log_prob(torch.zeros(3)).shape, law.scale.shape, parameters(law)["scale"].shape
+        >>> law.log_prob(torch.zeros(3)).shape, law.scale.shape, law.given["scale"].shape
         (torch.Size([5, 7, 3]), torch.Size([5, 7, 3]), torch.Size([3]))
     """
 
@@ -79,6 +89,19 @@ class Normal(AsGiven, dist.Normal):
         rate = self.given["scale"].reciprocal()
         deviation = (value - self.given["loc"]) * rate
         return self._full(torch.addcmul(rate.log() - _HALF_LOG_2PI, deviation, deviation, value=-0.5))
+
+    def normals(self) -> Normals:
+        mean, scale = (self.given[name].unsqueeze(-1) for name in ("loc", "scale"))
+        return Normals(mean.new_zeros(1), mean, scale)
+
+    def log_mask(self, own: OwnScore, x: Tensor, mask: Tensor) -> Tensor:
+        line = own.probit()
+        if line is None:
+            return super().log_mask(own, x, mask)
+        # Both are log Phi of something: one call.
+        slope, intercept = line
+        seen, missing = -(slope * x + intercept), marginal_score(self.given["loc"], self.given["scale"], slope, intercept)
+        return log_ndtr(torch.where(mask, seen, missing))
 
 
 class StandardNormal(Normal):
@@ -114,6 +137,13 @@ class StudentT(AsGiven, dist.StudentT):
         df, loc, scale = self.given["df"], self.given["loc"], self.given["scale"]
         constant = torch.lgamma(0.5 * (df + 1)) - torch.lgamma(0.5 * df) - 0.5 * (df * math.pi).log() - scale.log()
         return self._full(constant - 0.5 * (df + 1) * torch.log1p(((value - loc) / scale).square() / df))
+
+    def normals(self) -> Normals:
+        df, mean, scale = (self.given[name].unsqueeze(-1) for name in ("df", "loc", "scale"))
+        half = 0.5 * df
+        log_lambda = torch.digamma(half) - half.log() + torch.polygamma(1, half).sqrt() * mean.new_tensor(_GRID)
+        log_weight = (half * (log_lambda - log_lambda.exp())).log_softmax(-1)
+        return Normals(log_weight, mean, scale * torch.exp(-0.5 * log_lambda))
 
 
 class PrecisionNormal(dist.TorchDistribution):
@@ -182,4 +212,5 @@ class Categorical(dist.Categorical):
     @property
     def mean(self) -> Tensor:
         values = torch.arange(self._num_events, dtype=self.probs.dtype, device=self.probs.device)
-        return self.probs @ values
+        mean: Tensor = self.probs @ values
+        return mean

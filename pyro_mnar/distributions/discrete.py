@@ -21,18 +21,52 @@ from torch import Tensor
 from torch.distributions import constraints
 from torch.nn.functional import softplus
 
+from pyro_mnar.distributions.cells import Cells, Censored, OwnScore
 from pyro_mnar.distributions.indexing import chosen_of, columns_of
 
 #: Upper tail of a count that sums leave out.
 TAIL = 1e-8
 
 
-class _GridCells(TorchDistribution):
+class CensoredLevels:
+    """M missing cells of levels or counts: ``values`` (V, 1, ..., M) and ``log_joint`` log p(v | z) P(s = 0 | v), (V, ..., M)."""
+
+    def __init__(self, values: Tensor, log_joint: Tensor, named: bool) -> None:
+        self.values, self.log_joint = values, log_joint
+        self.probabilities = log_joint.softmax(0) if named else None
+
+    @property
+    def log_mass(self) -> Tensor:
+        return self.log_joint.logsumexp(0)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.mean_of(lambda values: values)
+
+    def mean_of(self, function: Callable[[Tensor], Tensor]) -> Tensor:
+        return (self.log_joint.softmax(0) * function(self.values)).sum(0)
+
+    def draw(self, uniforms: Tensor) -> Tensor:
+        uniform, values = uniforms[..., 0], self.values
+        share, *_ = torch.broadcast_tensors(self.log_joint.softmax(0), values)
+        lead = (len(values), *[1] * (uniform.dim() - share.dim() + 1))
+        # Up to the sum, which rounding may have moved off 1: values of no probability, such as levels that a column lacks, stay out.
+        total = share.cumsum(0)
+        total = total.reshape(*lead, *share.shape[1:])
+        index = (total < uniform * total[-1]).sum(0).clamp(max=len(values) - 1)
+        choices = values.expand_as(share).reshape(*lead, *share.shape[1:]).expand(-1, *index.shape)
+        return choices.gather(0, index.unsqueeze(0)).squeeze(0)
+
+
+class _GridCells(Cells, TorchDistribution):
     """Laws of J columns on the values ``first`` + k ``step``, (J,) each; parameters end in J (or in M cells, see ``at``)."""
 
     arg_constraints: dict[str, constraints.Constraint] = {}
     support = constraints.real
     has_rsample = False
+    discrete = True
+    #: Whether its values are levels, of which each has a probability that is asked for.
+    named = False
 
     def __init__(self, batch_shape: Sequence[int], first: Tensor, step: Tensor) -> None:
         self.first, self.step = first, step
@@ -44,32 +78,39 @@ class _GridCells(TorchDistribution):
         new._batch_shape = torch.Size(batch_shape)
         return new
 
-    def take(self, columns: Tensor | slice) -> Any:
-        """Return the laws of some columns."""
+    @property
+    def like(self) -> Tensor:
+        return self.first
+
+    def take(self, columns: Tensor | slice | Sequence[int]) -> Any:
         return self._each(lambda value: columns_of(value, columns))
 
     def at(self, chosen: Tensor) -> Any:
-        """Return the laws of some cells, (..., M), where ``chosen``, bool of the last dimensions, is True M times."""
         return self._each(lambda value: chosen_of(value, chosen))
 
-    def log_joint(self, log_missing: Callable[[Tensor], Tensor] | None = None) -> tuple[Tensor, Tensor]:
-        """Return the values (V, 1, ..., J) and log p(v), plus ``log_missing`` of the values, (V, ..., J)."""
+    def censored(self, own: OwnScore | None) -> Censored:
+        values, log_probs = self.table()
+        return CensoredLevels(values, log_probs if own is None else log_probs + own.log_missing(values), self.named)
+
+    def table(self) -> tuple[Tensor, Tensor]:
+        """Return the values (V, 1, ..., J) and log p(v), (V, ..., J)."""
         log_probs = self._log_probs()
         k = torch.arange(len(log_probs), dtype=self.first.dtype, device=self.first.device)
         values = self.first + self.step * k.reshape(-1, *[1] * (log_probs.dim() - 1))
-        return values, log_probs if log_missing is None else log_probs + log_missing(values)
+        return values, log_probs
 
     @property
     def mean(self) -> Tensor:
         """(..., J)."""
-        values, log_probs = self.log_joint()
+        values, log_probs = self.table()
         return (log_probs.exp() * values).sum(0).expand(self._batch_shape)
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
-        values, log_probs = self.log_joint()
+        values, log_probs = self.table()
         shape = torch.Size((*sample_shape, *self._batch_shape))
         law = torch.distributions.Categorical(logits=log_probs.detach().movedim(0, -1).expand(*self._batch_shape, -1))
-        return self.first + self.step * law.sample(torch.Size(sample_shape)).to(values).reshape(shape)
+        index: Tensor = law.sample(torch.Size(sample_shape))
+        return self.first + self.step * index.to(values).reshape(shape)
 
     def _each(self, function: Callable[[Tensor], Tensor]) -> Any:
         raise NotImplementedError
@@ -94,6 +135,8 @@ class LevelCells(_GridCells):
         >>> [round(float(v), 3) for v in (law.mean, law.log_prob(torch.ones(1)).exp())]
         [0.8, 0.8]
     """
+
+    named = True
 
     def __init__(self, log_probs: Tensor, first: Tensor, step: Tensor) -> None:
         self.log_probs = log_probs
@@ -164,7 +207,3 @@ class CountCells(_GridCells):
 
     def _each(self, function: Callable[[Tensor], Tensor]) -> CountCells:
         return CountCells(function(self.log_mean), function(self.log_size), function(self.first), function(self.step))
-
-
-#: Laws on evenly spaced values.
-GRID = (LevelCells, CountCells)

@@ -107,13 +107,15 @@ class _LogNdtr(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, score: Tensor) -> Tensor:
         # With a setup_context of its own (as torch.func wants) torch would inspect the signature at every call: a third of its time.
-        log_cdf = torch.special.log_ndtr(score)
+        log_cdf: Tensor = torch.special.log_ndtr(score)
         ctx.save_for_backward(score, log_cdf)
         return log_cdf
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
-        return grad * hazard(*ctx.saved_tensors)
+        score, log_cdf = ctx.saved_tensors
+        slope: Tensor = hazard(score, log_cdf)
+        return grad * slope
 
 
 def log_ndtr(score: Tensor) -> Tensor:
@@ -122,7 +124,8 @@ def log_ndtr(score: Tensor) -> Tensor:
     ``torch.special.log_ndtr`` has the same values, but its gradient is a difference of two large logarithms: in float32 wrong by
     a twentieth at -1000 and zero or NaN beyond -1e5, where a steep mechanism does go.
     """
-    return _LogNdtr.apply(score)
+    log_cdf: Tensor = _LogNdtr.apply(score)
+    return log_cdf
 
 
 def _log_step(score: Tensor) -> Tensor:

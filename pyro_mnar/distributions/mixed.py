@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor
-from torch.distributions import Bernoulli, Categorical, Distribution, constraints
-from torch.nn.functional import logsigmoid
+from torch.distributions import constraints
 
-from pyro_mnar.distributions.discrete import GRID, LevelCells
+from pyro_mnar.distributions.cells import Cells
 from pyro_mnar.distributions.indexing import columns_of
+from pyro_mnar.distributions.open_cells import cells_of
 
 
-class MixedCells(TorchDistribution):
+class MixedCells(Cells, TorchDistribution):
     """Independent cells (..., D) whose columns stand in blocks.
 
     Args:
@@ -37,7 +37,7 @@ class MixedCells(TorchDistribution):
     has_rsample = False
 
     def __init__(self, laws: Sequence[Any], columns: Sequence[Sequence[int]]) -> None:
-        self.laws, self.columns = list(laws), [list(part) for part in columns]
+        self.laws, self.columns = [cells_of(law) for law in laws], [list(part) for part in columns]
         together = [j for part in self.columns for j in part]
         # Where each column stands when the blocks are laid side by side.
         self.order = sorted(range(len(together)), key=together.__getitem__)
@@ -51,6 +51,15 @@ class MixedCells(TorchDistribution):
         return new
 
     @property
+    def blocks(self) -> list[tuple[list[int] | None, Cells]]:
+        return list(zip(self.columns, self.laws, strict=True))
+
+    @property
+    def like(self) -> Tensor:
+        like: Tensor = self.laws[0].like
+        return like
+
+    @property
     def mean(self) -> Tensor:
         """(..., D)."""
         return self._joined([law.mean for law in self.laws])
@@ -61,34 +70,6 @@ class MixedCells(TorchDistribution):
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         return self._joined([law.sample(torch.Size(sample_shape)) for law in self.laws])
 
-    def apply(self, function: Any, *tensors: Tensor) -> Tensor:
-        """Return ``function`` of each block's law and of its columns of ``tensors`` (..., D, 3), joined to (..., D)."""
-        return self._joined(
-            [function(law, *(t[..., part, :] for t in tensors)) for law, part in zip(self.laws, self.columns, strict=True)]
-        )
-
     def _joined(self, parts: list[Tensor]) -> Tensor:
         lead = torch.broadcast_shapes(*(part.shape[:-1] for part in parts))
         return columns_of(torch.cat([part.expand(*lead, -1) for part in parts], -1), self.order)
-
-
-def in_blocks(cells: Distribution) -> Distribution:
-    """Return torch's ``Bernoulli`` and ``Categorical`` cells (..., D) as a block of levels 0, 1, ...; other cells as they are.
-
-    Example:
-        >>> in_blocks(Bernoulli(torch.tensor([0.25, 0.5]))).mean.tolist()
-        [0.25, 0.5]
-    """
-    if isinstance(cells, Bernoulli):
-        log_probs = torch.stack([logsigmoid(-cells.logits), logsigmoid(cells.logits)])
-    elif isinstance(cells, Categorical):
-        log_probs = cells.logits.log_softmax(-1).movedim(-1, 0)
-    else:
-        return cells
-    width = log_probs.shape[-1]
-    return MixedCells([LevelCells(log_probs, log_probs.new_zeros(width), log_probs.new_ones(width))], [range(width)])
-
-
-def is_discrete(cells: Distribution) -> bool:
-    """Return whether any column of ``cells`` has levels or counts."""
-    return isinstance(cells, MixedCells) and any(isinstance(law, GRID) for law in cells.laws)

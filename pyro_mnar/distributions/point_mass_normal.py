@@ -22,8 +22,10 @@ from torch import Tensor
 from torch.distributions import constraints
 from torch.nn.functional import logsigmoid
 
+from pyro_mnar.distributions.cells import Censored, OwnScore
+from pyro_mnar.distributions.censored import Normals
 from pyro_mnar.distributions.continuous import AsGiven, Normal
-from pyro_mnar.distributions.indexing import columns_of
+from pyro_mnar.distributions.missing_normals import CutNormals
 
 # What tells values apart on columns of unit scale, of single precision's rounding there and back.
 _SAME = 1e-5
@@ -77,13 +79,13 @@ class PointMassNormal(AsGiven, dist.TorchDistribution):
             beside = torch.addcmul(self.given["loc"], self.given["scale"], torch.randn(shape).to(self.given["loc"]))
             return torch.where(at_mass, self.given["mass"], beside)
 
-    def components(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return (log weight, mean, standard deviation), each (..., 2), of the two normals."""
+    def censored(self, own: OwnScore | None) -> Censored:
+        side = self.given.get("side")
+        return super().censored(own) if side is None else CutNormals(self, own, side)
+
+    def normals(self) -> Normals:
         logit, loc, mass = self.given["logit"], self.given["loc"], self.given["mass"]
         scale = self.given["scale"]
         means = torch.stack([mass.expand(loc.shape), loc], -1)
-        return torch.stack([logsigmoid(logit), logsigmoid(-logit)], -1), means, torch.stack([torch.zeros_like(scale), scale], -1)
-
-    def take(self, columns: Tensor | slice) -> PointMassNormal:
-        """Return the laws of some columns."""
-        return PointMassNormal(**{name: columns_of(value, columns) for name, value in self.given.items()})
+        weights = torch.stack([logsigmoid(logit), logsigmoid(-logit)], -1)
+        return Normals(weights, means, torch.stack([torch.zeros_like(scale), scale], -1))

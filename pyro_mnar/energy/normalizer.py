@@ -77,7 +77,7 @@ def log_normalizer(module: nn.Module, *, draws: int = 10_000, method: str | None
         >>> from pyro_mnar.model.tilts import Constraint
         >>> from pyro_mnar.networks.decoders import GaussianDecoder
         >>> from pyro_mnar.networks.encoders import GaussianEncoder
-        >>> mnar = MNAR(GaussianDecoder(1, 2), GaussianEncoder(2, 1), tilt=Constraint(lambda x: 0 * x[..., 0], 1.0))
+        >>> mnar = MNAR(GaussianDecoder(1, 2), GaussianEncoder(1, 2), tilt=Constraint(lambda x: 0 * x[..., 0], 1.0))
         >>> log_normalizer(mnar).value
         0.0
     """
@@ -150,7 +150,7 @@ def sample_tilted(module: nn.Module, n: int, *, polish: int = 20, seed: int = 0)
         >>> from pyro_mnar.model.tilts import Constraint
         >>> from pyro_mnar.networks.decoders import GaussianDecoder
         >>> from pyro_mnar.networks.encoders import GaussianEncoder
-        >>> mnar = MNAR(GaussianDecoder(1, 2), GaussianEncoder(2, 1), tilt=Constraint(lambda x: x[..., 0].clamp(max=0), 50.0))
+        >>> mnar = MNAR(GaussianDecoder(1, 2), GaussianEncoder(1, 2), tilt=Constraint(lambda x: x[..., 0].clamp(max=0), 50.0))
         >>> bool((sample_tilted(mnar, 200).x[:, 0] > -0.5).all())
         True
     """

@@ -126,7 +126,7 @@ class SelfNormalized(Objective):
         >>> from pyro_mnar.model.tilts import EnergyTilt, energy_net
         >>> from pyro_mnar.networks.decoders import GaussianDecoder
         >>> from pyro_mnar.networks.encoders import GaussianEncoder
-        >>> mnar = MNAR(GaussianDecoder(1, 2), GaussianEncoder(2, 1), tilt=EnergyTilt(energy_net(2)))
+        >>> mnar = MNAR(GaussianDecoder(1, 2), GaussianEncoder(1, 2), tilt=EnergyTilt(energy_net(2)))
         >>> mnar.freeze_base()
         >>> objective = SelfNormalized(IWELBO(mnar, particles=5))
         >>> x, mask = 0.1 * torch.randn(50, 2), torch.ones(50, 2, dtype=torch.bool)

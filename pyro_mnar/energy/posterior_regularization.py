@@ -46,7 +46,7 @@ class PosteriorRegularized(Objective):
         >>> from pyro_mnar.networks.decoders import GaussianDecoder
         >>> from pyro_mnar.networks.encoders import GaussianEncoder
         >>> ordered = Constraint(lambda x: (x[..., 0] - x[..., 1]).clamp(max=0), 50.0)
-        >>> mnar = MNAR(GaussianDecoder(1, 2), GaussianEncoder(2, 1), tilt=ordered)
+        >>> mnar = MNAR(GaussianDecoder(1, 2), GaussianEncoder(1, 2), tilt=ordered)
         >>> x, mask = torch.randn(50, 2), torch.rand(50, 2) < 0.7
         >>> objective = PosteriorRegularized(IWELBO(mnar, 5, "iwae"), imagined=0.5)  # for fit(objective, x, mask)
         >>> objective(x, mask).shape, objective.loss(x, mask).shape

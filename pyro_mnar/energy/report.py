@@ -25,7 +25,6 @@ from torch import Tensor, nn
 from pyro_mnar.energy.normalizer import Normalizer, log_normalizer
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.weights import effective_sample_size
-from pyro_mnar.networks.decoders import StudentTDecoder
 
 # Looseness of the bound that is worth a word, in nats.
 _LOOSE = 0.05
@@ -82,7 +81,7 @@ def report_tilt(
         >>> from pyro_mnar.model.tilts import EnergyTilt
         >>> from pyro_mnar.networks.decoders import GaussianDecoder
         >>> from pyro_mnar.networks.encoders import GaussianEncoder
-        >>> mnar = MNAR(GaussianDecoder(1, 2), GaussianEncoder(2, 1), tilt=EnergyTilt(lambda x: -x.square().square().sum(-1)))
+        >>> mnar = MNAR(GaussianDecoder(1, 2), GaussianEncoder(1, 2), tilt=EnergyTilt(lambda x: -x.square().square().sum(-1)))
         >>> report_tilt(mnar, draws=500).problems[-1][:42]
         'tilt: the energy falls without end faster '
     """
@@ -144,9 +143,10 @@ def _unbounded(module: nn.Module, z: Tensor, x: Tensor) -> bool:
         module.tilt.log_weight(z.mean(0) + r * (z - z.mean(0)), x.mean(0) + r * (x - x.mean(0)))  # type: ignore[operator, union-attr]
         for r in _FAR
     )
-    if isinstance(module.decoder, StudentTDecoder):
-        # The density falls by (df + 1) log r in each column that moves.
-        allowed = (float(module.decoder.df.max()) + 1) * x.shape[-1] * math.log(_FAR[1] / _FAR[0])
+    power = module.decoder.tail()  # type: ignore[operator, union-attr]
+    if power is not None:
+        # The density falls by that many log r in each column that moves.
+        allowed = power * x.shape[-1] * math.log(_FAR[1] / _FAR[0])
     else:
         # A normal's falls by half a squared distance: nothing that grows more slowly than a square is in doubt.
         allowed = near.clamp(min=1.0) * (_FAR[1] / _FAR[0]) ** 1.5

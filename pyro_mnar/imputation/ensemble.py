@@ -60,7 +60,7 @@ def impute_ensemble(
         >>> from pyro_mnar.model.mnar import MNAR
         >>> from pyro_mnar.networks.decoders import GaussianDecoder
         >>> from pyro_mnar.networks.encoders import GaussianEncoder
-        >>> members = [MNAR(GaussianDecoder(1, 2), GaussianEncoder(2, 1)) for _ in range(2)]
+        >>> members = [MNAR(GaussianDecoder(1, 2), GaussianEncoder(1, 2)) for _ in range(2)]
         >>> impute_ensemble(members, torch.zeros(3, 2), torch.tensor([[True, False]] * 3), draws=5).draws.shape
         torch.Size([5, 3, 2])
     """
@@ -96,7 +96,7 @@ def score_ensemble(
         >>> from pyro_mnar.model.mnar import MNAR
         >>> from pyro_mnar.networks.decoders import GaussianDecoder
         >>> from pyro_mnar.networks.encoders import GaussianEncoder
-        >>> members = [MNAR(GaussianDecoder(1, 2), GaussianEncoder(2, 1)) for _ in range(2)]
+        >>> members = [MNAR(GaussianDecoder(1, 2), GaussianEncoder(1, 2)) for _ in range(2)]
         >>> score_ensemble(members, torch.zeros(3, 2), torch.tensor([[True, False]] * 3)).shape
         torch.Size([3])
     """

@@ -87,7 +87,7 @@ def sample_importance(
         >>> from pyro_mnar.model.mnar import MNAR
         >>> from pyro_mnar.networks.decoders import GaussianDecoder
         >>> from pyro_mnar.networks.encoders import GaussianEncoder
-        >>> mnar = MNAR(GaussianDecoder(2, 3), GaussianEncoder(3, 2))
+        >>> mnar = MNAR(GaussianDecoder(2, 3), GaussianEncoder(2, 3))
         >>> result = sample_importance(mnar, torch.zeros(5, 3), torch.ones(5, 3, dtype=torch.bool), draws=10)
         >>> result.x.shape, result.latents["z"].shape, result.pareto_k.shape
         (torch.Size([4, 10, 5, 3]), torch.Size([4, 10, 5, 2]), torch.Size([4, 5]))

@@ -132,7 +132,7 @@ def impute(
         >>> from pyro_mnar.model.mnar import MNAR
         >>> from pyro_mnar.networks.decoders import GaussianDecoder
         >>> from pyro_mnar.networks.encoders import GaussianEncoder
-        >>> mnar = MNAR(GaussianDecoder(1, 2), GaussianEncoder(2, 1))
+        >>> mnar = MNAR(GaussianDecoder(1, 2), GaussianEncoder(1, 2))
         >>> result = impute(mnar, torch.zeros(3, 2), torch.tensor([[True, False]] * 3), draws=4)
         >>> result.completed.shape, result.draws.shape, result.ess.shape
         (torch.Size([3, 2]), torch.Size([4, 3, 2]), torch.Size([3]))

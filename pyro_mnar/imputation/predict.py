@@ -46,7 +46,7 @@ def predict(
         >>> from pyro_mnar.networks.outcomes import CategoricalOutcome
         >>> from pyro_mnar.networks.decoders import GaussianDecoder
         >>> from pyro_mnar.networks.encoders import GaussianEncoder
-        >>> mnar = MNAR(GaussianDecoder(1, 2), GaussianEncoder(2, 1), outcome=CategoricalOutcome(2, 3))
+        >>> mnar = MNAR(GaussianDecoder(1, 2), GaussianEncoder(1, 2), outcome=CategoricalOutcome(2, 3))
         >>> predict(mnar, torch.zeros(7, 2), torch.tensor([[True, False]] * 7)).shape
         torch.Size([7, 3])
     """

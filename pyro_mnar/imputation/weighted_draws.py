@@ -34,7 +34,7 @@ def weighted_draws(
         >>> from pyro_mnar.model.mnar import MNAR
         >>> from pyro_mnar.networks.decoders import GaussianDecoder
         >>> from pyro_mnar.networks.encoders import GaussianEncoder
-        >>> mnar = MNAR(GaussianDecoder(1, 2), GaussianEncoder(2, 1))
+        >>> mnar = MNAR(GaussianDecoder(1, 2), GaussianEncoder(1, 2))
         >>> rows, log_weights = weighted_draws(mnar, torch.zeros(3, 2), torch.tensor([[True, False]] * 3), 100)
         >>> rows.shape, bool((log_weights.exp().sum(0) - 1).abs().max() < 1e-6)
         (torch.Size([100, 3, 2]), True)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pyro_mnar.distributions.links import log_ndtr
 from pyro_mnar.infer.streams import seeded
-from pyro_mnar.model.priors import EFFECT_DOF
+from pyro_mnar.mechanisms.prior_scales import EFFECT_DOF
 
 #: Orders that are tried for each that is taken.
 TRIES = 4

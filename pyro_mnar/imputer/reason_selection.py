@@ -38,7 +38,6 @@ from pyro_mnar.imputation.ensemble import score_ensemble
 from pyro_mnar.imputer.fitting import fit_specified
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.infer.processes import each, n_processes
-from pyro_mnar.mechanisms.sequential_masking import own_pieces
 from pyro_mnar.mechanisms.starts import contrasts
 from pyro_mnar.model.mnar import MNAR
 
@@ -156,10 +155,9 @@ def _sides(specification: Specification, x: Tensor, mask: Tensor) -> list[str]:
 @torch.no_grad()
 def own_effects(member: MNAR, columns: Sequence[int]) -> list[float]:
     """Return the size of each column's own-value term: its slope's, or the standard deviation of its categories' effects."""
-    found: dict[int, float] = {}
-    for piece in own_pieces(member.mechanism):
-        found |= dict(zip(piece.columns.tolist(), piece.effect_sizes().tolist(), strict=True))
-    return [found[j] for j in columns]
+    assert member.mechanism is not None
+    sizes = member.mechanism.own_effects().abs().tolist()
+    return [sizes[j] for j in columns]
 
 
 class _Pilots:

@@ -19,7 +19,6 @@ from pyro_mnar.data.codec import TableCodec
 from pyro_mnar.imputation.ensemble import impute_ensemble
 from pyro_mnar.imputer.reason_selection import Candidate
 from pyro_mnar.imputer.words import MECHANISMS
-from pyro_mnar.mechanisms.sequential_masking import SequentialMasking, own_pieces
 from pyro_mnar.model.mnar import MNAR
 
 if TYPE_CHECKING:
@@ -162,11 +161,7 @@ def _evidence(imputer: Any, place: int, word: str | None) -> str:
 @torch.no_grad()
 def _own(member: MNAR, column: int) -> float:
     """Return a column's slope, or of categories the size of their effects."""
-    for piece in own_pieces(member.mechanism):
-        at = (piece.columns == column).nonzero().flatten().tolist()
-        if at:
-            return float((piece.slope if hasattr(piece, "slope") else piece.effect_sizes())[at[0]])
-    return 0.0
+    return 0.0 if member.mechanism is None else float(member.mechanism.own_effects()[column])
 
 
 def _reason(imputer: Any, place: int, word: str | None) -> str:
@@ -196,10 +191,8 @@ def _earlier(imputer: Any, j: int) -> list[str]:
     """Return the names of the columns whose seen values, or absence, change a mask, at most three, the largest effect first."""
     sizes = np.zeros(len(imputer.codec_.columns))
     for member in imputer.members_:
-        mechanism = member.mechanism
-        if isinstance(mechanism, SequentialMasking) and mechanism.order is not None:
-            owner = torch.cat([mechanism.owner, torch.arange(len(sizes))])
-            effects = (torch.cat([mechanism.effects, 0.5 * mechanism.absences], -1) * mechanism.allowed)[j].abs()
-            sizes += torch.zeros(len(sizes)).scatter_reduce(0, owner, effects, "amax").numpy() / len(imputer.members_)
+        effects = None if member.mechanism is None else member.mechanism.effects_of_columns()
+        if effects is not None:
+            sizes += effects[j].numpy() / len(imputer.members_)
     order = [int(k) for k in np.argsort(-sizes)[:3] if sizes[k] > _NAMED]
     return [str(imputer.codec_.columns[k].name) for k in order]

@@ -14,17 +14,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from pyro_mnar.analysis.candidates import Candidates
 from pyro_mnar.analysis.completions import Completions
-from pyro_mnar.data.codec import TableCodec
 from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.masking import split
 from pyro_mnar.data.schema import Schema
 from pyro_mnar.imputer.tables import Given, given
 from pyro_mnar.imputer.wide_draws import candidates_of, in_parts, warped
-from pyro_mnar.mechanisms.sequential_masking import SequentialMasking
 
 
 def completions(imputer: Any, given: Given, n_draws: int) -> Completions:
@@ -68,20 +65,12 @@ def strengthened(imputer: Any, done: Completions, factor: float, columns: Sequen
             for j, found in cells.items():
                 at = np.flatnonzero(~mask[some, j])
                 filled[:, at, j] = found[np.ix_(own, np.searchsorted(drawn.holes[names[j]], some[at]))]
-            gain = _gain(member, codec, filled.reshape(-1, len(names)), np.tile(mask[some], (len(own), 1)), factor)
-            gain = gain.unflatten(0, (len(own), len(some)))
+            cells_known = np.ones((len(own) * len(some), len(names)), bool)
+            x = torch.from_numpy(codec.apply(filled.reshape(-1, len(names)), cells_known)).float()
+            seen = torch.from_numpy(np.tile(mask[some], (len(own), 1)))
+            gain = member.mechanism.gain(warped(member, x), factor, seen).unflatten(0, (len(own), len(some)))
             log_weights[np.ix_(own, some)] = torch.where(moved[some], gain, 0.0).sum(-1).double().numpy()
     return done.reweight(log_weights)
-
-
-def _gain(member: Any, codec: TableCodec, values: np.ndarray, mask: np.ndarray, factor: float) -> Tensor:
-    """Return what the log odds of each cell (N, D) of complete rows gain, whose holes were where ``mask`` is False."""
-    y = warped(member, torch.from_numpy(codec.apply(values, np.ones(values.shape, bool))).float())
-    mechanism, effect = member.mechanism, None
-    if isinstance(mechanism, SequentialMasking):
-        effect = mechanism.of_earlier(y, torch.from_numpy(mask))
-        mechanism = mechanism.own
-    return mechanism.gain(y, factor, effect)
 
 
 def _encoded(drawn: Candidates, name: Any, column: Column) -> np.ndarray:

@@ -86,7 +86,7 @@ class IWELBO(nn.Module):
         >>> from pyro_mnar.model.mnar import MNAR
         >>> from pyro_mnar.networks.decoders import GaussianDecoder
         >>> from pyro_mnar.networks.encoders import GaussianEncoder
-        >>> bound = IWELBO(MNAR(GaussianDecoder(2, 5), GaussianEncoder(5, 2)), particles=10)
+        >>> bound = IWELBO(MNAR(GaussianDecoder(2, 5), GaussianEncoder(2, 5)), particles=10)
         >>> x, mask = torch.zeros(7, 5), torch.ones(7, 5, dtype=torch.bool)
         >>> bound(x, mask).shape, bound.log_weights(x, mask).shape, bound.loss(x, mask).shape
         (torch.Size([7]), torch.Size([10, 7]), torch.Size([]))

@@ -65,7 +65,7 @@ def fit_ensemble(
         >>> from pyro_mnar.model.mnar import MNAR
         >>> from pyro_mnar.networks.decoders import GaussianDecoder
         >>> from pyro_mnar.networks.encoders import GaussianEncoder
-        >>> members = [MNAR(GaussianDecoder(1, 2), GaussianEncoder(2, 1)) for _ in range(2)]
+        >>> members = [MNAR(GaussianDecoder(1, 2), GaussianEncoder(1, 2)) for _ in range(2)]
         >>> len(fit_ensemble(members, torch.randn(50, 2), torch.ones(50, 2, dtype=torch.bool), steps=5))
         2
     """

@@ -99,7 +99,7 @@ class RandomParameters(nn.Module):
         >>> from pyro_mnar.model.mnar import MNAR
         >>> from pyro_mnar.networks.decoders import GaussianDecoder
         >>> from pyro_mnar.networks.encoders import GaussianEncoder
-        >>> mnar = MNAR(GaussianDecoder(1, 3, hidden=()), GaussianEncoder(3, 1))
+        >>> mnar = MNAR(GaussianDecoder(1, 3, hidden=()), GaussianEncoder(1, 3))
         >>> weights = RandomParameters(mnar, {"decoder.linear.weight": dist.Normal(0.0, 1.0).expand([3, 1]).to_event(2)})
         >>> {name: value.shape for name, value in weights.shared().items()}
         {'decoder.linear.weight': torch.Size([3, 1])}

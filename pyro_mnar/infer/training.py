@@ -108,7 +108,7 @@ def fit(
         >>> from pyro_mnar.model.mnar import MNAR
         >>> from pyro_mnar.networks.decoders import GaussianDecoder
         >>> from pyro_mnar.networks.encoders import GaussianEncoder
-        >>> bound = IWELBO(MNAR(GaussianDecoder(1, 2), GaussianEncoder(2, 1)), particles=5)
+        >>> bound = IWELBO(MNAR(GaussianDecoder(1, 2), GaussianEncoder(1, 2)), particles=5)
         >>> history = fit(bound, torch.randn(50, 2), torch.ones(50, 2, dtype=torch.bool), steps=10, every=5)
         >>> [e.step for e in history.evaluations]
         [5, 10]

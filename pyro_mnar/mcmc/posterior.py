@@ -118,7 +118,7 @@ def sample_posterior(
         >>> from pyro_mnar.networks.decoders import GaussianDecoder
         >>> from pyro_mnar.networks.encoders import GaussianEncoder
         >>> from pyro_mnar.mechanisms.self_masking import SelfMasking
-        >>> mnar = MNAR(GaussianDecoder(1, 2), GaussianEncoder(2, 1), SelfMasking(2))
+        >>> mnar = MNAR(GaussianDecoder(1, 2), GaussianEncoder(1, 2), SelfMasking(2))
         >>> x, mask = torch.zeros(3, 2), torch.tensor([[True, False]] * 3)
         >>> posterior = sample_posterior(mnar, x, mask, chains=2, draws=50, warmup=20)
         >>> posterior.latents["z"].shape, posterior.x.shape, posterior.rhat().shape

@@ -39,7 +39,7 @@ class RowTarget:
         >>> from pyro_mnar.networks.decoders import GaussianDecoder
         >>> from pyro_mnar.networks.encoders import GaussianEncoder
         >>> x, mask = torch.zeros(7, 5), torch.ones(7, 5, dtype=torch.bool)
-        >>> target = RowTarget(MNAR(GaussianDecoder(2, 5), GaussianEncoder(5, 2)), x, mask)
+        >>> target = RowTarget(MNAR(GaussianDecoder(2, 5), GaussianEncoder(2, 5)), x, mask)
         >>> target.dim, target(torch.zeros(3 * 7, 2)).shape
         (2, torch.Size([21]))
     """

@@ -7,15 +7,17 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
 
-from pyro_mnar.distributions.censored import Missing
-from pyro_mnar.distributions.indexing import column_indices, indicator
+from pyro_mnar.distributions.cells import OwnScore
+from pyro_mnar.distributions.censored import Missing, Normals
+from pyro_mnar.distributions.indexing import chosen_of, columns_of
 from pyro_mnar.distributions.links import LOGIT, THRESHOLD, Link
-from pyro_mnar.mechanisms.base import MaskDistribution
+from pyro_mnar.mechanisms.base import Anchors, LogPrior
+from pyro_mnar.mechanisms.own_value import OwnValueMasking
+from pyro_mnar.mechanisms.prior_scales import CATEGORY
 
 
-class CategoryMasking(nn.Module):
+class CategoryMasking(OwnValueMasking):
     """P(s_j = 0 | x_j = k) = F(c_j + e_jk): categories have no order, so no direction either.
 
     Only differences of the e_jk matter beside c_j; a prior (:mod:`pyro_mnar.model.priors`) says that they add to about 0.
@@ -35,20 +37,15 @@ class CategoryMasking(nn.Module):
         torch.Size([5])
     """
 
-    columns: Tensor
-    couplings: Tensor
     index: Tensor
 
     def __init__(self, n_columns: int, columns: Sequence[int], levels: Sequence[int], link: Link = LOGIT) -> None:
-        super().__init__()
-        indices = column_indices(columns, n_columns)
-        if len(levels) != len(indices) or min(levels) < 2:
-            raise ValueError(f"levels: got {list(levels)}, expected 2 or more for each of {len(indices)} columns")
+        super().__init__(n_columns, columns)
+        if len(levels) != len(self.columns) or min(levels) < 2:
+            raise ValueError(f"levels: got {list(levels)}, expected 2 or more for each of {len(self.columns)} columns")
         if link is THRESHOLD:
             raise ValueError("link: got THRESHOLD, expected LOGIT or PROBIT (categories have no order)")
-        self.link, self.n_columns, self.levels = link, n_columns, tuple(levels)
-        self.register_buffer("columns", indices, persistent=False)
-        self.register_buffer("couplings", torch.zeros(n_columns, n_columns, dtype=torch.bool), persistent=False)
+        self.link, self.levels = link, tuple(levels)
         first = torch.tensor([0, *levels]).cumsum(0)[:-1]
         # (V, J): where the effect of a column's level stands; levels that it does not have repeat its last.
         index = first + torch.arange(max(levels)).unsqueeze(-1).minimum(torch.tensor(levels) - 1)
@@ -63,60 +60,72 @@ class CategoryMasking(nn.Module):
         self.offset.copy_(torch.logit(rate) if self.link is LOGIT else torch.special.ndtri(rate))
         return x.new_zeros(x.shape[-1])
 
-    def forward(self, x: Tensor, effect: Tensor | None = None) -> MaskDistribution:
-        """Return the law of the masks of complete rows ``x`` (..., D), ``effect`` (..., D) added to the scores."""
-        score = self.scores(x)
-        score = score if effect is None else score + effect
-        modeled = indicator(self.columns, self.n_columns)
-        return MaskDistribution(self.link.log_missing(score), self.link.log_observed(score), modeled)
-
-    def scores(self, x: Tensor) -> Tensor:
-        """Return the scores of complete rows ``x`` (..., D), (..., D); 0 in columns that are not modeled."""
-        own = lookup(self.table(), x[..., self.columns])
-        return torch.zeros_like(x).index_copy(-1, self.columns, own)
-
-    def gain(self, x: Tensor, factor: float, effect: Tensor | None = None) -> Tensor:
-        """Return what the log odds of being missing gain, (..., D), at ``factor`` times the strength, in complete rows (..., D).
-
-        ``effect`` (..., D) is added to the scores first.
-        """
-        score = self.scores(x)
-        if effect is not None:
-            score = torch.where(indicator(self.columns, self.n_columns), score + effect, score)
-        return self.link.gain(score, factor)
-
     def table(self) -> Tensor:
         """Return the scores of the modeled columns' levels, (V, J)."""
         return self.by_level[self.index] + self.offset
-
-    def reads(self) -> Tensor:
-        """Return (J,) bool, True where a mask reads its own value."""
-        return torch.ones_like(self.columns, dtype=torch.bool)
 
     def effect_sizes(self) -> Tensor:
         """Return the standard deviation of each column's effects, (J,)."""
         return torch.stack([own.std(correction=0) for own in self.by_level.split(list(self.levels))])
 
-    def line(self) -> tuple[Tensor, Tensor]:
-        """Return the table and zeros to add to it."""
+    def score(self) -> LevelScore:
         table = self.table()
-        return table, table.new_zeros(table.shape[-1])
+        return LevelScore(table, table.new_zeros(table.shape[-1]), self.link)
 
-    def score_at(self, values: Tensor, line: tuple[Tensor, Tensor]) -> Tensor:
-        """Return the scores of ``values`` (..., J) under a table and what is added to it."""
-        return lookup(line[0], values) + line[1]
+    def start(self, anchors: Anchors) -> None:
+        self.by_level.copy_(anchors.by_level)
 
-    def log_missing(self, values: Tensor, line: tuple[Tensor, Tensor]) -> Tensor:
-        """Return log P(s = 0 | x) of ``values`` (..., J) under such a ``line``."""
-        return self.link.log_missing(self.score_at(values, line))
+    def log_prior(self, anchors: Anchors) -> LogPrior:
+        scale, dof = CATEGORY
+        total = self.by_level.new_zeros(())
+        for own in (self.by_level - anchors.by_level).split(list(self.levels)):
+            total = total - 0.5 * (dof + len(own)) * torch.log1p((own / scale).square().sum() / dof)
+        return LogPrior(known=total)
 
-    def log_observed(self, values: Tensor, line: tuple[Tensor, Tensor]) -> Tensor:
-        """Return log P(s = 1 | x) of ``values`` (..., J) under such a ``line``."""
-        return self.link.log_observed(self.score_at(values, line))
 
-    def components(self, cells: Distribution, line: tuple[Tensor, Tensor]) -> Missing:
+class LevelScore(OwnScore):
+    """P(s = 0 | x = k) = F(table_k + shift).
+
+    Args:
+        table: (V, J) at the levels 0, 1, ..., or (V, M) of cells.
+        shift: (J,), or (..., J) where rows have their own.
+        link: F.
+    """
+
+    def __init__(self, table: Tensor, shift: Tensor, link: Link) -> None:
+        self.table, self.shift, self.link = table, shift, link
+
+    def take(self, columns: Tensor | slice) -> LevelScore:
+        return LevelScore(columns_of(self.table, columns), columns_of(self.shift, columns), self.link)
+
+    def at(self, chosen: Tensor) -> LevelScore:
+        table = self.table.reshape(len(self.table), *[1] * (chosen.dim() - 1), -1)
+        return LevelScore(chosen_of(table, chosen), chosen_of(self.shift, chosen), self.link)
+
+    def shifted(self, effect: Tensor) -> LevelScore:
+        return LevelScore(self.table, self.shift + effect, self.link)
+
+    def log_missing(self, values: Tensor) -> Tensor:
+        return self.link.log_missing(self._at(values))
+
+    def log_observed(self, values: Tensor) -> Tensor:
+        return self.link.log_observed(self._at(values))
+
+    def gain(self, values: Tensor, factor: float) -> Tensor:
+        return self.link.gain(self._at(values), factor)
+
+    def components(self, normals: Normals) -> Missing:
         """Raise a TypeError: categories are summed."""
-        raise TypeError(f"decoder cells: got {type(cells).__name__} in a column of CategoryMasking, expected cells of levels")
+        raise TypeError("decoder cells: got real values in a column of CategoryMasking, expected cells of levels")
+
+    def rising(self, values: Tensor) -> None:
+        return None
+
+    def probit(self) -> None:
+        return None
+
+    def _at(self, values: Tensor) -> Tensor:
+        return lookup(self.table, values) + self.shift
 
 
 def lookup(table: Tensor, values: Tensor) -> Tensor:

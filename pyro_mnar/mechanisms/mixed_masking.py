@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from pyro_mnar.mechanisms.base import MaskDistribution, Mechanism
+from pyro_mnar.distributions.indexing import indicator, neighbors
+from pyro_mnar.mechanisms.base import Anchors, LogPrior, MaskDistribution, Mechanism, OwnColumns
 
 
-class MixedMasking(nn.Module):
+class MixedMasking(Mechanism):
     """Different mechanisms for different columns; the masks are independent given the row.
 
     Args:
@@ -27,25 +28,47 @@ class MixedMasking(nn.Module):
         [0, 2]
     """
 
-    columns: Tensor
-    couplings: Tensor
-
     def __init__(self, *mechanisms: Mechanism) -> None:
-        super().__init__()
         if len(mechanisms) < 2 or len({len(m.couplings) for m in mechanisms}) > 1:
             raise ValueError("mechanisms: expected two or more over the same columns")
-        if any(hasattr(m, "own") for m in mechanisms):
-            raise ValueError("mechanisms: got a SequentialMasking, expected it around the mixture")
+        for m in mechanisms:
+            if not m.independent:
+                raise ValueError(f"mechanisms: got a {type(m).__name__}, expected it around the mixture")
         columns = torch.cat([m.columns for m in mechanisms])
         if len(columns.unique()) < len(columns):
             raise ValueError(f"mechanisms: columns {columns.tolist()} are modeled more than once, expected each once")
-        self.parts = nn.ModuleList(mechanisms)  # type: ignore[arg-type]  # every mechanism is a module
-        self.register_buffer("columns", columns, persistent=False)
-        self.register_buffer("couplings", torch.stack([m.couplings for m in mechanisms]).any(0), persistent=False)
+        couplings = torch.stack([m.couplings for m in mechanisms]).any(0)
+        super().__init__(len(couplings), columns.tolist(), couplings)
+        self.parts = nn.ModuleList(mechanisms)
+        self.smooth = all(m.smooth for m in mechanisms)
+        modeled = indicator(columns, len(couplings))
+        # Columns whose value no other mask reads and whose mask reads no other modeled column.
+        self.register_buffer("alone", modeled & ~(couplings.any(0) | (couplings & modeled).any(1)), persistent=False)
+
+    alone: Tensor
 
     def mechanisms(self) -> list[Mechanism]:
         """Return the mechanisms given."""
         return [cast(Mechanism, part) for part in self.parts]
+
+    def own_scores(self) -> list[OwnColumns]:
+        return [kept for part in self.mechanisms() for own in part.own_scores() if (kept := _kept(own, self.alone)) is not None]
+
+    def own_effects(self) -> Tensor:
+        return torch.stack([part.own_effects() for part in self.mechanisms()]).sum(0)
+
+    def reads_own(self) -> Tensor:
+        return torch.stack([part.reads_own() for part in self.mechanisms()]).any(0)
+
+    def start(self, anchors: Anchors) -> None:
+        for part in self.mechanisms():
+            part.start(anchors)
+
+    def log_prior(self, anchors: Anchors) -> LogPrior:
+        total = LogPrior()
+        for part in self.mechanisms():
+            total = total.plus(part.log_prior(anchors))
+        return total
 
     def initialize(self, x: Tensor, mask: Tensor) -> Tensor:
         """Start every mechanism from the data (N, D); return how far they suppose the column means, (D,), from those seen."""
@@ -58,10 +81,14 @@ class MixedMasking(nn.Module):
         observed = sum(law.log_observed.masked_fill(~law.modeled, 0.0) for law in laws)
         return MaskDistribution(missing, observed, torch.stack([law.modeled for law in laws]).any(0))
 
-    def gain(self, x: Tensor, factor: float, effect: Tensor | None = None) -> Tensor:
-        """Return what the log odds of being missing gain, (..., D), at ``factor`` times the strength, in complete rows (..., D).
 
-        Of mechanisms that have a ``gain`` (self-masking).
-        """
-        gains: list[Any] = [part.gain(x, factor, effect) for part in self.parts]  # type: ignore[operator]
-        return torch.stack(gains).sum(0)
+def _kept(own: OwnColumns, alone: Tensor) -> OwnColumns | None:
+    """Return those of ``own`` that are ``alone``; None where none is."""
+    free = alone[own.columns]
+    if bool(free.all()):
+        return own
+    places = free.nonzero().squeeze(-1)
+    if not len(places):
+        return None
+    columns = own.columns[places]
+    return OwnColumns(columns, neighbors(columns) or columns, own.score.take(neighbors(places) or places))

@@ -7,18 +7,20 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
 
-from pyro_mnar.distributions.censored import Missing, missing_components
-from pyro_mnar.distributions.indexing import column_indices, indicator, neighbors
-from pyro_mnar.distributions.links import LOGIT, THRESHOLD, Link
-from pyro_mnar.mechanisms.base import MaskDistribution
+from pyro_mnar.distributions.cells import OwnScore
+from pyro_mnar.distributions.censored import Missing, Normals, missing_components
+from pyro_mnar.distributions.indexing import chosen_of, columns_of, indicator
+from pyro_mnar.distributions.links import LOGIT, PROBIT, THRESHOLD, Link
+from pyro_mnar.mechanisms.base import Anchors, LogPrior
+from pyro_mnar.mechanisms.own_value import OwnValueMasking
+from pyro_mnar.mechanisms.prior_scales import FREE_SLOPE, LOG_SLOPE
 from pyro_mnar.mechanisms.starts import apparent_direction, censored_normal, observed_moments
 
 DIRECTIONS = ("high", "low", "free", "none")
 
 
-class SelfMasking(nn.Module):
+class SelfMasking(OwnValueMasking):
     """Each modeled column's mask reads that column's value and nothing else: P(s_j = 0 | x) = F(a_j x_j + c_j).
 
     Whatever else decides over a mask is taken for the value's own doing, unless :class:`~pyro_mnar.mechanisms.SequentialMasking` has
@@ -42,8 +44,6 @@ class SelfMasking(nn.Module):
         torch.Size([5])
     """
 
-    columns: Tensor
-    couplings: Tensor
     sign: Tensor
     free: Tensor
     anchor: Tensor
@@ -55,21 +55,17 @@ class SelfMasking(nn.Module):
         direction: str | Sequence[str] = "free",
         link: Link = LOGIT,
     ) -> None:
-        super().__init__()
-        indices = column_indices(columns, n_columns)
-        words = [direction] * len(indices) if isinstance(direction, str) else list(direction)
-        if len(words) != len(indices):
-            raise ValueError(f"direction: got {len(words)} words, expected one or {len(indices)}")
+        super().__init__(n_columns, columns)
+        words = [direction] * len(self.columns) if isinstance(direction, str) else list(direction)
+        if len(words) != len(self.columns):
+            raise ValueError(f"direction: got {len(words)} words, expected one or {len(self.columns)}")
         for word in words:
             if word not in DIRECTIONS:
                 raise ValueError(f"direction: got {word!r}, expected one of {', '.join(DIRECTIONS)}")
         if link is THRESHOLD and not {"high", "low"}.issuperset(words):
             word = next(word for word in words if word not in ("high", "low"))
             raise ValueError(f"direction: got {word!r} with a threshold link, expected high or low in every column")
-        self.link, self.directions, self.n_columns = link, tuple(words), n_columns
-        self._neighbors = neighbors(indices)
-        self.register_buffer("columns", indices, persistent=False)
-        self.register_buffer("couplings", torch.zeros(n_columns, n_columns, dtype=torch.bool), persistent=False)
+        self.link, self.directions, self.smooth = link, tuple(words), link is not THRESHOLD
         self.register_buffer("sign", torch.tensor([{"high": 1.0, "low": -1.0}.get(w, 0.0) for w in words]), False)
         self.register_buffer("free", torch.tensor([w == "free" for w in words]), False)
         # u = a (x - anchor) + offset: with the anchor at the starting threshold, a slope that grows leaves the threshold alone.
@@ -78,11 +74,6 @@ class SelfMasking(nn.Module):
             # Steps in the slope's order of magnitude: from a gentle slope a hard rule is as far as a hundredfold one.
             self.raw_slope = nn.Parameter(torch.where(self.sign == 0, 0.0, math.log(2.0)))
             self.offset = nn.Parameter(torch.zeros(len(words)))
-
-    @property
-    def place(self) -> Tensor | slice:
-        """The modeled columns as an index of them."""
-        return self._neighbors or self.columns
 
     @property
     def slope(self) -> Tensor:
@@ -103,13 +94,12 @@ class SelfMasking(nn.Module):
             )
         self.raw_slope.copy_(torch.where(self.sign == 0, given.asinh(), given.abs().log()))
 
-    def reads(self) -> Tensor:
-        """Return (J,) bool, True where a mask reads its own value."""
-        return ~self.none()
+    def reads_own(self) -> Tensor:
+        return indicator(self.columns[~self.none()], self.n_columns)
 
     def effect_sizes(self) -> Tensor:
-        """Return the sizes of the slopes, (J,)."""
-        return self.slope.abs()
+        """Return a, (J,)."""
+        return self.slope
 
     def none(self) -> Tensor:
         """Return (J,) bool, True where a column has a rate and no slope."""
@@ -163,46 +153,61 @@ class SelfMasking(nn.Module):
         self.raw_slope.copy_(torch.where(self.free, math.asinh(2.0) * sign, self.raw_slope))
         return shift
 
-    def forward(self, x: Tensor, effect: Tensor | None = None) -> MaskDistribution:
-        """Return the law of the masks of complete rows ``x`` (..., D), ``effect`` (..., D) added to the scores."""
-        score = self.scores(x)
-        score = score if effect is None else score + effect
-        modeled = indicator(self.columns, self.n_columns)
-        return MaskDistribution(self.link.log_missing(score), self.link.log_observed(score), modeled)
+    def score(self) -> LinearScore:
+        return LinearScore(*self.line(), self.link)
 
-    def scores(self, x: Tensor) -> Tensor:
-        """Return u of complete rows ``x`` (..., D), (..., D); 0 in columns that are not modeled."""
-        own = self.score(x[..., self.columns])
-        return torch.zeros_like(x).index_copy(-1, self.columns, own)
+    def start(self, anchors: Anchors) -> None:
+        if self.smooth:
+            mean, deviation = LOG_SLOPE
+            self.slope = torch.where(self.sign == 0, self.slope, self.sign * (mean + deviation * anchors.slope).exp())
 
-    def gain(self, x: Tensor, factor: float, effect: Tensor | None = None) -> Tensor:
-        """Return what the log odds of being missing gain, (..., D), at ``factor`` times the strength, in complete rows (..., D).
+    def log_prior(self, anchors: Anchors) -> LogPrior:
+        if not self.smooth:
+            return LogPrior()
+        slope, free = self.slope, self.sign == 0
+        known = (torch.where(free, 1.0, slope.abs()).log() - LOG_SLOPE[0]) / LOG_SLOPE[1]
+        return LogPrior(unseen=-0.5 * (torch.where(free, slope / FREE_SLOPE, known) - anchors.slope).square().sum())
 
-        ``effect`` (..., D) is added to the scores first.
-        """
-        score = self.scores(x)
-        if effect is not None:
-            score = torch.where(indicator(self.columns, self.n_columns), score + effect, score)
-        return self.link.gain(score, factor)
 
-    def score_at(self, values: Tensor, line: tuple[Tensor, Tensor]) -> Tensor:
-        """Return the scores of ``values`` (..., J) under :meth:`line` of some columns, or intercepts that other things move."""
-        return line[0] * values + line[1]
+class LinearScore(OwnScore):
+    """P(s = 0 | x) = F(slope x + intercept).
 
-    def log_missing(self, values: Tensor, line: tuple[Tensor, Tensor]) -> Tensor:
-        """Return log P(s = 0 | x) of ``values`` (..., J) under such a ``line``."""
-        return self.link.log_missing(self.score_at(values, line))
+    Args:
+        slope: (J,), or (M,) of cells.
+        intercept: (J,), or (..., J) where rows have their own.
+        link: F.
 
-    def log_observed(self, values: Tensor, line: tuple[Tensor, Tensor]) -> Tensor:
-        """Return log P(s = 1 | x) of ``values`` (..., J) under such a ``line``."""
-        return self.link.log_observed(self.score_at(values, line))
+    Example:
+        >>> LinearScore(torch.ones(2), torch.zeros(2), LOGIT).log_missing(torch.zeros(5, 2)).exp()[0].tolist()
+        [0.5, 0.5]
+    """
 
-    def components(self, cells: Distribution, line: tuple[Tensor, Tensor]) -> Missing:
-        """Return the components of ``cells`` (..., J) given that they are missing under such a ``line``."""
-        return missing_components(cells, *line, self.link)
+    def __init__(self, slope: Tensor, intercept: Tensor, link: Link) -> None:
+        self.slope, self.intercept, self.link = slope, intercept, link
 
-    def score(self, values: Tensor) -> Tensor:
-        """Return u, (..., J), of the modeled columns' ``values`` (..., J)."""
-        if self.link is THRESHOLD:
-            return self.slope * (values - self.anchor)
-        return self.slope * (values - self.anchor) + self.offset
+    def take(self, columns: Tensor | slice) -> LinearScore:
+        return LinearScore(columns_of(self.slope, columns), columns_of(self.intercept, columns), self.link)
+
+    def at(self, chosen: Tensor) -> LinearScore:
+        return LinearScore(chosen_of(self.slope, chosen), chosen_of(self.intercept, chosen), self.link)
+
+    def shifted(self, effect: Tensor) -> LinearScore:
+        return LinearScore(self.slope, self.intercept + effect, self.link)
+
+    def rising(self, values: Tensor) -> Tensor:
+        return self.slope * values + self.intercept
+
+    def log_missing(self, values: Tensor) -> Tensor:
+        return self.link.log_missing(self.rising(values))
+
+    def log_observed(self, values: Tensor) -> Tensor:
+        return self.link.log_observed(self.rising(values))
+
+    def gain(self, values: Tensor, factor: float) -> Tensor:
+        return self.link.gain(self.rising(values), factor)
+
+    def components(self, normals: Normals) -> Missing:
+        return missing_components(normals, self.slope, self.intercept, self.link)
+
+    def probit(self) -> tuple[Tensor, Tensor] | None:
+        return (self.slope, self.intercept) if self.link == PROBIT else None

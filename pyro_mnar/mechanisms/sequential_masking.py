@@ -22,7 +22,6 @@ its argument:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from pyro.distributions import TorchDistribution
@@ -30,12 +29,12 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 
 from pyro_mnar.distributions.indexing import indicator
-from pyro_mnar.distributions.links import THRESHOLD
-from pyro_mnar.mechanisms.base import MaskDistribution, Mechanism
-from pyro_mnar.mechanisms.mixed_masking import MixedMasking
+from pyro_mnar.mechanisms.base import Anchors, LogPrior, MaskDistribution, Mechanism, OwnColumns
+from pyro_mnar.mechanisms.latent_masking import GivenLatent
+from pyro_mnar.mechanisms.prior_scales import ABSENCE, BESIDE_OWN, EFFECT, EFFECT_DOF, LOADING
 
 
-class SequentialMasking(nn.Module):
+class SequentialMasking(Mechanism):
     """The mechanism of the module's first line.
 
     Args:
@@ -57,8 +56,7 @@ class SequentialMasking(nn.Module):
         torch.Size([5, 3])
     """
 
-    columns: Tensor
-    couplings: Tensor
+    independent = False
     allowed: Tensor
     owner: Tensor
     at: Tensor
@@ -66,19 +64,17 @@ class SequentialMasking(nn.Module):
     def __init__(
         self, own: Mechanism, order: Sequence[int] | None = None, latent_dim: int = 0, levels: Mapping[int, int] | None = None
     ) -> None:
-        super().__init__()
-        parts = getattr(own, "parts", [own])
-        if any(getattr(part, "link", None) is THRESHOLD for part in parts):
+        if not own.smooth:
             raise ValueError("own: got a threshold, expected a mechanism whose score can be shifted")
-        for part in parts:
-            if not hasattr(part, "effect_sizes"):
-                raise ValueError(f"own: got {type(part).__name__}, expected SelfMasking, CategoryMasking or a mixture of them")
-        n_columns = len(own.couplings)
+        read = own.coupled().nonzero().flatten().tolist()
+        if not own.independent or read:
+            more = f", of which columns {read} are coupled" if read else ""
+            raise ValueError(f"own: got {type(own).__name__}{more}, expected SelfMasking, CategoryMasking or a mixture of them")
+        n_columns = own.n_columns
         if order is not None and sorted(order) != list(range(n_columns)):
             raise ValueError(f"order: got {list(order)}, expected each of the columns 0 to {n_columns - 1} once")
-        self.own, self.order, self.n_columns = own, None if order is None else tuple(order), n_columns
-        self.register_buffer("columns", own.columns.clone(), persistent=False)
-        self.register_buffer("couplings", own.couplings.clone(), persistent=False)
+        super().__init__(n_columns, own.columns.tolist(), own.couplings.clone())
+        self.own, self.order = own, None if order is None else tuple(order)
         if order is not None:
             counts = [(levels or {}).get(j, 1) for j in range(n_columns)]
             # A number is one feature, a category one for each level, and each column one more for being missing.
@@ -100,18 +96,10 @@ class SequentialMasking(nn.Module):
         """Whether masks read the row's latent."""
         return hasattr(self, "loadings")
 
-    def reads_own(self) -> Tensor:
-        """Return (D,) bool, True at columns whose masks read their own values."""
-        reads = torch.zeros(self.n_columns, dtype=torch.bool, device=self.columns.device)
-        for piece in own_pieces(self):
-            reads[piece.columns] = piece.reads()
-        return reads
+    def own_scores(self) -> list[OwnColumns]:
+        return self.own.own_scores()
 
-    def initialize(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Start the own-value terms from the data (N, D); return how far the column means, (D,), are supposed from those seen."""
-        return self.own.initialize(x, mask)
-
-    def of_earlier(self, x: Tensor, mask: Tensor) -> Tensor | None:
+    def row_effects(self, x: Tensor, mask: Tensor) -> Tensor | None:
         """Return what earlier columns add to the scores, (..., D), of rows ``x`` (..., D) seen at ``mask``; None without an order."""
         if self.order is None:
             return None
@@ -123,13 +111,56 @@ class SequentialMasking(nn.Module):
         weights = torch.cat([self.effects, self.absences], -1) * self.allowed
         return nn.functional.linear(features, weights)
 
-    def of_latent(self, z: Tensor) -> Tensor:
-        """Return what latents ``z`` (..., L) add to the scores, (..., D)."""
+    def model(self, z: Tensor) -> Mechanism:
+        effect = self.effects_of(z)
+        return self if effect is None else GivenLatent(self, effect)
+
+    def effects_of(self, z: Tensor) -> Tensor | None:
+        if not self.reads_latent:
+            return None
+        if z.shape[-1] != self.loadings.shape[-1]:
+            raise ValueError(f"mechanism: reads {self.loadings.shape[-1]} latents, expected the decoder's {z.shape[-1]}")
         return nn.functional.linear(z, self.loadings)
+
+    def own_effects(self) -> Tensor:
+        return self.own.own_effects()
+
+    def reads_own(self) -> Tensor:
+        return self.own.reads_own()
+
+    @torch.no_grad()
+    def effects_of_columns(self) -> Tensor | None:
+        if self.order is None:
+            return None
+        effects = (torch.cat([self.effects, 0.5 * self.absences], -1) * self.allowed).abs()
+        owner = torch.cat([self.owner, torch.arange(self.n_columns, device=self.owner.device)]).expand(len(effects), -1)
+        return effects.new_zeros(self.n_columns, self.n_columns).scatter_reduce(1, owner, effects, "amax")
+
+    def start(self, anchors: Anchors) -> None:
+        self.own.start(anchors)
+
+    def log_prior(self, anchors: Anchors) -> LogPrior:
+        own, known = self.own.log_prior(anchors), torch.zeros_like(anchors.slope).sum()
+        if self.order is not None:
+            beside = 0.5 * (self.effects / BESIDE_OWN).square()
+            own_read = self.reads_own().unsqueeze(-1)
+            known = -torch.where(own_read, beside, _student(self.effects / EFFECT)).sum() - _student(self.absences / ABSENCE).sum()
+        if self.reads_latent:
+            known = known - 0.5 * (self.loadings / LOADING).square().sum()
+        return own.plus(LogPrior(known))
+
+    def initialize(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Start the own-value terms from the data (N, D); return how far the column means, (D,), are supposed from those seen."""
+        return self.own.initialize(x, mask)
 
     def forward(self, x: Tensor, effect: Tensor | None = None) -> SequentialMasks:
         """Return the law of the masks of complete rows ``x`` (..., D), ``effect`` (..., D) added to the scores; z's is not in it."""
         return SequentialMasks(self, x, effect)
+
+
+def _student(scaled: Tensor) -> Tensor:
+    """Return less the log density of a Student t of unit scale, up to a constant."""
+    return 0.5 * (EFFECT_DOF + 1) * torch.log1p(scaled.square() / EFFECT_DOF)
 
 
 class SequentialMasks(TorchDistribution):
@@ -179,9 +210,9 @@ class SequentialMasks(TorchDistribution):
 
     def given(self, mask: Tensor) -> MaskDistribution:
         """Return the laws of the cells, each given what ``mask`` (..., D) says of the columns before it."""
-        earlier = self.mechanism.of_earlier(self.x, mask.unsqueeze(-2) if self.over_points else mask)
+        earlier = self.mechanism.row_effects(self.x, mask.unsqueeze(-2) if self.over_points else mask)
         effect = earlier if self.effect is None else self.effect if earlier is None else self.effect + earlier
-        law = self.mechanism.own(self.x, effect)
+        law: MaskDistribution = self.mechanism.own(self.x, effect)
         if self.over_points:
             law = MaskDistribution(law.log_missing.movedim(-2, 0), law.log_observed.movedim(-2, 0), law.modeled).averaged()
         return law.restrict(self.modeled)
@@ -215,9 +246,3 @@ class SequentialMasks(TorchDistribution):
 
     def _all_seen(self) -> Tensor:
         return torch.ones((*self.batch_shape, *self.event_shape), dtype=torch.bool, device=self.x.device)
-
-
-def own_pieces(mechanism: Mechanism | None) -> list[Any]:
-    """Return the mechanisms that have the own-value terms of ``mechanism``: itself, or its parts."""
-    own = mechanism.own if isinstance(mechanism, SequentialMasking) else mechanism
-    return own.mechanisms() if isinstance(own, MixedMasking) else [own]

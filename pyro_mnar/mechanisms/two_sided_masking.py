@@ -17,19 +17,21 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
 from torch.nn.functional import softplus
 
 from pyro_mnar.distributions import double_cut
-from pyro_mnar.distributions.censored import Missing, components_between, either, missing_components
-from pyro_mnar.distributions.indexing import column_indices, indicator
+from pyro_mnar.distributions.cells import OwnScore
+from pyro_mnar.distributions.censored import Missing, Normals, components_between, either, missing_components
+from pyro_mnar.distributions.indexing import chosen_of, columns_of
 from pyro_mnar.distributions.links import PROBIT, log_ndtr
-from pyro_mnar.mechanisms.base import MaskDistribution
+from pyro_mnar.mechanisms.base import Anchors, LogPrior
+from pyro_mnar.mechanisms.own_value import OwnValueMasking
+from pyro_mnar.mechanisms.prior_scales import FREE_SLOPE
 from pyro_mnar.mechanisms.starts import observed_moments
 from pyro_mnar.networks.layers import inverse_softplus
 
 
-class TwoSidedMasking(nn.Module):
+class TwoSidedMasking(OwnValueMasking):
     """Each modeled column's mask reads how far that column's value is from a middle, and nothing else; see the module.
 
     Args:
@@ -47,22 +49,17 @@ class TwoSidedMasking(nn.Module):
         True
     """
 
-    columns: Tensor
-    couplings: Tensor
     reach: Tensor
 
     def __init__(self, n_columns: int, columns: Sequence[int] | None = None, side: str = "middle") -> None:
-        super().__init__()
+        super().__init__(n_columns, columns)
         if side not in ("middle", "tails"):
             raise ValueError(f"side: got {side!r}, expected middle or tails")
-        indices = column_indices(columns, n_columns)
-        self.n_columns, self.side = n_columns, side
-        self.register_buffer("columns", indices, persistent=False)
-        self.register_buffer("couplings", torch.zeros(n_columns, n_columns, dtype=torch.bool), persistent=False)
+        self.side, width = side, len(self.columns)
         # c = a reach + offset of the middle, the negative of the tails: a slope that grows leaves the ends where they are.
-        self.register_buffer("reach", torch.ones(len(indices)))
-        self.raw_slope = nn.Parameter(torch.full((len(indices),), math.log(2.0)))
-        self.middle, self.offset = nn.Parameter(torch.zeros(len(indices))), nn.Parameter(torch.zeros(len(indices)))
+        self.register_buffer("reach", torch.ones(width))
+        self.raw_slope = nn.Parameter(torch.full((width,), math.log(2.0)))
+        self.middle, self.offset = nn.Parameter(torch.zeros(width)), nn.Parameter(torch.zeros(width))
 
     @property
     def slope(self) -> Tensor:
@@ -91,62 +88,77 @@ class TwoSidedMasking(nn.Module):
         self.offset.copy_(self._sign() * (inverse_softplus(width) - self.slope * self.reach))
         return x.new_zeros(x.shape[-1])
 
-    def line(self) -> tuple[Tensor, Tensor]:
-        """Return a and -a m, (2, J), and c, (J,)."""
-        slope = self.slope
-        return torch.stack([slope, -slope * self.middle]), self._sign() * slope * self.reach + self.offset
-
-    def reads(self) -> Tensor:
-        """Return (J,) bool, True where a mask reads its own value."""
-        return torch.ones_like(self.columns, dtype=torch.bool)
-
     def effect_sizes(self) -> Tensor:
         """Return a, (J,)."""
         return self.slope
 
-    def forward(self, x: Tensor, effect: Tensor | None = None) -> MaskDistribution:
-        """Return the law of the masks of complete rows ``x`` (..., D), ``effect`` (..., D) added to c."""
-        terms, width = self.line()
-        terms = terms.new_zeros(2, self.n_columns).index_copy(-1, self.columns, terms)
-        width = width.new_zeros(self.n_columns).index_copy(-1, self.columns, width)
-        line = terms, width if effect is None else width + effect
-        return MaskDistribution(self.log_missing(x, line), self.log_observed(x, line), indicator(self.columns, self.n_columns))
+    def score(self) -> TwoSidedScore:
+        slope = self.slope
+        return TwoSidedScore(slope, -slope * self.middle, self._sign() * slope * self.reach + self.offset, self._sign())
 
-    def gain(self, x: Tensor, factor: float, effect: Tensor | None = None) -> Tensor:
-        """Return what the log odds of being missing gain, (..., D), at ``factor`` times the strength, in complete rows (..., D).
+    def log_prior(self, anchors: Anchors) -> LogPrior:
+        return LogPrior(unseen=-0.5 * (self.slope / FREE_SLOPE).square().sum())
 
-        ``factor`` is from 0 to 1; ``effect`` (..., D) is added to c first.
+    def _sign(self) -> float:
+        return 1.0 if self.side == "middle" else -1.0
+
+
+class TwoSidedScore(OwnScore):
+    """P(s = 0 | x) of the module's first lines, with u = slope x + intercept.
+
+    Args:
+        slope: (J,), or (M,) of cells.
+        intercept: (J,), or (M,) of cells.
+        width: c, (J,), or (..., J) where rows have their own.
+        sign: 1 of the middle, -1 of the tails.
+    """
+
+    def __init__(self, slope: Tensor, intercept: Tensor, width: Tensor, sign: float) -> None:
+        self.slope, self.intercept, self.width, self.sign = slope, intercept, width, sign
+
+    def take(self, columns: Tensor | slice) -> TwoSidedScore:
+        slope, intercept, width = (columns_of(part, columns) for part in (self.slope, self.intercept, self.width))
+        return TwoSidedScore(slope, intercept, width, self.sign)
+
+    def at(self, chosen: Tensor) -> TwoSidedScore:
+        slope, intercept, width = (chosen_of(part, chosen) for part in (self.slope, self.intercept, self.width))
+        return TwoSidedScore(slope, intercept, width, self.sign)
+
+    def shifted(self, effect: Tensor) -> TwoSidedScore:
+        return TwoSidedScore(self.slope, self.intercept, self.width + effect, self.sign)
+
+    def log_missing(self, values: Tensor) -> Tensor:
+        return self._log_probability(values, self.sign > 0)
+
+    def log_observed(self, values: Tensor) -> Tensor:
+        return self._log_probability(values, self.sign < 0)
+
+    def gain(self, values: Tensor, factor: float) -> Tensor:
+        """Return what the log odds of being missing gain, (..., J), at ``factor`` times their strength, from 0 to 1.
 
         Raises:
             ValueError: for a factor beyond, where log odds that grow with the square of the value need not leave a law.
         """
         if not 0 <= factor <= 1:
             raise ValueError(f"factor: got {factor} for a mechanism on two sides, expected 0 to 1")
-        law = self(x, effect)
-        return ((factor - 1) * (law.log_missing - law.log_observed)).masked_fill(~law.modeled, 0.0)
+        return (factor - 1) * (self.log_missing(values) - self.log_observed(values))
 
-    def log_missing(self, values: Tensor, line: tuple[Tensor, Tensor]) -> Tensor:
-        """Return log P(s = 0 | x) of ``values`` (..., J) under :meth:`line` of some columns, or c moved by other things."""
-        return self._log_probability(values, line, self.side == "middle")
+    def components(self, normals: Normals) -> Missing:
+        slope, intercept, half = self.slope, self.intercept, self._half()
+        if self.sign > 0:
+            return components_between(normals, slope, intercept, half)
+        above = missing_components(normals, slope, intercept - half, PROBIT)
+        return either(above, missing_components(normals, -slope, -intercept - half, PROBIT))
 
-    def log_observed(self, values: Tensor, line: tuple[Tensor, Tensor]) -> Tensor:
-        """Return log P(s = 1 | x) of ``values`` (..., J) under such a ``line``."""
-        return self._log_probability(values, line, self.side == "tails")
+    def rising(self, values: Tensor) -> None:
+        return None
 
-    def components(self, cells: Distribution, line: tuple[Tensor, Tensor]) -> Missing:
-        """Return the components of ``cells`` (..., J) given that they are missing under such a ``line``."""
-        (slope, intercept), width = line[0], self._width(line)
-        if self.side == "middle":
-            return components_between(cells, slope, intercept, width)
-        above = missing_components(cells, slope, intercept - width, PROBIT)
-        return either(above, missing_components(cells, -slope, -intercept - width, PROBIT))
+    def probit(self) -> None:
+        return None
 
-    def _log_probability(self, values: Tensor, line: tuple[Tensor, Tensor], inside: bool) -> Tensor:
-        u, width = line[0][0] * values + line[0][1], self._width(line)
-        return double_cut.log_mass(u, width) if inside else torch.logaddexp(log_ndtr(u - width), log_ndtr(-u - width))
+    def _log_probability(self, values: Tensor, inside: bool) -> Tensor:
+        u, half = self.slope * values + self.intercept, self._half()
+        return double_cut.log_mass(u, half) if inside else torch.logaddexp(log_ndtr(u - half), log_ndtr(-u - half))
 
-    def _width(self, line: tuple[Tensor, Tensor]) -> Tensor:
-        return softplus(self._sign() * line[1])
-
-    def _sign(self) -> float:
-        return 1.0 if self.side == "middle" else -1.0
+    def _half(self) -> Tensor:
+        return softplus(self.sign * self.width)

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from pyro_mnar.distributions.indexing import column_indices, indicator
 from pyro_mnar.distributions.links import LOGIT
-from pyro_mnar.mechanisms.base import MaskDistribution
+from pyro_mnar.mechanisms.base import MaskDistribution, Mechanism
 
 
-class LinearMasking(nn.Module):
+class LinearMasking(Mechanism):
     """Every modeled column's mask reads the whole row: logit P(s_j = 0 | x) = sum_k W_jk x_k + c_j.
 
     Args:
@@ -24,14 +24,9 @@ class LinearMasking(nn.Module):
         torch.Size([5, 3])
     """
 
-    columns: Tensor
-    couplings: Tensor
-
     def __init__(self, n_columns: int, columns: Sequence[int] | None = None) -> None:
-        super().__init__()
-        indices = column_indices(columns, n_columns)
-        _register_coupled(self, n_columns, indices)
-        self.score = nn.Linear(n_columns, len(indices))
+        super().__init__(n_columns, columns, whole_row(n_columns, columns))
+        self.score = nn.Linear(n_columns, len(self.columns))
 
     @torch.no_grad()
     def initialize(self, x: Tensor, mask: Tensor) -> Tensor:
@@ -45,7 +40,7 @@ class LinearMasking(nn.Module):
         return _logit_law(self.score(x), self.columns, x, effect)
 
 
-class NeuralMasking(nn.Module):
+class NeuralMasking(Mechanism):
     """As :class:`LinearMasking`, with the log-odds a network of the row: one hidden layer of tanh units.
 
     Args:
@@ -58,14 +53,9 @@ class NeuralMasking(nn.Module):
         torch.Size([5])
     """
 
-    columns: Tensor
-    couplings: Tensor
-
     def __init__(self, n_columns: int, columns: Sequence[int] | None = None, hidden: int = 32) -> None:
-        super().__init__()
-        indices = column_indices(columns, n_columns)
-        _register_coupled(self, n_columns, indices)
-        self.score = nn.Sequential(nn.Linear(n_columns, hidden), nn.Tanh(), nn.Linear(hidden, len(indices)))
+        super().__init__(n_columns, columns, whole_row(n_columns, columns))
+        self.score = nn.Sequential(nn.Linear(n_columns, hidden), nn.Tanh(), nn.Linear(hidden, len(self.columns)))
 
     @torch.no_grad()
     def initialize(self, x: Tensor, mask: Tensor) -> Tensor:
@@ -81,7 +71,7 @@ class NeuralMasking(nn.Module):
         return _logit_law(self.score(x), self.columns, x, effect)
 
 
-class FixedMasking(nn.Module):
+class FixedMasking(Mechanism):
     """A known mechanism: the user's own function of the row, with nothing to learn.
 
     Args:
@@ -95,12 +85,8 @@ class FixedMasking(nn.Module):
         True
     """
 
-    columns: Tensor
-    couplings: Tensor
-
     def __init__(self, score: Callable[[Tensor], Tensor], n_columns: int, columns: Sequence[int] | None = None) -> None:
-        super().__init__()
-        _register_coupled(self, n_columns, column_indices(columns, n_columns))
+        super().__init__(n_columns, columns, whole_row(n_columns, columns))
         self.score = score
 
     def initialize(self, x: Tensor, mask: Tensor) -> Tensor:
@@ -119,10 +105,10 @@ def _log_odds(rate: Tensor) -> Tensor:
     return torch.logit(rate.clamp(0.01, 0.99))
 
 
-def _register_coupled(module: nn.Module, n_columns: int, columns: Tensor) -> None:
-    couplings = torch.zeros(n_columns, n_columns, dtype=torch.bool).index_fill(0, columns, True).fill_diagonal_(False)
-    module.register_buffer("columns", columns, persistent=False)
-    module.register_buffer("couplings", couplings, persistent=False)
+def whole_row(n_columns: int, columns: Sequence[int] | None) -> Tensor:
+    """Return couplings (D, D) of the masks of ``columns`` with every other column's value."""
+    rows = column_indices(columns, n_columns)
+    return torch.zeros(n_columns, n_columns, dtype=torch.bool).index_fill(0, rows, True).fill_diagonal_(False)
 
 
 def _logit_law(score: Tensor, columns: Tensor, x: Tensor, effect: Tensor | None) -> MaskDistribution:

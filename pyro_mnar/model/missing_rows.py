@@ -20,7 +20,6 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
 
-from pyro_mnar.distributions.mixed import is_discrete
 from pyro_mnar.model.selection import SelectionDistribution
 
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
@@ -50,7 +49,7 @@ class MissingRows(TorchDistribution):
 
     def __init__(self, selection: SelectionDistribution, holed: Tensor) -> None:
         self.selection, self.holed, self.mask = selection, holed, holed == holed
-        if is_discrete(selection.decoder.base_dist):  # so that no chain takes such a row for continuous
+        if any(law.discrete for _, law in selection.cells.blocks):  # so that no chain takes such a row for continuous
             self.support = constraints.independent(constraints.nonnegative_integer, 1)
         super().__init__(selection.batch_shape, selection.event_shape, validate_args=False)
 
@@ -72,12 +71,10 @@ class MissingRows(TorchDistribution):
         total = cells.sum(-1)
         seen = torch.where(mask, self.holed, 0.0)
         rows = seen if selection.warp is None else selection.warp(seen)[0]
-        for part in selection._parts:
-            line = part.line(rows, mask)
-            here, hidden = safe[..., part.place], ~mask[..., part.place]
-            integral = selection._log_mask(part, line, here.new_zeros(hidden.shape), ~hidden)
-            own = part.mechanism.log_missing(here, line) - integral
-            total = total + torch.where(hidden, own, 0.0).sum(-1)
+        for _, place, law, own in selection.integrals(rows, mask):
+            here, seen = safe[..., place], mask[..., place]
+            integral = law.log_mask(own, torch.zeros(seen.shape).to(here), seen)
+            total = total + torch.where(seen, 0.0, own.log_missing(here) - integral).sum(-1)
         return total
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
@@ -92,7 +89,8 @@ class MissingRows(TorchDistribution):
     @property
     def like(self) -> Tensor:
         """A tensor of the law's type."""
-        return self.selection.decoder.base_dist.mean
+        like: Tensor = self.selection.cells.like
+        return like
 
     @torch.no_grad()
     def from_uniforms(self, uniforms: Tensor) -> Tensor:

@@ -10,16 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from pyro import poutine
-from torch import Tensor, where, zeros
+from torch import Tensor, where
 
-from pyro_mnar.mechanisms.integrable import collapsible
 from pyro_mnar.model.missing_rows import MissingRows
 from pyro_mnar.model.selection import SelectionDistribution
 
 
 def names_cells(model: poutine.Trace) -> bool:
     """Return whether the model has a site that says what its missing cells are."""
-    return "complete" in model.nodes or any(isinstance(site.get("fn"), SelectionDistribution) for site in model.nodes.values())
+    return "complete" in model.nodes or bool(_selections(model))
 
 
 def missing_cells(
@@ -39,7 +38,7 @@ def missing_cells(
     if not names_cells(model):
         raise ValueError("model: names no missing cells, expected a SelectionDistribution site or a site 'complete'")
     complete = model.nodes.get("complete")
-    selections = [s for s in model.nodes.values() if isinstance(s.get("fn"), SelectionDistribution)]
+    selections = _selections(model)
     # A tilt reweights values together with latents: no cell then has a law of its own given z.
     tilted = any(isinstance(s.get("fn"), MissingRows) for s in model.nodes.values())
     functions = (functions or {}) if uniforms is None else {}
@@ -48,21 +47,24 @@ def missing_cells(
         for j, function in functions.items():
             whole[..., j] = function(whole[..., j])
         complete = {"value": whole}
-    if complete is not None and (not selections or tilted):
-        return complete["value"]
-    law = selections[0]["fn"].conditional(selections[0]["value"])
+    if complete is not None and (tilted or not selections or not bool(selections[0][0].integrated.any())):
+        completed: Tensor = complete["value"]
+        return completed
+    selection, rows = selections[0]
+    law = selection.conditional(rows)
     cells = law.mean_of(functions) if uniforms is None else law.from_uniforms(uniforms)
     if complete is None:
         return cells
-    integrated = zeros(mask.shape[-1], dtype=mask.dtype, device=mask.device)
-    for part in collapsible(law.selection.mechanism):
-        integrated[part.columns] = True
-    return where(integrated, cells, complete["value"])
+    return where(selection.integrated, cells, complete["value"])
 
 
 def level_probabilities(model: poutine.Trace, weights: Tensor) -> Tensor:
     """Return the probabilities of missing cells' levels, (N, D, V), averaged by ``weights`` (K, N) of particles; V = 0 without."""
-    for site in model.nodes.values():
-        if isinstance(site.get("fn"), SelectionDistribution):
-            return site["fn"].conditional(site["value"]).level_probabilities(weights)
+    for selection, rows in _selections(model):
+        return selection.conditional(rows).level_probabilities(weights)
     return weights.new_zeros(weights.shape[1], 0, 0)
+
+
+def _selections(model: poutine.Trace) -> list[tuple[SelectionDistribution, Tensor]]:
+    """Return the model's selection distributions, each with its rows."""
+    return [(site["fn"], site["value"]) for site in model.nodes.values() if isinstance(site.get("fn"), SelectionDistribution)]

@@ -7,12 +7,12 @@
         x_n        = y_n, or warp^-1(y_n)                 in the table's margins
     seen:            x_n where s_n is True, and s_n
 
-In Pyro the row and its holes are one observed site ``x``, the :class:`~pyro_mnar.model.selection.SelectionDistribution`, in which
-every missing value that only its own mask reads has been integrated out. Where a mechanism couples columns, their missing values
-are sampled: ``noise`` is a complete replicate of standardized noise, of which only the missing cells are read, so that it is proper
-for HMC too and cells that nobody reads stay independent of everything; ``mask`` scores the coupled columns' masks. Where
-none is coupled, ``mask`` is shown and scores nothing (:mod:`pyro_mnar.model.shown_mask`). The guide draws ``noise`` from the
-model's own law, so it adds nothing to an importance weight, and says so with ``infer={"prior": True}``.
+In Pyro the row and its holes are one observed site ``x``, the :class:`~pyro_mnar.model.selection.SelectionDistribution`, in which every
+missing value that only its own mask reads has been integrated out. Where a mechanism couples columns, or a decoder's law has no
+integral (a Laplace law, say), their missing values are sampled: ``noise`` is a complete replicate of standardized noise, of which only
+the missing cells are read, so that it is proper for HMC too and cells that nobody reads stay independent of everything; ``mask`` scores
+the coupled columns' masks. Where none is coupled, ``mask`` is shown and scores nothing (:mod:`pyro_mnar.model.shown_mask`). The guide
+draws ``noise`` from the model's own law, so it adds nothing to an importance weight, and says so with ``infer={"prior": True}``.
 
 A tilt multiplies p(z, y) by exp(-E) (:mod:`pyro_mnar.model.tilts`). Where it reads rows, the site ``missing`` in place of ``noise``
 holds the missing values, drawn given z *and the mask* (:mod:`pyro_mnar.model.missing_rows`), which adds nothing to the weight either;
@@ -39,22 +39,15 @@ import torch
 from torch import Tensor, nn
 
 from pyro_mnar.distributions import continuous
-from pyro_mnar.distributions.links import THRESHOLD
 from pyro_mnar.infer.checks import check_rows
-from pyro_mnar.mechanisms.base import Mechanism
-from pyro_mnar.mechanisms.integrable import coupled_columns
-from pyro_mnar.mechanisms.latent_masking import GivenLatent, LatentMasking
-from pyro_mnar.mechanisms.mixed_masking import MixedMasking
-from pyro_mnar.mechanisms.self_masking import SelfMasking
-from pyro_mnar.mechanisms.sequential_masking import SequentialMasking
+from pyro_mnar.mechanisms.base import MaskDistribution, Mechanism
 from pyro_mnar.mechanisms.starts import observed_moments
 from pyro_mnar.model.missing_rows import MissingRows
 from pyro_mnar.model.priors import Prior
-from pyro_mnar.model.selection import SelectionDistribution
+from pyro_mnar.model.selection import SelectionDistribution, coupled_columns
 from pyro_mnar.model.shown_mask import ShownMask, is_looked_at
 from pyro_mnar.model.tilts import Tilt
-from pyro_mnar.networks.decoders import Decoder, GaussianDecoder
-from pyro_mnar.networks.mixed_decoder import MixedDecoder
+from pyro_mnar.networks.decoders import Decoder
 from pyro_mnar.networks.warps import SkewWarp
 
 
@@ -76,12 +69,11 @@ class MNAR(nn.Module):
             another prior of z than the standard normal; for a ``prior`` of parameters that the decoder has not.
 
     Example:
-        >>> from pyro_mnar.networks.decoders import GaussianDecoder
-        >>> from pyro_mnar.networks.encoders import GaussianEncoder
-        >>> from pyro_mnar.mechanisms.self_masking import SelfMasking
-        >>> mnar = MNAR(GaussianDecoder(2, 5), GaussianEncoder(5, 2), SelfMasking(5, direction="high"))
-        >>> x, mask = torch.zeros(7, 5), torch.ones(7, 5, dtype=torch.bool)
-        >>> sorted(pyro.poutine.trace(mnar.model).get_trace(x, mask).stochastic_nodes)
+        >>> from pyro_mnar.mechanisms import SelfMasking
+        >>> from pyro_mnar.networks import GaussianDecoder, GaussianEncoder
+        >>> mnar = MNAR(GaussianDecoder(2, 5), GaussianEncoder(2, 5), SelfMasking(5, direction="high"))
+        >>> trace = pyro.poutine.trace(mnar.model).get_trace(torch.zeros(7, 5), torch.ones(7, 5, dtype=torch.bool))
+        >>> sorted(trace.stochastic_nodes)
         ['rows', 'z']
     """
 
@@ -102,13 +94,9 @@ class MNAR(nn.Module):
         super().__init__()
         if mechanism is not None and len(mechanism.couplings) != decoder.n_columns:
             raise ValueError(f"mechanism: made for {len(mechanism.couplings)} columns, expected {decoder.n_columns}")
-        plain = _base(mechanism)
-        parts = plain.parts if isinstance(plain, MixedMasking) else [plain]
-        if isinstance(plain, SequentialMasking) and plain.reads_latent and plain.loadings.shape[-1] != decoder.latent_dim:
-            raise ValueError(f"mechanism: reads {plain.loadings.shape[-1]} latents, expected the decoder's {decoder.latent_dim}")
-        if warp is not None and any(isinstance(part, SelfMasking) and part.link is THRESHOLD for part in parts):
+        if warp is not None and mechanism is not None and not mechanism.smooth:
             raise ValueError("mechanism: got a threshold together with a warp, expected another link or no warp")
-        if prior is not None and not isinstance(decoder, (GaussianDecoder, MixedDecoder)):
+        if prior is not None and decoder.log_prior() is None:
             raise ValueError(f"prior: got one for a {type(decoder).__name__}, expected a GaussianDecoder or a MixedDecoder")
         if tilt is not None and latent_prior is not None:
             raise ValueError("latent_prior: got one together with a tilt, expected one of them")
@@ -116,10 +104,10 @@ class MNAR(nn.Module):
         self.mechanism, self.warp, self.prior, self.tilt = mechanism, warp, prior, tilt
         if tilt is not None:
             self.log_z = nn.Parameter(torch.zeros(()))
-        coupled = coupled_columns(mechanism)
-        reads = (tilt is not None and tilt.reads_rows) or outcome is not None
+        coupled = None if mechanism is None else coupled_columns(decoder, mechanism)
         #: Whether complete rows are needed that no noise can be put into: the missing values are then a site, drawn given the mask.
-        self.reads_rows = reads or (coupled is not None and not hasattr(decoder, "noise"))
+        self.reads_rows = outcome is not None or bool(tilt is not None and tilt.reads_rows)
+        self.reads_rows |= coupled is not None and decoder.noise() is None
         self.register_buffer("coupled", coupled, persistent=False)
         self.register_buffer("zeros", torch.zeros(int(decoder.latent_dim)), persistent=False)
 
@@ -128,19 +116,15 @@ class MNAR(nn.Module):
         """Set starting values of warp and mechanism, and the means they suppose, from rows (N, D) on scaled columns."""
         x, mask = self._predictors(x, mask)
         if self.prior is not None:
-            self.prior.start(self.warp, _base(self.mechanism))
-        y = self._warped(x, mask)
-        if isinstance(self.decoder, MixedDecoder):
-            y = self.decoder.apart(y, mask)
+            self.prior.start(self.warp, self.mechanism)
+        y = self.decoder.apart(self._warped(x, mask), mask)
         shift = 0.0 if self.mechanism is None else self.mechanism.initialize(y, mask)
         self.decoder.center(observed_moments(y, mask)[0] + shift)
 
     def log_prior(self, n_rows: int) -> Tensor:
         """Return log p of the parameters, up to a constant, for a table of ``n_rows``."""
-        if self.prior is None:
-            return self.zeros.sum()
-        assert isinstance(self.decoder, (GaussianDecoder, MixedDecoder))
-        return self.prior.log_prob(n_rows, self.decoder, self.warp, _base(self.mechanism))
+        prior = self.prior
+        return self.zeros.sum() if prior is None else prior.log_prob(n_rows, self.decoder, self.warp, self.mechanism)
 
     def model(self, x: Tensor, mask: Tensor) -> None:
         """Declare p(z, x, s) of rows ``x`` (N, D), float, with their ``mask`` (N, D), True = observed; with an outcome (N, D + 1)."""
@@ -149,12 +133,7 @@ class MNAR(nn.Module):
         with pyro.plate("rows", x.shape[-2], dim=-1):
             z = pyro.sample("z", self.latent_law())
             rows = self.decoder(z)
-            mechanism: Mechanism | None = self.mechanism
-            if isinstance(mechanism, LatentMasking):
-                mechanism = mechanism.given(pyro.sample("z_m", continuous.StandardNormal(mechanism.zeros).to_event(1)))
-            base = _base(self.mechanism)
-            if mechanism is not None and isinstance(base, SequentialMasking) and base.reads_latent:
-                mechanism = GivenLatent(mechanism, base.of_latent(z))
+            mechanism = None if self.mechanism is None else self.mechanism.model(z)
             selection, holed = SelectionDistribution(rows, mechanism, self.warp), torch.where(mask, x, torch.nan)
             # The site's value is x where it is seen: what reads it from here on depends on the site, in graphs too.
             x = pyro.sample("x", selection, obs=holed)
@@ -218,8 +197,8 @@ class MNAR(nn.Module):
             with torch.no_grad():  # the guide does not train the warp
                 y = self._warped(x, mask)
             pyro.sample("z", self.encoder(y, mask))
-            if isinstance(self.mechanism, LatentMasking):
-                pyro.sample("z_m", self.mechanism.encoder(y, mask))
+            if self.mechanism is not None:
+                self.mechanism.guide(y, mask)
             if self.coupled is not None and not self.reads_rows:
                 pyro.sample("noise", self.noise(), infer={"prior": True})
 
@@ -238,11 +217,11 @@ class MNAR(nn.Module):
             raise ValueError("mechanism: got none, expected one (ignorable missingness has no rate)")
         y = self._warped(x, torch.ones_like(x, dtype=torch.bool))
         if mask is None:
-            return self.mechanism(y).log_missing.exp()
-        mask, base, effect = mask.expand(x.shape), _base(self.mechanism), None
-        if isinstance(base, SequentialMasking) and base.reads_latent:
-            effect = base.of_latent(self.encoder(y, mask).sample())
-        return self.mechanism(y, effect).missing_rate(mask)
+            rate: Tensor = self.mechanism(y).log_missing.exp()
+            return rate
+        effect = self.mechanism.effects_of(self.encoder(y, mask.expand(x.shape)).sample()) if self.mechanism.reads_latent else None
+        law: MaskDistribution = self.mechanism(y, effect)
+        return law.missing_rate(mask.expand(x.shape))
 
     @torch.no_grad()
     def log_mask(self, x: Tensor, mask: Tensor) -> Tensor:
@@ -253,7 +232,8 @@ class MNAR(nn.Module):
         """
         if self.mechanism is None:
             raise ValueError("mechanism: got none, expected one (ignorable missingness has no law)")
-        return self.mechanism(self._warped(x, mask)).log_prob(mask)
+        law: MaskDistribution = self.mechanism(self._warped(x, mask))
+        return law.log_prob(mask)
 
     def _predictors(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return the columns that the decoder models: all, or all but the outcome."""
@@ -267,14 +247,10 @@ class MNAR(nn.Module):
         Raises:
             TypeError: for a decoder of other cells.
         """
-        if not hasattr(self.decoder, "noise"):
+        noise = self.decoder.noise()
+        if noise is None:
             raise TypeError(f"decoder: got {type(self.decoder).__name__}, expected one whose cells are a mean plus noise")
-        return self.decoder.noise()
+        return noise
 
     def _warped(self, x: Tensor, mask: Tensor) -> Tensor:
         return x if self.warp is None else self.warp(torch.where(mask, x, 0.0))[0]
-
-
-def _base(mechanism: Mechanism | None) -> Mechanism | None:
-    """Return the mechanism of the values, without its latent."""
-    return mechanism.base if isinstance(mechanism, LatentMasking) else mechanism

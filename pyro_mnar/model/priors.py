@@ -23,29 +23,25 @@ the coarsened posterior's, 1 / (alpha N I + 1 / s^2): of the two sources of doub
 of N rows and not of alpha N. Tables of alpha N bootstrapped rows would make it exact; on development tables they covered no more
 and cost accuracy (docs/accuracy.md), so the tables have N rows, and members are no draws of that posterior.
 
-Columns of a table are alike in skewness: their values have a normal prior about a typical one, which is learned with them and so is
-set by the columns that are seen whole. Its own prior is centerd above 0: quantities bounded below are skewed to the right, and most of
-what is measured is such. Its anchor and those of the columns' distances from it are drawn separately, so that a column's anchor has the
+Columns of a table are alike in skewness: their values have a normal prior about a typical one, which is learned with them and so is set
+by the columns that are seen whole. Its own prior is centerd above 0: quantities bounded below are skewed to the right, and most of what
+is measured is such. Its anchor and those of the columns' distances from it are drawn separately, so that a column's anchor has the
 spread of both. Anchors of categories' effects are normal with the scale of their t; weights and covariates' effects have none. The
-numbers were chosen on tables other than those of the published benchmark; see docs/accuracy.md.
+numbers (those of mechanisms are in :mod:`pyro_mnar.mechanisms.prior_scales`) were chosen on tables other than those of the published
+benchmark; see docs/accuracy.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self, TypeGuard
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-from pyro_mnar.distributions.links import THRESHOLD
-from pyro_mnar.mechanisms.base import Mechanism
-from pyro_mnar.mechanisms.category_masking import CategoryMasking
-from pyro_mnar.mechanisms.self_masking import SelfMasking
-from pyro_mnar.mechanisms.sequential_masking import SequentialMasking, own_pieces
-from pyro_mnar.mechanisms.two_sided_masking import TwoSidedMasking
-from pyro_mnar.networks.decoders import GaussianDecoder
-from pyro_mnar.networks.mixed_decoder import MixedDecoder
+from pyro_mnar.mechanisms.base import Anchors, Mechanism
+from pyro_mnar.mechanisms.prior_scales import CATEGORY
+from pyro_mnar.networks.decoders import Decoder
 from pyro_mnar.networks.warps import SkewWarp
 
 #: Skewness that is typical of a table: mean and standard deviation.
@@ -58,23 +54,6 @@ PART_SKEW = (0.75, 0.75)
 #: Skewness of a column's logarithm or log-odds: mean and standard deviation. A logarithm has already taken the right skew of what is
 #: measured, and often too much of it; and what is left over decides how far draws reach when they are exponentiated.
 LINE_SKEW = (-0.1, 0.3)
-#: Logarithm of a self-masking slope of known direction, per scaled unit: mean and standard deviation.
-LOG_SLOPE = (0.9, 0.8)
-#: Standard deviation of a slope of free direction, or on two sides, about 0.
-FREE_SLOPE = 2.0
-#: Effects on a mask's score of an earlier column's value, per scaled unit, and of its absence: Student t about 0, their scales and
-#: degrees of freedom. The tails are for masks that others decide for sure, as who has left stays away.
-EFFECT, ABSENCE, EFFECT_DOF = 1.0, 2.0, 2.0
-#: Standard deviation of an earlier value's effect, about 0, where the column's own value is read as well: a hard rule on the own value
-#: could else be told as a hard rule on those related to it, which leaves nothing for the own value to say.
-BESIDE_OWN = 0.5
-#: Standard deviation of a latent's effect on a mask's score, about 0.
-LOADING = 0.5
-#: A column's effects of categories on their own mask's score: a multivariate Student t about 0, its scale and degrees of freedom.
-#: That is a normal law whose spread is the column's own and unknown: where categories go missing alike, their effects are held near 0
-#: together, and where they differ much they are hardly held at all. Unlike slopes these extrapolate no shape beyond what was seen, so
-#: the data are trusted in full.
-CATEGORY = (0.3, 4.0)
 #: n_0, rows.
 TRUSTED = 300.0
 
@@ -155,57 +134,19 @@ class Prior(nn.Module):
         """Put the anchored parameters at their anchors."""
         if warp is not None:
             warp.skew.copy_(self.skew)
-        for part in own_pieces(mechanism):
-            if _has_slopes(part):
-                part.slope = torch.where(part.sign == 0, part.slope, part.sign * (LOG_SLOPE[0] + LOG_SLOPE[1] * self.slope).exp())
-            elif isinstance(part, CategoryMasking):
-                part.by_level.copy_(self.by_level)
+        if mechanism is not None:
+            mechanism.start(Anchors(self.slope, self.by_level))
 
-    def log_prob(
-        self, n_rows: int, decoder: GaussianDecoder | MixedDecoder, warp: SkewWarp | None, mechanism: Mechanism | None
-    ) -> Tensor:
+    def log_prob(self, n_rows: int, decoder: Decoder, warp: SkewWarp | None, mechanism: Mechanism | None) -> Tensor:
         """Return log p, up to a constant, of the parameters of a model of ``n_rows`` rows."""
-        total = torch.zeros_like(self.skew).sum()
-        if decoder.linear is not None:
-            total = total - 0.5 * decoder.linear.weight.square().sum()
-        for layer in decoder.net or ():
-            if isinstance(layer, nn.Linear):
-                total = total - 0.5 * layer.in_features * layer.weight.square().sum()
+        weights = decoder.log_prior()
+        total = torch.zeros_like(self.skew).sum() if weights is None else torch.zeros_like(self.skew).sum() + weights
         unseen = torch.zeros_like(total)
         if warp is not None:
             typical_off = self.typical_skew - self.typical
             off = warp.skew - self.skew - torch.where(self.alike, typical_off, 0.0)
             unseen = unseen - 0.5 * ((typical_off / TYPICAL_SKEW[1]).square() + (off / self.spread).square().sum())
-        for part in own_pieces(mechanism):
-            if _has_slopes(part):
-                slope = part.slope
-                free = part.sign == 0
-                known = (torch.where(free, 1.0, slope.abs()).log() - LOG_SLOPE[0]) / LOG_SLOPE[1]
-                unseen = unseen - 0.5 * (torch.where(free, slope / FREE_SLOPE, known) - self.slope).square().sum()
-            elif isinstance(part, TwoSidedMasking):
-                unseen = unseen - 0.5 * (part.slope / FREE_SLOPE).square().sum()
-            elif isinstance(part, CategoryMasking):
-                scale, dof = CATEGORY
-                for own in (part.by_level - self.by_level).split(list(part.levels)):
-                    total = total - 0.5 * (dof + len(own)) * torch.log1p((own / scale).square().sum() / dof)
-        if isinstance(mechanism, SequentialMasking):
-            if mechanism.order is not None:
-                own = mechanism.reads_own().unsqueeze(-1)
-                beside = 0.5 * (mechanism.effects / BESIDE_OWN).square()
-                total = (
-                    total
-                    - torch.where(own, beside, _student(mechanism.effects / EFFECT)).sum()
-                    - _student(mechanism.absences / ABSENCE).sum()
-                )
-            if mechanism.reads_latent:
-                total = total - 0.5 * (mechanism.loadings / LOADING).square().sum()
+        if mechanism is not None:
+            own = mechanism.log_prior(Anchors(self.slope, self.by_level))
+            total, unseen = total + own.known, unseen + own.unseen
         return total + (1 + n_rows / TRUSTED) * unseen
-
-
-def _has_slopes(mechanism: Mechanism | None) -> TypeGuard[SelfMasking]:
-    return isinstance(mechanism, SelfMasking) and mechanism.link is not THRESHOLD
-
-
-def _student(scaled: Tensor) -> Tensor:
-    """Return less the log density of a Student t of unit scale, up to a constant."""
-    return 0.5 * (EFFECT_DOF + 1) * torch.log1p(scaled.square() / EFFECT_DOF)

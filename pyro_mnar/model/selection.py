@@ -7,31 +7,30 @@ dimension, and with s_j = 1 for observed
 
 By the Rao-Blackwell theorem a bound made with it is, in expectation, never below the one that samples x_mis from the decoder (as
 not-MIWAE does, arXiv 2006.12871), at the same parameters, guide and number of particles. The integral is closed for normal and
-Student-t cells (:mod:`pyro_mnar.distributions.censored`) and a sum for cells of levels and counts.
+Student-t cells (:mod:`pyro_mnar.distributions.censored`) and a sum for cells of levels and counts: each law has its own
+(:mod:`pyro_mnar.distributions.cells`).
 
-Which columns these are: :mod:`pyro_mnar.mechanisms.integrable`. What else decides over masks, seen values of earlier columns or z
-itself, moves the intercepts of a row and keeps the integrals closed (:mod:`pyro_mnar.mechanisms.sequential_masking`).
+Which columns these are, the mechanism says (:mod:`pyro_mnar.mechanisms.base`). What else decides over masks, seen values of earlier
+columns or z itself, moves the intercepts of a row and keeps the integrals closed (:mod:`pyro_mnar.mechanisms.sequential_masking`).
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import Distribution, Independent, constraints
 
-from pyro_mnar.distributions import censored, continuous
-from pyro_mnar.distributions.discrete import GRID
-from pyro_mnar.distributions.links import PROBIT, log_ndtr
-from pyro_mnar.distributions.mixed import MixedCells, in_blocks
-from pyro_mnar.mechanisms.base import Mechanism
-from pyro_mnar.mechanisms.integrable import Part, collapsible
-from pyro_mnar.mechanisms.self_masking import SelfMasking
-from pyro_mnar.model.missing_cells import MissingCells, pick, summands
+from pyro_mnar.distributions.cells import OwnScore
+from pyro_mnar.distributions.indexing import columns_of, indicator, neighbors
+from pyro_mnar.distributions.open_cells import cells_of
+from pyro_mnar.mechanisms.base import Mechanism, OwnColumns
+from pyro_mnar.model.missing_cells import ColumnGroup, MissingCells
+from pyro_mnar.networks.decoders import Decoder
 from pyro_mnar.networks.warps import SkewWarp
 
 
@@ -49,14 +48,15 @@ class SelectionDistribution(TorchDistribution):
     """p(x_obs, s | z) over rows (..., D) with NaN in the holes.
 
     Args:
-        decoder: law of complete rows given z, ``Independent(cells, 1)``, event shape (D,); cells ``Normal``, ``StudentT``,
-            :class:`~pyro_mnar.distributions.mixed.MixedCells`, or ``Bernoulli`` or ``Categorical``, which become these.
-        mechanism: p(s given x), or None for ignorable missingness. Coupled columns (see the module) are not scored here.
+        decoder: law of complete rows given z, ``Independent(cells, 1)``, event shape (D,); cells of any law of
+            :mod:`pyro_mnar.distributions`, or of torch's, which become these. One without integrals is *open*.
+        mechanism: p(s given x), or None for ignorable missingness. Masks of coupled columns (see the module) and of columns of open
+            laws are not scored here.
         warp: None, or the margins: then ``decoder`` and ``mechanism`` are laws of warped values, and this one of unwarped ones.
 
     Raises:
         ValueError: when the event shape of ``decoder`` is not one dimension.
-        TypeError: for cells that cannot be integrated, when their columns have a mechanism.
+        TypeError: for a warp of cells of levels.
 
     Example:
         >>> from torch.distributions import Normal
@@ -77,18 +77,17 @@ class SelectionDistribution(TorchDistribution):
             raise ValueError(f"decoder: got event shape {tuple(decoder.event_shape)}, expected cells independent in one dimension")
         if warp is not None and decoder.base_dist.has_enumerate_support:
             raise TypeError(f"warp: got one for {type(decoder.base_dist).__name__} cells, expected cells of real values")
-        cells = in_blocks(decoder.base_dist)
-        self.decoder = decoder if cells is decoder.base_dist else Independent(cells, 1)
         self.mechanism, self.warp = mechanism, warp
-        blocks = cells.columns if isinstance(cells, MixedCells) else None
-        self._parts = collapsible(mechanism, blocks)
+        self._take(decoder)
+        own_scores = [] if mechanism is None else mechanism.own_scores()
+        self._terms = [term for own in own_scores for term in self._of_blocks(own)]
         super().__init__(decoder.batch_shape, decoder.event_shape, validate_args=False)
 
     def expand(self, batch_shape: Sequence[int], _instance: object = None) -> SelectionDistribution:
         if tuple(batch_shape) == self.batch_shape:
             return self
-        new = copy.copy(self)  # with the parts as they were found
-        new.decoder = self.decoder.expand(torch.Size(batch_shape))
+        new = copy.copy(self)  # with the terms as they were found
+        new._take(self.decoder.expand(torch.Size(batch_shape)))
         new._batch_shape = new.decoder.batch_shape
         return new
 
@@ -102,9 +101,8 @@ class SelectionDistribution(TorchDistribution):
         else:
             x, log_slope = self.warp(x)
             total = torch.where(mask, cells(x) + log_slope, 0.0).sum(-1)
-        for part in self._parts:
-            line = part.line(x, mask)
-            total = total + self._log_mask(part, line, x[..., part.place], mask[..., part.place]).sum(-1)
+        for _, place, law, own in self.integrals(x, mask):
+            total = total + law.log_mask(own, x[..., place], mask[..., place]).sum(-1)
         return total
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
@@ -120,26 +118,83 @@ class SelectionDistribution(TorchDistribution):
         """Return the law of the missing cells of rows ``value`` (..., D), NaN in the holes, given z and the masks."""
         mask = value == value
         x = torch.where(mask, value, 0.0)
-        return MissingCells(self, x if self.warp is None else self.warp(x)[0], mask)
+        y = x if self.warp is None else self.warp(x)[0]
+        groups = [ColumnGroup(columns, ~columns_of(mask, columns), law, own) for columns, _, law, own in self.integrals(y, mask)]
+        integrated = {j for group in groups for j in group.columns.tolist()}
+        for columns, law in self.cells.blocks:
+            own = list(range(self.event_shape[0]) if columns is None else columns)
+            rest = [i for i, j in enumerate(own) if j not in integrated]
+            if rest:
+                at = torch.tensor([own[i] for i in rest], device=mask.device)
+                chosen = law if len(rest) == len(own) else law.take(torch.tensor(rest, device=mask.device))
+                groups.append(ColumnGroup(at, ~columns_of(mask, at), chosen, None))
+        shape = torch.broadcast_shapes(self.batch_shape + self.event_shape, mask.shape)
+        return MissingCells(groups, self.cells.like, shape, mask, self.warp)
 
-    def _log_mask(self, part: Part, line: tuple[Tensor, Tensor], x: Tensor, mask: Tensor) -> Tensor:
-        """Return log P(s_j = 1 | x_j) of observed and log INT p(x_j | z) P(s_j = 0 | x_j) dx_j of missing cells, (..., J)."""
-        mechanism = part.mechanism
-        base = self.decoder.base_dist
-        if isinstance(base, MixedCells) and isinstance(base.laws[part.block], continuous.Normal):
-            base = pick(base, part)
-        # Both are log Phi of something: one call.
-        if isinstance(base, continuous.Normal) and isinstance(mechanism, SelfMasking) and mechanism.link == PROBIT:
-            place = part.place if base is self.decoder.base_dist else slice(None)
-            mean, scale = (base.given[name][..., place] for name in ("loc", "scale"))
-            return log_ndtr(torch.where(mask, -mechanism.score_at(x, line), censored.marginal_score(mean, scale, *line)))
-        cells: Any = base if base is not self.decoder.base_dist else pick(base, part)
-        # Of missing cells alone, since each may have hundreds of components.
-        hidden = (~mask).expand(torch.broadcast_shapes(mask.shape, cells.batch_shape[-mask.dim() :]))
-        seen = mechanism.log_observed(x, line)
-        line, cells = part.at(line, hidden), cells.at(hidden)
-        if isinstance(cells, GRID):
-            missing = summands(part, cells, line)[1].logsumexp(0)
-        else:
-            missing = censored.log_missing(mechanism.components(cells, line))
-        return seen.expand(*missing.shape[:-1], *hidden.shape).masked_scatter(hidden, missing)
+    def integrals(self, y: Tensor, mask: Tensor) -> Iterator[tuple[Tensor, Tensor | slice, Any, OwnScore]]:
+        """Yield for columns of one law, (J,), their place in rows, their law, and how their values enter their masks.
+
+        Args:
+            y: rows (..., D), warped, 0 in the holes.
+            mask: (..., D), True = observed.
+        """
+        effects = self.mechanism.row_effects(y, mask) if self._terms and self.mechanism is not None else None
+        for term in self._terms:
+            law = self.cells.blocks[term.block][1]
+            own = term.score if effects is None else term.score.shifted(effects[..., term.place])
+            yield term.columns, term.place, law if term.within is None else law.take(term.within), own
+
+    @property
+    def integrated(self) -> Tensor:
+        """(D,) bool, True at columns whose missing values are integrated out."""
+        found = torch.zeros(self.event_shape[0], dtype=torch.bool, device=self.cells.like.device)
+        for term in self._terms:
+            found[term.columns] = True
+        return found
+
+    def _take(self, decoder: Any) -> None:
+        self.cells = cells_of(decoder.base_dist)
+        self.decoder = decoder if self.cells is decoder.base_dist else Independent(self.cells, 1)
+
+    def _of_blocks(self, own: OwnColumns) -> list[_Term]:
+        """Return what of ``own`` is in each block of cells that has integrals."""
+        terms = []
+        for number, (block, law) in enumerate(self.cells.blocks):
+            if law.closed and block is None:
+                whole = len(own.columns) == self.cells.batch_shape[-1] and own.place == slice(0, len(own.columns))
+                terms.append(_Term(own.columns, own.place, number, None if whole else own.place, own.score))
+            elif law.closed:
+                places = {j: i for i, j in enumerate(block)}
+                chosen = [i for i, j in enumerate(own.columns.tolist()) if j in places]
+                if chosen:
+                    at = torch.tensor(chosen, device=own.columns.device)
+                    columns = own.columns[at]
+                    within = torch.tensor([places[j] for j in columns.tolist()], device=at.device)
+                    score = own.score if len(at) == len(own.columns) else own.score.take(neighbors(at) or at)
+                    whole = within.tolist() == list(range(len(block)))
+                    place = neighbors(columns) or columns
+                    terms.append(_Term(columns, place, number, None if whole else neighbors(within) or within, score))
+        return terms
+
+
+class _Term(NamedTuple):
+    """Columns of one mechanism that are integrated out, all in one block of cells."""
+
+    columns: Tensor
+    place: Tensor | slice
+    block: int
+    within: Tensor | slice | None  # their places in the block; None for the whole of it
+    score: OwnScore
+
+
+@torch.no_grad()
+def coupled_columns(decoder: Decoder, mechanism: Mechanism) -> Tensor | None:
+    """Return (D,) bool, True where a modeled column's mask must be scored on sampled values; None where there is none.
+
+    That is where the mechanism says so, and where the decoder's law has no integral, which one row tells.
+    """
+    one = next(decoder.parameters(), torch.zeros(()))
+    z = torch.zeros(1, int(decoder.latent_dim), dtype=one.dtype, device=one.device)
+    mechanism.effects_of(z)  # refuses latents of another number
+    coupled = indicator(mechanism.columns, decoder.n_columns) & ~SelectionDistribution(decoder(z), mechanism).integrated
+    return coupled if bool(coupled.any()) else None

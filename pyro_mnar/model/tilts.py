@@ -33,7 +33,8 @@ class Tilt(nn.Module):
 
     def log_weight(self, z: Tensor, x: Tensor) -> Tensor:
         """Return -E, (...), of latents ``z`` (..., L) and complete rows ``x`` (..., D)."""
-        return self(z if self.latent else x)
+        log_weight: Tensor = self(z if self.latent else x)
+        return log_weight
 
     @property
     def reads_rows(self) -> bool:
@@ -59,8 +60,8 @@ class TiltSum(Tilt):
 
     def log_weight(self, z: Tensor, x: Tensor) -> Tensor:
         """Return the sum of the parts' log weights, (...)."""
-        weights = [part.log_weight(z, x) for part in self.parts]  # type: ignore[operator]  # they are tilts
-        return sum(weights[1:], weights[0])
+        weights: list[Tensor] = [part.log_weight(z, x) for part in self.parts]  # type: ignore[operator]  # they are tilts
+        return torch.stack(torch.broadcast_tensors(*weights)).sum(0)
 
     @property
     def reads_rows(self) -> bool:

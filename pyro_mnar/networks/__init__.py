@@ -4,6 +4,7 @@ from pyro_mnar.networks.conjugate_encoder import ConjugateEncoder
 from pyro_mnar.networks.decoders import Decoder, GaussianDecoder, StudentTDecoder
 from pyro_mnar.networks.encoders import GaussianEncoder, SetEncoder
 from pyro_mnar.networks.flows import FlowEncoder, FlowPrior
+from pyro_mnar.networks.head import Head
 from pyro_mnar.networks.heads import CategoryHead, CountHead, NormalHead, OrdinalHead
 from pyro_mnar.networks.mixed_decoder import MixedDecoder
 from pyro_mnar.networks.outcomes import CategoricalOutcome, GaussianOutcome
@@ -21,6 +22,7 @@ __all__ = [
     "GaussianDecoder",
     "GaussianEncoder",
     "GaussianOutcome",
+    "Head",
     "MixedDecoder",
     "NormalHead",
     "OrdinalHead",

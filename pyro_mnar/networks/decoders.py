@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import pyro.distributions as dist
 import torch
@@ -11,21 +10,46 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from pyro_mnar.distributions import continuous
-from pyro_mnar.networks.layers import FAR, inverse_softplus, mlp, noise_scale
+from pyro_mnar.networks.layers import FAR, inverse_softplus, log_prior_of_weights, mlp, noise_scale
 
 
-class Decoder(Protocol):
-    """What every decoder offers; one of continuous cells also has ``noise()``, the law of the standardized residual."""
+class Decoder(nn.Module):
+    """What every decoder offers; a subclass says ``forward`` and whatever else of it is true of its own.
 
-    latent_dim: int
-    n_columns: int
+    Args:
+        latent_dim: L.
+        n_columns: D.
+    """
 
-    def __call__(self, z: Tensor) -> dist.Distribution: ...
+    def __init__(self, latent_dim: int, n_columns: int) -> None:
+        super().__init__()
+        self.latent_dim, self.n_columns = latent_dim, n_columns
 
-    def center(self, means: Tensor) -> None: ...
+    def forward(self, z: Tensor) -> dist.Distribution:
+        """Return p(x | z) for latents ``z`` (..., L)."""
+        raise NotImplementedError
+
+    def center(self, means: Tensor) -> None:
+        """Start real columns at ``means`` (D,)."""
+
+    def apart(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return values (N, D) with those that repeat put infinitely far out, on their side: apart from what a normal law explains."""
+        return x
+
+    def noise(self) -> dist.Distribution | None:
+        """Return the law of (x - m) / d, event shape (D,), where cells are a mean m plus noise of scale d; else None."""
+        return None
+
+    def log_prior(self) -> Tensor | None:
+        """Return log p of the weights, up to a constant; None where they have no prior."""
+        return None
+
+    def tail(self) -> float | None:
+        """Return the power by which the density of the heaviest column falls; None where it falls as a normal's does."""
+        return None
 
 
-class GaussianDecoder(nn.Module):
+class GaussianDecoder(Decoder):
     """x_j given z ~ N(m_j(z), d_j^2), with m linear, a network, or the sum of both.
 
     Args:
@@ -51,10 +75,9 @@ class GaussianDecoder(nn.Module):
         linear: bool = True,
         scale_net: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(latent_dim, n_columns)
         if not hidden and (scale_net or not linear):
             raise ValueError("hidden: got no layers, expected at least one for a mean or scale that is a network's")
-        self.latent_dim, self.n_columns = latent_dim, n_columns
         self.n_outputs, self.n_features = n_columns, n_columns
         self.linear = nn.Linear(latent_dim, n_columns) if linear else None
         self.net = mlp([latent_dim, *hidden, n_columns]) if hidden else None
@@ -93,6 +116,10 @@ class GaussianDecoder(nn.Module):
         """Return what an encoder's network reads of values (..., D), 0 in the holes."""
         return x.clamp(-FAR, FAR)
 
+    def log_prior(self) -> Tensor:
+        """Return log p of the mean's weights, up to a constant: N(0, 1) for the linear part, N(0, 1 / fan-in) for the network."""
+        return log_prior_of_weights(self.linear, self.net)
+
     def scale(self, z: Tensor) -> Tensor:
         """Return d(z), (..., D), or (D,) where it is constant."""
         raw = self.raw_scale if self.scale_net is None else self.raw_scale + self.scale_net(z)
@@ -130,6 +157,9 @@ class StudentTDecoder(GaussianDecoder):
     def df(self) -> Tensor:
         """Degrees of freedom, (D,)."""
         return 2 + softplus(self.raw_df)
+
+    def tail(self) -> float:
+        return float(self.df.max()) + 1
 
     def noise(self) -> dist.Distribution:
         """Return the law of (x - m) / d, event shape (D,)."""

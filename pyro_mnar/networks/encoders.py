@@ -27,17 +27,17 @@ class GaussianEncoder(nn.Module):
     """A network of the values (0 in the holes) and the mask; for tables of up to some hundred columns.
 
     Args:
-        n_columns: D.
         latent_dim: L.
+        n_columns: D.
         hidden: hidden layers.
 
     Example:
-        >>> encoder = GaussianEncoder(5, 2, hidden=[16])
+        >>> encoder = GaussianEncoder(2, 5, hidden=[16])
         >>> encoder(torch.zeros(7, 5), torch.ones(7, 5, dtype=torch.bool)).event_shape
         torch.Size([2])
     """
 
-    def __init__(self, n_columns: int, latent_dim: int, hidden: Sequence[int] = (128, 128)) -> None:
+    def __init__(self, latent_dim: int, n_columns: int, hidden: Sequence[int] = (128, 128)) -> None:
         super().__init__()
         self.net = mlp([2 * n_columns, *hidden, 2 * latent_dim])
 
@@ -53,18 +53,18 @@ class SetEncoder(nn.Module):
     Source: Ma et al. 2019, "EDDI" (the pointnet-plus form), arXiv 1809.11142.
 
     Args:
-        n_columns: D.
         latent_dim: L.
+        n_columns: D.
         embedding_dim: size of a column's embedding.
         hidden: hidden layers, of the network after the sum; a cell's own network has the first size.
 
     Example:
-        >>> encoder = SetEncoder(300, 2)
+        >>> encoder = SetEncoder(2, 300)
         >>> encoder(torch.zeros(7, 300), torch.zeros(7, 300, dtype=torch.bool)).batch_shape
         torch.Size([7])
     """
 
-    def __init__(self, n_columns: int, latent_dim: int, embedding_dim: int = 16, hidden: Sequence[int] = (128, 128)) -> None:
+    def __init__(self, latent_dim: int, n_columns: int, embedding_dim: int = 16, hidden: Sequence[int] = (128, 128)) -> None:
         super().__init__()
         self.embedding = nn.Parameter(torch.randn(n_columns, embedding_dim) / embedding_dim**0.5)
         self.cell = mlp([2 * embedding_dim + 1, hidden[0], hidden[0]])

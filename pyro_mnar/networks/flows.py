@@ -1,6 +1,6 @@
 r"""Richer guides and priors from Pyro's own invertible transforms, one line each.
 
-    encoder = FlowEncoder(GaussianEncoder(D, L), T.affine_autoregressive(L))           # inverse autoregressive flow
+    encoder = FlowEncoder(GaussianEncoder(L, D), T.affine_autoregressive(L))           # inverse autoregressive flow
     latent_prior = FlowPrior(L, T.affine_coupling(L), T.permute(L), T.affine_coupling(L))       # real NVP
 
 with ``T = pyro.distributions.transforms``. Sources: Kingma et al. 2016, "Improved variational inference with inverse autoregressive
@@ -29,7 +29,7 @@ class FlowEncoder(nn.Module):
     Example:
         >>> import pyro.distributions.transforms as T
         >>> from pyro_mnar.networks.encoders import GaussianEncoder
-        >>> encoder = FlowEncoder(GaussianEncoder(5, 2), T.affine_autoregressive(2))
+        >>> encoder = FlowEncoder(GaussianEncoder(2, 5), T.affine_autoregressive(2))
         >>> encoder(torch.zeros(7, 5), torch.ones(7, 5, dtype=torch.bool)).rsample().shape
         torch.Size([7, 2])
     """

@@ -1,15 +1,15 @@
-r"""Blocks of a mixed decoder: columns of one kind, and how their law follows from the decoder's outputs eta(z).
+r"""Heads of a mixed decoder: columns of one kind, and how their law follows from the decoder's outputs eta(z).
 
     normal     x_j | z ~ N(eta, d_j^2)
     ordinal    P(x_j <= k | z) = sigmoid(t_jk - eta), t_jk rising in k; two levels are a Bernoulli
     category   P(x_j = k | z) = softmax(eta)_k, one output a level
     count      x_j | z negative binomial of mean exp(eta) and size r_j
 
-A block says what an observed value tells of its outputs near their start: with the score g of log p(x_j | eta) and the information W
+A head says what an observed value tells of its outputs near their start: with the score g of log p(x_j | eta) and the information W
 at a given eta, the value eta + g / W with variance 1 / W, a step of Fisher scoring (McCullagh and Nelder, "Generalized Linear Models",
 1989). For a normal column that is the value itself. :class:`~pyro_mnar.networks.conjugate_encoder.ConjugateEncoder` reads it.
 
-A new kind is one class here and one row in the table of contract tests.
+A new kind is one class (:class:`~pyro_mnar.networks.head.Head`) and one row in the table of contract tests.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from torch.nn.functional import logsigmoid, one_hot, softplus
 from pyro_mnar.distributions import continuous
 from pyro_mnar.distributions.discrete import CountCells, LevelCells
 from pyro_mnar.distributions.indexing import columns_of
-from pyro_mnar.networks.layers import FAR, inverse_softplus, noise_scale
+from pyro_mnar.networks.head import Head
+from pyro_mnar.networks.layers import inverse_softplus, noise_scale
 
 # Beyond every cut point: its sigmoid is 0 or 1.
 _ENDS = 1e4
@@ -31,7 +32,7 @@ _ENDS = 1e4
 _LOG_SIZE = (-1.2, 6.9)
 
 
-class NormalHead(nn.Module):
+class NormalHead(Head):
     """Columns of real values.
 
     Args:
@@ -43,11 +44,8 @@ class NormalHead(nn.Module):
     """
 
     def __init__(self, columns: Sequence[int]) -> None:
-        super().__init__()
-        self.columns, self.owner = list(columns), list(range(len(columns)))
-        self.n_features = len(columns)
+        super().__init__(columns, range(len(columns)), torch.zeros(len(columns)))
         self.raw_scale = nn.Parameter(inverse_softplus(torch.full((len(columns),), 0.5)))
-        self.register_buffer("start", torch.zeros(len(columns)), persistent=False)
 
     def forward(self, eta: Tensor) -> continuous.Normal:
         """Return the law of the columns, (..., J), given outputs (..., J)."""
@@ -57,12 +55,12 @@ class NormalHead(nn.Module):
         """Return g / W of values ``x`` (..., J) at ``eta`` (J,), and 1 / W (J,)."""
         return x - eta, noise_scale(self.raw_scale).square()
 
-    def features(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Return what a network reads of values (..., J), 0 where missing."""
-        return x.clamp(-FAR, FAR)
+    @torch.no_grad()
+    def center(self, bias: Tensor, means: Tensor) -> None:
+        bias.copy_(means)
 
 
-class OrdinalHead(nn.Module):
+class OrdinalHead(Head):
     """Columns of ordered levels, of two or more, which may differ in number.
 
     Args:
@@ -72,8 +70,8 @@ class OrdinalHead(nn.Module):
         step: of each column, from one level to the next.
 
     Example:
-        >>> block = OrdinalHead([1], [[0.2, 0.3, 0.5]], [0.0], [1.0])
-        >>> [round(v, 3) for v in block(torch.zeros(1)).log_probs.exp().squeeze(-1).tolist()]
+        >>> head = OrdinalHead([1], [[0.2, 0.3, 0.5]], [0.0], [1.0])
+        >>> [round(v, 3) for v in head(torch.zeros(1)).log_probs.exp().squeeze(-1).tolist()]
         [0.2, 0.3, 0.5]
     """
 
@@ -84,8 +82,7 @@ class OrdinalHead(nn.Module):
     def __init__(
         self, columns: Sequence[int], shares: Sequence[Sequence[float]], first: Sequence[float], step: Sequence[float]
     ) -> None:
-        super().__init__()
-        self.columns, self.owner, self.n_features = list(columns), list(range(len(columns))), len(columns)
+        super().__init__(columns, range(len(columns)), torch.zeros(len(columns)))
         levels = [len(part) for part in shares]
         most = max(levels)
         cuts = torch.zeros(len(columns), most - 1, dtype=torch.float64)
@@ -98,7 +95,6 @@ class OrdinalHead(nn.Module):
         self.register_buffer("first", torch.tensor(first, dtype=torch.float32), persistent=False)
         self.register_buffer("step", torch.tensor(step, dtype=torch.float32), persistent=False)
         self.register_buffer("absent", torch.arange(most).unsqueeze(-1) >= torch.tensor(levels), persistent=False)
-        self.register_buffer("start", torch.zeros(len(columns)), persistent=False)
 
     def bounds(self) -> tuple[Tensor, Tensor]:
         """Return the cut points below and above each level, (V, J)."""
@@ -131,7 +127,7 @@ class OrdinalHead(nn.Module):
         return 4 * x
 
 
-class CategoryHead(nn.Module):
+class CategoryHead(Head):
     """Columns of categories without order, coded 0, 1, ... as floats.
 
     Args:
@@ -139,21 +135,19 @@ class CategoryHead(nn.Module):
         shares: of each column's categories, above 0: where the law starts.
 
     Example:
-        >>> block = CategoryHead([1], [[0.2, 0.3, 0.5]])
-        >>> [round(v, 3) for v in block(block.start).log_probs.exp().squeeze(-1).tolist()]
+        >>> head = CategoryHead([1], [[0.2, 0.3, 0.5]])
+        >>> [round(v, 3) for v in head(head.start).log_probs.exp().squeeze(-1).tolist()]
         [0.2, 0.3, 0.5]
     """
 
-    start: Tensor
     place: Tensor
 
     def __init__(self, columns: Sequence[int], shares: Sequence[Sequence[float]]) -> None:
-        super().__init__()
-        self.columns, self.levels = list(columns), [len(part) for part in shares]
-        self.owner = [j for j, count in enumerate(self.levels) for _ in range(count)]
-        self.n_features = len(self.owner)
+        levels = [len(part) for part in shares]
+        owner = [j for j, count in enumerate(levels) for _ in range(count)]
         start = torch.cat([torch.tensor(part, dtype=torch.float32).log().log_softmax(0) for part in shares])
-        self.register_buffer("start", start, persistent=False)
+        super().__init__(columns, owner, start, len(owner))
+        self.levels = levels
         # (V, J): where a column's output for a level stands; the place after the last holds minus infinity.
         place = torch.full((max(self.levels), len(self.levels)), len(start))
         for j, count in enumerate(self.levels):
@@ -187,7 +181,7 @@ class CategoryHead(nn.Module):
         return torch.cat(hot, -1).to(x.dtype)
 
 
-class CountHead(nn.Module):
+class CountHead(Head):
     """Columns of counts 0, 1, 2, ...
 
     Args:
@@ -198,12 +192,11 @@ class CountHead(nn.Module):
         step: of each column, from one count to the next.
 
     Example:
-        >>> block = CountHead([0], [3.0], [9.0], [0.0], [1.0])
-        >>> bool((block(block.start.expand(2, 1)).mean > 2.7).all())
+        >>> head = CountHead([0], [3.0], [9.0], [0.0], [1.0])
+        >>> bool((head(head.start.expand(2, 1)).mean > 2.7).all())
         True
     """
 
-    start: Tensor
     log_cap: Tensor
     first: Tensor
     step: Tensor
@@ -211,10 +204,8 @@ class CountHead(nn.Module):
     def __init__(
         self, columns: Sequence[int], means: Sequence[float], largest: Sequence[float], first: Sequence[float], step: Sequence[float]
     ) -> None:
-        super().__init__()
-        self.columns, self.owner, self.n_features = list(columns), list(range(len(columns))), len(columns)
+        super().__init__(columns, range(len(columns)), torch.tensor(means, dtype=torch.float32).log())
         self.raw_size = nn.Parameter(torch.zeros(len(columns)))
-        self.register_buffer("start", torch.tensor(means, dtype=torch.float32).log(), persistent=False)
         self.register_buffer("log_cap", (2 * torch.tensor(largest, dtype=torch.float32) + 10).log(), persistent=False)
         self.register_buffer("first", torch.tensor(first, dtype=torch.float32), persistent=False)
         self.register_buffer("step", torch.tensor(step, dtype=torch.float32), persistent=False)
@@ -233,7 +224,3 @@ class CountHead(nn.Module):
         mean, size = self(eta).log_mean.exp(), self.log_size().exp()
         slope = torch.sigmoid(self.log_cap - eta)  # of the log mean, which the cap bends
         return ((x - self.first) / self.step - mean) / (mean * slope), (1 / mean + 1 / size) / slope.square()
-
-    def features(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Return what a network reads of values (..., J), 0 where missing."""
-        return x.clamp(-FAR, FAR)

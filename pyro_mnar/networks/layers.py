@@ -36,3 +36,12 @@ def inverse_softplus(value: Tensor) -> Tensor:
 def noise_scale(raw: Tensor) -> Tensor:
     """Return the standard deviation that a raw parameter stands for."""
     return softplus(raw) + MIN_SCALE
+
+
+def log_prior_of_weights(linear: nn.Linear | None, net: nn.Sequential | None) -> Tensor:
+    """Return log p of weights, up to a constant: N(0, 1) of a linear part, N(0, 1 / fan-in) of a network's layers."""
+    total = torch.zeros(()) if linear is None else -0.5 * linear.weight.square().sum()
+    for layer in net or ():
+        if isinstance(layer, nn.Linear):
+            total = total - 0.5 * layer.in_features * layer.weight.square().sum()
+    return total

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from pyro_mnar.distributions.point_mass_normal import PointMassNormal, same
+from pyro_mnar.networks.head import Head
 from pyro_mnar.networks.layers import FAR, inverse_softplus, noise_scale
 
 # Variance of a message that says nothing.
 _NOTHING = 1e8
 
 
-class SemicontinuousHead(nn.Module):
+class SemicontinuousHead(Head):
     """Columns of a value that repeats and a continuum, two outputs each: first all their means, then all their log-odds.
 
     Args:
@@ -24,27 +25,24 @@ class SemicontinuousHead(nn.Module):
         sides: of each, 1 where the other values lie above it and -1 where below; missing ones are then cut there, else not.
 
     Example:
-        >>> block = SemicontinuousHead([1], [-0.5], [0.25])
-        >>> round(float(block(block.start).log_prob(torch.tensor([-0.5])).detach().exp()), 3)
+        >>> head = SemicontinuousHead([1], [-0.5], [0.25])
+        >>> round(float(head(head.start).log_prob(torch.tensor([-0.5])).detach().exp()), 3)
         0.25
     """
 
     mass: Tensor
     side: Tensor | None
-    start: Tensor
 
     def __init__(
         self, columns: Sequence[int], mass: Sequence[float], shares: Sequence[float], sides: Sequence[int] | None = None
     ) -> None:
-        super().__init__()
         width = len(columns)
-        self.columns, self.owner, self.n_features = list(columns), list(range(width)) * 2, 2 * width
+        start = torch.cat([torch.zeros(width), torch.logit(torch.tensor(shares, dtype=torch.float32))])
+        super().__init__(columns, list(range(width)) * 2, start, 2 * width)
         self.raw_scale = nn.Parameter(inverse_softplus(torch.full((width,), 0.5)))
         self.register_buffer("mass", torch.tensor(mass, dtype=torch.float32), persistent=False)
         side = None if sides is None else torch.tensor(sides, dtype=torch.float32)
         self.register_buffer("side", side, persistent=False)
-        start = torch.cat([torch.zeros(width), torch.logit(torch.tensor(shares, dtype=torch.float32))])
-        self.register_buffer("start", start, persistent=False)
 
     def forward(self, eta: Tensor) -> PointMassNormal:
         """Return the law of the columns, (..., J), given outputs (..., 2 J)."""
@@ -64,3 +62,8 @@ class SemicontinuousHead(nn.Module):
         """Return what a network reads of values (..., J): the value, and whether it is the one that repeats; 0 where missing."""
         at_mass = same(x, self.mass) & mask
         return torch.cat([torch.where(at_mass, 0.0, x.clamp(-FAR, FAR)), at_mass.to(x)], -1)
+
+    def apart(self, x: Tensor, mask: Tensor) -> Tensor:
+        at_mass = mask & same(x, self.mass)
+        side = torch.where(mask & ~at_mass, self.mass - x, 0.0).sum(0).sign()
+        return torch.where(at_mass, side * torch.inf, x)

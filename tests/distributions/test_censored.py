@@ -7,7 +7,7 @@ import pytest
 import torch
 from exact import Z_MAX, z_score
 from scipy import integrate, special, stats
-from torch.distributions import Normal, Poisson, StudentT
+from torch.distributions import Normal, StudentT
 
 from pyro_mnar.distributions.censored import (
     draw_free,
@@ -16,9 +16,9 @@ from pyro_mnar.distributions.censored import (
     mean_missing,
     missing_components,
     ndtri_exp,
-    normal_components,
 )
 from pyro_mnar.distributions.links import LOGIT, PROBIT, THRESHOLD
+from pyro_mnar.distributions.open_cells import cells_of
 from pyro_mnar.distributions.point_mass_normal import PointMassNormal
 
 LOC, SCALE = 0.4, 0.8
@@ -36,9 +36,13 @@ def cells(law, loc=LOC, scale=SCALE, dtype=torch.float64):
     return cls(*[torch.tensor([v], dtype=dtype) for v in (*df, loc, scale)])
 
 
+def normals(law):
+    return cells_of(law).normals()
+
+
 def components(law, link, slope, intercept, **kwargs):
     a, c = (torch.tensor([v], dtype=kwargs.get("dtype", torch.float64)) for v in (slope, intercept))
-    return missing_components(cells(law, **kwargs), a, c, link)
+    return missing_components(normals(cells(law, **kwargs)), a, c, link)
 
 
 def by_quadrature(law, link, slope, place):
@@ -125,9 +129,7 @@ def test_normal_draws_have_the_closed_mean(link):
 
 def test_student_components_have_the_density_of_student_t():
     for df in (2.05, 2.5, 5.0, 30.0, 200.0):
-        log_weight, mean, scale = normal_components(
-            StudentT(torch.tensor([df]).double(), torch.zeros(1).double(), torch.ones(1).double())
-        )
+        log_weight, mean, scale = normals(StudentT(torch.tensor([df]).double(), torch.zeros(1).double(), torch.ones(1).double()))
         x = torch.linspace(-8, 8, 65, dtype=torch.float64).unsqueeze(-1)
         density = (log_weight + Normal(mean, scale).log_prob(x)).logsumexp(-1)
         np.testing.assert_allclose(density.numpy(), stats.t(df).logpdf(x.squeeze(-1).numpy()), atol=1e-6, err_msg=str(df))
@@ -135,8 +137,8 @@ def test_student_components_have_the_density_of_student_t():
 
 def test_free_draws_of_a_scale_mixture_have_its_law():
     n, df = 20_000, torch.tensor([3.0, 9.0], dtype=torch.float64)
-    parts = normal_components(StudentT(df, torch.tensor([0.5, -1.0]).double(), torch.tensor([2.0, 0.3]).double()))
-    x = draw_free(*parts, torch.rand(n, 2, 3, dtype=torch.float64).clamp_min(1e-300))
+    parts = normals(StudentT(df, torch.tensor([0.5, -1.0]).double(), torch.tensor([2.0, 0.3]).double()))
+    x = draw_free(parts, torch.rand(n, 2, 3, dtype=torch.float64).clamp_min(1e-300))
     for j, (loc, scale) in enumerate([(0.5, 2.0), (-1.0, 0.3)]):
         # Kolmogorov's distance exceeds 2.2 / sqrt(n) with probability 1.3e-4.
         assert stats.kstest(x[:, j].numpy(), stats.t(float(df[j]), loc, scale).cdf).statistic < 2.2 / n**0.5
@@ -158,7 +160,7 @@ def test_gradients_are_finite_at_extreme_scores_in_single_precision(law, link):
     slope = torch.full((7,), 1.0 if link is THRESHOLD else 500.0, requires_grad=True)
     df = torch.full((7,), 5.0, requires_grad=True)
     law_of_cells = Normal(loc, scale) if law == "normal" else StudentT(df, loc, scale)
-    value = log_missing(missing_components(law_of_cells, slope, torch.zeros(7), link))
+    value = log_missing(missing_components(normals(law_of_cells), slope, torch.zeros(7), link))
     # Single precision holds Phi(k) in the logarithm to k = -1e6 and beyond.
     assert bool(value.isfinite().all()), value
     for grad in torch.autograd.grad(value.sum(), [loc, scale, slope], allow_unused=True):
@@ -202,7 +204,7 @@ def far_by_quadrature(log_density, a, c, m, d, points=8_001):
 
 
 def far_components(cells, a, c):
-    return missing_components(cells, torch.tensor([a]).double(), torch.tensor([c]).double(), LOGIT)
+    return missing_components(normals(cells), torch.tensor([a]).double(), torch.tensor([c]).double(), LOGIT)
 
 
 def one(*values):
@@ -223,11 +225,11 @@ def test_logit_is_right_in_the_logarithm_however_far_below_its_threshold_a_cell_
 def test_gradients_of_the_far_logit_are_those_of_the_quadrature():
     for a, c, m, d in FAR[::6]:
         values = [value.requires_grad_() for value in one(m, d, a, c)]
-        parts = missing_components(Normal(*values[:2]), *values[2:], LOGIT)
+        parts = missing_components(normals(Normal(*values[:2])), *values[2:], LOGIT)
         found = [float(grad) for grad in torch.autograd.grad(log_missing(parts).sum(), values)]
         assert all(np.isfinite(found))
         # Of the mean's derivative too, as the mean is read in training where a covariate is missing.
-        slope = torch.autograd.grad(mean_missing(missing_components(Normal(*values[:2]), *values[2:], LOGIT)).sum(), values)
+        slope = torch.autograd.grad(mean_missing(missing_components(normals(Normal(*values[:2])), *values[2:], LOGIT)).sum(), values)
         assert all(bool(grad.isfinite().all()) for grad in slope)
         step = 1e-4
         for i in range(4):
@@ -280,11 +282,6 @@ def test_steep_slopes_keep_their_digits_in_single_precision():
     for a in (1e3, 1e5, 1e7):
         for place in (-2.0, 0.0, 2.0, 5.0):
             values = [value.float().requires_grad_() for value in one(0.0, 1.0, a, -a * place)]
-            found = log_missing(missing_components(Normal(*values[:2]), *values[2:], LOGIT))
+            found = log_missing(missing_components(normals(Normal(*values[:2])), *values[2:], LOGIT))
             assert found.item() == pytest.approx(special.log_ndtr(-place), abs=2e-3), (a, place)
             assert all(bool(grad.isfinite().all()) for grad in torch.autograd.grad(found.sum(), values))
-
-
-def test_cells_that_are_no_mixture_of_normals_are_refused():
-    with pytest.raises(TypeError, match="Poisson"):
-        normal_components(Poisson(torch.ones(1)))

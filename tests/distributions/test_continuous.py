@@ -45,9 +45,9 @@ def test_draws_and_their_gradients_are_torch_s(ours, torch_own):
 
 def test_parameters_stay_unbroadcast_and_read_broadcast():
     law = continuous.StudentT(DF, LOC, SCALE).expand((5, 7, 3))
-    assert [continuous.parameters(law)[name].shape for name in ("df", "loc", "scale")] == [(3,), (7, 3), (3,)]
+    assert [law.given[name].shape for name in ("df", "loc", "scale")] == [(3,), (7, 3), (3,)]
     assert law.df.shape == law.loc.shape == law.scale.shape == law.batch_shape == (5, 7, 3)
-    assert continuous.parameters(StudentT(DF, LOC, SCALE)).keys() == {"df", "loc", "scale"}
+    assert law.given.keys() == {"df", "loc", "scale"}
 
 
 L = 3

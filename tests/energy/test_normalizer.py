@@ -92,7 +92,7 @@ def test_langevin_steps_alone_leave_the_shares_of_modes_as_they_were_and_resampl
         wells = torch.stack([-20 * (x[..., 0] + 1).square(), math.log(9) - 20 * (x[..., 0] - 1).square()])
         return -wells.logsumexp(0)
 
-    base = MNAR(GaussianDecoder(1, 2, hidden=()), GaussianEncoder(2, 1), tilt=EnergyTilt(energy)).double()
+    base = MNAR(GaussianDecoder(1, 2, hidden=()), GaussianEncoder(1, 2), tilt=EnergyTilt(energy)).double()
     with torch.no_grad():
         base.decoder.linear.weight.copy_(torch.tensor([[0.8], [0.3]]))
         base.decoder.linear.bias.zero_()
@@ -110,7 +110,7 @@ def test_langevin_steps_alone_leave_the_shares_of_modes_as_they_were_and_resampl
 def small_vae(seed):
     decoder = GaussianDecoder(1, 2, hidden=[6])
     tilt = EnergyTilt(energy_net(2, [16]))
-    module = MNAR(decoder, GaussianEncoder(2, 1), tilt=tilt).double()
+    module = MNAR(decoder, GaussianEncoder(1, 2), tilt=tilt).double()
     with torch.no_grad():
         for parameter in decoder.parameters():
             parameter.add_(0.5 * torch.randn_like(parameter))
@@ -231,7 +231,7 @@ FALLING = {
 @pytest.mark.parametrize(("decoder", "energy", "unbounded"), FALLING.values(), ids=FALLING.keys())
 def test_an_energy_that_outruns_the_base_is_named_and_a_ceiling_heals_it(decoder, energy, unbounded):
     def made(**options):
-        return MNAR(decoder(2, 4, [8]), GaussianEncoder(4, 2), tilt=EnergyTilt(energy, **options)).double()
+        return MNAR(decoder(2, 4, [8]), GaussianEncoder(2, 4), tilt=EnergyTilt(energy, **options)).double()
 
     assert ("tilt: the energy falls without end" in problems(made())) == unbounded
     assert "tilt: the energy falls without end" not in problems(made(ceiling=3.0))
@@ -251,7 +251,7 @@ def test_steps_that_are_not_accepted_are_warned_of():
 
 
 REFUSALS = {
-    "no tilt": (lambda: log_normalizer(MNAR(LAW.decoder(), GaussianEncoder(4, 2))), "module: has no tilt"),
+    "no tilt": (lambda: log_normalizer(MNAR(LAW.decoder(), GaussianEncoder(2, 4))), "module: has no tilt"),
     "few draws": (lambda: log_normalizer(model(ENERGY.tilt()), draws=99), "draws: got 99, expected at least 100"),
     "few rows": (lambda: sample_tilted(model(ENERGY.tilt()), 99), "n: got 99, expected at least 100"),
     "unknown method": (
@@ -276,6 +276,6 @@ def test_a_mechanism_does_not_enter_the_normalizer():
 
 def test_a_tilt_over_levels_has_no_path_to_move_on():
     coins = MixedDecoder(1, [OrdinalHead(range(2), [[0.5, 0.5]] * 2, [0.0] * 2, [1.0] * 2)])
-    module = MNAR(coins, GaussianEncoder(2, 1), tilt=EnergyTilt(lambda x: x.sum(-1)))
+    module = MNAR(coins, GaussianEncoder(1, 2), tilt=EnergyTilt(lambda x: x.sum(-1)))
     with pytest.raises(TypeError, match="got MixedDecoder, expected one whose cells are a mean plus noise"):
         log_normalizer(module, method="sequential")

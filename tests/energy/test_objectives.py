@@ -373,11 +373,11 @@ def test_training_with_one_seed_gives_one_result_and_leaves_the_generator_alone(
 
 
 def plain():
-    return MNAR(GaussianDecoder(1, 2, [4]), GaussianEncoder(2, 1), tilt=EnergyTilt(energy_net(2, [4])))
+    return MNAR(GaussianDecoder(1, 2, [4]), GaussianEncoder(1, 2), tilt=EnergyTilt(energy_net(2, [4])))
 
 
 REFUSALS = {
-    "no tilt": (lambda: SelfNormalized(IWELBO(MNAR(LAW.decoder(), GaussianEncoder(4, 2)))), "bound: its module has no tilt"),
+    "no tilt": (lambda: SelfNormalized(IWELBO(MNAR(LAW.decoder(), GaussianEncoder(2, 4)))), "bound: its module has no tilt"),
     "no draws": (lambda: NoiseContrastive(IWELBO(plain()), 0), "draws: got 0"),
     "no penalty": (lambda: Contrastive(IWELBO(plain()), penalty=0.0), "penalty: got 0.0, expected more than 0"),
     "no chain steps": (lambda: MaximumLikelihood(IWELBO(plain()), chain_steps=0), "chain_steps, restart, step_size: got 0"),

@@ -152,4 +152,4 @@ REFUSALS = {
 @pytest.mark.parametrize(("make", "tilt", "message"), REFUSALS.values(), ids=REFUSALS.keys())
 def test_refused_with_a_message_that_names_the_argument(make, tilt, message):
     with pytest.raises(ValueError, match=message):
-        make(MNAR(GaussianDecoder(1, 2), GaussianEncoder(2, 1), tilt=tilt))
+        make(MNAR(GaussianDecoder(1, 2), GaussianEncoder(1, 2), tilt=tilt))

@@ -276,7 +276,7 @@ def test_tilt_reads_rows_in_the_table_s_units_under_a_warp():
         seen.append(x)
         return 0 * x.sum(-1)
 
-    module = MNAR(GaussianDecoder(2, 4, [8]), GaussianEncoder(4, 2), warp=warp, tilt=EnergyTilt(energy))
+    module = MNAR(GaussianDecoder(2, 4, [8]), GaussianEncoder(2, 4), warp=warp, tilt=EnergyTilt(energy))
     z, x = module.draw(50_000)
     y = warp(x)[0]
     assert z.shape == (50_000, 2)
@@ -289,6 +289,6 @@ def test_tilt_reads_rows_in_the_table_s_units_under_a_warp():
 def test_energy_of_fully_observed_rows_is_computed_once_for_all_particles():
     net, shapes = energy_net(4, [8]), []
     tilt = EnergyTilt(lambda x: (shapes.append(tuple(x.shape)), net(x))[1])
-    module = MNAR(GaussianDecoder(2, 4, [8]), GaussianEncoder(4, 2), tilt=tilt)
+    module = MNAR(GaussianDecoder(2, 4, [8]), GaussianEncoder(2, 4), tilt=tilt)
     assert IWELBO(module, 6).log_weights(X.float(), torch.ones_like(MASK)).shape == (6, 5)
     assert shapes == [(5, 4)]

@@ -12,7 +12,13 @@ from pyro_mnar import MNARImputer
 from pyro_mnar.imputer import fitting
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.history import History
-from pyro_mnar.mechanisms import SequentialMasking, own_pieces
+from pyro_mnar.mechanisms import SequentialMasking
+
+
+def pieces(mechanism):
+    """The mechanisms of the columns' own values."""
+    own = getattr(mechanism, "own", mechanism)
+    return list(own.parts) if hasattr(own, "parts") else [own]
 
 
 def holed(n=120, seed=0):
@@ -149,7 +155,7 @@ def test_a_saved_ensemble_with_directions_for_some_columns_is_the_same_ensemble(
     imputer = small(mechanism="self-masking", direction=direction).fit(table)
     high, other, low = imputer.specification_.directions
     assert (high, low) == ("high", "low") and other in ("free", "none")
-    assert [words for piece in own_pieces(imputer.members_[0].mechanism) for words in piece.directions] == [high, other, low]
+    assert [words for piece in pieces(imputer.members_[0].mechanism) for words in piece.directions] == [high, other, low]
     imputer.save(tmp_path / "m")
     loaded = MNARImputer.load(tmp_path / "m")
     assert loaded.direction == direction and loaded.members == len(loaded.members_) == 3
@@ -175,7 +181,7 @@ def test_missingness_is_each_member_s_chance_at_values_in_the_table_s_units():
         scaled = (values - imputer.codec_.scaling.center[j]) / imputer.codec_.scaling.scale[j]
         np.testing.assert_allclose(scaled, np.linspace(-4, 4, 50), atol=1e-5)
         for member, chance in zip(imputer.members_, chances, strict=True):
-            (own,) = own_pieces(member.mechanism)
+            (own,) = pieces(member.mechanism)
             slope, intercept = (part[own.columns.tolist().index(j)].item() for part in own.line())
             y = np.sinh(np.arcsinh(scaled) - member.warp.skew[j].item())
             if isinstance(member.mechanism, SequentialMasking) and member.mechanism.order is not None:

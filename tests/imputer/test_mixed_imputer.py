@@ -13,11 +13,17 @@ from pyro_mnar.data.kinds import Bounded, Continuous, Positive
 from pyro_mnar.imputation.netcdf import read_draws
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.imputer.words import specification_of
-from pyro_mnar.mechanisms import SequentialMasking, own_pieces
+from pyro_mnar.mechanisms import SequentialMasking
 
 QUICK = {"steps": 3, "members": 2, "hidden": (4,), "progress": False}
 KINDS = {"pay": "positive", "visits": "count", "share": "bounded:0:100"}
 LEVELS = ["low", "mid", "high"]
+
+
+def pieces(mechanism):
+    """The mechanisms of the columns' own values."""
+    own = getattr(mechanism, "own", mechanism)
+    return list(own.parts) if hasattr(own, "parts") else [own]
 
 
 def table(n=80, seed=0):
@@ -106,14 +112,14 @@ def test_missingness_of_levels_is_at_each_level(fitted):
     assert (curves["pay"][0] > 0).all()
     member, rows = fitted.members_[0], torch.zeros(3, 9)
     rows[:, 3] = torch.arange(3.0)
-    expected = own_pieces(member.mechanism)[1].table()[:, 0] + effect_of_earlier(member, rows)[:, 3]
+    expected = pieces(member.mechanism)[1].table()[:, 0] + effect_of_earlier(member, rows)[:, 3]
     np.testing.assert_allclose(curves["color"][1][0], torch.special.ndtr(expected).detach().numpy(), rtol=1e-5)
 
 
 def effect_of_earlier(member, rows):
     if not isinstance(member.mechanism, SequentialMasking) or member.mechanism.order is None:
         return torch.zeros_like(rows)
-    return member.mechanism.of_earlier(member.warp(rows)[0], torch.ones_like(rows, dtype=torch.bool))
+    return member.mechanism.row_effects(member.warp(rows)[0], torch.ones_like(rows, dtype=torch.bool))
 
 
 def test_a_column_complete_in_training_may_miss_later():
@@ -161,7 +167,7 @@ def test_masks_by_category_may_read_what_is_before_them_in_a_stated_order(tmp_pa
     frame = table().assign(x=table().x.fillna(0.0))
     fitted = MNARImputer("self-masking", kinds=KINDS, order=["town", "color"], **QUICK).fit(frame)
     mechanism = fitted.members_[0].mechanism
-    assert mechanism.order == (0, 1, 2, 4, 5, 6, 7, 8, 3) and [len(part.columns) for part in own_pieces(mechanism)] == [6, 2]
+    assert mechanism.order == (0, 1, 2, 4, 5, 6, 7, 8, 3) and [len(part.columns) for part in pieces(mechanism)] == [6, 2]
     # Of town, a number for each level; color is after it.
     town = mechanism.owner == 8
     assert mechanism.allowed[3, : len(town)][town].tolist() == [True, True] and not mechanism.allowed[8, 3]

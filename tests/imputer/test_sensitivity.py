@@ -16,6 +16,7 @@ from pyro_mnar.distributions import LOGIT, PROBIT
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.imputer.wide_draws import balanced
 from pyro_mnar.mechanisms import CategoryMasking, MixedMasking, SelfMasking
+from pyro_mnar.mechanisms.latent_masking import GivenLatent
 from pyro_mnar.model import MNAR
 from pyro_mnar.networks import ConjugateEncoder
 
@@ -109,11 +110,11 @@ def test_strength_zero_is_the_observed_law_of_a_steep_probit_and_of_categories(w
     with torch.no_grad():
         kinds.by_level.copy_(torch.tensor([-1.0, 0.5, 2.0]))
         kinds.offset.fill_(-0.3)
-    rows = torch.stack([torch.zeros(3), torch.arange(3.0)], -1)
+    rows, seen = torch.stack([torch.zeros(3), torch.arange(3.0)], -1), torch.ones(3, 2, dtype=torch.bool)
     odds = kinds(rows).log_missing - kinds(rows).log_observed
-    assert torch.equal(kinds.gain(rows, 0.0), -odds) and torch.equal(kinds.gain(rows, 1.0), 0 * odds)
+    assert torch.equal(kinds.gain(rows, 0.0, seen), -odds) and torch.equal(kinds.gain(rows, 1.0, seen), 0 * odds)
     mixed = MixedMasking(SelfMasking(2, [0]), kinds)
-    assert torch.equal(mixed.gain(rows, 0.5)[:, 1], -0.5 * odds[:, 1])
+    assert torch.equal(mixed.gain(rows, 0.5, seen)[:, 1], -0.5 * odds[:, 1])
 
 
 def test_draws_with_and_without_a_mechanism_are_together_the_model_s(seed):
@@ -141,10 +142,11 @@ def test_what_other_columns_add_belongs_to_the_score():
     law.slope = 1.5
     rows = torch.randn(20, 2)
     effect = 0.7 * rows.flip(-1)
-    odds = law(rows, effect).log_missing - law(rows, effect).log_observed
-    assert torch.allclose(law.gain(rows, 0.0, effect)[:, 0], -odds[:, 0]) and (law.gain(rows, 0.0, effect)[:, 1] == 0).all()
+    law, seen = GivenLatent(law, effect), torch.ones(20, 2, dtype=torch.bool)
+    odds = law(rows).log_missing - law(rows).log_observed
+    assert torch.allclose(law.gain(rows, 0.0, seen)[:, 0], -odds[:, 0]) and (law.gain(rows, 0.0, seen)[:, 1] == 0).all()
     # Continuous where the one form ends and the other begins.
-    assert float((law.gain(rows, 1 + 1e-6, effect) - law.gain(rows, 1 - 1e-6, effect)).abs().max()) < 1e-4
+    assert float((law.gain(rows, 1 + 1e-6, seen) - law.gain(rows, 1 - 1e-6, seen)).abs().max()) < 1e-4
 
 
 @pytest.mark.parametrize("mechanism", ["none", "self-masking"])

@@ -173,7 +173,7 @@ def test_one_particle_with_a_weight_is_the_reconstruction_less_so_much_divergenc
 
 
 def test_a_bound_s_weight_can_rise_while_it_is_trained():
-    bound = IWELBO(MNAR(GaussianDecoder(1, 4, hidden=()), GaussianEncoder(4, 1, [4])), 1, beta=0.0)
+    bound = IWELBO(MNAR(GaussianDecoder(1, 4, hidden=()), GaussianEncoder(1, 4, [4])), 1, beta=0.0)
     fit(bound, X.float(), MASK, steps=10, every=2, callback=lambda look: setattr(bound, "beta", look.step / 10))
     assert bound.beta == 1.0
 
@@ -205,11 +205,11 @@ def test_self_normalized_weights_impute_the_exact_posterior_mean():
 # Identities ---------------------------------------------------------------------------------------
 
 MODELS = {
-    "ignorable": lambda: MNAR(GaussianDecoder(2, 4, [8]), GaussianEncoder(4, 2, [8])),
-    "collapsed": lambda: MNAR(StudentTDecoder(2, 4, [8]), GaussianEncoder(4, 2, [8]), SelfMasking(4, direction="high")),
-    "sampled": lambda: MNAR(GaussianDecoder(2, 4, [8]), GaussianEncoder(4, 2, [8]), NeuralMasking(4, hidden=4)),
+    "ignorable": lambda: MNAR(GaussianDecoder(2, 4, [8]), GaussianEncoder(2, 4, [8])),
+    "collapsed": lambda: MNAR(StudentTDecoder(2, 4, [8]), GaussianEncoder(2, 4, [8]), SelfMasking(4, direction="high")),
+    "sampled": lambda: MNAR(GaussianDecoder(2, 4, [8]), GaussianEncoder(2, 4, [8]), NeuralMasking(4, hidden=4)),
     "mixed": lambda: MNAR(
-        StudentTDecoder(2, 4, [8]), GaussianEncoder(4, 2, [8]), MixedMasking(SelfMasking(4, [0]), LinearMasking(4, [1]))
+        StudentTDecoder(2, 4, [8]), GaussianEncoder(2, 4, [8]), MixedMasking(SelfMasking(4, [0]), LinearMasking(4, [1]))
     ),
 }
 

@@ -23,11 +23,11 @@ LOST = torch.where(torch.arange(10).reshape(5, 2) == 3, torch.nan, X)
 
 
 def mnar(**parts):
-    return MNAR(GaussianDecoder(1, 2, [4]), GaussianEncoder(2 + ("outcome" in parts), 1, [4]), SelfMasking(2), **parts)
+    return MNAR(GaussianDecoder(1, 2, [4]), GaussianEncoder(1, 2 + ("outcome" in parts), [4]), SelfMasking(2), **parts)
 
 
 def outcome():
-    return MNAR(GaussianDecoder(1, 2, [4]), GaussianEncoder(2, 1, [4]), outcome=GaussianOutcome(2))
+    return MNAR(GaussianDecoder(1, 2, [4]), GaussianEncoder(1, 2, [4]), outcome=GaussianOutcome(2))
 
 
 @pytest.fixture(scope="module")

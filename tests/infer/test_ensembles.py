@@ -17,7 +17,7 @@ MASK = torch.arange(2 * N).reshape(N, 2) % 3 > 0
 
 
 def members(size):
-    return [MNAR(GaussianDecoder(1, 2, [4]), GaussianEncoder(2, 1, [4])) for _ in range(size)]
+    return [MNAR(GaussianDecoder(1, 2, [4]), GaussianEncoder(1, 2, [4])) for _ in range(size)]
 
 
 def weights(module):

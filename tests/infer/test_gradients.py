@@ -14,6 +14,7 @@ from pyro_mnar.distributions import LOGIT
 from pyro_mnar.infer.bound import ESTIMATORS, IWELBO
 from pyro_mnar.mechanisms import FixedMasking, LinearMasking
 from pyro_mnar.model import MNAR
+from pyro_mnar.networks.decoders import Decoder
 
 X, MASK = torch.tensor(ROWS), torch.tensor(MASKS)
 LOC, SCALE = [0.3, -0.2], [0.5, 0.8]
@@ -33,13 +34,11 @@ class PerRowGuess(nn.Module):
         return dist.Normal(self.loc, self.log_scale.exp()).to_event(1)
 
 
-class PerRowDecoder(nn.Module):
+class PerRowDecoder(Decoder):
     """The linear-Gaussian decoder with a bias and log noise for each row."""
 
-    latent_dim, n_columns = 2, 4
-
     def __init__(self, n):
-        super().__init__()
+        super().__init__(2, 4)
         self.weight = torch.tensor(LAW.weight)
         self.bias = nn.Parameter(torch.tensor(LAW.bias).repeat(n, 1))
         self.log_noise = nn.Parameter(torch.tensor(LAW.noise).log().repeat(n, 1))

@@ -39,7 +39,7 @@ def interrupted():
 
 def ensemble(size=3):
     torch.manual_seed(0)
-    return [MNAR(GaussianDecoder(1, 2, [4]), GaussianEncoder(2, 1, [4]), SelfMasking(2)) for _ in range(size)]
+    return [MNAR(GaussianDecoder(1, 2, [4]), GaussianEncoder(1, 2, [4]), SelfMasking(2)) for _ in range(size)]
 
 
 def everything(n_jobs):

@@ -249,7 +249,7 @@ def mnar(mechanism):
         "linear": lambda: LinearMasking(3, [0, 1]),
         "none": lambda: None,
     }
-    return MNAR(GaussianDecoder(2, 3, [8]), GaussianEncoder(3, 2, [8]), made[mechanism]())
+    return MNAR(GaussianDecoder(2, 3, [8]), GaussianEncoder(2, 3, [8]), made[mechanism]())
 
 
 @pytest.fixture

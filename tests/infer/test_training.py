@@ -29,7 +29,7 @@ def table():
 def fresh():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(11)
-        return IWELBO(MNAR(GaussianDecoder(1, 3, [8]), GaussianEncoder(3, 1, [8]), SelfMasking(3, direction="high")), 5)
+        return IWELBO(MNAR(GaussianDecoder(1, 3, [8]), GaussianEncoder(1, 3, [8]), SelfMasking(3, direction="high")), 5)
 
 
 def state(bound):
@@ -62,7 +62,7 @@ def test_global_generator_is_where_it_was_and_does_not_matter(table):
 
 def test_no_accelerator_is_reseeded_by_training_on_the_processor(table, monkeypatch):
     monkeypatch.setattr(torch, "manual_seed", lambda seed: pytest.fail("torch.manual_seed reseeds every device"))
-    bound = IWELBO(MNAR(GaussianDecoder(1, 3, [8]), GaussianEncoder(3, 1, [8])), 5)
+    bound = IWELBO(MNAR(GaussianDecoder(1, 3, [8]), GaussianEncoder(1, 3, [8])), 5)
     fit(bound, *table, held_out=0.2, **OPTIONS)
     impute(bound.module, *table, particles=100)
 

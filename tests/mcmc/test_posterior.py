@@ -137,7 +137,7 @@ def test_constrained_latents_are_sampled_through_their_transforms(seed):
 
 def small(mechanism=None):
     torch.manual_seed(5)
-    return MNAR(GaussianDecoder(2, 3, hidden=[8]), GaussianEncoder(3, 2, [8]), mechanism).double()
+    return MNAR(GaussianDecoder(2, 3, hidden=[8]), GaussianEncoder(2, 3, [8]), mechanism).double()
 
 
 def table(n):

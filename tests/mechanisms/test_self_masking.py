@@ -114,7 +114,7 @@ def test_a_hard_rule_is_learned_as_one_and_a_gentle_one_stays_gentle(direction, 
         mask = torch.ones_like(x, dtype=torch.bool)
         mask[:, 0] = truth * x[:, 0] + torch.randn(2000) < 0
         mechanism = SelfMasking(2, [0], direction, PROBIT)
-        mnar = MNAR(GaussianDecoder(1, 2, hidden=()), GaussianEncoder(2, 1, [16]), mechanism)
+        mnar = MNAR(GaussianDecoder(1, 2, hidden=()), GaussianEncoder(1, 2, [16]), mechanism)
         mnar.initialize(x, mask)
         assert mechanism.slope.item() == pytest.approx(2.0)  # it points the right way
         fit(IWELBO(mnar, 5), x, mask, steps=400, batch_size=200, lr=1e-2, weight_decay=0.0, seed=seed, progress=False)

@@ -143,14 +143,14 @@ def mixed(order=(4, 1, 0, 3, 2), latent_dim=2, own=True):
 
 
 def mixed_decoder():
-    blocks = [
+    heads = [
         SemicontinuousHead([0], [-0.7], [0.3]),
         OrdinalHead([1], [[0.7, 0.3]], [-0.3], [0.5]),
         NormalHead([2]),
         CountHead([3], [2.0], [7.0], [-0.8], [0.4]),
         CategoryHead([4], [[0.5, 0.3, 0.2]]),
     ]
-    made = MixedDecoder(2, blocks, [4]).double()
+    made = MixedDecoder(2, heads, [4]).double()
     with torch.no_grad():
         for parameter in made.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
@@ -169,7 +169,7 @@ def test_numbers_enter_by_their_value_and_categories_by_an_effect_of_each_level(
     mechanism, order = randomized(mixed()), (4, 1, 0, 3, 2)
     x = mixed_decoder()(torch.randn(50, 2).double()).sample()
     mask = torch.rand(50, 5) < 0.5
-    found = mechanism.of_earlier(torch.where(mask, x, torch.nan), mask)
+    found = mechanism.row_effects(torch.where(mask, x, torch.nan), mask)
     for i, (place, j) in itertools.product(range(50), enumerate(order)):
         score = 0.0
         for k in order[:place]:
@@ -182,7 +182,7 @@ def test_numbers_enter_by_their_value_and_categories_by_an_effect_of_each_level(
 def test_all_masks_have_probability_one_together_and_are_drawn_with_theirs():
     decoder, mechanism = mixed_decoder(), randomized(mixed())
     z = torch.randn(4, 2).double()
-    law = mechanism(decoder(z).sample(), mechanism.of_latent(z))
+    law = mechanism(decoder(z).sample(), mechanism.effects_of(z))
     masks = torch.tensor(list(itertools.product([False, True], repeat=5)))
     probability = torch.stack([law.log_prob(mask).exp() for mask in masks])
     torch.testing.assert_close(probability.sum(0), torch.ones(4).double())
@@ -223,7 +223,7 @@ def test_masks_that_read_what_is_seen_alone_leave_imputations_as_without_a_mecha
 
 
 def test_at_random_masks_of_columns_of_several_kinds_leave_imputations_alone_too(seed):
-    decoder, encoder = mixed_decoder(), GaussianEncoder(5, 2, [4]).double()
+    decoder, encoder = mixed_decoder(), GaussianEncoder(2, 5, [4]).double()
     x = decoder(torch.randn(30, 2).double()).sample()
     mask, given = torch.rand(30, 5) < 0.6, {"draws": 5, "particles": 200, "seed": seed, "progress": False}
     mechanism = randomized(mixed(latent_dim=0, own=False))
@@ -233,7 +233,7 @@ def test_at_random_masks_of_columns_of_several_kinds_leave_imputations_alone_too
 
 
 def model_of_several_kinds():
-    model = MNAR(mixed_decoder(), GaussianEncoder(5, 2, [4]), randomized(mixed())).double()
+    model = MNAR(mixed_decoder(), GaussianEncoder(2, 5, [4]), randomized(mixed())).double()
     return model, model.decoder(torch.randn(40, 2).double()).sample().detach(), torch.rand(40, 5) < 0.6
 
 
@@ -262,14 +262,14 @@ def test_particles_and_rows_are_each_as_alone():
     model, x, mask = model_of_several_kinds()
     holed, mechanism = torch.where(mask, x, torch.nan), model.mechanism
     z = torch.randn(3, 40, 2).double()
-    together = SelectionDistribution(model.decoder(z), GivenLatent(mechanism, mechanism.of_latent(z)))
+    together = SelectionDistribution(model.decoder(z), GivenLatent(mechanism, mechanism.effects_of(z)))
     uniforms = torch.rand(3, 40, 5, 3).double()
     log_prob, missing = together.log_prob(holed), together.conditional(holed)
     assert log_prob.shape == (3, 40) and missing.sample((2,)).shape == (2, 3, 40, 5)
     mean, draws = missing.mean, missing.from_uniforms(uniforms)
     for k, i in [(0, 0), (1, 17), (2, 39)]:
         own = z[k, i : i + 1]
-        alone = SelectionDistribution(model.decoder(own), GivenLatent(mechanism, mechanism.of_latent(own)))
+        alone = SelectionDistribution(model.decoder(own), GivenLatent(mechanism, mechanism.effects_of(own)))
         row = alone.conditional(holed[i : i + 1])
         torch.testing.assert_close(log_prob[k, i], alone.log_prob(holed[i : i + 1])[0])
         hidden = ~mask[i]
@@ -298,7 +298,7 @@ def test_chains_draw_from_the_posterior_that_quadrature_gives():
 def test_missing_rates_are_given_all_other_masks_and_latents_that_the_guide_draws(latent):
     mechanism = three((2, 0, 1), True, PROBIT)
     outer = LatentMasking(mechanism, 1, []) if latent else mechanism
-    model = MNAR(THREE.decoder(), GaussianEncoder(3, 1, [4]), outer).double()
+    model = MNAR(THREE.decoder(), GaussianEncoder(1, 3, [4]), outer).double()
     if latent:
         randomized(model.mechanism.net)
     x, mask = torch.randn(5, 7, 3).double(), torch.rand(7, 3) < 0.5
@@ -309,7 +309,7 @@ def test_missing_rates_are_given_all_other_masks_and_latents_that_the_guide_draw
 
     def chance(own_mask):
         """Of the masks of all three columns together."""
-        score = torch.tensor(A) * x + torch.tensor(C) + mechanism.of_latent(z) + mechanism.of_earlier(x, own_mask)
+        score = torch.tensor(A) * x + torch.tensor(C) + mechanism.effects_of(z) + mechanism.row_effects(x, own_mask)
         if latent:  # which is averaged over for each mask by itself
             score = score + model.mechanism.net(model.mechanism.points).reshape(-1, 1, 1, 3)
         cells = torch.special.ndtr(torch.where(own_mask, -score, score))
@@ -319,7 +319,7 @@ def test_missing_rates_are_given_all_other_masks_and_latents_that_the_guide_draw
         hidden, seen = (mask.index_fill(-1, torch.tensor([j]), s) for s in (False, True))
         near(found[..., j], chance(hidden) / (chance(hidden) + chance(seen)))
     if not latent:
-        all_seen = mechanism.of_earlier(x, torch.ones_like(x, dtype=torch.bool))
+        all_seen = mechanism.row_effects(x, torch.ones_like(x, dtype=torch.bool))
         near(model.missing_rate(x), torch.special.ndtr(torch.tensor(A) * x + torch.tensor(C) + all_seen))
 
 

@@ -11,12 +11,13 @@ from scipy import special, stats
 from torch.distributions import Independent, Normal, StudentT
 
 from pyro_mnar.distributions import PROBIT, PointMassNormal, double_cut
-from pyro_mnar.distributions.censored import draw_missing
+from pyro_mnar.distributions.open_cells import cells_of
 from pyro_mnar.imputation.impute import impute
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.mechanisms import MixedMasking, SelfMasking, SequentialMasking, TwoSidedMasking
+from pyro_mnar.mechanisms.prior_scales import FREE_SLOPE
 from pyro_mnar.model import MNAR, Prior, SelectionDistribution
-from pyro_mnar.model.priors import FREE_SLOPE, TRUSTED
+from pyro_mnar.model.priors import TRUSTED
 from pyro_mnar.networks import CountHead, GaussianEncoder, MixedDecoder, NormalHead, OrdinalHead, SkewWarp
 
 SIDES = ["middle", "tails"]
@@ -124,9 +125,8 @@ def test_draws_by_inversion_follow_the_uniform_on_both_sides_of_the_centre(side)
     mechanism = placed(side, 3.0, 0.2, 0.8)
     for loc in (-3.0, 0.2, 3.0):
         cells = Normal(torch.full((1, 3), loc).double(), SCALE)
-        parts = mechanism.components(cells, mechanism.line())
         uniforms = torch.rand(4000, 1, 3, 3).double()
-        draws = draw_missing(parts, uniforms).detach()[:, 0].numpy()
+        draws = cells_of(cells).censored(mechanism.score()).draw(uniforms).detach()[:, 0].numpy()
         t = np.linspace(-12, 12, 48_001)
         for j in range(3):
             density = stats.norm.pdf(t, loc, SCALE[j]) * rate(t, side, 3.0, 0.2, 0.8)
@@ -254,7 +254,7 @@ def test_training_moves_every_parameter_and_steep_ones_have_finite_gradients_in_
     for side, slope, c in itertools.product(SIDES, (1e-3, 2.0, 1e4), (-60.0, 0.0, 1e4)):
         mechanism = placed(side, slope, 0.2, c).float()
         decoder = MixedDecoder(1, [NormalHead([0, 1, 2])], [])
-        model = MNAR(decoder, GaussianEncoder(3, 1, [4]), mechanism)
+        model = MNAR(decoder, GaussianEncoder(1, 3, [4]), mechanism)
         x, mask = torch.randn(50, 3), torch.rand(50, 3) < 0.5
         IWELBO(model, 3).log_weights(torch.where(mask, x, torch.nan), mask).sum().backward()
         assert all(bool(p.grad.isfinite().all()) for p in model.parameters()), (side, slope, c)

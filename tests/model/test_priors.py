@@ -8,22 +8,9 @@ from scipy import stats
 
 from pyro_mnar.distributions import PROBIT, THRESHOLD
 from pyro_mnar.mechanisms import CategoryMasking, LinearMasking, SelfMasking, SequentialMasking
+from pyro_mnar.mechanisms.prior_scales import ABSENCE, BESIDE_OWN, CATEGORY, EFFECT, EFFECT_DOF, FREE_SLOPE, LOADING, LOG_SLOPE
 from pyro_mnar.model import Prior
-from pyro_mnar.model.priors import (
-    ABSENCE,
-    BESIDE_OWN,
-    CATEGORY,
-    EFFECT,
-    EFFECT_DOF,
-    FREE_SLOPE,
-    LINE_SKEW,
-    LOADING,
-    LOG_SLOPE,
-    PART_SKEW,
-    SKEW_SPREAD,
-    TRUSTED,
-    TYPICAL_SKEW,
-)
+from pyro_mnar.model.priors import LINE_SKEW, PART_SKEW, SKEW_SPREAD, TRUSTED, TYPICAL_SKEW
 from pyro_mnar.networks import GaussianDecoder, SkewWarp
 
 D = 4

@@ -24,6 +24,7 @@ from pyro_mnar.networks import (
     CategoricalOutcome,
     CategoryHead,
     ConjugateEncoder,
+    Decoder,
     FlowEncoder,
     FlowPrior,
     GaussianDecoder,
@@ -282,7 +283,7 @@ def test_a_flow_s_law_is_the_change_of_variables_through_all_its_steps_in_order(
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_a_flow_s_parameters_learn_with_every_estimator(estimator):
-    encoder, prior = FlowEncoder(GaussianEncoder(4, 2, [8]), FLOWS["autoregressive"]()), FlowPrior(2, FLOWS["coupling"]())
+    encoder, prior = FlowEncoder(GaussianEncoder(2, 4, [8]), FLOWS["autoregressive"]()), FlowPrior(2, FLOWS["coupling"]())
     mnar = MNAR(GaussianDecoder(2, 4, []), encoder, latent_prior=prior)
     IWELBO(mnar, 3, estimator).loss(X.float(), MASK).backward()
     for part in (encoder, prior):
@@ -350,10 +351,10 @@ def test_weights_of_discrete_rows_are_unbiased_given_z_and_exact_where_masks_rea
 
 
 def test_chains_refuse_missing_values_that_are_discrete_latents():
-    mnar, mask = MNAR(DISCRETE["ratings"][1](), GaussianEncoder(3, 2, [4]), COUPLED["linear"]()), torch.tensor(HOLES).bool()
+    mnar, mask = MNAR(DISCRETE["ratings"][1](), GaussianEncoder(2, 3, [4]), COUPLED["linear"]()), torch.tensor(HOLES).bool()
     with pytest.raises(ValueError, match="site 'missing': MissingRows is discrete"):
         sample_posterior(mnar, ROW.float().expand(4, 3), mask, draws=4)
-    mnar = MNAR(DISCRETE["ratings"][1](), GaussianEncoder(3, 2, [4]), COUPLED["self"]())
+    mnar = MNAR(DISCRETE["ratings"][1](), GaussianEncoder(2, 3, [4]), COUPLED["self"]())
     assert sample_posterior(mnar, ROW.float().expand(4, 3), mask, draws=4, warmup=5, chains=2).x.shape[2:] == (4, 3)
 
 
@@ -361,11 +362,9 @@ def test_gradients_by_scores_are_those_of_the_enumerated_bound():
     """One yes-or-no cell missing, its mask read by its neighbor: the bound of two particles is a sum over four outcomes."""
     n = 40_000
 
-    class PerRow(nn.Module):
-        latent_dim, n_columns = 1, 2
-
+    class PerRow(Decoder):
         def __init__(self):
-            super().__init__()
+            super().__init__(1, 2)
             self.logits = nn.Parameter(torch.tensor([0.4, -0.3]).double().repeat(n, 1))
 
         def forward(self, z):

@@ -23,18 +23,18 @@ def as_torch(law):
     return MultivariateNormal(law.loc, precision_matrix=law.factor @ law.factor.mT, validate_args=False)
 
 
-@pytest.mark.parametrize("in_blocks", [False, True], ids=["alone", "in blocks"])
+@pytest.mark.parametrize("in_heads", [False, True], ids=["alone", "in heads"])
 @pytest.mark.parametrize("hidden", [(), (8,)], ids=["linear", "with a network"])
-def test_it_starts_at_the_exact_posterior_of_complete_rows(hidden, in_blocks):
+def test_it_starts_at_the_exact_posterior_of_complete_rows(hidden, in_heads):
     decoder = LAW.decoder()
     if hidden:  # whose network starts at zero
         decoder, linear = GaussianDecoder(2, 4, hidden).double(), decoder
         decoder.load_state_dict(linear.state_dict(), strict=False)
-    if in_blocks:
+    if in_heads:
         plain, decoder = decoder, MixedDecoder(2, [NormalHead([0, 1]), NormalHead([2, 3])], hidden).double()
         decoder.linear.load_state_dict(plain.linear.state_dict())
-        for i, block in enumerate(decoder.blocks):
-            block.raw_scale.data.copy_(plain.raw_scale[2 * i : 2 * i + 2])
+        for i, head in enumerate(decoder.heads):
+            head.raw_scale.data.copy_(plain.raw_scale[2 * i : 2 * i + 2])
     x, mask = 3 * rows(50), torch.ones(50, 4, dtype=torch.bool)
     found, exact = as_torch(ConjugateEncoder(decoder, hidden=[8]).double()(x, mask)), PosteriorEncoder(LAW, 1.0)(x, mask)
     torch.testing.assert_close(found.mean, exact.mean)

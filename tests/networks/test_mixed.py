@@ -28,13 +28,13 @@ FIRST, STEP = {1: -0.3, 2: -0.25, 5: -0.8}, {1: 0.5, 2: 0.25, 5: 0.4}
 
 
 def decoder(hidden=(4,)):
-    blocks = [
+    heads = [
         NormalHead([0, 4]),
         OrdinalHead([1, 2], [[0.7, 0.3], [0.2, 0.5, 0.3]], [FIRST[1], FIRST[2]], [STEP[1], STEP[2]]),
         CategoryHead([6, 3], [[0.25] * 4, [0.6, 0.3, 0.1]]),
         CountHead([5], [2.0], [7.0], [FIRST[5]], [STEP[5]]),
     ]
-    made = MixedDecoder(2, blocks, hidden).double()
+    made = MixedDecoder(2, heads, hidden).double()
     with torch.no_grad():
         for parameter in made.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
@@ -88,7 +88,7 @@ def test_each_kind_s_law_is_the_textbook_one():
     z = torch.randn(9, 2).double()
     eta = made.linear(z).detach().numpy()
     law, x = made(z).base_dist, torch.zeros(9, D).double()
-    lowest, gaps = made.blocks[1].lowest.detach().numpy(), special.log1p(np.exp(made.blocks[1].raw_gaps.detach().numpy()))
+    lowest, gaps = made.heads[1].lowest.detach().numpy(), special.log1p(np.exp(made.heads[1].raw_gaps.detach().numpy()))
     for value in range(3):
         x[:, 2], x[:, 6], x[:, 3], x[:, 5] = FIRST[2] + STEP[2] * value, value, value, FIRST[5] + STEP[5] * value
         found = law.log_prob(x).detach().exp().numpy()
@@ -96,7 +96,7 @@ def test_each_kind_s_law_is_the_textbook_one():
         np.testing.assert_allclose(found[:, 2], special.expit(cuts[value + 1] - eta[:, 3]) - special.expit(cuts[value] - eta[:, 3]))
         np.testing.assert_allclose(found[:, 6], special.softmax(eta[:, 4:8], -1)[:, value])
         np.testing.assert_allclose(found[:, 3], special.softmax(eta[:, 8:11], -1)[:, value])
-        size, cap = made.blocks[3].log_size().detach().exp().numpy(), np.log(24)
+        size, cap = made.heads[3].log_size().detach().exp().numpy(), np.log(24)
         mean = np.exp(cap - np.log1p(np.exp(cap - eta[:, 11])))
         np.testing.assert_allclose(found[:, 5], stats.nbinom.pmf(value, size, size / (size + mean)), rtol=1e-6)
     x[:, 1] = FIRST[1] + STEP[1]
@@ -120,7 +120,7 @@ def test_missing_cells_are_summed_and_integrated_out_exactly(link, order, warped
     def masks(y):
         return mechanism(y) if order is None else mechanism(y).given(mask)
 
-    # One cell at a time over all its values: nothing of the blocks, parts and tables is used here.
+    # One cell at a time over all its values: nothing of the heads, laws and tables is used here.
     y, log_slope = (x, torch.zeros_like(x)) if warp is None else warp(x)
     expected = torch.zeros(3, 12).double()
     grid = torch.linspace(-12, 12, 4001, dtype=torch.float64)
@@ -203,7 +203,7 @@ def test_counts_are_summed_to_a_tail_below_1e_8():
     for raw in (-8.0, 0.0, 8.0):
         block.raw_size.data.fill_(raw)
         law = block(torch.tensor([[-3.0], [1.0], [9.0]]).double())
-        values, log_probs = (part.detach() for part in law.log_joint())
+        values, log_probs = (part.detach() for part in law.table())
         assert float((1 - log_probs.exp().sum(0)).abs().max()) < 1e-8 and values[:, 0, 0].tolist() == list(range(len(values)))
 
 
@@ -253,13 +253,13 @@ class Wide(ConjugateEncoder):
 
 
 def one_dimensional():
-    blocks = [
+    heads = [
         NormalHead([0, 4]),
         OrdinalHead([1, 2], [[0.7, 0.3], [0.2, 0.5, 0.3]], [FIRST[1], FIRST[2]], [STEP[1], STEP[2]]),
         CategoryHead([6, 3], [[0.25] * 4, [0.6, 0.3, 0.1]]),
         CountHead([5], [2.0], [7.0], [FIRST[5]], [STEP[5]]),
     ]
-    made = MixedDecoder(1, blocks, [])
+    made = MixedDecoder(1, heads, [])
     model = MNAR(made, Wide(made, [4]), masking(), SkewWarp(D, [0, 4])).double()
     with torch.no_grad():
         made.linear.weight.copy_(torch.randn_like(made.linear.weight))
@@ -278,7 +278,8 @@ def test_the_bound_and_the_imputations_are_those_of_quadrature_over_z():
     assert float((2 * log_w.logsumexp(0) - (2 * log_w).logsumexp(0)).exp().min()) > 40_000 / 50
     result = impute(model, x, mask, particles=4000, progress=False)
     for i, (_, weight, cells) in enumerate(exact):
-        mean = (weight.unsqueeze(-1) * cells._mean()).sum(0)
+        cells.warp = None
+        mean = (weight.unsqueeze(-1) * cells.mean).sum(0)
         chances = torch.einsum("g,gdv->dv", weight.float(), cells.level_probabilities())
         for j in range(D):
             if mask[i, j]:

@@ -141,7 +141,7 @@ def test_a_mechanism_starts_from_the_values_beside_it(direction, low):
     mask[:400, 0] = torch.arange(400) % 4 > 0
 
     def started(rows, decoder):
-        model = MNAR(decoder, GaussianEncoder(2, 1), SelfMasking(2, [0], direction))
+        model = MNAR(decoder, GaussianEncoder(1, 2), SelfMasking(2, [0], direction))
         model.initialize(x[rows], mask[rows])
         return model.mechanism, model.decoder.linear.bias.detach()
 

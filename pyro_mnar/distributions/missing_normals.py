@@ -1,0 +1,120 @@
+"""Missing cells whose law is a mixture of normals: what the law owns of them, in closed form or on a grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyro_mnar.distributions import censored
+from pyro_mnar.distributions.cell_grid import CellGrid, on_grid
+from pyro_mnar.distributions.cells import Cells, Censored, OwnScore
+from pyro_mnar.distributions.censored import Normals
+
+# Cells, counted over particles, whose grids are made at once: ten million numbers.
+_AT_ONCE = 65_536
+
+
+class NormalMixture(Cells):
+    """Laws of real values that are mixtures of normals; they say which."""
+
+    def normals(self) -> Normals:
+        """Return the normals that the cells are mixtures of."""
+        raise NotImplementedError
+
+    def censored(self, own: OwnScore | None) -> Censored:
+        return FreeNormals(self) if own is None else CensoredNormals(self.normals(), own)
+
+
+class CensoredNormals:
+    """Cells given that they are missing for the score ``own``, in closed form."""
+
+    probabilities = None
+
+    def __init__(self, normals: Normals, own: OwnScore) -> None:
+        self.normals, self.own = normals, own
+
+    @cached_property
+    def components(self) -> censored.Missing:
+        """What the mask leaves of the normals."""
+        return self.own.components(self.normals)
+
+    @property
+    def log_mass(self) -> Tensor:
+        return censored.log_missing(self.components)
+
+    @property
+    def mean(self) -> Tensor:
+        return censored.mean_missing(self.components)
+
+    def mean_of(self, function: Callable[[Tensor], Tensor]) -> Tensor:
+        return on_grid(self.normals, self.own).mean_of(function)
+
+    def draw(self, uniforms: Tensor) -> Tensor:
+        return censored.draw_missing(self.components, uniforms)
+
+
+class FreeNormals:
+    """Cells of whose values the mask says nothing."""
+
+    probabilities = None
+
+    def __init__(self, law: Any) -> None:
+        self.law = law
+
+    @property
+    def log_mass(self) -> Tensor:
+        return torch.zeros_like(self.mean)
+
+    @property
+    def mean(self) -> Tensor:
+        mean: Tensor = self.law.mean
+        return mean
+
+    def mean_of(self, function: Callable[[Tensor], Tensor]) -> Tensor:
+        return on_grid(self.law.normals()).mean_of(function)
+
+    def draw(self, uniforms: Tensor) -> Tensor:
+        return censored.draw_free(self.law.normals(), uniforms)
+
+
+class CutNormals:
+    """Semicontinuous cells, M of them, that end at the value that repeats: see :mod:`pyro_mnar.distributions.cell_grid`.
+
+    ``log_mass`` is that of the law without its end, which training has.
+    """
+
+    probabilities = None
+
+    def __init__(self, law: Any, own: OwnScore | None, side: Tensor) -> None:
+        self.law, self.own, self.side = law, own, side
+
+    @property
+    def log_mass(self) -> Tensor:
+        own = self.own
+        return torch.zeros_like(self.law.mean) if own is None else censored.log_missing(own.components(self.law.normals()))
+
+    @property
+    def mean(self) -> Tensor:
+        return self.mean_of(lambda values: values)
+
+    def mean_of(self, function: Callable[[Tensor], Tensor]) -> Tensor:
+        return torch.cat([grid.mean_of(function) for _, grid in self._grids], -1)
+
+    def draw(self, uniforms: Tensor) -> Tensor:
+        return torch.cat([grid.draw(uniforms[..., some, :]) for some, grid in self._grids], -1)
+
+    @cached_property
+    def _grids(self) -> list[tuple[slice, CellGrid]]:
+        """Return the laws on grids of some cells after others."""
+        width, particles = self.law.batch_shape[-1], max(1, self.law.batch_shape[:-1].numel())
+        size = max(1, _AT_ONCE // particles)
+        parts = [slice(first, first + size) for first in range(0, max(width, 1), size)]
+        own = self.own
+        return [
+            (some, on_grid(self.law.take(some).normals(), None if own is None else own.take(some), self.side[..., some]))
+            for some in parts
+        ]

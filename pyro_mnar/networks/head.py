@@ -1,0 +1,50 @@
+"""What every head of a mixed decoder offers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pyro_mnar.networks.layers import FAR
+
+
+class Head(nn.Module):
+    """Columns of one kind: how their law follows from outputs eta; a new kind is one such class and one row of contract tests.
+
+    Args:
+        columns: their indices.
+        owner: of each output, the place of its column among them.
+        start: of each output, where it starts.
+        n_features: how many numbers :meth:`features` makes of a row; one a column by default.
+    """
+
+    start: Tensor
+
+    def __init__(self, columns: Sequence[int], owner: Sequence[int], start: Tensor, n_features: int | None = None) -> None:
+        super().__init__()
+        self.columns, self.owner = list(columns), list(owner)
+        self.n_features = len(self.columns) if n_features is None else n_features
+        self.register_buffer("start", start, persistent=False)
+
+    def forward(self, eta: Tensor) -> Any:
+        """Return the law of the columns, (..., J), given outputs (..., P)."""
+        raise NotImplementedError
+
+    def working(self, x: Tensor, eta: Tensor) -> tuple[Tensor, Tensor]:
+        """Return g / W of values ``x`` (..., J) at ``eta`` (P,), and 1 / W, each (..., P) or broadcast to it."""
+        raise NotImplementedError
+
+    def features(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return what a network reads of values (..., J), 0 where missing."""
+        return x.clamp(-FAR, FAR)
+
+    @torch.no_grad()
+    def center(self, bias: Tensor, means: Tensor) -> None:
+        """Put the outputs' ``bias`` (P,), in place, where the columns have the ``means`` (J,), if that says anything of them."""
+
+    def apart(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return values (N, J) with those that repeat put infinitely far out, on their side."""
+        return x
