@@ -1,4 +1,8 @@
-"""The model of a table with holes: its Pyro pair, the selection distribution, priors, tilts."""
+"""The model of a table with holes: its Pyro pair, the selection distribution, priors, tilts.
+
+Dropping an argument drops an assumption: without a mechanism the model is MIWAE (arXiv 1812.02633), with one it is not-MIWAE (arXiv
+2006.12871), with one particle it is a VAE, with a linear decoder factor analysis.
+"""
 
 from pyro_mnar.model.missing_cells import MissingCells
 from pyro_mnar.model.missing_rows import MissingRows

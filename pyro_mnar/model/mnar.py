@@ -16,17 +16,14 @@ draws ``noise`` from the model's own law, so it adds nothing to an importance we
 
 A tilt multiplies p(z, y) by exp(-E) (:mod:`pyro_mnar.model.tilts`). Where it reads rows, the site ``missing`` in place of ``noise``
 holds the missing values, drawn given z *and the mask* (:mod:`pyro_mnar.model.missing_rows`), which adds nothing to the weight either;
-so it does where an outcome reads rows, and where a mask reads missing levels or counts, which are no mean plus noise: what these
-teach the decoder comes by way of their score (:mod:`pyro_mnar.infer.bound`, ``estimator="iwae"``). ``tilt`` is the factor -E - b, with
-b, ``log_z``, what is known of the normalizer. It is a function of the latents alone, so HMC sees a potential without noise. How it is
+so it does where an outcome reads rows, and where a mask reads missing levels or counts, which are no mean plus noise: what these teach
+the decoder comes by way of their score (:mod:`pyro_mnar.infer.bound`, ``estimator="iwae"``). ``tilt`` is the factor -E - b, with b,
+``log_z``, what is known of the normalizer. It is a function of the latents alone, so HMC sees a potential without noise. How it is
 learned: :mod:`pyro_mnar.energy.objectives`.
 
 A mechanism with a latent of its own (:mod:`pyro_mnar.mechanisms.latent_masking`) adds the site ``z_m``; one that decides masks in an
-order (:mod:`pyro_mnar.mechanisms.sequential_masking`) may read z. An outcome
-(:mod:`pyro_mnar.networks.outcomes`) is the table's last column, D columns of x before it, and the site ``outcome`` scores p(y | x).
-
-Dropping an argument drops an assumption: without a mechanism the model is MIWAE (arXiv 1812.02633), with one it is not-MIWAE
-(arXiv 2006.12871), with one particle it is a VAE, with a linear decoder factor analysis.
+order (:mod:`pyro_mnar.mechanisms.sequential_masking`) may read z. An outcome (:mod:`pyro_mnar.networks.outcomes`) is the table's last
+column, D columns of x before it, and the site ``outcome`` scores p(y | x).
 """
 
 from __future__ import annotations
@@ -69,8 +66,7 @@ class MNAR(nn.Module):
             another prior of z than the standard normal; for a ``prior`` of parameters that the decoder has not.
 
     Example:
-        >>> from pyro_mnar.mechanisms import SelfMasking
-        >>> from pyro_mnar.networks import GaussianDecoder, GaussianEncoder
+        >>> from pyro_mnar import GaussianDecoder, GaussianEncoder, SelfMasking
         >>> mnar = MNAR(GaussianDecoder(2, 5), GaussianEncoder(2, 5), SelfMasking(5, direction="high"))
         >>> trace = pyro.poutine.trace(mnar.model).get_trace(torch.zeros(7, 5), torch.ones(7, 5, dtype=torch.bool))
         >>> sorted(trace.stochastic_nodes)
@@ -165,8 +161,8 @@ class MNAR(nn.Module):
         assert self.outcome is not None
         law = self.outcome(x)
         pyro.sample("outcome", law.mask(seen), obs=torch.where(seen, y, 0.0))
-        completed = torch.where(seen, y, law.mean)
-        pyro.deterministic("complete", torch.cat([x, completed.unsqueeze(-1).expand(*x.shape[:-1], 1)], -1), event_dim=1)
+        completed = torch.where(seen, y, law.mean).unsqueeze(-1).expand(*x.shape[:-1], 1)
+        pyro.deterministic("complete", torch.cat([x, completed], -1), event_dim=1)
 
     def latent_law(self) -> dist.Distribution:
         """Return p(z), event shape (L,)."""
@@ -217,8 +213,7 @@ class MNAR(nn.Module):
             raise ValueError("mechanism: got none, expected one (ignorable missingness has no rate)")
         y = self._warped(x, torch.ones_like(x, dtype=torch.bool))
         if mask is None:
-            rate: Tensor = self.mechanism(y).log_missing.exp()
-            return rate
+            return torch.exp(self.mechanism(y).log_missing)
         effect = self.mechanism.effects_of(self.encoder(y, mask.expand(x.shape)).sample()) if self.mechanism.reads_latent else None
         law: MaskDistribution = self.mechanism(y, effect)
         return law.missing_rate(mask.expand(x.shape))
