@@ -66,7 +66,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
     Attributes:
         reasons_: a data frame, a row for each column with holes: what was decided (``reason``), how strong the ``evidence`` is, which
             share of its imputed values lies ``beyond`` the observed range, their ``mean``, and that under ignorable missingness.
-        candidates_: the :class:`~pyro_mnar.imputer.reason_selection.Candidate` reasons that were compared, the best first.
+        candidates_: the :class:`~pyro_mnar.imputer.pilots.Candidate` reasons that were compared, the best first.
         members_: the fitted :class:`~pyro_mnar.model.MNAR` models, on scaled columns.
         histories_: what training saw of each.
         codec_: the :class:`~pyro_mnar.data.TableCodec` from tables to the models' columns and back; ``schema_`` are these columns.

@@ -15,7 +15,8 @@ from pyro_mnar.imputer.censored_scaling import in_supposed_units
 from pyro_mnar.imputer.doubts import Doubt, doubts, never_together
 from pyro_mnar.imputer.fitting import fit_specified
 from pyro_mnar.imputer.mask_orders import leave_in_turn, orders_of
-from pyro_mnar.imputer.reason_selection import Choice, InUnits, choose
+from pyro_mnar.imputer.pilots import InUnits
+from pyro_mnar.imputer.reason_selection import Choice, choose
 from pyro_mnar.imputer.reasons import no_reasons, reasons_of
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.imputer.tables import Given

@@ -17,7 +17,7 @@ import torch
 
 from pyro_mnar.data.codec import TableCodec
 from pyro_mnar.imputation.ensemble import impute_ensemble
-from pyro_mnar.imputer.reason_selection import Candidate
+from pyro_mnar.imputer.pilots import Candidate
 from pyro_mnar.imputer.words import MECHANISMS
 from pyro_mnar.model.mnar import MNAR
 

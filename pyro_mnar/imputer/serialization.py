@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pyro_mnar.data.codec import TableCodec
 from pyro_mnar.imputer.model_files import load_model, save_model
-from pyro_mnar.imputer.reason_selection import Candidate
+from pyro_mnar.imputer.pilots import Candidate
 from pyro_mnar.imputer.reasons import reasons_from_json, reasons_to_json
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.imputer.tables import check_fitted

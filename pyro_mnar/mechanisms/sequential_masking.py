@@ -40,13 +40,14 @@ class SequentialMasking(Mechanism):
     Args:
         own: how values enter their own masks: ``SelfMasking``, ``CategoryMasking`` or a mixture of such; a column of direction ``none``
             has a rate and no such term. No threshold.
-        order: all D columns, each once, as their masks are decided; or None, and no mask reads another column.
+        order: columns as their masks are decided, each once; the others' masks are decided last, and no mask reads these columns. None,
+            and no mask reads another column.
         latent_dim: L, of the decoder's z; or 0, and no mask reads z.
         levels: number of levels of each categorical column, by position; every level then has an effect of its own.
 
     Raises:
-        ValueError: for a threshold, which has no score to shift, a mechanism of other than own values, or an order that leaves a column
-            out or has one twice.
+        ValueError: for a threshold, which has no score to shift, a mechanism of other than own values, or an order with a column
+            out of range or twice.
 
     Example:
         >>> from pyro_mnar.distributions.links import PROBIT
@@ -71,8 +72,8 @@ class SequentialMasking(Mechanism):
             more = f", of which columns {read} are coupled" if read else ""
             raise ValueError(f"own: got {type(own).__name__}{more}, expected SelfMasking, CategoryMasking or a mixture of them")
         n_columns = own.n_columns
-        if order is not None and sorted(order) != list(range(n_columns)):
-            raise ValueError(f"order: got {list(order)}, expected each of the columns 0 to {n_columns - 1} once")
+        if order is not None and (len(set(order)) < len(order) or not set(order) <= set(range(n_columns))):
+            raise ValueError(f"order: got {list(order)}, expected some of the columns 0 to {n_columns - 1}, each once")
         super().__init__(n_columns, own.columns.tolist(), own.couplings.clone())
         self.own, self.order = own, None if order is None else tuple(order)
         if order is not None:
@@ -80,7 +81,8 @@ class SequentialMasking(Mechanism):
             # A number is one feature, a category one for each level, and each column one more for being missing.
             owner = torch.tensor([j for j, count in enumerate(counts) for _ in range(count)])
             at = torch.tensor([k if count > 1 else -1 for count in counts for k in range(count)])
-            place = torch.tensor(order).argsort()
+            place = torch.full((n_columns,), len(order))
+            place[list(order)] = torch.arange(len(order))
             modeled = torch.zeros(n_columns, dtype=torch.bool).index_fill(0, self.columns, True)
             allowed = (place[torch.cat([owner, torch.arange(n_columns)])] < place.unsqueeze(-1)) & modeled.unsqueeze(-1)
             self.register_buffer("owner", owner, persistent=False)
@@ -238,10 +240,13 @@ class SequentialMasks(TorchDistribution):
         shape = (*sample_shape, *self.batch_shape, *self.event_shape)
         uniform = torch.rand(shape, dtype=self.x.dtype, device=self.x.device)
         mask = torch.ones(shape, dtype=torch.bool, device=self.x.device)
-        # A column's law depends on the masks before it: as many looks as columns, of which one is read each time.
-        for j in self.mechanism.order or [...]:
+        # A column's law depends on the masks before it: as many looks as columns in the order, of which one is read each time; those
+        # that the order leaves out are all read from the last look.
+        steps = [[j] for j in self.mechanism.order or ()]
+        steps.append([j for j in range(shape[-1]) if [j] not in steps])
+        for columns in steps:
             law = self.given(mask)
-            mask[..., j] = ((uniform < law.log_observed.exp()) | ~law.modeled)[..., j]
+            mask[..., columns] = ((uniform < law.log_observed.exp()) | ~law.modeled)[..., columns]
         return mask
 
     def _all_seen(self) -> Tensor:

@@ -58,6 +58,25 @@ def test_masks_that_depend_on_a_complete_column_are_not_taken_for_the_value_s_ow
     assert np.isfinite(imputer.transform(frame)).all(axis=None)
 
 
+def test_beside_a_stated_value_complete_columns_are_read_where_they_decide_too(seed):
+    rng, x = related(600, seed=seed)
+    hidden = rng.random(600) < special.expit(3 * (x[:, 0] - 0.3) + 4 * x[:, 3])
+    frame = pd.DataFrame(x, columns=list("abcd"))
+    frame.loc[hidden, "a"] = np.nan
+    imputer = MNARImputer(direction={"a": "high"}, random_state=seed, **LEARNED).fit(frame)
+    best, alone = imputer.candidates_[0], [c for c in imputer.candidates_ if c.directions == ("high",) and not c.earlier]
+    # Over six seeds 27 to 50.
+    assert best[:3] == (("high",), "complete", False) and best.score > 10 + alone[0].score
+    assert imputer.reasons_.loc["a", "reason"].endswith("and the seen values of d")
+    own = rng.random(600) < special.expit(6 * (x[:, 0] - 0.6))
+    frame = pd.DataFrame(x, columns=list("abcd"))
+    frame.loc[own, "a"] = np.nan
+    imputer = MNARImputer(direction={"a": "high"}, random_state=seed, **LEARNED).fit(frame)
+    # Over six seeds the columns gain -2 to -6, their price taken off.
+    gains = {c.earlier: c.score for c in imputer.candidates_ if c.directions == ("high",)}
+    assert gains["complete"] - gains[""] < 5
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 def test_self_masking_is_found_and_gains(sign, seed):
     """Of every column, half of whose spread is its own; of one column alone, related ones would tell as much."""

@@ -1,0 +1,151 @@
+"""Pilots: one short model for each candidate of :mod:`pyro_mnar.imputer.reason_selection`, with its bound and what its effects cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from pyro_mnar.imputation.ensemble import score_ensemble
+from pyro_mnar.imputer.fitting import fit_specified
+from pyro_mnar.imputer.specification import Specification
+from pyro_mnar.infer.processes import each, n_processes
+from pyro_mnar.model.mnar import MNAR
+
+#: What an effect must gain, in nats, and in nats a row beside: of an earlier column's value or absence, of a latent, of an own value.
+#: Chosen on development tables (docs/reasons.md).
+EARLIER, LATENT, OWN = (2.0, 0.0), (2.0, 0.004), (3.0, 0.004)
+
+
+class Candidate(NamedTuple):
+    """What a pilot supposed: ``directions``, one word for each modeled column, ``none`` where its own value is not read; which
+    ``earlier`` columns masks read, ``all``, ``complete`` (those without holes) or "" for none; whether they read the ``latent``. And
+    its     ``bound`` over the whole table less the ``cost`` of its effects.
+    """
+
+    directions: tuple[str, ...]
+    earlier: str
+    latent: bool
+    bound: float = math.nan
+    cost: float = 0.0
+
+    @property
+    def score(self) -> float:
+        """The bound less the cost."""
+        return self.bound - self.cost
+
+
+class InUnits(NamedTuple):
+    """A ``specification`` that says what cells are; the columns ``x`` (N, D), scaled as it supposes, whose holes hold any number; and
+    the logarithm of the scaling's Jacobian, summed over observed cells.
+    """
+
+    specification: Specification
+    x: Tensor
+    log_jacobian: float
+
+
+@torch.no_grad()
+def own_effects(member: MNAR, columns: Sequence[int]) -> list[float]:
+    """Return the size of each column's own-value term: its slope's, or the standard deviation of its categories' effects."""
+    assert member.mechanism is not None
+    sizes = member.mechanism.own_effects().abs().tolist()
+    return [sizes[j] for j in columns]
+
+
+class Pilots:
+    """Candidates with their pilots, each fitted once."""
+
+    def __init__(
+        self,
+        specification: Specification,
+        stated: Sequence[str | None],
+        ordered: bool,
+        x: Tensor,
+        mask: Tensor,
+        fitted: Callable[..., tuple[float, MNAR]],
+        n_jobs: int | None,
+    ) -> None:
+        self.specification, self.stated, self.ordered, self.x, self.mask = specification, stated, ordered, x, mask
+        self.fitted, self.n_jobs = fitted, n_jobs
+        self.found: dict[Any, Candidate] = {}
+        self.models: dict[Any, MNAR] = {}
+
+    def ranked(self) -> list[Candidate]:
+        """Return the candidates that have what is stated, the best first, and then those that are there to compare with."""
+        return sorted(self.found.values(), key=lambda candidate: (not self._honours(candidate), -candidate.score))
+
+    def _honours(self, candidate: Candidate) -> bool:
+        words = zip(candidate.directions, self.stated, strict=True)
+        if not all(said in (None, word) for word, said in words) or (self.ordered and candidate.earlier != "all"):
+            return False
+        if candidate.earlier != "complete":
+            return True
+        # Own values beside complete columns must have earned their place there; without them, all earlier columns may be read.
+        plain = self.found.get((tuple(word or "none" for word in self.stated), "complete", False), candidate)
+        return set(candidate.directions) != {"none"} and candidate.score >= plain.score
+
+    def fit(self, candidates: Sequence[Candidate]) -> None:
+        """Fit those that have no pilot yet; of rates alone the bound follows from that of earlier columns without own values."""
+        none = ("none",) * len(self.stated)
+        rates, at_random = (none, "", False), (none, "all", False)
+        new = list(dict.fromkeys(candidate[:3] for candidate in candidates if candidate[:3] not in self.models))
+        wanted = [key for key in new if key != rates]
+        quiet = {"progress": False} if n_processes(self.n_jobs, len(wanted)) > 1 else {}  # bars of two would write over each other
+        calls = [partial(self.fitted, self.specified(Candidate(*key)), **quiet) for key in wanted]
+        for key, (bound, model) in zip(wanted, each(calls, n_jobs=self.n_jobs), strict=True):
+            self._add(key, bound, model)
+        if rates in new:
+            model = self.models[at_random]
+            share = (~self.mask).double().mean(0)[list(self.specification.columns)]
+            constant = (torch.xlogy(share, share) + torch.xlogy(1 - share, 1 - share)).sum() * len(self.mask)
+            self._add(
+                rates, self.found[at_random].bound - float(model.log_mask(self.x, self.mask).double().sum()) + float(constant), model
+            )
+
+    def _add(self, key: Any, bound: float, model: MNAR) -> None:
+        self.models[key] = model
+        candidate = Candidate(*key)
+        self.found[key] = candidate._replace(bound=bound, cost=self.cost(candidate))
+
+    def specified(self, candidate: Candidate) -> Specification:
+        """Return the specification of an ensemble that supposes what ``candidate`` does."""
+        orders = self.specification.orders if candidate.earlier else None
+        if candidate.earlier == "complete":
+            orders = (tuple(self.mask.all(0).nonzero().flatten().tolist()),) * self.specification.members
+        return replace(self.specification, directions=candidate.directions, latent=candidate.latent, orders=orders)
+
+    def cost(self, candidate: Candidate) -> float:
+        """Return the price of those effects that nobody stated."""
+        spec = self.specification
+        holes, words = (~self.mask).any(0).tolist(), zip(spec.columns, candidate.directions, self.stated, strict=True)
+        own = sum(spec.effects(j) for j, word, said in words if word != "none" and not said)
+        earlier, latent = 0, len(spec.columns) * spec.latent_dim * candidate.latent
+        for order in (self.specified(candidate).orders or ())[:1]:
+            # An earlier column with holes has one effect more.
+            before = {j: order[: order.index(j)] if j in order else order for j in spec.columns}
+            earlier = sum(spec.effects(k) + holes[k] for own_before in before.values() for k in own_before)
+        n = len(self.mask)
+        return sum(count * (price + rate * n) for count, (price, rate) in ((own, OWN), (earlier, EARLIER), (latent, LATENT)))
+
+
+def fitted_pilot(
+    specification: Specification,
+    *,
+    in_units: Callable[[Specification], InUnits],
+    mask: Tensor,
+    seed: int,
+    n_jobs: None = None,
+    **settings: Any,
+) -> tuple[float, MNAR]:
+    """Return a pilot and its bound over the whole table, as of a density in the table's units."""
+    specification, x, log_jacobian = in_units(specification)
+    _, (model,), (history,) = fit_specified(specification.first(1), x, mask, seed=seed, **settings)
+    if history.stopped == "interrupted":
+        raise KeyboardInterrupt  # there is nothing yet that an interrupted fit could keep
+    return float(score_ensemble([model.eval()], x, mask, particles=100, seed=seed).sum()) + log_jacobian, model
