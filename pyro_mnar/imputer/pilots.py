@@ -82,13 +82,7 @@ class Pilots:
 
     def _honours(self, candidate: Candidate) -> bool:
         words = zip(candidate.directions, self.stated, strict=True)
-        if not all(said in (None, word) for word, said in words) or (self.ordered and candidate.earlier != "all"):
-            return False
-        if candidate.earlier != "complete":
-            return True
-        # Own values beside complete columns must have earned their place there; without them, all earlier columns may be read.
-        plain = self.found.get((tuple(word or "none" for word in self.stated), "complete", False), candidate)
-        return set(candidate.directions) != {"none"} and candidate.score >= plain.score
+        return all(said in (None, word) for word, said in words) and (not self.ordered or candidate.earlier == "all")
 
     def fit(self, candidates: Sequence[Candidate]) -> None:
         """Fit those that have no pilot yet; of rates alone the bound follows from that of earlier columns without own values."""

@@ -16,11 +16,10 @@ Not all are tried. First come rates alone, earlier columns, the latent, and the 
 the others; at last without the own-value terms that are hardly any.
 
 Own values and earlier columns are joined where rows leave one after another (dropout) or an order is stated. Elsewhere a hard rule on a
-value can be told as one on its relatives and their absence, which fits as well and leaves nothing for the value to say. Beside own
-values masks then read none but the columns without holes: where all own values are stated, or where others are seen to decide. Such a
-candidate must beat the one that has the same columns and no own values that nobody stated, too. On six development tables it was chosen
-wherever masks read complete columns beside values that were stated, and once where not, without harm (docs/reasons.md). Where all own
-values are stated the latent, which stands for the values, is left out.
+value can be told as one on its relatives and their absence, which fits as well and leaves nothing for the value to say. Where all own
+values are stated, masks may read the columns without holes beside them. On six development tables these were chosen wherever masks read
+them beside the values that were stated, halving the error, and once where not, without harm (docs/reasons.md). The latent, which stands
+for the values, is then left out.
 
 What a user says of a column is in every candidate. And no data tell candidates apart that fit alike.
 """
@@ -97,8 +96,8 @@ def choose(
     before = "all" if ordered else ""
     pilots.fit([at_random, Candidate(none, before, False), Candidate(own, before, False), Candidate(none, before, latent)])
     best = pilots.ranked()[0]
-    if not in_turn and bool(mask.all(0).any()) and (best.earlier or best.latent or not latent):
-        pilots.fit([Candidate(none, "complete", False), Candidate(own, "complete", False)])
+    if not in_turn and not latent and bool(mask.all(0).any()):
+        pilots.fit([Candidate(own, "complete", False)])
         best = pilots.ranked()[0]
     joined = [best._replace(directions=own), best._replace(earlier="all"), best._replace(latent=latent)]
     pilots.fit([c for c in joined if in_turn or c.earlier != "all" or set(c.directions) == {"none"}])

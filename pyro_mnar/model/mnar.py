@@ -37,7 +37,7 @@ from torch import Tensor, nn
 
 from pyro_mnar.distributions import continuous
 from pyro_mnar.infer.checks import check_rows
-from pyro_mnar.mechanisms.base import MaskDistribution, Mechanism
+from pyro_mnar.mechanisms.base import Mechanism
 from pyro_mnar.mechanisms.starts import observed_moments
 from pyro_mnar.model.missing_rows import MissingRows
 from pyro_mnar.model.priors import Prior
@@ -132,10 +132,10 @@ class MNAR(nn.Module):
             mechanism = None if self.mechanism is None else self.mechanism.model(z)
             selection, holed = SelectionDistribution(rows, mechanism, self.warp), torch.where(mask, x, torch.nan)
             # The site's value is x where it is seen: what reads it from here on depends on the site, in graphs too.
-            x = pyro.sample("x", selection, obs=holed)
+            given, x = x, pyro.sample("x", selection, obs=holed)
             if mechanism is not None and self.coupled is None and is_looked_at():
                 pyro.sample("mask", ShownMask(x, mask, z), obs=mask)
-            complete = x
+            complete = torch.where(mask, x, given)
             if self.reads_rows:
                 x_mis = pyro.sample("missing", MissingRows(selection, holed), infer={"score": True})
                 complete = torch.where(mask, x, x_mis)
@@ -215,8 +215,7 @@ class MNAR(nn.Module):
         if mask is None:
             return torch.exp(self.mechanism(y).log_missing)
         effect = self.mechanism.effects_of(self.encoder(y, mask.expand(x.shape)).sample()) if self.mechanism.reads_latent else None
-        law: MaskDistribution = self.mechanism(y, effect)
-        return law.missing_rate(mask.expand(x.shape))
+        return torch.as_tensor(self.mechanism(y, effect).missing_rate(mask.expand(x.shape)))
 
     @torch.no_grad()
     def log_mask(self, x: Tensor, mask: Tensor) -> Tensor:
@@ -227,8 +226,7 @@ class MNAR(nn.Module):
         """
         if self.mechanism is None:
             raise ValueError("mechanism: got none, expected one (ignorable missingness has no law)")
-        law: MaskDistribution = self.mechanism(self._warped(x, mask))
-        return law.log_prob(mask)
+        return torch.as_tensor(self.mechanism(self._warped(x, mask)).log_prob(mask))
 
     def _predictors(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return the columns that the decoder models: all, or all but the outcome."""
