@@ -120,8 +120,8 @@ class LinearGaussian:
         log_cell = n_missing * (np.log(axis[1] - axis[0]) - 0.5 * np.log(2 * np.pi))
         weight = np.exp(log_joint - log_total)
         mean = weight @ x_mis
-        centerd = x_mis - mean
-        return Conditional(float(free.log_prob + log_total + log_cell), mean, (weight[:, None] * centerd).T @ centerd)
+        centered = x_mis - mean
+        return Conditional(float(free.log_prob + log_total + log_cell), mean, (weight[:, None] * centered).T @ centered)
 
     def elbo(self, x: Array, mask: NDArray[np.bool_], loc: Array, scale: Array) -> float:
         """The evidence lower bound without a mechanism, with q(z) = N(loc, diag(scale^2)), one row."""

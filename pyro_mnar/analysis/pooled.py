@@ -47,11 +47,11 @@ if TYPE_CHECKING:
 class Pooled:
     """Estimates pooled over M completed tables; every array is () for a single parameter, else (P,).
 
-    Here ``within`` is U of the module's nested rules, and ``own`` W.
+    In the module's formulas of nested draws ``within`` is U and ``own`` is W.
 
     Attributes:
-        estimate: Q.
-        within: W, the mean complete-data variance.
+        estimate: mean of the M estimates.
+        within: mean complete-data variance.
         between: B, the variance of the M estimates; of nested draws that of the members' means.
         draws: M.
         complete_dof: n, degrees of freedom of the analysis of a complete table; infinite for a large one.

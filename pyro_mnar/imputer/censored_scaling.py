@@ -1,8 +1,7 @@
 """The scaling of a table in which values are supposed missing because of themselves.
 
-Priors and starts of a model are for columns of mean 0 and scale 1. Of a self-masked column the observed values are one end: scaled by
-their moments, the other end would lie far out, where a prior that is meant for the middle says that little is. So such a column is
-scaled by the moments that the whole of it would have, were it a normal cut at the observed share.
+Priors assume mean 0 and scale 1. The observed moments of a self-masked column describe a truncated sample. So the column is
+standardized by the moments of the complete column, assumed normal and truncated at the observed rate.
 """
 
 from __future__ import annotations

@@ -84,13 +84,13 @@ def learn_scale(positions: Tensor) -> Tensor:
     """
     n, d, given = positions.shape[0], positions.shape[-1], positions.dtype
     positions = positions.double()  # single precision may lose that a covariance is positive
-    centerd = positions - positions.mean(0)
-    variance = centerd.square().mean(0)
+    centered = positions - positions.mean(0)
+    variance = centered.square().mean(0)
     keep = n / (n + 5.0)
     # What a dimension is shrunk to must have its unit: a share of its own variance, with a floor for one that has not moved.
     floor = 1e-6 * variance.mean(-1, keepdim=True) + torch.finfo(given).tiny
     variance = variance.clamp(min=floor)
     if d > MAX_DENSE:
         return variance.sqrt().to(given)
-    covariance = torch.einsum("tbi,tbj->bij", centerd, centerd) / n
+    covariance = torch.einsum("tbi,tbj->bij", centered, centered) / n
     return torch.linalg.cholesky(keep * covariance + torch.diag_embed((1 - keep) * variance + floor)).to(given)

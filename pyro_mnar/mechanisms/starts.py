@@ -62,13 +62,13 @@ def contrasts(x: Tensor, mask: Tensor) -> Tensor:
             continue
         own = torch.arange(features.shape[-1], device=x.device) % x.shape[-1] != j
         others = features[:, own]
-        centerd = others[seen] - others[seen].mean(0)
-        own_values, wide = features[seen, j], centerd.shape[-1] > len(centerd)
+        centered = others[seen] - others[seen].mean(0)
+        own_values, wide = features[seen, j], centered.shape[-1] > len(centered)
         # Of more columns than rows by the rows' products, which are fewer: the same coefficients.
-        gram = centerd @ centerd.T if wide else centerd.T @ centerd
+        gram = centered @ centered.T if wide else centered.T @ centered
         gram = gram + torch.eye(len(gram)).to(gram)
-        told = own_values if wide else centerd.T @ own_values
-        coefficients = centerd.T @ torch.linalg.solve(gram, told) if wide else torch.linalg.solve(gram, told)
+        told = own_values if wide else centered.T @ own_values
+        coefficients = centered.T @ torch.linalg.solve(gram, told) if wide else torch.linalg.solve(gram, told)
         predicted = others @ coefficients
         away = (predicted - predicted[seen].mean()).square()
         for place, value in enumerate((predicted, away)):

@@ -55,15 +55,15 @@ class MNAR(nn.Module):
         decoder: p(x given z); see :mod:`pyro_mnar.networks.decoders`. Says ``latent_dim`` and ``n_columns``.
         encoder: q(z given x_obs, s); see :mod:`pyro_mnar.networks.encoders`.
         mechanism: p(s given x), or None for ignorable missingness. With a warp it reads the warped values.
-        warp: of the columns' margins, or None.
-        prior: of the parameters, or None for flat ones; training adds :meth:`log_prior` to the bound.
-        tilt: an energy, or None. The parameter ``log_z`` is then the model's word for log Z, from 0.
+        warp: transformation of the columns' margins, or None.
+        prior: log density of the parameters, or None for a flat one; training adds :meth:`log_prior` to the bound.
+        tilt: energy tilt, or None. The parameter ``log_z``, 0 at first, then estimates log Z.
         outcome: p(y given x), or None. Tables then have D + 1 columns, y the last.
         latent_prior: p(z), or None for standard normals; see :mod:`pyro_mnar.networks.flows`.
 
     Raises:
         ValueError: when the mechanism's width is not the decoder's, when a threshold, which stays where it is, meets a warp, or a tilt
-            another prior of z than the standard normal; for a ``prior`` of parameters that the decoder has not.
+            another prior of z than the standard normal; for a ``prior`` of parameters that the decoder lacks.
 
     Example:
         >>> from pyro_mnar import GaussianDecoder, GaussianEncoder, SelfMasking

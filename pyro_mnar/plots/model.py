@@ -47,7 +47,7 @@ def plot_training(histories: Sequence[History]) -> Figure:
             axis.axvline(history.best_step, color=TRUE, linestyle=":", label=None if i else "weights kept")
         # The first looks are far below the rest and would flatten what matters.
         later += bounds[len(steps) // 10 :]
-    axis.set(xlabel="training step", ylabel="bound (nats per row)")
+    axis.set(xlabel="training step", ylabel="log-likelihood bound, a row")
     if len(later) > 1 and max(later) > min(later):
         axis.set_ylim(min(later) - 0.05 * (max(later) - min(later)), max(later) + 0.1 * (max(later) - min(later)))
     axis.legend(frameon=False)

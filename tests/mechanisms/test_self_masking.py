@@ -131,8 +131,8 @@ def test_the_apparent_direction_of_more_columns_than_rows_is_the_same_ridge_regr
     values = torch.where(mask, x, 0.0).double()
     features[:, :80] = torch.where(mask, values - values.sum(0) / mask.sum(0), 0.0)
     others = features[:, [k for k in range(160) if k % 80]]
-    centerd = others[seen] - others[seen].mean(0)
-    predicted = others @ torch.linalg.solve(centerd.T @ centerd + torch.eye(158).double(), centerd.T @ features[seen, 0])
+    centered = others[seen] - others[seen].mean(0)
+    predicted = others @ torch.linalg.solve(centered.T @ centered + torch.eye(158).double(), centered.T @ features[seen, 0])
     error = (predicted[seen].var() / seen.sum() + predicted[~seen].var() / (~seen).sum()).sqrt()
     z = (predicted[~seen].mean() - predicted[seen].mean()) / error
     assert float(found[0]) == (float(z.sign()) if abs(z) > 2 else 0.0)
