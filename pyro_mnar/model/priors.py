@@ -20,13 +20,13 @@ t ~ N(t_hat, 1 / (N I)) of its own N bootstrapped rows, a member is
 
 Its mean is the coarsened posterior's. Where the data are silent (I = 0) it is a draw from the prior. Elsewhere its spread is less than
 the coarsened posterior's, 1 / (alpha N I + 1 / s^2): of the two sources of doubt the prior's is whole, and the sampling error is that
-of N rows and not of alpha N. Tables of alpha N bootstrapped rows would make it exact. On development tables under the hard rule they covered
-no more and cost accuracy (docs/accuracy.md); on simulated tables with soft masks they covered two points more. The tables have N rows,
-and members are no draws of that posterior.
+of N rows and not of alpha N. Tables of alpha N bootstrapped rows would make it exact. On development tables under the hard rule they
+covered no more and cost accuracy (docs/accuracy.md); on simulated tables with soft masks they covered two points more. The tables have
+N rows, and members are no draws of that posterior.
 
 Columns of a table are alike in skewness: their values have a normal prior about a typical one, which is learned with them and so is set
-by the columns that are seen whole. Its own prior is centered above 0: quantities bounded below are skewed to the right, and most of what
-is measured is such. Its anchor and those of the columns' distances from it are drawn separately, so that a column's anchor has the
+by the columns that are seen whole. Its own prior is centered above 0: quantities bounded below are skewed to the right, and most of
+what is measured is such. Its anchor and those of the columns' distances from it are drawn separately, so that a column's anchor has the
 spread of both. Anchors of categories' effects are normal with the scale of their t; weights and covariates' effects have none. The
 numbers (those of mechanisms are in :mod:`pyro_mnar.mechanisms.prior_scales`) were chosen on tables other than those of the published
 benchmark; see docs/accuracy.md.
