@@ -254,8 +254,8 @@ class MNARImputer(TransformerMixin, BaseEstimator):
             imputer = cls(**given)
             for name, value in fitted.items():
                 setattr(imputer, name, value)
-        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
+        except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
             raise ValueError(f"{os.fspath(folder)}: not a usable model, expected one that MNARImputer.save wrote ({reason})") from None
         return imputer
 

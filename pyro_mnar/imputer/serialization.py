@@ -14,6 +14,7 @@ from pyro_mnar.data.layout import Layout
 from pyro_mnar.data.scaling import Scaling
 from pyro_mnar.data.schema import Schema
 from pyro_mnar.data.transforms import Units
+from pyro_mnar.imputer.model_sizes import check_sizes, check_tensors
 from pyro_mnar.imputer.reason_selection import Candidate
 from pyro_mnar.imputer.reasons import reasons_from_json, reasons_to_json
 from pyro_mnar.imputer.specification import declare
@@ -49,7 +50,7 @@ def restore(tensors: dict[str, Tensor], description: dict[str, Any]) -> tuple[di
     """Return the constructor's arguments and the fitted attributes of the imputer that :func:`describe` was given.
 
     Raises:
-        KeyError, TypeError, ValueError, AttributeError, RuntimeError: for anything else.
+        ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError: for anything else.
     """
     given = dict(description["settings"])
     for name in ("direction", "kinds"):
@@ -57,6 +58,8 @@ def restore(tensors: dict[str, Tensor], description: dict[str, Any]) -> tuple[di
             given[name] = dict(given[name])
     layout = Layout.from_json(description["layout"])
     schema = Schema.from_json(description["schema"])
+    if [column.name for column in schema.columns] != [layout.names[j] for j in layout.known]:
+        raise ValueError("schema: got other columns than the layout's, expected the same")
     fitted = {
         "layout_": layout,
         "schema_": schema,
@@ -73,8 +76,16 @@ def restore(tensors: dict[str, Tensor], description: dict[str, Any]) -> tuple[di
     }
     if description["named"]:
         fitted["feature_names_in_"] = np.array(layout.names, dtype=object)
+    declared = fitted["declaration_"]
+    if len(schema.columns) != declared["n_columns"] or len(fitted["histories_"]) != declared["members"]:
+        raise ValueError(
+            f"got {declared['n_columns']!r:.20} columns and {declared['members']!r:.20} members, expected as many as described"
+        )
+    sizes = {name: declared[name] for name in ("members", "n_columns", "latent_dim", "hidden", "cells")}
+    check_sizes(**sizes, tensors=tensors)
     with seeded(0):  # the weights are replaced, and drawing them shall move no generator
-        members = declare(**fitted["declaration_"])
+        members = declare(**declared)
+    check_tensors(tensors, nn.ModuleList(members).state_dict())
     nn.ModuleList(members).load_state_dict(tensors)
     fitted["members_"] = [member.eval() for member in members]
     return given, fitted
