@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pyro_mnar.cli.interruption import interruptible
 from pyro_mnar.cli.options import parser
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, or 2 after one line on standard error.
+    """Run the command line and return its exit code: 0, or 2 after one line on standard error; 128 and a signal's number after that.
 
     Example:
         >>> main(["impute", "no-such-file.csv", "--output", "completed.csv"])
@@ -27,20 +29,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = parser().parse_args(arguments)
     options.arguments = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        return COMMANDS[options.command](options)
-    except (ValueError, FloatingPointError) as error:
-        print(f"pyro-mnar: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("pyro-mnar: interrupted, nothing written", file=sys.stderr)
-        return 130
+    with interruptible() as interruption:
+        options.interruption = interruption
+        try:
+            return COMMANDS[options.command](options)
+        except KeyboardInterrupt:
+            print("pyro-mnar: interrupted, nothing written", file=sys.stderr)
+            return options.interruption.code
+        except (ValueError, FloatingPointError) as error:
+            print(f"pyro-mnar: {' '.join(str(error).split())}", file=sys.stderr)
+            return 2
 
 
 def _impute(options: argparse.Namespace) -> int:
     import torch
 
-    from pyro_mnar.cli.reading import asked_for, opened, read_holes, refuse_same, told
+    from pyro_mnar.cli.reading import asked_for, opened, read_holes, refuse_inside, refuse_same, told
     from pyro_mnar.data.files import check_ending, check_writable
     from pyro_mnar.data.masking import split
     from pyro_mnar.imputation.netcdf import check_draws_path, write_draws
@@ -61,13 +65,14 @@ def _impute(options: argparse.Namespace) -> int:
         raise ValueError("--draws: got no --draws-output, expected a file for the draws")
     if options.draws is not None and options.draws < 1:
         raise ValueError(f"--draws: got {options.draws}, expected at least 1")
+    others = [("draws-output", options.draws_output), ("save", options.save), ("report", options.report)]
     if options.save is not None:
         check_model_folder(options.save)
+        refuse_inside(options.save, [("output", options.output), *others])
     if options.report is not None:
         check_page_path(options.report)
     elif options.regress is not None:
         raise ValueError("--regress: got no --report, expected a file for the report")
-    others = [("draws-output", options.draws_output), ("save", options.save), ("report", options.report)]
     refuse_same(options.table, [("output", options.output), *others])
     source = opened(options)
     with _naming(options.table):
@@ -90,21 +95,34 @@ def _impute(options: argparse.Namespace) -> int:
         _, mask = split(known, imputer.schema_, allow_empty=True)
         if not result.completed.isfinite().all():
             raise ValueError("some holes have no value that the model can give, expected values nearer to those of training")
-    if options.draws_output is not None:
-        levels = {str(column.name): list(column.levels) for column in imputer.schema_.columns if column.levels}
-        names = [column.name for column in imputer.schema_.columns]
-        write_draws(options.draws_output, result.draws.numpy(), mask, list(part.index), names, levels)
-    if options.save is not None:
-        imputer.save(options.save)
-    if options.report is not None:
-        write_report(options.report, options.table, imputer, part, plain, options.regress, options.arguments)
     holes = part[filled.columns].isna()
-    source.write(options.output, filled, holes)
+    with _placed(options) as new:
+        if options.draws_output is not None:
+            levels = {str(column.name): list(column.levels) for column in imputer.schema_.columns if column.levels}
+            names = [column.name for column in imputer.schema_.columns]
+            write_draws(new(options.draws_output), result.draws.numpy(), mask, list(part.index), names, levels)
+        if options.save is not None:
+            imputer.save(new(options.save))
+        if options.report is not None:
+            write_report(str(new(options.report)), options.table, imputer, part, plain, options.regress, options.arguments)
+        source.write(options.output if options.output == "-" else str(new(options.output)), filled, holes)
+        if options.save is not None:
+            check_model_folder(options.save)
     _notes(notes)
     lines = [f"{options.output}: {int(holes.to_numpy().sum())} of {part.size} cells imputed", *read_holes(source, part)]
     lines += [f"Note: {sentence}" for sentence in [*doubts, *more]]
     _print(options, [*lines, *_said(imputer, result, mask)])
     return 0
+
+
+@contextmanager
+def _placed(options: argparse.Namespace) -> Iterator[Callable[[str], Path]]:
+    """Give what returns another path for each output; what is written there takes the outputs' places at the end, all or none."""
+    from pyro_mnar.data.replacement import replacement
+
+    with ExitStack() as outputs:
+        yield lambda path: outputs.enter_context(replacement(Path(path)))
+        options.interruption.held = True
 
 
 def _notes(sentences: Sequence[str]) -> None:
@@ -172,9 +190,12 @@ def _sensitivity(options: argparse.Namespace) -> int:
         path = along(imputer, part, given, rows, estimate_of, options.draws or 160, options.null)
     labels = [move.label for move in given]
     if options.figure is not None:
-        plot_tipping(path, labels, about).savefig(options.figure, dpi=150)
+        figure = plot_tipping(path, labels, about)
     frame = path.table()
-    write_table(frame.set_axis([*labels, *frame.columns[len(labels) :]], axis=1), options.output)
+    with _placed(options) as new:
+        if options.figure is not None:
+            figure.savefig(new(options.figure), dpi=150)
+        write_table(frame.set_axis([*labels, *frame.columns[len(labels) :]], axis=1), new(options.output))
     _notes(notes)
     print(*said(path, given, about), sep="\n")
     return 0
@@ -195,7 +216,8 @@ def _diagnose(options: argparse.Namespace) -> int:
     if options.figure is not None:
         if found.mask_check is None:
             raise ValueError("--figure: got one for a model without a mechanism, expected one with (there is no mask to check)")
-        plot_mask_check(found.mask_check).savefig(options.figure, dpi=150)
+        with _placed(options) as new:
+            plot_mask_check(found.mask_check).savefig(new(options.figure), dpi=150)
     print(found)
     return 0
 
@@ -222,6 +244,4 @@ def _said(imputer: MNARImputer, result: Imputation, mask: np.ndarray) -> list[st
     poor = int(result.unreliable.sum())
     if poor:
         lines.append(f"Importance weights of {poor} of {len(mask)} rows are unreliable (Pareto k above threshold): trust them less.")
-    if len(imputer.histories_) < imputer.members or imputer.histories_[-1].stopped == "interrupted":
-        lines.append(f"Training was interrupted: {len(imputer.histories_)} of {imputer.members} models, the last perhaps in part.")
     return lines

@@ -7,6 +7,7 @@ import csv
 import os
 import warnings
 from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyro_mnar.data.doubts import constant
@@ -34,6 +35,13 @@ def refuse_same(table: str, outputs: Iterable[tuple[str, str | None]]) -> None:
         if where in seen or any(os.path.exists(where) and os.path.exists(other) and os.path.samefile(where, other) for other in seen):
             raise ValueError(f"--{option}: got {path}, which is {seen.get(where, 'the table that is read')}, expected another file")
         seen[where] = f"--{option} as well"
+
+
+def refuse_inside(folder: str, outputs: Iterable[tuple[str, str | None]]) -> None:
+    """Raise a ValueError where an output, given with its option's name, lies in the model's folder, which is replaced as a whole."""
+    for option, path in outputs:
+        if path is not None and option != "save" and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+            raise ValueError(f"--{option}: got {path}, which lies in the folder of --save, expected another place")
 
 
 def names_in(words: str, names: Sequence[Any], option: str) -> list[str]:
@@ -219,6 +227,7 @@ def asked_for(options: argparse.Namespace, source: Source) -> tuple[MNARImputer,
     if options.ignorable is not None:
         given["ignorable"] = names_in(options.ignorable, part.columns, "ignorable")
     direction = _direction(options.direction, part.columns)
+    given["keep_partial"] = getattr(options, "keep_partial", False)
     return MNARImputer(direction=direction, n_jobs=_jobs(options.jobs), **given), part, notes
 
 

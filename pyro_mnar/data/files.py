@@ -70,11 +70,8 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
         ValueError: naming the file, when it cannot be written.
     """
     check_writable(path)
-    try:
-        with replacement(path) as new:
-            write(new)
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be written ({error.strerror or error})") from None
+    with replacement(path) as new:
+        write(new)
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:

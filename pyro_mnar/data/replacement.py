@@ -30,10 +30,11 @@ _EXCHANGE = 2  # Linux's RENAME_EXCHANGE and macOS's RENAME_SWAP
 def replacement(path: Path) -> Iterator[Path]:
     """Give a path at which a file or folder is to be made, and on leaving put that at ``path``; after an error all is as it was.
 
-    What is replaced hands on its permissions. A link stays, and what it points to is replaced.
+    What is replaced hands on its permissions. A link stays, and what it points to is replaced. Nothing is asked of what is replaced:
+    that is for who calls to check.
 
     Raises:
-        OSError: where something cannot be written.
+        ValueError: naming ``path``, where something cannot be written.
 
     Example:
         >>> import tempfile
@@ -43,20 +44,26 @@ def replacement(path: Path) -> Iterator[Path]:
         ...     Path(home, "a.txt").read_text(), os.listdir(home)
         ('whole', ['a.txt'])
     """
-    path = Path(os.path.realpath(path))
-    remove_leftovers(path.parent)
-    hidden, lock = _hidden(path.parent)
+    place = Path(os.path.realpath(path))
+    new = place
     try:
-        new = hidden / f"new{path.suffix}"
-        yield new
-        if path.exists():
-            _like(path, new)
-        _to_disk(new)
-        _put(new, path, hidden)
-        _sync(path.parent)
-    finally:
-        _remove(hidden)
-        os.close(lock)
+        remove_leftovers(place.parent)
+        hidden, lock = _hidden(place.parent)
+        try:
+            new = hidden / f"new{place.suffix}"
+            yield new
+            if place.exists():
+                _like(place, new)
+            _to_disk(new)
+            _put(new, place, hidden)
+            _sync(place.parent)
+        finally:
+            _remove(hidden)
+            os.close(lock)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be written ({error.strerror or error})") from None
+    except ValueError as error:  # of a writer, which knows the other name
+        raise ValueError(str(error).replace(str(new), str(path))) from None
 
 
 def remove_leftovers(folder: Path) -> None:

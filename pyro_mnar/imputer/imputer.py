@@ -21,6 +21,7 @@ from pyro_mnar.data.masking import split
 from pyro_mnar.data.schema import is_frame
 from pyro_mnar.imputation.ensemble import draws_of, impute_ensemble, score_ensemble
 from pyro_mnar.imputation.impute import Imputation
+from pyro_mnar.imputer.fit_guard import all_or_nothing
 from pyro_mnar.imputer.learning import learn
 from pyro_mnar.imputer.model_files import load_model, save_model
 from pyro_mnar.imputer.points import check_point, curves, means_of, points_of
@@ -28,6 +29,7 @@ from pyro_mnar.imputer.reasons import Doubt, doubts, missingness_of, never_toget
 from pyro_mnar.imputer.serialization import describe, restore
 from pyro_mnar.imputer.specification import declaration_of, order_of
 from pyro_mnar.imputer.validation import as_table, complete, learn_columns
+from pyro_mnar.infer.torch_state import as_usual
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -67,6 +69,8 @@ class MNARImputer(TransformerMixin, BaseEstimator):
             shares and spread); of a mean or median, categories get the most probable one.
         progress: bars on standard error, on a terminal only.
         n_jobs: processes; None is 1 and -1 all cores. Results are the same.
+        keep_partial: whether an interruption (Ctrl-C) of the ensemble's training ends it, with a warning, and the members fitted so far
+            are kept with their best weights, instead of a ``KeyboardInterrupt``.
 
     Attributes:
         reasons_: a data frame, a row for each column with holes: what was decided (``reason``), how strong the ``evidence`` is, which
@@ -105,6 +109,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         point: str = "mean",
         progress: bool = True,
         n_jobs: int | None = None,
+        keep_partial: bool = False,
     ) -> None:
         self.mechanism = mechanism
         self.direction = direction
@@ -123,7 +128,10 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         self.point = point
         self.progress = progress
         self.n_jobs = n_jobs
+        self.keep_partial = keep_partial
 
+    @all_or_nothing
+    @as_usual
     def fit(self, X: ArrayLike | DataFrame, y: None = None, callback: Any = None) -> Self:
         """Learn the model from a table (N, D) with NaN in the holes.
 
@@ -134,6 +142,9 @@ class MNARImputer(TransformerMixin, BaseEstimator):
 
         Raises:
             ValueError: for a table that cannot be used (the message names the column) or an unknown word among the settings.
+            KeyboardInterrupt: when interrupted, unless ``keep_partial``.
+
+        After an error or an interruption the imputer is as it was before the call.
         """
         del y
         check_point(self.point)
@@ -141,25 +152,31 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         left_out = [name for j, name in enumerate(layout.names) if j not in layout.known]
         declaration, stated = declaration_of(self, schema, mask, left_out)
         if mask.all() and self.mechanism != "none":
-            warnings.warn("X: nothing is missing, so the model is trained without a mechanism", UserWarning, stacklevel=2)
+            warnings.warn("X: nothing is missing, so the model is trained without a mechanism", UserWarning, stacklevel=4)
         order = order_of(self.order, schema, self.mechanism, left_out)
         for apart in never_together(schema, mask):
-            warnings.warn(apart, UserWarning, stacklevel=2)
+            warnings.warn(apart, UserWarning, stacklevel=4)
         self.seed_ = check_random_state(self.random_state).randint(2**31 - 1)
         training: dict[str, Any] = {name: getattr(self, name) for name in ("particles", "steps", "batch_size", "progress", "n_jobs")}
         fitted, units, choice, first = learn(
             declaration, stated, order, schema, values, mask, seed=self._seed(), callback=callback, **training
         )
-        # Only now, so that an interruption leaves what was fitted before as it was.
+        done = len(fitted.histories)
+        if done < self.members or fitted.histories[-1].stopped == "interrupted":
+            if not self.keep_partial:
+                raise KeyboardInterrupt
+            partial = f"training was interrupted: {done} of {self.members} models, the last perhaps in part"
+            warnings.warn(partial, UserWarning, stacklevel=4)
         self.layout_, self.schema_, self.scaling_ = layout, schema, units
         self.candidates_ = [] if choice is None else choice.candidates
         self.declaration_, members, self.histories_ = fitted
         self.members_ = [member.eval() for member in members]
         self.reasons_ = no_reasons(self) if choice is None else reasons_of(self, stated, choice.ignorable, first, values, mask)
         for doubt in doubts(self):
-            warnings.warn(doubt, Doubt, stacklevel=2)
+            warnings.warn(doubt, Doubt, stacklevel=4)
         return self
 
+    @as_usual
     def impute(self, X: ArrayLike | DataFrame, draws: int = 0, particles: int = 200, method: str = "importance") -> Imputation:
         """Return the :class:`~pyro_mnar.imputation.impute.Imputation` of a table, in the table's units and float64.
 
@@ -210,12 +227,14 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         names = tuple(_check_feature_names_in(self, input_features))
         return np.array(replace(self.layout_, names=names).names_out(), dtype=object)
 
+    @as_usual
     def diagnose(self, X: ArrayLike | DataFrame) -> Diagnosis:
         """Return what is wrong with the imputation of a table and with the mechanism, in words; ``print`` it."""
         from pyro_mnar.imputer.diagnosis import diagnosis
 
         return diagnosis(self, X)
 
+    @as_usual
     def score(self, X: ArrayLike | DataFrame, y: None = None, particles: int = 200) -> float:
         """Return the mean bound per row in nats at K = ``particles`` a member, as a density in the table's units.
 
@@ -228,6 +247,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         rows = score_ensemble(self.members_, x, seen, particles=particles, seed=self._seed(), n_jobs=self.n_jobs)
         return float((rows + torch.from_numpy(self.scaling_.log_jacobian(values, mask))).mean())
 
+    @as_usual
     def missingness(self, points: int = 100) -> list[tuple[Any, np.ndarray, np.ndarray]]:
         """Return, for each self-masked column, its name, values (P,) in the table's units and P(missing | value), (members, P).
 
@@ -242,6 +262,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         save_model(folder, *describe(self))
 
     @classmethod
+    @as_usual
     def load(cls, folder: str | os.PathLike[str]) -> Self:
         """Return the imputer that :meth:`save` wrote.
 

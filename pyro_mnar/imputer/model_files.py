@@ -54,13 +54,10 @@ def save_model(folder: str | os.PathLike[str], tensors: dict[str, Tensor], descr
     text = json.dumps({"format": FORMAT, "version": VERSION, "digest": digest_of(head, weights)} | head, indent=1)
     if len(text) > LARGEST_HEAD:
         raise ValueError(f"{folder}: the model's description has {len(text)} characters, expected at most {LARGEST_HEAD}")
-    try:
-        with replacement(Path(folder)) as new:
-            new.mkdir()
-            (new / WEIGHTS).write_bytes(weights)
-            (new / HEAD).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ValueError(f"{folder}: cannot be written ({error.strerror or error})") from None
+    with replacement(Path(folder)) as new:
+        new.mkdir()
+        (new / WEIGHTS).write_bytes(weights)
+        (new / HEAD).write_text(text, encoding="utf-8")
 
 
 def load_model(folder: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:

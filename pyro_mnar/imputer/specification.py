@@ -189,10 +189,10 @@ def declaration_of(
     said = directions_of(imputer.direction, schema, imputer.mechanism, left_out)
     if isinstance(imputer.direction, Mapping):
         for name in (name for name in imputer.direction if name in left_out):
-            warnings.warn(f"direction: got a word for column {name!r}, which does not vary; it is not used", UserWarning, stacklevel=3)
+            warnings.warn(f"direction: got a word for column {name!r}, which does not vary; it is not used", UserWarning, stacklevel=5)
     idle = [names[j] for j, word in enumerate(said) if isinstance(imputer.direction, Mapping) and word and mask[:, j].all()]
     if idle and not mask.all():
-        warnings.warn(f"direction: got a word for column {idle[0]!r}, which has no holes; it is not used", UserWarning, stacklevel=3)
+        warnings.warn(f"direction: got a word for column {idle[0]!r}, which has no holes; it is not used", UserWarning, stacklevel=5)
     mechanism = imputer.mechanism if modeled else "none"
     stated = [said[j] for j in modeled]
     declaration = {
@@ -235,7 +235,7 @@ def order_of(order: Sequence[Any] | None, schema: Schema, mechanism: str, left_o
         if named.count(name) > 1:
             raise ValueError(f"order: got column {name!r} twice, expected each once")
     if mechanism == "none":
-        warnings.warn("order: not used, since mechanism none supposes no reason for holes", UserWarning, stacklevel=3)
+        warnings.warn("order: not used, since mechanism none supposes no reason for holes", UserWarning, stacklevel=5)
     positions = [names.index(name) for name in named if name in names]
     return [j for j in range(len(names)) if j not in positions] + positions
 
@@ -278,5 +278,5 @@ def directions_of(
                 f"direction: got {word!r} for categorical column {name!r}, expected free or none (or kind ordinal, which has an order)"
             )
     if given and mechanism == "none":
-        warnings.warn("direction: not used, since mechanism none supposes no reason for holes", UserWarning, stacklevel=4)
+        warnings.warn("direction: not used, since mechanism none supposes no reason for holes", UserWarning, stacklevel=6)
     return [given.get(name) for name in names]

@@ -59,13 +59,13 @@ def learn_columns(imputer: Any, X: Any) -> tuple[Layout, Schema, np.ndarray, np.
         raise ValueError("X: got no observed value at all, expected some")
     if len(known) < mask.shape[1] and not imputer.keep_empty_features:
         empty = ", ".join(str(every.columns[j].name) for j in np.flatnonzero(~mask.any(0)))
-        warnings.warn(f"X: columns without an observed value are left out: {empty}", UserWarning, stacklevel=3)
+        warnings.warn(f"X: columns without an observed value are left out: {empty}", UserWarning, stacklevel=5)
     schema = Schema(tuple(every.columns[j] for j in known))
     if is_frame(table):
         _refuse_unwritable(part, schema, values[:, known], mask[:, known])
     said = doubts(schema.columns, values[:, known], mask[:, known], imputer.kinds)
     if said:
-        warnings.warn(f"X: {'; '.join(said)}", UserWarning, stacklevel=3)
+        warnings.warn(f"X: {'; '.join(said)}", UserWarning, stacklevel=5)
     at = np.array(varied)[known]
     holed = [int(j) for k, j in zip(known, at, strict=True) if not mask[:, k].all()]
     holed += [j for j in constants if any(is_hole(value) for value in _objects(table, names, j))]

@@ -10,6 +10,8 @@ from pyro.poutine.broadcast_messenger import BroadcastMessenger
 from pyro.poutine.indep_messenger import IndepMessenger
 from torch import Tensor
 
+from pyro_mnar.infer.torch_state import ALONE
+
 
 class Particles(IndepMessenger):
     """A plate ``particles`` at ``dim=-2`` that records the sample sites inside it, as ``pyro.plate`` and ``poutine.trace`` would.
@@ -33,6 +35,14 @@ class Particles(IndepMessenger):
         self.values = values or {}
         self.trace = poutine.Trace()
 
+    def __enter__(self) -> Particles:
+        ALONE.acquire()  # Pyro's stack of handlers is all threads'
+        try:
+            return super().__enter__()
+        except BaseException:
+            ALONE.release()
+            raise
+
     def _process_message(self, msg: dict[str, Any]) -> None:
         super()._process_message(msg)
         if msg["type"] == "sample" and not msg["is_observed"] and msg["name"] in self.values:
@@ -46,4 +56,7 @@ class Particles(IndepMessenger):
     def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
         if isinstance(exc_value, (ValueError, RuntimeError)):
             exc_value.add_note(self.trace.format_shapes())
-        super().__exit__(exc_type, exc_value, traceback)
+        try:
+            super().__exit__(exc_type, exc_value, traceback)
+        finally:
+            ALONE.release()
