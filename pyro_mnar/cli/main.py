@@ -88,13 +88,11 @@ def _impute(options: argparse.Namespace) -> int:
         # Where none are asked for, five of each model for the estimates that are printed, unless they would fill the memory.
         few = 5 * len(imputer.members_)
         draws = (few if part.size * few <= MOST_CELLS else 0) if options.draws_output is None else options.draws or 20
-        result = imputer.impute(part, draws=draws)
+        result, far = told(imputer.impute, part, draws)
         (filled,), more = told(complete, imputer, part, [result.completed])
         plain = ignorable_of(imputer, part) if options.report is not None else None
         known = imputer.layout_.part(part)
         _, mask = split(known, imputer.schema_, allow_empty=True)
-        if not result.completed.isfinite().all():
-            raise ValueError("some holes have no value that the model can give, expected values nearer to those of training")
     holes = part[filled.columns].isna()
     with _placed(options) as new:
         if options.draws_output is not None:
@@ -110,7 +108,7 @@ def _impute(options: argparse.Namespace) -> int:
             check_model_folder(options.save)
     _notes(notes)
     lines = [f"{options.output}: {int(holes.to_numpy().sum())} of {part.size} cells imputed", *read_holes(source, part)]
-    lines += [f"Note: {sentence}" for sentence in [*doubts, *more]]
+    lines += [f"Note: {sentence}" for sentence in [*doubts, *far, *more]]
     _print(options, [*lines, *_said(imputer, result, mask)])
     return 0
 

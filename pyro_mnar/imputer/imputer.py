@@ -21,6 +21,7 @@ from pyro_mnar.data.masking import split
 from pyro_mnar.data.schema import is_frame
 from pyro_mnar.imputation.ensemble import draws_of, impute_ensemble, score_ensemble
 from pyro_mnar.imputation.impute import Imputation
+from pyro_mnar.imputer.extremes import refuse_unfilled, within_reach
 from pyro_mnar.imputer.fit_guard import all_or_nothing
 from pyro_mnar.imputer.learning import learn
 from pyro_mnar.imputer.model_files import load_model, save_model
@@ -188,18 +189,24 @@ class MNARImputer(TransformerMixin, BaseEstimator):
             method: as in :func:`~pyro_mnar.imputation.impute.impute`; ``auto`` where weights fail.
 
         Raises:
-            ValueError: before ``fit``, or for columns that differ from training.
+            ValueError: before ``fit``, for columns that differ from training, or where a hole has no finite value.
+
+        Observed values more than 30 standard deviations from the mean of training are named in a warning, and the holes of their rows
+        filled as if they were 30 away.
         """
         table, values, mask = self._read(X)
         columns, scaling = self.schema_.columns, self.scaling_.scaling
         given: dict[str, Any] = {"particles": particles, "method": method, "n_jobs": self.n_jobs, "progress": self.progress}
         given |= {"labels": list(table.index) if is_frame(table) else None, "seed": self._seed()}
-        x, seen, own = self._scaled(values, mask), torch.from_numpy(mask), torch.from_numpy(values)
+        seen, own = torch.from_numpy(mask), torch.from_numpy(values)
+        x = within_reach(self._scaled(values, mask), seen, table, columns)
         result = impute_ensemble(self.members_, x, seen, draws=draws, functions=curves(columns, scaling), **given)
         means = means_of(columns, scaling, result.completed)
         points = points_of(self.point, columns, scaling, means, result.probabilities, self.members_, x, seen, **given)
         # Observed cells come from the table itself: scaling to float32 and back would not return their last bits.
         means, completed, sampled = (torch.where(seen, own, part) for part in (means, points, self._unscaled(result.draws)))
+        for part in (completed, sampled):
+            refuse_unfilled(part, seen, table, columns)
         return replace(result, completed=completed, draws=sampled, means=means)
 
     def transform(self, X: ArrayLike | DataFrame) -> Any:
