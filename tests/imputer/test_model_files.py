@@ -3,15 +3,14 @@
 import json
 import os
 import resource
-import signal
 import stat
-import sys
 import time
 import warnings
 
 import numpy as np
 import pytest
 import torch
+from kills import killed_at
 
 from pyro_mnar import MNARImputer
 from pyro_mnar.data import replacement
@@ -79,32 +78,6 @@ def test_links_are_followed_and_permissions_stay(tmp_path):
     (tmp_path / "plain").mkdir()
     assert (tmp_path / "folder" / "other").stat().st_mode == (tmp_path / "plain").stat().st_mode
     assert sorted(os.listdir(tmp_path / "folder")) == ["m", "other"]
-
-
-def killed_at(event, work):
-    """Run ``work`` in a child that is killed before its ``event``-th change of files, and return whether it was."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of threads beside a fork
-        child = os.fork()
-    if child:
-        return os.WIFSIGNALED(os.waitpid(child, 0)[1])
-    try:
-        seen = 0
-
-        def hook(name, given):
-            nonlocal seen
-            if name in ("os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.chmod", "shutil.rmtree", "ctypes.dlsym") or (
-                name == "open" and given[1] != "r" and given[1] is not None
-            ):
-                seen += 1
-                if seen == event:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        sys.addaudithook(hook)
-        work()
-        os._exit(0)
-    finally:
-        os._exit(1)
 
 
 @pytest.mark.parametrize("exchange", [True, False], ids=["exchanged", "renamed"])
