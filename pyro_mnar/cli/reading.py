@@ -40,7 +40,7 @@ def refuse_same(table: str, outputs: Iterable[tuple[str, str | None]]) -> None:
 def refuse_inside(folder: str, outputs: Iterable[tuple[str, str | None]]) -> None:
     """Raise a ValueError where an output, given with its option's name, lies in the model's folder, which is replaced as a whole."""
     for option, path in outputs:
-        if path is not None and option != "save" and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+        if path is not None and option != "save" and Path(os.path.realpath(path)).parent.is_relative_to(os.path.realpath(folder)):
             raise ValueError(f"--{option}: got {path}, which lies in the folder of --save, expected another place")
 
 

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from pyro_mnar.data.columns import Column
@@ -40,9 +41,9 @@ def within_reach(x: Tensor, mask: Tensor, table: Any, columns: Sequence[Column])
     return x.clamp(-FAR, FAR)
 
 
-def refuse_unfilled(result: Tensor, mask: Tensor, table: Any, columns: Sequence[Column]) -> None:
-    """Raise a ValueError, naming the first cell, where values (..., N, D) for the holes are no finite numbers."""
-    wrong = (~result.isfinite()).flatten(0, -3).any(0) if result.dim() > 2 else ~result.isfinite()
+def refuse_unfilled(results: Sequence[Tensor], mask: Tensor, table: Any, columns: Sequence[Column]) -> None:
+    """Raise a ValueError, naming the first cell, where values (N, D) or (M, N, D) for the holes are no finite numbers."""
+    wrong = torch.stack([~result.isfinite().reshape(-1, *mask.shape).all(0) for result in results]).any(0)
     cells = (wrong & ~mask).nonzero().tolist()
     if cells:
         i, j = cells[0]

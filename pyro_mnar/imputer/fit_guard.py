@@ -1,10 +1,13 @@
-"""A fit that ends in an error or an interruption leaves its estimator as it was."""
+"""A fit that ends in an error or an interruption leaves its estimator as it was; unless what was fitted is to be kept."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import ParamSpec, TypeVar
+
+from pyro_mnar.infer.training import History
 
 _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
@@ -39,3 +42,12 @@ def all_or_nothing(fit: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
             raise
 
     return guarded
+
+
+def check_interrupted(histories: Sequence[History], members: int, keep: bool) -> None:
+    """Raise a KeyboardInterrupt where the training of an ensemble of ``members`` was interrupted, or warn where that is to be kept."""
+    if len(histories) < members or histories[-1].stopped == "interrupted":
+        if not keep:
+            raise KeyboardInterrupt
+        said = f"training was interrupted: {len(histories)} of {members} models, the last perhaps in part"
+        warnings.warn(said, UserWarning, stacklevel=5)

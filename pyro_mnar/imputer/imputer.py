@@ -22,12 +22,12 @@ from pyro_mnar.data.schema import is_frame
 from pyro_mnar.imputation.ensemble import draws_of, impute_ensemble, score_ensemble
 from pyro_mnar.imputation.impute import Imputation
 from pyro_mnar.imputer.extremes import refuse_unfilled, within_reach
-from pyro_mnar.imputer.fit_guard import all_or_nothing
+from pyro_mnar.imputer.fit_guard import all_or_nothing, check_interrupted
 from pyro_mnar.imputer.learning import learn
-from pyro_mnar.imputer.model_files import load_model, save_model
+from pyro_mnar.imputer.model_files import save_model
 from pyro_mnar.imputer.points import check_point, curves, means_of, points_of
 from pyro_mnar.imputer.reasons import Doubt, doubts, missingness_of, never_together, no_reasons, reasons_of
-from pyro_mnar.imputer.serialization import describe, restore
+from pyro_mnar.imputer.serialization import describe, loaded
 from pyro_mnar.imputer.specification import declaration_of, order_of
 from pyro_mnar.imputer.validation import as_table, complete, learn_columns
 from pyro_mnar.infer.torch_state import as_usual
@@ -70,8 +70,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
             shares and spread); of a mean or median, categories get the most probable one.
         progress: bars on standard error, on a terminal only.
         n_jobs: processes; None is 1 and -1 all cores. Results are the same.
-        keep_partial: whether an interruption (Ctrl-C) of the ensemble's training ends it, with a warning, and the members fitted so far
-            are kept with their best weights, instead of a ``KeyboardInterrupt``.
+        keep_partial: whether an interrupted ``fit`` keeps, with a warning, the members fitted so far, instead of raising.
 
     Attributes:
         reasons_: a data frame, a row for each column with holes: what was decided (``reason``), how strong the ``evidence`` is, which
@@ -143,9 +142,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
 
         Raises:
             ValueError: for a table that cannot be used (the message names the column) or an unknown word among the settings.
-            KeyboardInterrupt: when interrupted, unless ``keep_partial``.
-
-        After an error or an interruption the imputer is as it was before the call.
+            KeyboardInterrupt: when interrupted, unless ``keep_partial``. After it, or an error, the imputer is as it was before.
         """
         del y
         check_point(self.point)
@@ -162,12 +159,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         fitted, units, choice, first = learn(
             declaration, stated, order, schema, values, mask, seed=self._seed(), callback=callback, **training
         )
-        done = len(fitted.histories)
-        if done < self.members or fitted.histories[-1].stopped == "interrupted":
-            if not self.keep_partial:
-                raise KeyboardInterrupt
-            partial = f"training was interrupted: {done} of {self.members} models, the last perhaps in part"
-            warnings.warn(partial, UserWarning, stacklevel=4)
+        check_interrupted(fitted.histories, self.members, self.keep_partial)
         self.layout_, self.schema_, self.scaling_ = layout, schema, units
         self.candidates_ = [] if choice is None else choice.candidates
         self.declaration_, members, self.histories_ = fitted
@@ -191,8 +183,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         Raises:
             ValueError: before ``fit``, for columns that differ from training, or where a hole has no finite value.
 
-        Observed values more than 30 standard deviations from the mean of training are named in a warning, and the holes of their rows
-        filled as if they were 30 away.
+        Observed values more than 30 standard deviations from training's mean are named in a warning, and taken as 30 away.
         """
         table, values, mask = self._read(X)
         columns, scaling = self.schema_.columns, self.scaling_.scaling
@@ -205,8 +196,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         points = points_of(self.point, columns, scaling, means, result.probabilities, self.members_, x, seen, **given)
         # Observed cells come from the table itself: scaling to float32 and back would not return their last bits.
         means, completed, sampled = (torch.where(seen, own, part) for part in (means, points, self._unscaled(result.draws)))
-        for part in (completed, sampled):
-            refuse_unfilled(part, seen, table, columns)
+        refuse_unfilled((completed, sampled), seen, table, columns)
         return replace(result, completed=completed, draws=sampled, means=means)
 
     def transform(self, X: ArrayLike | DataFrame) -> Any:
@@ -271,21 +261,8 @@ class MNARImputer(TransformerMixin, BaseEstimator):
     @classmethod
     @as_usual
     def load(cls, folder: str | os.PathLike[str]) -> Self:
-        """Return the imputer that :meth:`save` wrote.
-
-        Raises:
-            ValueError: for a folder that is not a model's, is damaged, or comes from another version.
-        """
-        tensors, description = load_model(folder)
-        try:
-            given, fitted = restore(tensors, description)
-            imputer = cls(**given)
-            for name, value in fitted.items():
-                setattr(imputer, name, value)
-        except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
-            raise ValueError(f"{os.fspath(folder)}: not a usable model, expected one that MNARImputer.save wrote ({reason})") from None
-        return imputer
+        """Return the imputer that :meth:`save` wrote; a ValueError for one that is damaged, foreign or of another version."""
+        return loaded(cls, folder)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

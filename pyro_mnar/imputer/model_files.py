@@ -87,7 +87,8 @@ def check_model_folder(folder: str | os.PathLike[str]) -> None:
     """Raise a ValueError, before any work is done, when a model could not be saved as ``folder``, or something else would be lost."""
     path = Path(os.path.realpath(folder))
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise ValueError(f"{folder}: no folder {path.parent} that can be written, expected one")
+        place = path.parent if os.path.islink(folder) else Path(folder).parent
+        raise ValueError(f"{folder}: no folder {place} that can be written, expected one")
     if not os.path.lexists(path):
         return
     expected = "expected a new name, an empty folder or a model's"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from torch import Tensor, nn
@@ -14,12 +15,15 @@ from pyro_mnar.data.layout import Layout
 from pyro_mnar.data.scaling import Scaling
 from pyro_mnar.data.schema import Schema
 from pyro_mnar.data.transforms import Units
+from pyro_mnar.imputer.model_files import load_model
 from pyro_mnar.imputer.model_sizes import check_sizes, check_tensors
 from pyro_mnar.imputer.reason_selection import Candidate
 from pyro_mnar.imputer.reasons import reasons_from_json, reasons_to_json
 from pyro_mnar.imputer.specification import declare
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.training import Evaluation, History
+
+_Imputer = TypeVar("_Imputer")
 
 
 def describe(imputer: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -89,6 +93,24 @@ def restore(tensors: dict[str, Tensor], description: dict[str, Any]) -> tuple[di
     nn.ModuleList(members).load_state_dict(tensors)
     fitted["members_"] = [member.eval() for member in members]
     return given, fitted
+
+
+def loaded(kind: type[_Imputer], folder: str | os.PathLike[str]) -> _Imputer:
+    """Return the imputer that was saved in ``folder``.
+
+    Raises:
+        ValueError: naming the folder, for what cannot be used.
+    """
+    tensors, description = load_model(folder)
+    try:
+        given, fitted = restore(tensors, description)
+        imputer = kind(**given)
+        for name, value in fitted.items():
+            setattr(imputer, name, value)
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
+        raise ValueError(f"{os.fspath(folder)}: not a usable model, expected one that MNARImputer.save wrote ({reason})") from None
+    return imputer
 
 
 def _plain(value: Any) -> Any:

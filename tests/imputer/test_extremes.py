@@ -65,11 +65,13 @@ def test_values_are_named_with_row_and_column_and_others_change_nothing(fitted):
 
 def test_a_hole_without_a_finite_value_is_an_error(fitted):
     mask = torch.tensor([[True, False], [False, True]])
-    refuse_unfilled(torch.tensor([[torch.nan, 1.0], [1.0, torch.inf]]), mask, np.zeros((2, 2)), fitted.schema_.columns)
+    refuse_unfilled(
+        [torch.tensor([[torch.nan, 1.0], [1.0, torch.inf]]), torch.zeros(0, 2, 2)], mask, np.zeros((2, 2)), fitted.schema_.columns
+    )
     for wrong in (torch.nan, torch.inf):
         for result in (torch.tensor([[0.0, 0.0], [wrong, 0.0]]), torch.tensor([[[0.0, 0.0]] * 2, [[0.0, 0.0], [wrong, 0.0]]])):
             with pytest.raises(ValueError, match="column 'a': the model gives no finite value for row 1"):
-                refuse_unfilled(result, mask, np.zeros((2, 2)), fitted.schema_.columns)
+                refuse_unfilled([torch.zeros(2, 2), result], mask, np.zeros((2, 2)), fitted.schema_.columns)
 
 
 def test_the_command_line_fills_and_names_them(fitted, tmp_path, capsys):
