@@ -18,24 +18,28 @@ from torch import Tensor
 
 from pyro_mnar.analysis.candidates import Candidates
 from pyro_mnar.analysis.completions import Completions
-from pyro_mnar.data.codec import TableCodec
 from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.masking import split
 from pyro_mnar.data.schema import Schema
+from pyro_mnar.imputer.extremes import warn_of_far, within_reach
 from pyro_mnar.imputer.tables import Given, given
 from pyro_mnar.imputer.wide_draws import candidates_of, in_parts, warped
+from pyro_mnar.infer.torch_state import as_usual
 from pyro_mnar.mechanisms.sequential_masking import SequentialMasking
 
 
+@as_usual
 def completions(imputer: Any, given: Given, n_draws: int) -> Completions:
     """Return what :meth:`~pyro_mnar.imputer.imputer.MNARImputer.completions` does, of a table that was read."""
     if n_draws < 1:
         raise ValueError(f"n_draws: got {n_draws}, expected at least 1")
+    warn_of_far(given)
     groups = imputer.members_of(n_draws)
     candidates = candidates_of(imputer, given, groups)
     return Completions(given.X, candidates.tables([str(group) for group in groups]), groups, candidates)
 
 
+@as_usual
 @torch.no_grad()
 def strengthened(imputer: Any, done: Completions, factor: float, columns: Sequence[Any] | None = None) -> Completions:
     """Return what :meth:`~pyro_mnar.imputer.imputer.MNARImputer.strengthened` does."""
@@ -57,7 +61,7 @@ def strengthened(imputer: Any, done: Completions, factor: float, columns: Sequen
     if done.groups is None or len(set(done.groups)) > len(imputer.members_):
         raise ValueError("done: expected what imputer.completions(X) returned")
     table, drawn = given(imputer, done.table), done.drawn
-    values, mask = table.values, table.mask
+    values, mask, near = table.values, table.mask, within_reach(table)
     moved = torch.from_numpy(~mask) & torch.tensor([name in chosen for name in names])
     log_weights, rows = np.zeros(drawn.log_weights.shape), np.flatnonzero(moved.any(1).numpy())
     cells = {j: _encoded(drawn, name, codec.columns[j]) for j, name in enumerate(names) if name in drawn.holes}
@@ -68,18 +72,20 @@ def strengthened(imputer: Any, done: Completions, factor: float, columns: Sequen
             for j, found in cells.items():
                 at = np.flatnonzero(~mask[some, j])
                 filled[:, at, j] = found[np.ix_(own, np.searchsorted(drawn.holes[names[j]], some[at]))]
-            gain = _gain(member, codec, filled.reshape(-1, len(names)), np.tile(mask[some], (len(own), 1)), factor)
+            x = torch.from_numpy(codec.apply(filled.reshape(-1, len(names)), np.ones((filled.size // len(names), len(names)), bool)))
+            seen = torch.from_numpy(mask[some]).repeat(len(own), 1)
+            gain = _gain(member, torch.where(seen, near[some].repeat(len(own), 1), x.float()), seen, factor)
             gain = gain.unflatten(0, (len(own), len(some)))
             log_weights[np.ix_(own, some)] = torch.where(moved[some], gain, 0.0).sum(-1).double().numpy()
     return done.reweight(log_weights)
 
 
-def _gain(member: Any, codec: TableCodec, values: np.ndarray, mask: np.ndarray, factor: float) -> Tensor:
-    """Return what the log odds of each cell (N, D) of complete rows gain, whose holes were where ``mask`` is False."""
-    y = warped(member, torch.from_numpy(codec.apply(values, np.ones(values.shape, bool))).float())
+def _gain(member: Any, x: Tensor, mask: Tensor, factor: float) -> Tensor:
+    """Return what the log odds of each cell of complete rows ``x`` (N, D) gain, whose holes were where ``mask`` is False."""
+    y = warped(member, x)
     mechanism, effect = member.mechanism, None
     if isinstance(mechanism, SequentialMasking):
-        effect = mechanism.of_earlier(y, torch.from_numpy(mask))
+        effect = mechanism.of_earlier(y, mask)
         mechanism = mechanism.own
     return mechanism.gain(y, factor, effect)
 

@@ -90,10 +90,10 @@ def learned(imputer: Any, X: Any, inferred: Mapping[Any, Column] | None = None) 
     codec, values, mask = TableCodec.learn(table, imputer.kinds, plain=plain, **options)
     empty = ", ".join(str(codec.layout.names[j]) for j in codec.layout.empty)
     if empty and not imputer.keep_empty_features:
-        warnings.warn(f"X: columns without an observed value are left out: {empty}", UserWarning, stacklevel=3)
+        warnings.warn(f"X: columns without an observed value are left out: {empty}", UserWarning, stacklevel=5)
     said = doubts(codec.columns, values, mask, imputer.kinds)
     if said:
-        warnings.warn(f"X: {'; '.join(said)}", UserWarning, stacklevel=3)
+        warnings.warn(f"X: {'; '.join(said)}", UserWarning, stacklevel=5)
     return Given(X, table, codec, values, mask)
 
 
