@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from pyro_mnar.data import write_table
-from pyro_mnar.data.source import read_source
+from pyro_mnar.data.reading import read_source
 from pyro_mnar.imputation.netcdf import write_draws
 from pyro_mnar.imputer.model_files import save_model
 from pyro_mnar.report.html import write_page
