@@ -18,9 +18,9 @@ NAMESPACES = {
 }
 #: Modules whose public functions and classes users meet beside these, by the part that they are shown in.
 MODULES = {
-    "Around the imputer": ("imputer.sensitivity", "report.sensitivity", "imputation.netcdf"),
+    "Files of draws": ("imputation.netcdf",),
     "Imputation": ("imputation.impute", "imputation.importance", "imputation.ensemble", "imputation.predict"),
-    "Bounds, training and weights": ("infer.bound", "infer.training", "infer.ensembles", "infer.weights"),
+    "Bounds, training and weights": ("infer.bound", "infer.training", "infer.history", "infer.ensembles", "infer.shared", "infer.weights"),
     "Scores": ("analysis.scores",),
     "Diagnostics": ("diagnostics.findings", "diagnostics.diagnosis", "diagnostics.mask_check", "diagnostics.arviz"),
     "Figures": ("plots.model", "plots.sensitivity"),

@@ -74,6 +74,7 @@ def asked_for(options: argparse.Namespace, source: Source) -> Asked:
     settings = {"steps": options.steps, "mechanism": options.mechanism, "random_state": options.seed}
     settings["point"] = getattr(options, "point", None)
     stated = {name: value for name, value in settings.items() if value is not None}
+    stated["keep_partial"] = getattr(options, "keep_partial", False)
     if kinds:
         stated["kinds"] = kinds
     if options.order is not None:

@@ -8,10 +8,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from pyro_mnar.cli.interruption import interruptible, placed
 from pyro_mnar.cli.options import parser
 from pyro_mnar.data.extras import MissingExtraError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
     from pyro_mnar.imputation.impute import Imputation
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, or 2 after one line on standard error.
+    """Run the command line and return its exit code: 0, or 2 after one line on standard error; 128 and a signal's number after that.
 
     Example:
         >>> main(["impute", "no-such-file.csv", "--output", "completed.csv"])
@@ -28,14 +31,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = parser().parse_args(arguments)
     options.arguments = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        return COMMANDS[options.command](options)
-    except (ValueError, FloatingPointError, MissingExtraError) as error:
-        print(f"pyro-mnar: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("pyro-mnar: interrupted, nothing written", file=sys.stderr)
-        return 130
+    with interruptible() as interruption:
+        options.interruption = interruption
+        try:
+            return COMMANDS[options.command](options)
+        except KeyboardInterrupt:
+            print("pyro-mnar: interrupted, nothing written", file=sys.stderr)
+            return interruption.code
+        except (ValueError, FloatingPointError, MissingExtraError) as error:
+            print(f"pyro-mnar: {' '.join(str(error).split())}", file=sys.stderr)
+            return 2
 
 
 def _impute(options: argparse.Namespace) -> int:
@@ -44,6 +49,7 @@ def _impute(options: argparse.Namespace) -> int:
     from pyro_mnar.cli.asked import asked_for
     from pyro_mnar.cli.reading import opened, read_holes, told
     from pyro_mnar.imputer.imputing import imputed
+    from pyro_mnar.imputer.model_files import check_model_folder
     from pyro_mnar.report.report import MOST_CELLS, draws_of, write_report
 
     # The networks are small: a second thread gains little, and stalls when the machine's cores are shared.
@@ -62,28 +68,30 @@ def _impute(options: argparse.Namespace) -> int:
         # Where none are asked for, five of each model for the estimates that are printed, unless they would fill the memory.
         few = 5 * len(imputer.members_)
         draws = (few if part.size * few <= MOST_CELLS else 0) if options.draws_output is None else options.draws or 20
-        found = imputed(imputer, table, draws_of(part.size) if options.report is not None else draws)
+        found, far = told(imputed, imputer, table, draws_of(part.size) if options.report is not None else draws)
         (filled,), more = told(table.complete, [found.result.completed.numpy()])
-        if not found.result.completed.isfinite().all():
-            raise ValueError("some holes have no value that the model can give, expected values nearer to those of training")
-    if options.draws_output is not None:
-        _write_draws(options, table, (found if options.report is None else imputed(imputer, table, draws)).result)
-    if options.save is not None:
-        imputer.save(options.save)
-    if options.report is not None:
-        told(write_report, options.report, options.table, imputer, table, found, options.regress, options.arguments)
     holes = part[filled.columns].isna()
-    source.write(options.output, filled, holes)
+    with placed(options.interruption) as new:
+        if options.draws_output is not None:
+            own, _ = (found, far) if options.report is None else told(imputed, imputer, table, draws)
+            _write_draws(new(options.draws_output), table, own.result)
+        if options.save is not None:
+            imputer.save(new(options.save))
+        if options.report is not None:
+            told(write_report, str(new(options.report)), options.table, imputer, table, found, options.regress, options.arguments)
+        source.write(options.output if options.output == "-" else str(new(options.output)), filled, holes)
+        if options.save is not None:
+            check_model_folder(options.save)
     _notes(asked.notes)
     lines = [f"{options.output}: {int(holes.to_numpy().sum())} of {part.size} cells imputed", *read_holes(source, part)]
-    lines += [f"Note: {sentence}" for sentence in [*doubts, *more]]
+    lines += [f"Note: {sentence}" for sentence in [*doubts, *far, *more]]
     _print(options, [*lines, *_said(imputer, found.result, table.mask)])
     return 0
 
 
 def _check_outputs(options: argparse.Namespace) -> None:
     """Raise a ValueError, before any work, for whatever would fail at the end."""
-    from pyro_mnar.cli.names import refuse_same
+    from pyro_mnar.cli.names import refuse_inside, refuse_same
     from pyro_mnar.data.files import check_ending, check_writable
     from pyro_mnar.imputation.netcdf import check_draws_path
     from pyro_mnar.imputer.model_files import check_model_folder
@@ -98,23 +106,24 @@ def _check_outputs(options: argparse.Namespace) -> None:
         raise ValueError("--draws: got no --draws-output, expected a file for the draws")
     if options.draws is not None and options.draws < 1:
         raise ValueError(f"--draws: got {options.draws}, expected at least 1")
+    others = [("draws-output", options.draws_output), ("save", options.save), ("report", options.report)]
     if options.save is not None:
         check_model_folder(options.save)
+        refuse_inside(options.save, [("output", options.output), *others])
     if options.report is not None:
         check_page_path(options.report)
     elif options.regress is not None:
         raise ValueError("--regress: got no --report, expected a file for the report")
-    others = [("draws-output", options.draws_output), ("save", options.save), ("report", options.report)]
     refuse_same(options.table, [("output", options.output), *others])
 
 
-def _write_draws(options: argparse.Namespace, table: Given, result: Imputation) -> None:
+def _write_draws(path: Path, table: Given, result: Imputation) -> None:
     from pyro_mnar.imputation.netcdf import write_draws
 
     columns = table.codec.columns
     levels = {str(column.name): list(column.levels) for column in columns if column.levels}
     names, rows = [column.name for column in columns], list(table.table.index)
-    write_draws(options.draws_output, result.draws.numpy(), table.mask, rows, names, levels)
+    write_draws(path, result.draws.numpy(), table.mask, rows, names, levels)
 
 
 def _notes(sentences: Sequence[str]) -> None:
@@ -144,9 +153,9 @@ def _report(options: argparse.Namespace) -> int:
     with _naming(options.table):
         asked = asked_for(options, source)
         table, _ = told(lambda: asked.fit(asked.learned()))  # the report says what is to be doubted
-        found = imputed(asked.imputer, table, draws_of(asked.part.size))
+        found, far = told(imputed, asked.imputer, table, draws_of(asked.part.size))
         told(write_report, options.output, options.table, asked.imputer, table, found, options.regress, options.arguments)
-    _notes(asked.notes)
+    _notes([*asked.notes, *far])
     print(f"{options.output}: report on {options.table}")
     return 0
 
@@ -178,13 +187,15 @@ def _sensitivity(options: argparse.Namespace) -> int:
         given = moves(options, schema, table.mask)
         (estimate_of, about), rows = conclusion(options, schema), moved_rows(options, source.frame(lenient=True))
         table, _ = told(asked.fit, table)
-        path = along(asked.imputer, table, given, rows, estimate_of, options.draws or 160, options.null)
+        path, far = told(along, asked.imputer, table, given, rows, estimate_of, options.draws or 160, options.null)
     labels = [move.label for move in given]
-    if options.figure is not None:
-        plot_tipping(path, labels, about).savefig(options.figure, dpi=150)
+    figure = None if options.figure is None else plot_tipping(path, labels, about)
     frame = path.table()
-    write_table(frame.set_axis([*labels, *frame.columns[len(labels) :]], axis=1), options.output)
-    _notes(asked.notes)
+    with placed(options.interruption) as new:
+        if figure is not None:
+            figure.savefig(new(options.figure), dpi=150)
+        write_table(frame.set_axis([*labels, *frame.columns[len(labels) :]], axis=1), new(options.output))
+    _notes([*asked.notes, *far])
     print(*said(path, given, about), sep="\n")
     return 0
 
@@ -193,7 +204,7 @@ def _diagnose(options: argparse.Namespace) -> int:
     import torch
 
     from pyro_mnar.cli.asked import asked_for
-    from pyro_mnar.cli.reading import opened
+    from pyro_mnar.cli.reading import opened, told
     from pyro_mnar.plots.model import plot_mask_check
     from pyro_mnar.plots.panels import check_figure_path
 
@@ -201,11 +212,13 @@ def _diagnose(options: argparse.Namespace) -> int:
     if options.figure is not None:
         check_figure_path(options.figure)
     asked = asked_for(options, opened(options))
-    found = asked.imputer.diagnose(asked.part)
+    found, far = told(asked.imputer.diagnose, asked.part)
     if options.figure is not None:
         if found.mask_check is None:
             raise ValueError("--figure: got one for a model without a mechanism, expected one with (there is no mask to check)")
-        plot_mask_check(found.mask_check).savefig(options.figure, dpi=150)
+        with placed(options.interruption) as new:
+            plot_mask_check(found.mask_check).savefig(new(options.figure), dpi=150)
+    _notes(far)
     print(found)
     return 0
 
@@ -232,6 +245,4 @@ def _said(imputer: MNARImputer, result: Imputation, mask: np.ndarray) -> list[st
     poor = int(result.unreliable.sum())
     if poor:
         lines.append(f"Importance weights of {poor} of {len(mask)} rows are unreliable (Pareto k above threshold): trust them less.")
-    if len(imputer.histories_) < imputer.members or imputer.histories_[-1].stopped == "interrupted":
-        lines.append(f"Training was interrupted: {len(imputer.histories_)} of {imputer.members} models, the last perhaps in part.")
     return lines

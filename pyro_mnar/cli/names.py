@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -18,6 +19,13 @@ def refuse_same(table: str, outputs: Iterable[tuple[str, str | None]]) -> None:
         if where in seen or any(os.path.exists(where) and os.path.exists(other) and os.path.samefile(where, other) for other in seen):
             raise ValueError(f"--{option}: got {path}, which is {seen.get(where, 'the table that is read')}, expected another file")
         seen[where] = f"--{option} as well"
+
+
+def refuse_inside(folder: str, outputs: Iterable[tuple[str, str | None]]) -> None:
+    """Raise a ValueError where an output, given with its option's name, lies in the model's folder, which is replaced as a whole."""
+    for option, path in outputs:
+        if path is not None and option != "save" and Path(os.path.realpath(path)).parent.is_relative_to(os.path.realpath(folder)):
+            raise ValueError(f"--{option}: got {path}, which lies in the folder of --save, expected another place")
 
 
 def names_in(words: str, names: Sequence[Any], option: str) -> list[str]:

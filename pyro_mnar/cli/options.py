@@ -66,6 +66,12 @@ def parser() -> argparse.ArgumentParser:
     impute.add_argument("--draws", type=int, metavar="M", help="draws of each missing value (with --draws-output)")
     impute.add_argument("--draws-output", metavar="FILE", help="where the draws go, as netCDF (.nc); 20 of them without --draws")
     impute.add_argument("--report", metavar="FILE", help="write a report as well (.html; see pyro-mnar report)")
+    impute.add_argument(
+        "--keep-partial",
+        action="store_true",
+        help="when training is interrupted (Ctrl-C, SIGTERM), impute with what was fitted so far, and say so (default: nothing is "
+        "written)",
+    )
     report = commands.add_parser(
         "report",
         help="write what was assumed, what follows and how far it moves, as one HTML file",

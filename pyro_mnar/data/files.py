@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import secrets
-import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyro_mnar.data.extras import extra
+from pyro_mnar.data.replacement import replacement
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -66,28 +65,14 @@ def write_table(frame: DataFrame, path: str | os.PathLike[str], *, index: bool |
 
 
 def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
-    """Call ``write`` with a temporary path in the folder of ``path`` and move what it wrote into place.
+    """Call ``write`` with a path to write to and put what it wrote at ``path`` (:mod:`pyro_mnar.data.replacement`).
 
     Raises:
         ValueError: naming the file, when it cannot be written.
     """
     check_writable(path)
-    path = Path(os.path.realpath(path))  # a link stays, and what it points to is replaced
-    temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
-    try:
-        try:
-            # Made by open, unlike tempfile's, it has the permissions that any new file of the user gets, or those of the one replaced.
-            temporary.open("xb").close()
-            if path.exists():
-                temporary.chmod(stat.S_IMODE(path.stat().st_mode))
-            write(temporary)
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be written ({error.strerror or error})") from None
+    with replacement(path) as new:
+        write(new)
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
@@ -96,6 +81,8 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     try:
         if path.is_dir():
             raise ValueError(f"{path}: is a folder, expected a file to write")
+        if path.exists() and not path.is_file():  # a device, or a pipe, would be replaced by a file
+            raise ValueError(f"{path}: is no ordinary file, expected one to write")
         if not path.parent.is_dir():
             raise ValueError(f"{path}: no such folder {path.parent}, expected one that exists")
         if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):

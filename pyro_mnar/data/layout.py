@@ -102,9 +102,22 @@ class Layout:
 
     @classmethod
     def from_json(cls, plain: dict[str, Any]) -> Self:
-        """Return the layout that :meth:`to_json` wrote."""
+        """Return the layout that :meth:`to_json` wrote.
+
+        Raises:
+            ValueError: for anything else.
+        """
         held: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
-        return cls(**held | {"constants": tuple((int(j), value) for j, value in held["constants"])})
+        layout = cls(**held | {"constants": tuple((int(j), value) for j, value in held["constants"])})
+        if not isinstance(layout.names, tuple) or not all(type(name) in (str, int) for name in layout.names):
+            raise ValueError(f"layout: got names {layout.names!r:.60}, expected texts or whole numbers")
+        places = range(len(layout.names))
+        for name, own in (("known", layout.known), ("holed", layout.holed), ("constants", tuple(j for j, _ in layout.constants))):
+            if not isinstance(own, tuple) or not all(type(j) is int and j in places for j in own) or len(set(own)) < len(own):
+                raise ValueError(f"layout: got {name} {own!r:.60}, expected positions among {len(places)} columns")
+        if any(type(word) is not bool for word in (layout.keep_empty, layout.indicators)):
+            raise ValueError("layout: got keep_empty or indicators of another type, expected true or false")
+        return layout
 
 
 def as_pandas(table: Any) -> Any:

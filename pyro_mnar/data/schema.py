@@ -122,6 +122,11 @@ class Schema:
                 raise ValueError(
                     f"schema: got column {column!r:.60}, expected name, kind and dtype, and perhaps {', '.join(sorted(own))}"
                 )
+            levels = column.get("levels", [])
+            if not isinstance(levels, list) or not all(isinstance(level, (str, int, float)) for level in levels):
+                raise ValueError(f"schema: got levels {levels!r:.60} of column {column['name']!r:.60}, expected texts or numbers")
+            if len(set(levels)) < len(levels):
+                raise ValueError(f"schema: got a level of column {column['name']!r:.60} twice, expected distinct ones")
         twice = _repeated([column["name"] for column in plain])
         if twice:
             raise ValueError(f"schema: column {twice[0]!r} stands more than once, expected distinct names")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -24,7 +25,7 @@ def check_draws_path(path: str | os.PathLike[str]) -> None:
     check_writable(path)
     with extra("netcdf"):
         import h5netcdf  # noqa: F401
-        import xarray  # noqa: F401
+        import h5py  # noqa: F401
 
 
 def write_draws(
@@ -56,24 +57,30 @@ def write_draws(
         {'draw': 2, 'row': 3, 'column': 1}
     """
     with extra("netcdf"):
-        import xarray
+        import h5netcdf
+        import h5py
 
     check_draws_path(path)
     whole = all(isinstance(label, (int, np.integer)) for label in rows)
-    data = xarray.Dataset(
-        {
-            "x": (("draw", "row", "column"), draws, {"long_name": "completed values", "units": "as in the table"}),
-            "mask": (("row", "column"), mask.astype(np.int8), {"long_name": "1 = observed, 0 = imputed"}),
-        },
-        coords={
-            "draw": np.arange(len(draws)),
-            "row": np.array([int(label) if whole else str(label) for label in rows]),
-            "column": np.array([str(name) for name in columns]),
-        },
-        attrs={"made_by": "pyro_mnar", "content": "multiple imputations from the posterior of the missing cells"}
-        | ({"levels": json.dumps(levels)} if levels else {}),
-    )
-    write_whole(Path(path), lambda temporary: data.to_netcdf(temporary, engine="h5netcdf"))
+    text = h5py.string_dtype()
+    variables: list[tuple[str, tuple[str, ...], np.ndarray, dict[str, str]]] = [
+        ("x", ("draw", "row", "column"), draws, {"long_name": "completed values", "units": "as in the table"}),
+        ("mask", ("row", "column"), mask.astype(np.int8), {"long_name": "1 = observed, 0 = imputed"}),
+        ("draw", ("draw",), np.arange(len(draws)), {}),
+        ("row", ("row",), np.array([int(label) if whole else str(label) for label in rows], np.int64 if whole else text), {}),
+        ("column", ("column",), np.array([str(name) for name in columns], text), {}),
+    ]
+    # In memory first: HDF5 ends the whole process where it cannot write, on a full disk for one.
+    memory = io.BytesIO()
+    with h5netcdf.File(memory, "w") as file:
+        file.dimensions = dict(zip(("draw", "row", "column"), draws.shape, strict=True))
+        for name, dimensions, values, attributes in variables:
+            file.create_variable(name, dimensions, values.dtype, data=values).attrs.update(attributes)
+        file.attrs["made_by"] = "pyro_mnar"
+        file.attrs["content"] = "multiple imputations from the posterior of the missing cells"
+        if levels:
+            file.attrs["levels"] = json.dumps(levels)
+    write_whole(Path(path), lambda new: new.write_bytes(memory.getbuffer()))
 
 
 def read_draws(path: str | os.PathLike[str]) -> Dataset:

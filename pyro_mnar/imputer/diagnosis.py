@@ -8,9 +8,12 @@ from typing import Any
 from pyro_mnar.diagnostics.diagnosis import Diagnosis, diagnose
 from pyro_mnar.imputation.impute import Imputation
 from pyro_mnar.imputer.doubts import doubts
+from pyro_mnar.imputer.extremes import within_reach
 from pyro_mnar.imputer.tables import Given
+from pyro_mnar.infer.torch_state import as_usual
 
 
+@as_usual
 def diagnosis(imputer: Any, given: Given, result: Imputation) -> Diagnosis:
     """Return what is wrong with a fitted imputer and its imputation of a table, in the table's units.
 
@@ -21,7 +24,14 @@ def diagnosis(imputer: Any, given: Given, result: Imputation) -> Diagnosis:
     """
     names = [column.name for column in given.codec.columns]
     found = diagnose(
-        result, imputer.members_, given.x, given.seen, rows=given.labels, columns=names, codec=given.codec, seed=imputer.seed
+        result,
+        imputer.members_,
+        within_reach(given),
+        given.seen,
+        rows=given.labels,
+        columns=names,
+        codec=given.codec,
+        seed=imputer.seed,
     )
     said = doubts(imputer)
     return replace(found, problems=found.problems | {"reasons": " ".join(said)}) if said else found

@@ -16,11 +16,11 @@ from pyro_mnar.data.schema import Schema
 from pyro_mnar.imputation.ensemble import draws_of
 from pyro_mnar.imputation.impute import Imputation
 from pyro_mnar.imputer.imputing import drawn, filled, imputed, mean_bound
-from pyro_mnar.imputer.learning import fit_given
+from pyro_mnar.imputer.learning import fit_table
 from pyro_mnar.imputer.points import check_point
 from pyro_mnar.imputer.reasons import missingness_of
 from pyro_mnar.imputer.serialization import load, save
-from pyro_mnar.imputer.tables import check_fitted, given, learned
+from pyro_mnar.imputer.tables import check_fitted, given
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -62,6 +62,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
             shares and spread); of a mean or median, categories get the most probable one.
         progress: bars on standard error, on a terminal only.
         n_jobs: processes; None is 1 and -1 all cores. Results are the same.
+        keep_partial: whether an interrupted ``fit`` keeps, with a warning, the members fitted so far, instead of raising.
 
     Attributes:
         reasons_: a data frame, a row for each column with holes: what was decided (``reason``), how strong the ``evidence`` is, which
@@ -98,6 +99,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
     point: str = "mean"
     progress: bool = True
     n_jobs: int | None = None
+    keep_partial: bool = False
 
     def fit(self, X: ArrayLike | DataFrame, y: None = None, callback: Any = None) -> Self:
         """Learn the model from a table (N, D) with NaN in the holes.
@@ -109,10 +111,11 @@ class MNARImputer(TransformerMixin, BaseEstimator):
 
         Raises:
             ValueError: for a table that cannot be used (the message names the column) or an unknown word among the settings.
+            KeyboardInterrupt: when interrupted, unless ``keep_partial``. After it, or an error, the imputer is as it was before.
         """
         del y
         check_point(self.point)
-        fit_given(self, learned(self, X), callback)
+        fit_table(self, X, callback)
         return self
 
     def impute(self, X: ArrayLike | DataFrame, draws: int = 0, particles: int = 200, method: str = "importance") -> Imputation:
@@ -126,7 +129,9 @@ class MNARImputer(TransformerMixin, BaseEstimator):
             method: as in :func:`~pyro_mnar.imputation.impute.impute`; ``auto`` where weights fail.
 
         Raises:
-            ValueError: before ``fit``, or for columns that differ from training.
+            ValueError: before ``fit``, for columns that differ from training, or where a hole has no finite value.
+
+        Observed values more than 30 standard deviations from training's mean are named in a warning, and taken as 30 away.
         """
         return imputed(self, given(self, X), draws, particles, method).result
 
@@ -138,9 +143,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         """Fit, then transform the same table."""
         del y
         check_point(self.point)
-        read = learned(self, X)
-        fit_given(self, read)
-        return filled(self, replace(read, codec=self.codec_))
+        return filled(self, fit_table(self, X))
 
     def sample(self, X: ArrayLike | DataFrame, n_draws: int = 20) -> list[Any]:
         """Return ``n_draws`` completed tables of the type of ``X``, their holes drawn from the posterior (multiple imputation)."""
@@ -236,11 +239,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:
-        """Return the imputer that :meth:`save` wrote.
-
-        Raises:
-            ValueError: for a folder that is not a model's, is damaged, or comes from another version.
-        """
+        """Return the imputer that :meth:`save` wrote; a ValueError for one that is damaged, foreign or of another version."""
         return load(cls, folder)
 
     def __sklearn_tags__(self) -> Any:

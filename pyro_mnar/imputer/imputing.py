@@ -10,8 +10,10 @@ from torch import Tensor
 
 from pyro_mnar.imputation.ensemble import impute_ensemble, score_ensemble
 from pyro_mnar.imputation.impute import Imputation
+from pyro_mnar.imputer.extremes import refuse_unfilled, warn_of_far, within_reach
 from pyro_mnar.imputer.points import points_of, summands
 from pyro_mnar.imputer.tables import Given
+from pyro_mnar.infer.torch_state import as_usual
 
 
 class Imputed(NamedTuple):
@@ -32,6 +34,7 @@ def filled(imputer: Any, given: Given) -> Any:
     return given.complete([imputed(imputer, given).result.completed.numpy()])[0]
 
 
+@as_usual
 def mean_bound(imputer: Any, given: Given, particles: int) -> float:
     """Return what :meth:`~pyro_mnar.imputer.imputer.MNARImputer.score` does, of a table that was read."""
     settings: dict[str, Any] = {"particles": particles, "seed": imputer.seed, "n_jobs": imputer.n_jobs}
@@ -39,31 +42,40 @@ def mean_bound(imputer: Any, given: Given, particles: int) -> float:
     return float((rows + torch.from_numpy(given.codec.log_jacobian(given.values, given.mask))).mean())
 
 
+@as_usual
 def drawn(imputer: Any, given: Given, draws: int = 0, particles: int = 200, method: str = "importance") -> Imputation:
-    """Return the imputation of a table in a model's units.
+    """Return the imputation of a table in a model's units, after a warning that names values too far out for it.
 
     Args:
         imputer: fitted.
         given: read by its codec.
         draws, particles, method: as of :meth:`~pyro_mnar.imputer.imputer.MNARImputer.impute`.
     """
+    warn_of_far(given)
     settings = _settings(imputer, given, particles, method)
-    return impute_ensemble(imputer.members_, given.x, given.seen, draws=draws, functions=summands(given.codec), **settings)
+    return impute_ensemble(imputer.members_, within_reach(given), given.seen, draws=draws, functions=summands(given.codec), **settings)
 
 
+@as_usual
 def in_units(imputer: Any, given: Given, result: Imputation, method: str = "importance") -> Imputation:
-    """Return an imputation that :func:`drawn` made in the table's units, ``completed`` with the points that the imputer wants."""
+    """Return an imputation that :func:`drawn` made in the table's units, ``completed`` with the points that the imputer wants.
+
+    Raises:
+        ValueError: where a hole has no finite value.
+    """
     codec, seen, own = given.codec, given.seen, torch.from_numpy(given.values)
     means = torch.from_numpy(codec.means(result.completed.double().numpy()))
     settings = _settings(imputer, given, result.particles, method)
-    points = points_of(imputer.point, codec, means, result.probabilities, imputer.members_, given.x, seen, **settings)
+    points = points_of(imputer.point, codec, means, result.probabilities, imputer.members_, within_reach(given), seen, **settings)
     draws = torch.from_numpy(codec.invert(result.draws.double().numpy()))
 
     def beside(part: Tensor) -> Tensor:
         # Observed cells come from the table itself: scaling to float32 and back would not return their last bits.
         return torch.where(seen, own, part)
 
-    return replace(result, completed=beside(points), draws=beside(draws), means=beside(means))
+    found = replace(result, completed=beside(points), draws=beside(draws), means=beside(means))
+    refuse_unfilled((found.completed, found.draws), given)
+    return found
 
 
 def _settings(imputer: Any, given: Given, particles: int, method: str) -> dict[str, Any]:

@@ -13,18 +13,32 @@ from sklearn.utils import check_random_state
 from pyro_mnar.data.codec import TableCodec
 from pyro_mnar.imputer.censored_scaling import in_supposed_units
 from pyro_mnar.imputer.doubts import Doubt, doubts, never_together
+from pyro_mnar.imputer.fit_guard import all_or_nothing, check_interrupted
 from pyro_mnar.imputer.fitting import fit_specified
 from pyro_mnar.imputer.mask_orders import leave_in_turn, orders_of
 from pyro_mnar.imputer.pilots import InUnits
 from pyro_mnar.imputer.reason_selection import Choice, choose
 from pyro_mnar.imputer.reasons import no_reasons, reasons_of
 from pyro_mnar.imputer.specification import Specification
-from pyro_mnar.imputer.tables import Given
+from pyro_mnar.imputer.tables import Given, learned
 from pyro_mnar.imputer.words import order_of, specification_of
+from pyro_mnar.infer.torch_state import as_usual
 
 
+@all_or_nothing
+def fit_table(imputer: Any, X: Any, callback: Any = None) -> Given:
+    """Fit ``imputer`` to a table, and return that as it reads it; arguments as of ``MNARImputer.fit``.
+
+    After an error or an interruption the imputer is as it was.
+    """
+    table = learned(imputer, X)
+    fit_given(imputer, table, callback)
+    return replace(table, codec=imputer.codec_)
+
+
+@as_usual
 def fit_given(imputer: Any, given: Given, callback: Any = None) -> None:
-    """Fit the ensemble of ``imputer`` to a table and set what is fitted; an interruption leaves what was there before.
+    """Fit the ensemble of ``imputer`` to a table and set what is fitted.
 
     Args:
         imputer: with its settings.
@@ -33,16 +47,16 @@ def fit_given(imputer: Any, given: Given, callback: Any = None) -> None:
 
     Raises:
         ValueError: for an unknown word among the settings.
-        KeyboardInterrupt: when interrupted before the data have chosen.
+        KeyboardInterrupt: when interrupted, before the data have chosen or where what was fitted is not to be kept.
     """
     codec, values, mask = given.codec, given.values, given.mask
     left_out = [name for j, name in enumerate(codec.layout.names) if j not in codec.layout.known]
     specification, stated = specification_of(imputer, codec.schema, mask, left_out)
     if mask.all() and imputer.mechanism != "none":
-        warnings.warn("X: nothing is missing, so the model is trained without a mechanism", UserWarning, stacklevel=3)
+        warnings.warn("X: nothing is missing, so the model is trained without a mechanism", UserWarning, stacklevel=6)
     order = order_of(imputer.order, codec.schema, imputer.mechanism, left_out)
     for apart in never_together(codec.schema, mask):
-        warnings.warn(apart, UserWarning, stacklevel=3)
+        warnings.warn(apart, UserWarning, stacklevel=6)
     seed = check_random_state(imputer.random_state).randint(2**31 - 1)
     settings: dict[str, Any] = {name: getattr(imputer, name) for name in ("particles", "steps", "batch_size", "progress", "n_jobs")}
     settings["seed"] = int(imputer.random_state) if isinstance(imputer.random_state, (int, np.integer)) else seed
@@ -52,7 +66,7 @@ def fit_given(imputer: Any, given: Given, callback: Any = None) -> None:
         specification = choice.specification
     codec, specification = in_supposed_units(codec, specification, values, mask)
     fitted = fit_specified(specification, replace(given, codec=codec).x, seen, callback=callback, **settings)
-    # Only now, so that an interruption leaves what was fitted before as it was.
+    check_interrupted(fitted.histories, imputer.members, imputer.keep_partial)
     imputer.codec_, imputer.seed_ = codec, seed
     imputer.candidates_ = [] if choice is None else choice.candidates
     imputer.specification_, imputer.histories_ = fitted.specification, fitted.histories
@@ -62,7 +76,7 @@ def fit_given(imputer: Any, given: Given, callback: Any = None) -> None:
     else:
         imputer.reasons_ = reasons_of(imputer, stated, choice.ignorable, first, values, mask)
     for doubt in doubts(imputer):
-        warnings.warn(doubt, Doubt, stacklevel=3)
+        warnings.warn(doubt, Doubt, stacklevel=6)
 
 
 def _chosen(

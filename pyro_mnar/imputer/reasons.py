@@ -19,6 +19,7 @@ from pyro_mnar.data.codec import TableCodec
 from pyro_mnar.imputation.ensemble import impute_ensemble
 from pyro_mnar.imputer.pilots import Candidate
 from pyro_mnar.imputer.words import MECHANISMS
+from pyro_mnar.infer.torch_state import as_usual
 from pyro_mnar.model.mnar import MNAR
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ def reasons_from_json(plain: dict[str, list[Any]]) -> DataFrame:
     return frame.astype({name: float for name in frame.columns if name not in ("reason", "evidence")})
 
 
+@as_usual
 @torch.no_grad()
 def missingness_of(imputer: Any, points: int) -> list[tuple[Any, np.ndarray, np.ndarray]]:
     """Return what :meth:`~pyro_mnar.imputer.imputer.MNARImputer.missingness` does."""

@@ -20,19 +20,24 @@ from pyro_mnar.analysis.completions import Completions
 from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.masking import split
 from pyro_mnar.data.schema import Schema
+from pyro_mnar.imputer.extremes import warn_of_far, within_reach
 from pyro_mnar.imputer.tables import Given, given
 from pyro_mnar.imputer.wide_draws import candidates_of, in_parts, warped
+from pyro_mnar.infer.torch_state import as_usual
 
 
+@as_usual
 def completions(imputer: Any, given: Given, n_draws: int) -> Completions:
     """Return what :meth:`~pyro_mnar.imputer.imputer.MNARImputer.completions` does, of a table that was read."""
     if n_draws < 1:
         raise ValueError(f"n_draws: got {n_draws}, expected at least 1")
+    warn_of_far(given)
     groups = imputer.members_of(n_draws)
     candidates = candidates_of(imputer, given, groups)
     return Completions(given.X, candidates.tables([str(group) for group in groups]), groups, candidates)
 
 
+@as_usual
 @torch.no_grad()
 def strengthened(imputer: Any, done: Completions, factor: float, columns: Sequence[Any] | None = None) -> Completions:
     """Return what :meth:`~pyro_mnar.imputer.imputer.MNARImputer.strengthened` does."""
@@ -54,7 +59,7 @@ def strengthened(imputer: Any, done: Completions, factor: float, columns: Sequen
     if done.groups is None or len(set(done.groups)) > len(imputer.members_):
         raise ValueError("done: expected what imputer.completions(X) returned")
     table, drawn = given(imputer, done.table), done.drawn
-    values, mask = table.values, table.mask
+    values, mask, near = table.values, table.mask, within_reach(table)
     moved = torch.from_numpy(~mask) & torch.tensor([name in chosen for name in names])
     log_weights, rows = np.zeros(drawn.log_weights.shape), np.flatnonzero(moved.any(1).numpy())
     cells = {j: _encoded(drawn, name, codec.columns[j]) for j, name in enumerate(names) if name in drawn.holes}
@@ -65,10 +70,10 @@ def strengthened(imputer: Any, done: Completions, factor: float, columns: Sequen
             for j, found in cells.items():
                 at = np.flatnonzero(~mask[some, j])
                 filled[:, at, j] = found[np.ix_(own, np.searchsorted(drawn.holes[names[j]], some[at]))]
-            cells_known = np.ones((len(own) * len(some), len(names)), bool)
-            x = torch.from_numpy(codec.apply(filled.reshape(-1, len(names)), cells_known)).float()
-            seen = torch.from_numpy(np.tile(mask[some], (len(own), 1)))
-            gain = member.mechanism.gain(warped(member, x), factor, seen).unflatten(0, (len(own), len(some)))
+            x = torch.from_numpy(codec.apply(filled.reshape(-1, len(names)), np.ones((filled.size // len(names), len(names)), bool)))
+            seen = torch.from_numpy(mask[some]).repeat(len(own), 1)
+            y = warped(member, torch.where(seen, near[some].repeat(len(own), 1), x.float()))
+            gain = member.mechanism.gain(y, factor, seen).unflatten(0, (len(own), len(some)))
             log_weights[np.ix_(own, some)] = torch.where(moved[some], gain, 0.0).sum(-1).double().numpy()
     return done.reweight(log_weights)
 

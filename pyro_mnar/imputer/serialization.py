@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from numbers import Integral
 from typing import Any
@@ -13,12 +13,14 @@ from torch import Tensor, nn
 
 from pyro_mnar.data.codec import TableCodec
 from pyro_mnar.imputer.model_files import load_model, save_model
+from pyro_mnar.imputer.model_sizes import check_sizes, check_tensors
 from pyro_mnar.imputer.pilots import Candidate
 from pyro_mnar.imputer.reasons import reasons_from_json, reasons_to_json
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.imputer.tables import check_fitted
 from pyro_mnar.infer.history import Evaluation, History
 from pyro_mnar.infer.streams import seeded
+from pyro_mnar.infer.torch_state import as_usual
 
 
 def save(imputer: Any, folder: str | os.PathLike[str]) -> None:
@@ -27,6 +29,7 @@ def save(imputer: Any, folder: str | os.PathLike[str]) -> None:
     save_model(folder, *describe(imputer))
 
 
+@as_usual
 def load(cls: type, folder: str | os.PathLike[str]) -> Any:
     """Return the imputer of class ``cls`` that :func:`save` wrote.
 
@@ -39,8 +42,8 @@ def load(cls: type, folder: str | os.PathLike[str]) -> Any:
         imputer = cls(**given)
         for name, value in fitted.items():
             setattr(imputer, name, value)
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
         raise ValueError(f"{os.fspath(folder)}: not a usable model, expected one that MNARImputer.save wrote ({reason})") from None
     return imputer
 
@@ -71,7 +74,7 @@ def restore(tensors: dict[str, Tensor], description: dict[str, Any]) -> tuple[di
     """Return the constructor's arguments and the fitted attributes of the imputer that :func:`describe` was given.
 
     Raises:
-        KeyError, TypeError, ValueError, AttributeError, RuntimeError: for anything else.
+        ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError: for anything else.
     """
     given = dict(description["settings"])
     for name in ("direction", "kinds"):
@@ -92,11 +95,26 @@ def restore(tensors: dict[str, Tensor], description: dict[str, Any]) -> tuple[di
     }
     if description["named"]:
         fitted["feature_names_in_"] = np.array(codec.layout.names, dtype=object)
+    _check(codec, specification, fitted["histories_"])
+    outputs = sum(specification.effects(j) for j in range(len(specification.kinds)))
+    check_sizes(specification.members, len(codec.columns), specification.latent_dim, specification.hidden, outputs, tensors)
     with seeded(0):  # the weights are replaced, and drawing them shall move no generator
         members = specification.models()
+    check_tensors(tensors, nn.ModuleList(members).state_dict())
     nn.ModuleList(members).load_state_dict(tensors)
     fitted["members_"] = [member.eval() for member in members]
     return given, fitted
+
+
+def _check(codec: TableCodec, specification: Specification, histories: Sequence[History]) -> None:
+    """Raise a ValueError unless all are of the same columns and members."""
+    names = [codec.layout.names[j] for j in codec.layout.known]
+    if [column.name for column in codec.columns] != names or len(codec.scaling.center) != len(names):
+        raise ValueError("schema: got other columns than the layout's or the scaling's, expected the same")
+    if [column.kind for column in codec.columns] != list(specification.kinds):
+        raise ValueError(f"kinds: got {specification.kinds!r:.60}, expected those of the {len(names)} columns")
+    if len(histories) != specification.members:
+        raise ValueError(f"members: got {specification.members!r:.20}, expected as many as histories, {len(histories)}")
 
 
 def _plain(value: Any) -> Any:

@@ -19,6 +19,7 @@ from pyro_mnar.data.codec import TableCodec
 from pyro_mnar.data.doubts import doubts, impossible
 from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.layout import as_pandas, like
+from pyro_mnar.data.masking import join, split
 from pyro_mnar.data.schema import as_array, is_frame
 
 
@@ -62,11 +63,13 @@ class Given:
 
     def complete(self, results: Iterable[np.ndarray]) -> list[Any]:
         """Return completed tables of the type of ``X`` of numbers (N, D) in the table's units; a warning says what cannot be."""
-        tables = [self.codec.decode(result, self.table, self.mask) for result in results]
-        filled = np.stack([self.codec.read(table)[0] for table in tables])
+        schema, layout = self.codec.schema, self.codec.layout
+        parts = [join(self.part, result, self.mask, schema) for result in results]
+        filled = np.stack([split(part, schema, allow_empty=True)[0] for part in parts])  # as they can be written
         said = impossible(self.codec.columns, self.values, self.mask, filled)
         if said:
             warnings.warn(f"X: {'; '.join(said)}", UserWarning, stacklevel=3)
+        tables = [layout.whole(self.table, part, self.mask) for part in parts]
         given = as_pandas(self.X)
         if is_frame(given) and list(given.columns) != list(self.table.columns):
             tables = [whole.rename(columns=dict(zip(self.table.columns, given.columns, strict=True))) for whole in tables]
@@ -90,10 +93,10 @@ def learned(imputer: Any, X: Any, inferred: Mapping[Any, Column] | None = None) 
     codec, values, mask = TableCodec.learn(table, imputer.kinds, plain=plain, **options)
     empty = ", ".join(str(codec.layout.names[j]) for j in codec.layout.empty)
     if empty and not imputer.keep_empty_features:
-        warnings.warn(f"X: columns without an observed value are left out: {empty}", UserWarning, stacklevel=3)
+        warnings.warn(f"X: columns without an observed value are left out: {empty}", UserWarning, stacklevel=5)
     said = doubts(codec.columns, values, mask, imputer.kinds)
     if said:
-        warnings.warn(f"X: {'; '.join(said)}", UserWarning, stacklevel=3)
+        warnings.warn(f"X: {'; '.join(said)}", UserWarning, stacklevel=5)
     return Given(X, table, codec, values, mask)
 
 

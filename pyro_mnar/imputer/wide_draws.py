@@ -31,6 +31,7 @@ from pyro_mnar.analysis.candidates import Candidates, concatenated
 from pyro_mnar.data.masking import join
 from pyro_mnar.data.schema import Schema, is_frame
 from pyro_mnar.imputation.weighted_draws import weighted_draws
+from pyro_mnar.imputer.extremes import within_reach
 from pyro_mnar.imputer.tables import Given
 from pyro_mnar.infer.ensembles import member_seed
 from pyro_mnar.infer.processes import each as run_each
@@ -61,7 +62,7 @@ def candidates_of(imputer: Any, given: Given, groups: Sequence[int]) -> Candidat
     free = each // 2 if imputer.specification_.own and not imputer.specification_.latent else 0
     labels = _unique(part.index if is_frame(part) else range(len(values)))
     log_weights, filled = np.zeros((total, len(values))), values.copy()
-    names, whole = _names(given), given.x
+    names, whole = _names(given), within_reach(given)
     parts: dict[Any, list[Any]] = {names[j]: [] for j in np.flatnonzero(~mask.all(0))}
     for some in in_parts(rows, total * values.shape[1]):
         x, seen = whole[some], given.seen[some]

@@ -72,10 +72,10 @@ def _say_unused(direction: Any, names: Sequence[Any], said: Sequence[str | None]
     if not isinstance(direction, Mapping):
         return
     for name in (name for name in direction if name in left_out):
-        warnings.warn(f"direction: got a word for column {name!r}, which does not vary; it is not used", UserWarning, stacklevel=5)
+        warnings.warn(f"direction: got a word for column {name!r}, which does not vary; it is not used", UserWarning, stacklevel=8)
     idle = [names[j] for j, word in enumerate(said) if word and mask[:, j].all()]
     if idle and not mask.all():
-        warnings.warn(f"direction: got a word for column {idle[0]!r}, which has no holes; it is not used", UserWarning, stacklevel=5)
+        warnings.warn(f"direction: got a word for column {idle[0]!r}, which has no holes; it is not used", UserWarning, stacklevel=8)
 
 
 def order_of(order: Sequence[Any] | None, schema: Schema, mechanism: str, left_out: Collection[Any] = ()) -> list[int] | None:
@@ -104,7 +104,7 @@ def order_of(order: Sequence[Any] | None, schema: Schema, mechanism: str, left_o
         if named.count(name) > 1:
             raise ValueError(f"order: got column {name!r} twice, expected each once")
     if mechanism == "none":
-        warnings.warn("order: not used, since mechanism none supposes no reason for holes", UserWarning, stacklevel=4)
+        warnings.warn("order: not used, since mechanism none supposes no reason for holes", UserWarning, stacklevel=7)
     positions = [names.index(name) for name in named if name in names]
     return [j for j in range(len(names)) if j not in positions] + positions
 
@@ -151,5 +151,5 @@ def directions_of(
                 f"direction: got {word!r} for {kind} column {name!r}, expected {possible} (or kind ordinal, which has an order)"
             )
     if given and mechanism == "none":
-        warnings.warn("direction: not used, since mechanism none supposes no reason for holes", UserWarning, stacklevel=4)
+        warnings.warn("direction: not used, since mechanism none supposes no reason for holes", UserWarning, stacklevel=8)
     return [given.get(name) for name in names]

@@ -57,6 +57,7 @@ from pyro_mnar.infer.structure import (
     row_log_prob,
     stopped,
 )
+from pyro_mnar.infer.torch_state import ALONE
 
 ESTIMATORS = ("iwae", "stl", "dreg")
 
@@ -116,7 +117,8 @@ class IWELBO(nn.Module):
 
     def traces(self, *args: Any, **kwargs: Any) -> tuple[poutine.Trace, poutine.Trace]:
         """Return the traces of the model and the guide with K particles at ``dim=-2``."""
-        with pyro.get_param_store().scope() if self._auto else nullcontext(), Particles(self.particles) as seen:
+        # The store is all threads', as Pyro's handlers are.
+        with ALONE, pyro.get_param_store().scope() if self._auto else nullcontext(), Particles(self.particles) as seen:
             self.module.guide(*args, **kwargs)
         guide = seen.trace
         # The model reads its draws through views, so that a hook on a view scales what the model sends back and nothing else.

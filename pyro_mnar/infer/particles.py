@@ -11,6 +11,7 @@ from pyro.poutine.indep_messenger import IndepMessenger
 from torch import Tensor
 
 from pyro_mnar.infer.enumeration import enumerate_values, is_enumerated, wants_enumeration
+from pyro_mnar.infer.torch_state import ALONE
 
 
 class Particles(IndepMessenger):
@@ -37,6 +38,15 @@ class Particles(IndepMessenger):
         self.values = values or {}
         self.trace = poutine.Trace()
 
+    def __enter__(self) -> Particles:
+        ALONE.acquire()  # Pyro's stack of handlers is all threads'
+        try:
+            super().__enter__()
+        except BaseException:
+            ALONE.release()
+            raise
+        return self
+
     def _process_message(self, msg: dict[str, Any]) -> None:
         super()._process_message(msg)
         if msg["type"] == "sample" and not msg["is_observed"]:
@@ -53,4 +63,7 @@ class Particles(IndepMessenger):
     def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
         if isinstance(exc_value, (ValueError, RuntimeError)):
             exc_value.add_note(self.trace.format_shapes())
-        super().__exit__(exc_type, exc_value, traceback)
+        try:
+            super().__exit__(exc_type, exc_value, traceback)
+        finally:
+            ALONE.release()

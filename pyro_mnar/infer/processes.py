@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -9,6 +13,10 @@ from typing import Any, TypeVar
 import torch
 from tqdm.auto import tqdm
 
+from pyro_mnar.infer.torch_state import ALONE
+
+#: The thread of a worker that looks whether its parent lives: a parent that is killed can tell it nothing.
+_WATCH = "pyro_mnar: parent"
 _Result = TypeVar("_Result")
 
 
@@ -53,7 +61,7 @@ def each(
         from joblib import Parallel, delayed
 
         # The backend by name: in a worker of a grid search joblib would else take threads, which share torch's generator.
-        found = Parallel(jobs, backend="loky", return_as="generator")(delayed(_recorded)(call) for call in calls)
+        found = Parallel(jobs, backend="loky", return_as="generator")(delayed(_recorded)(call, os.getpid()) for call in calls)
     bar = tqdm(total=len(calls), desc=said, disable=None if progress and len(calls) > 1 else True, leave=False)
     try:
         for result in found:
@@ -71,16 +79,27 @@ def each(
 
 
 def _alone(call: Callable[[], _Result]) -> _Result:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return call()
-    finally:
-        torch.set_num_threads(threads)
+    with ALONE:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return call()
+        finally:
+            torch.set_num_threads(threads)
 
 
-def _recorded(call: Callable[[], _Result]) -> tuple[_Result, list[tuple[Any, ...]]]:
+def _recorded(call: Callable[[], _Result], parent: int) -> tuple[_Result, list[tuple[Any, ...]]]:
+    """Return what ``call`` does, with its warnings; in a process that ends with ``parent``, which alone is interrupted."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if os.getppid() == parent and _WATCH not in {thread.name for thread in threading.enumerate()}:
+        threading.Thread(target=_end_with, args=(parent,), name=_WATCH, daemon=True).start()
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         result = _alone(call)
     return result, [(one.message, one.category, one.filename, one.lineno) for one in seen]
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)

@@ -32,6 +32,7 @@ from torch.func import functional_call
 
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.streams import seeded
+from pyro_mnar.infer.torch_state import ALONE
 
 
 class SharedLatents(nn.Module):
@@ -76,7 +77,7 @@ class SharedLatents(nn.Module):
         """
         shared = self.module.shared()
         noise = nullcontext() if self.seed is None else seeded(self.seed, x.device)
-        with poutine.block(), noise:
+        with ALONE, poutine.block(), noise:
             total = self.bound(x, mask, shared).sum()
         pyro.factor("rows", total if n_rows is None else total * (n_rows / len(x)))
         return shared

@@ -25,12 +25,15 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor
 from torch.distributions import Independent, Normal, TransformedDistribution
 
+from pyro_mnar.infer.torch_state import ALONE
+
 
 @contextmanager
 def seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
     """Torch's generators of the processor and of ``device`` start at ``seed`` within, and afterwards are as they were.
 
-    ``torch.manual_seed`` would reseed every accelerator there is, and none of them would be put back.
+    ``torch.manual_seed`` would reseed every accelerator there is, and none of them would be put back. One thread at a time: the
+    generators are all threads'.
 
     Example:
         >>> with seeded(3):
@@ -41,7 +44,7 @@ def seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
     """
     device = torch.device(device)
     devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    with ALONE, torch.random.fork_rng(devices=devices):
         torch.default_generator.manual_seed(seed)
         if devices:
             with torch.cuda.device(device):

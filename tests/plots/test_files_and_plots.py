@@ -35,7 +35,7 @@ def edit(path, **changes):
         (lambda m: (m / "model.json").write_text("[]"), "not a pyro_mnar model"),
         (lambda m: edit(m / "model.json", format="other"), "not a pyro_mnar model"),
         (lambda m: edit(m / "model.json", version=99), "version 99"),
-        (lambda m: edit(m / "model.json", description=3), "no description"),
+        (lambda m: edit(m / "model.json", description=3), "damaged"),
         (lambda m: (m / "weights.safetensors").write_bytes((m / "weights.safetensors").read_bytes()[:-1]), "damaged"),
     ],
 )
@@ -45,13 +45,6 @@ def test_a_damaged_model_is_refused(tmp_path, harm, said):
     with pytest.raises(ValueError, match=said) as error:
         load_model(tmp_path / "m")
     assert "\n" not in str(error.value)
-
-
-def test_a_folder_that_is_no_model_is_not_replaced(tmp_path):
-    (tmp_path / "precious").mkdir()
-    with pytest.raises(ValueError, match="is not a model"):
-        save_model(tmp_path / "precious", TENSORS, {})
-    assert (tmp_path / "precious").is_dir()
 
 
 def test_draws_go_to_netcdf_only(tmp_path):

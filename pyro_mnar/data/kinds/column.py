@@ -135,6 +135,10 @@ class Column:
             i = int(wrong.argmax())
             raise ValueError(f"column {self.name!r}: got {numbers[i]:g} in row {labels[i]}, expected {expected} for kind {self.kind}")
 
+    def may_be_far(self, values: np.ndarray) -> np.ndarray:
+        """Return which numbers (n,) a model knows by how far out they are, and not by what they are."""
+        return np.ones(len(values), bool)
+
     def on_line(self, values: np.ndarray) -> np.ndarray:
         """Return numbers (n,) on the line."""
         return values

@@ -91,6 +91,10 @@ class Leveled(Column):
         found[:] = [self.levels[int(k)] for k in values]
         return found
 
+    def may_be_far(self, values: np.ndarray) -> np.ndarray:
+        """Return that none are: a model's values of the last levels may be large."""
+        return np.zeros(len(values), bool)
+
     def inside(self, numbers: np.ndarray) -> np.ndarray:
         """Return places that are there."""
         return np.clip(np.rint(numbers), 0, len(self.levels) - 1)

@@ -71,6 +71,10 @@ class Semicontinuous(Number):
         mass = self.ends[0]
         return (numbers - mass) * self.side < 0, f"numbers from {mass:g} {'up' if self.side > 0 else 'down'}"
 
+    def may_be_far(self, values: np.ndarray) -> np.ndarray:
+        """Return that all are, but the value that repeats."""
+        return values != self.ends[0]
+
     def off_line(self, line: np.ndarray) -> np.ndarray:
         """Return numbers of which those near the value that repeats are that value."""
         return snapped(line, self.ends)
