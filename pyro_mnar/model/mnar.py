@@ -156,8 +156,8 @@ class MNAR(nn.Module):
             if mechanism is not None and isinstance(base, SequentialMasking) and base.reads_latent:
                 mechanism = GivenLatent(mechanism, base.of_latent(z))
             selection, holed = SelectionDistribution(rows, mechanism, self.warp), torch.where(mask, x, torch.nan)
-            # The site's value is x where it is seen: what reads it from here on depends on the site, in graphs too.
-            x = pyro.sample("x", selection, obs=holed)
+            # What reads x from here on depends on the site, in graphs too, and finds numbers in its holes.
+            x = torch.where(mask, pyro.sample("x", selection, obs=holed), x)
             if mechanism is not None and self.coupled is None and is_looked_at():
                 pyro.sample("mask", ShownMask(x, mask, z), obs=mask)
             complete = x

@@ -124,8 +124,8 @@ def test_what_cannot_be_converted_is_refused_by_name(mcmc, module):
         to_arviz(mcmc, module, X[:4], MASK[:4], rows=LABELS)
     with pytest.raises(TypeError, match="mask: got torch.float64"):
         to_arviz(mcmc, module, X, MASK.double())
-    with pytest.raises(ValueError, match="scaling: got one with Pyro's MCMC"):
-        to_arviz(mcmc, module, X, MASK, scaling=SimpleNamespace())
+    with pytest.raises(ValueError, match="codec: got one with Pyro's MCMC"):
+        to_arviz(mcmc, module, X, MASK, codec=SimpleNamespace())
 
     def mixture(x):
         pyro.sample("kind", dist.Bernoulli(0.5), infer={"enumerate": "parallel"})
