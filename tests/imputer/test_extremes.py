@@ -67,6 +67,19 @@ def test_values_are_named_with_row_and_column_and_others_change_nothing(fitted):
     assert torch.equal(within_reach(given(fitted, near)), given(fitted, near).x)
 
 
+@pytest.mark.parametrize("value", [1e15, 1e300])
+def test_completions_and_their_weights_are_finite_beside_an_extreme_value(fitted, value):
+    row = table(12, 1)
+    row.loc[0, ["a", "b"]] = np.nan
+    row.loc[0, "c"] = value
+    with pytest.warns(UserWarning, match="in row 0 of column 'c': more than 30 standard deviations"):
+        done = fitted.completions(row, 4)
+    assert all(np.isfinite(one.select_dtypes("number").to_numpy()).all() for one in done.tables)
+    for factor in (0.5, 2.0):
+        moved = fitted.strengthened(done, factor)
+        assert not np.isnan(moved.drawn.log_weights).any()
+
+
 def test_the_value_that_repeats_and_the_last_of_many_levels_are_not_far():
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"a": rng.normal(size=120), "s": np.where(rng.random(120) < 0.4, 0.0, rng.normal(1000, 1, 120))})
