@@ -131,11 +131,11 @@ class MNAR(nn.Module):
             rows = self.decoder(z)
             mechanism = None if self.mechanism is None else self.mechanism.model(z)
             selection, holed = SelectionDistribution(rows, mechanism, self.warp), torch.where(mask, x, torch.nan)
-            # The site's value is x where it is seen: what reads it from here on depends on the site, in graphs too.
-            given, x = x, pyro.sample("x", selection, obs=holed)
+            # What reads x from here on depends on the site, in graphs too, and finds numbers in its holes.
+            x = torch.where(mask, pyro.sample("x", selection, obs=holed), x)
             if mechanism is not None and self.coupled is None and is_looked_at():
                 pyro.sample("mask", ShownMask(x, mask, z), obs=mask)
-            complete = torch.where(mask, x, given)
+            complete = x
             if self.reads_rows:
                 x_mis = pyro.sample("missing", MissingRows(selection, holed), infer={"score": True})
                 complete = torch.where(mask, x, x_mis)
