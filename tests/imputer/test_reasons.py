@@ -11,7 +11,7 @@ from scipy import special
 from pyro_mnar import MNARImputer
 from pyro_mnar.data import Schema
 from pyro_mnar.data.kinds import Continuous
-from pyro_mnar.imputer import imputer as imputer_file
+from pyro_mnar.imputer import learning
 from pyro_mnar.imputer.doubts import doubts, never_together, still_rising
 from pyro_mnar.imputer.words import MECHANISMS
 from pyro_mnar.infer.history import Evaluation, History
@@ -240,7 +240,7 @@ def reasons(**changed):
     ],
 )
 def test_doubts(changed, said):
-    found = doubts(SimpleNamespace(reasons_=reasons(**changed), histories_=[], schema_=SimpleNamespace(columns=[None])))
+    found = doubts(SimpleNamespace(reasons_=reasons(**changed), histories_=[], codec_=SimpleNamespace(columns=[None])))
     assert found == [] if said is None else len(found) == 1 and said in found[0]
 
 
@@ -252,14 +252,14 @@ def test_training_that_still_rises_is_doubted():
     assert still_rising([flat, rising, rising]) == pytest.approx(1.0) and still_rising([history(-9.0, -5.0)]) == 0.0
     for histories, said in (([flat] * 3, 0), ([rising] * 3, 1)):
         imputer = SimpleNamespace(
-            reasons_=reasons(mean=2.0), histories_=histories, schema_=SimpleNamespace(columns=[None] * 4), steps=300
+            reasons_=reasons(mean=2.0), histories_=histories, codec_=SimpleNamespace(columns=[None] * 4), steps=300
         )
         found = doubts(imputer)
         assert len(found) == said and (not said or ("training has not converged" in found[0] and "--steps" in found[0]))
 
 
 def test_doubts_are_warnings_of_fit(monkeypatch):
-    monkeypatch.setattr(imputer_file, "reasons_of", lambda *_: reasons())
+    monkeypatch.setattr(learning, "reasons_of", lambda *_: reasons())
     with pytest.warns(UserWarning, match="pay: imputed values have a mean 1.5 .* State what is known by direction") as found:
         MNARImputer(**QUICK).fit(few())
     assert [w.filename for w in found] == [__file__]
