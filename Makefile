@@ -8,7 +8,7 @@ BIN = .venv/bin
 # A further requirement, such as PIN='torch==2.6.*'.
 PIN =
 
-.PHONY: install demo picture examples docs test smoke lint package tables bench bench-table bench-regret bench-regret-quick bench-speed bench-tilt bench-coverage bench-mixed bench-sampling tutorial clean
+.PHONY: install demo picture examples docs test unit smoke lint package tables bench bench-table bench-regret bench-regret-quick bench-speed bench-tilt bench-coverage bench-mixed bench-sampling tutorial clean
 
 install: .venv/installed
 
@@ -67,6 +67,10 @@ lint: install
 
 test: lint
 	$(BIN)/python -m pytest -q
+
+# Of the package alone: no benchmarks, examples and pages.
+unit: install
+	$(BIN)/python -m pytest -q -m "not long and not script"
 
 # Minutes: the command line and ArviZ 1.x on another Python, make smoke PYTHON=python3.13.
 smoke:

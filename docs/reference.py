@@ -23,7 +23,7 @@ MODULES = {
     "Bounds, training and weights": ("infer.bound", "infer.training", "infer.history", "infer.ensembles", "infer.shared", "infer.weights"),
     "Scores": ("analysis.scores",),
     "Diagnostics": ("diagnostics.findings", "diagnostics.diagnosis", "diagnostics.mask_check", "diagnostics.arviz"),
-    "Figures": ("plots.model", "plots.sensitivity"),
+    "Figures": ("plots.model", "plots.sensitivity", "plots.tipping"),
 }
 
 

@@ -27,7 +27,8 @@ import torch
 from pyro_mnar import MNARImputer, analyze, tipping_point
 from pyro_mnar.analysis import regression
 from pyro_mnar.analysis.reference_based import RULES, reference_based
-from pyro_mnar.plots.sensitivity import plot_estimates, plot_paths, plot_tipping
+from pyro_mnar.plots.sensitivity import plot_estimates
+from pyro_mnar.plots.tipping import plot_paths, plot_tipping
 
 VISITS = ["v4", "v5", "v6", "v7"]
 

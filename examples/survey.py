@@ -26,7 +26,8 @@ from pyro_mnar import MNARImputer, analyze, tipping_point
 from pyro_mnar.analysis import regression
 from pyro_mnar.analysis.rubin import pool
 from pyro_mnar.plots.model import plot_missingness
-from pyro_mnar.plots.sensitivity import plot_assumptions, plot_estimates, plot_tipping
+from pyro_mnar.plots.sensitivity import plot_assumptions, plot_estimates
+from pyro_mnar.plots.tipping import plot_tipping
 
 EFFECT = 6.0  # thousand a year
 GRADES = ["none", "school", "college", "degree"]

@@ -1,8 +1,9 @@
 """One thread, one seed (PYRO_MNAR_TEST_SEED: every test must pass for any), and no test may leave global state
-changed.
+changed. Tests of benchmarks, examples and pages are marked ``script``.
 """
 
 import os
+from pathlib import Path
 
 import pyro
 import pytest
@@ -12,7 +13,17 @@ torch.set_num_threads(1)
 # What takes all cores by default takes this one alone: the tests of several processes ask for them.
 os.environ["LOKY_MAX_CPU_COUNT"] = "1"
 
+TESTS = Path(__file__).parent
+#: What runs other code than the package, from here.
+SCRIPTS = {"benchmarks", "examples", "test_docs.py"}
+
 BASE_SEED = int(os.environ.get("PYRO_MNAR_TEST_SEED", "0"))
+
+
+def pytest_collection_modifyitems(items) -> None:
+    for item in items:
+        if item.path.is_relative_to(TESTS) and item.path.relative_to(TESTS).parts[0] in SCRIPTS:
+            item.add_marker(pytest.mark.script)
 
 
 def _global_state() -> dict:

@@ -114,7 +114,7 @@ def test_a_planted_private_name_is_found():
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_files_stay_small(path):
-    assert len(path.read_text().splitlines()) <= 290
+    assert len(path.read_text().splitlines()) <= 250
 
 
 @pytest.mark.parametrize("module", ["pyro_mnar", "pyro_mnar.model", "pyro_mnar.infer.training", "pyro_mnar.imputation.impute"])
@@ -151,9 +151,3 @@ def test_laws_mechanisms_and_decoders_are_hardly_asked_what_they_are():
 
 def test_a_planted_question_is_found():
     assert asked_what_they_are("if isinstance(cells, (Normal, mixed.MixedCells, Tensor)): pass") == ["Normal", "MixedCells"]
-
-
-@pytest.mark.parametrize("package", ["distributions", "networks", "mechanisms", "model"])
-def test_files_of_the_core_stay_smaller(package):
-    sizes = {path.name: len(path.read_text().splitlines()) for path in (PACKAGE / package).glob("*.py")}
-    assert max(sizes.values()) <= 250, sizes

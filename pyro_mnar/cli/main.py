@@ -169,7 +169,7 @@ def _sensitivity(options: argparse.Namespace) -> int:
     from pyro_mnar.cli.sensitivity import along, conclusion, moved_rows, moves, said
     from pyro_mnar.data.files import check_ending, check_writable, write_table
     from pyro_mnar.plots.panels import check_figure_path
-    from pyro_mnar.plots.sensitivity import plot_tipping
+    from pyro_mnar.plots.tipping import plot_tipping
 
     torch.set_num_threads(1)
     check_ending(options.output)

@@ -16,7 +16,8 @@ from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.scaling import Scaling
 from pyro_mnar.imputer.imputer import MNARImputer
 from pyro_mnar.imputer.tables import Given
-from pyro_mnar.plots.sensitivity import plot_estimates, plot_paths, plot_tipping
+from pyro_mnar.plots.sensitivity import plot_estimates
+from pyro_mnar.plots.tipping import plot_paths, plot_tipping
 from pyro_mnar.report.html import Section
 
 #: Completed tables that are analyzed; re-weighting starts from all there are.

@@ -25,6 +25,14 @@ def table(tmp_path):
     return tmp_path / "t.csv"
 
 
+@pytest.fixture(autouse=True)
+def by_keyboard():
+    """A process that was started in the background ignores SIGINT; here it is told as in the foreground."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def command(table, *options):
     outputs = {"--output": "o.csv", "--draws-output": "d.nc", "--save": "m"}
     paths = [word for option, name in outputs.items() for word in (option, str(table.with_name(name)))]

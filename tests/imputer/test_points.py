@@ -12,7 +12,7 @@ from pyro_mnar.imputer.tables import given
 KINDS = {"pay": "positive", "share": "bounded:0:100", "spent": "semicontinuous"}
 
 
-def table(n=250, seed=0):
+def table(n=150, seed=0):
     rng = np.random.default_rng(seed)
     z = rng.normal(size=n)
     noise = 0.6 * rng.normal(size=(n, 3))
@@ -117,7 +117,7 @@ def test_arviz_has_the_tables_units(fitted):
 
 def test_the_command_line_fills_with_what_is_asked_for_and_says_so(tmp_path, capsys):
     table().to_csv(tmp_path / "t.csv", index=False)
-    command = ["impute", str(tmp_path / "t.csv"), "--mechanism", "none", "--steps", "20", "--kind", "pay=positive", "--jobs", "1"]
+    command = ["impute", str(tmp_path / "t.csv"), "--mechanism", "none", "--steps", "5", "--kind", "pay=positive", "--jobs", "1"]
     filled = {}
     for point in ("mean", "draw"):
         output = tmp_path / f"{point}.csv"

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import stats
+from stated import fit_as_stated
 
 from pyro_mnar import MNARImputer
 from pyro_mnar.data import TableCodec, amputate
@@ -22,22 +23,23 @@ def spending(n, seed):
 
 
 def fitted(table, **settings):
-    return MNARImputer(members=2, steps=300, progress=False, **settings).fit(table)
+    return MNARImputer(members=2, steps=20, hidden=(8,), progress=False, **settings).fit(table)
 
 
 @pytest.mark.parametrize("direction", ["high", "low"])
 def test_imputed_values_have_the_spike_and_intervals_that_a_normal_law_has_not(direction, seed):
     crps = {"semicontinuous": 0.0, "continuous": 0.0}
-    # One table may suit one normal law by chance: of 500 values most of the largest are hidden.
-    for part in range(3):
-        x = spending(500, [seed, part])
+    # One table may suit one normal law by chance: of 400 values most of the largest are hidden.
+    for part in range(2):
+        x = spending(400, [seed, part])
         mask = amputate(x, kind="self", slope=3.0, rate=0.3, direction=direction, seed=seed, columns=[0])
         holed, hidden = np.where(mask, x, np.nan), ~mask[:, 0]
         for kinds in (None, {0: "continuous"}):
-            imputer = fitted(holed, direction={0: direction}, kinds=kinds)
-            draws = imputer.impute(holed, draws=100).draws.numpy()
-            assert np.array_equal(draws[:, mask], np.broadcast_to(x[mask], (100, mask.sum())))
-            own, truth = draws[:, hidden, 0], x[hidden, 0]
+            told = {"direction": {0: direction}, "kinds": kinds, "random_state": seed, "progress": False}
+            imputer = fit_as_stated(MNARImputer("self-masking", members=1, steps=150, hidden=(), **told), holed)
+            draws = imputer.impute(holed[hidden], draws=100).draws.numpy()
+            assert np.array_equal(draws[:, :, 1:], np.broadcast_to(x[hidden, 1:], (100, hidden.sum(), 3)))
+            own, truth = draws[:, :, 0], x[hidden, 0]
             pairs = np.abs(own[:, None] - own).mean((0, 1)) * 100 / 99
             crps[imputer.schema_.columns[0].kind] += (np.abs(own - truth).mean(0) - 0.5 * pairs).mean()
             if kinds is None:
@@ -46,11 +48,12 @@ def test_imputed_values_have_the_spike_and_intervals_that_a_normal_law_has_not(d
                 assert abs((own == 0).mean() - (truth == 0).mean()) < 0.15
                 if direction == "high":
                     assert stats.pearsonr(own.mean(0), truth).statistic > 0.3
-    assert crps["semicontinuous"] < {"high": 0.97, "low": 0.4}[direction] * crps["continuous"]
+    # Over four seeds .55 to .61 and .10 to .15.
+    assert crps["semicontinuous"] < {"high": 0.8, "low": 0.3}[direction] * crps["continuous"]
 
 
 def test_a_model_with_it_is_saved_scored_and_said(tmp_path):
-    x = spending(200, 0)
+    x = spending(100, 0)
     holed = np.where(amputate(x, kind="self", slope=3.0, rate=0.3, seed=0, columns=[0]), x, np.nan)
     imputer = fitted(holed, direction="high")
     assert kinds_of(imputer.schema_) == ["Columns taken as continuous: 1, 2, 3", f"Columns taken as semicontinuous: 0 ({0:g} repeats)"]

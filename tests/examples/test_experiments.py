@@ -18,7 +18,7 @@ from torch import nn
 
 from pyro_mnar import MNAR, GaussianEncoder
 
-FOLDER = Path(__file__).parents[1] / "examples"
+FOLDER = Path(__file__).parents[2] / "examples"
 TINY = {
     "gaussian": "--rows 150 --seeds 2 --steps 20 --particles 3 --particles-imputing 100 --trees 2",
     "identifiability": "--rows 200 --steps 10",

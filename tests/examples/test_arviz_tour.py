@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-TOUR = Path(__file__).parents[1] / "examples" / "arviz_tour.py"
+TOUR = Path(__file__).parents[2] / "examples" / "arviz_tour.py"
 
 
 # ArviZ 0.23 uses what Matplotlib 3.11 deprecates.

@@ -1,9 +1,6 @@
-"""The benchmark of the samplers and the example, on next to nothing."""
+"""The benchmark of the samplers, on next to nothing."""
 
-import argparse
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 from sklearn.datasets import load_wine
@@ -30,14 +27,3 @@ def test_the_benchmark_runs(tmp_path, data_home, capsys):
     rows = [{"axis": axis, "sampler": "hmc", "rows": 9, "chains": 4, "ess a second": 7.0} for axis in ("rows", "chains")]
     draw(rows, tmp_path / "growth.png")
     assert (tmp_path / "growth.png").stat().st_size > 5_000
-
-
-def test_the_example_runs(tmp_path):
-    path = Path(__file__).parents[1] / "examples" / "langevin_against_nuts.py"
-    spec = importlib.util.spec_from_file_location("langevin_against_nuts", path)
-    example = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(example)
-    args = argparse.Namespace(output=str(tmp_path), rows=40, sampled=3, steps=20, draws=20, warmup=20, chains=2, seed=0)
-    table = example.main(args)
-    assert list(table.index) == ["MALA, batched", "HMC, batched", "Langevin in MCMC", "NUTS of Pyro"]
-    assert (table["effective draws a second"] > 0).all() and (tmp_path / "langevin_against_nuts.png").stat().st_size > 10_000
