@@ -28,8 +28,10 @@ class Column:
 
     Attributes:
         kind: the word that declares it.
-        form: the word with what may follow it.
-        real: whether values have a density, of which a warp may bend the margin.
+        form: the word with what follows it, in brackets where that may be left out.
+        head: what models it, as the file and the class in it of :mod:`pyro_mnar.networks`: by name, since kinds lie below.
+        real: whether values have a density.
+        warped: whether a warp bends the margin of values with a density.
         transformed: whether its line is a logarithm or log-odds.
         ordered: whether values have an order, so that large ones or small ones can go missing.
         linear: whether means on the line are means in the table's units.
@@ -39,7 +41,9 @@ class Column:
 
     kind: ClassVar[str]
     form: ClassVar[str]
+    head: ClassVar[str] = "heads.NormalHead"
     real: ClassVar[bool] = False
+    warped: ClassVar[bool] = True
     transformed: ClassVar[bool] = False
     ordered: ClassVar[bool] = True
     linear: ClassVar[bool] = True

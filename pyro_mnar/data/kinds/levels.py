@@ -133,6 +133,7 @@ class Binary(Leveled):
 
     kind: ClassVar[str] = "binary"
     form: ClassVar[str] = "binary"
+    head: ClassVar[str] = "heads.OrdinalHead"
     fewest: ClassVar[str] = "2"
 
     @classmethod
@@ -169,6 +170,7 @@ class Categorical(Leveled):
 
     kind: ClassVar[str] = "categorical"
     form: ClassVar[str] = "categorical"
+    head: ClassVar[str] = "heads.CategoryHead"
     ordered: ClassVar[bool] = False
 
     @classmethod
@@ -200,7 +202,8 @@ class Ordinal(Leveled):
     """
 
     kind: ClassVar[str] = "ordinal"
-    form: ClassVar[str] = "ordinal:A:B:C"
+    form: ClassVar[str] = "ordinal[:A:B:C]"
+    head: ClassVar[str] = "heads.OrdinalHead"
 
     @classmethod
     def infer(cls, seen: Evidence) -> Self | None:

@@ -16,7 +16,7 @@ from pyro_mnar.data.kinds.semicontinuous import Semicontinuous
 
 #: By the word that declares it. A column is inferred to be of the last kind that takes it.
 KINDS: dict[str, type[Column]] = {
-    kind.kind: kind for kind in (Continuous, Positive, Bounded, Semicontinuous, Count, Binary, Categorical, Ordinal, Date)
+    kind.kind: kind for kind in (Continuous, Positive, Bounded, Semicontinuous, Binary, Categorical, Ordinal, Count, Date)
 }
 
 
