@@ -157,8 +157,8 @@ def _model_options(impute: argparse.ArgumentParser) -> None:
         "--kind",
         action="append",
         metavar="COLUMN=KIND",
-        help="what a column is, where its dtype does not say it: " + ", ".join(kind.form for kind in KINDS.values()) + " (what follows "
-        "semicontinuous and ordinal may be left out, of text not; levels from lowest to highest); repeated for one column each",
+        help="what a column is, where its dtype does not say it: " + ", ".join(kind.form for kind in KINDS.values()) + " (what is in "
+        "brackets may be left out, of ordinal text not; levels from lowest to highest); repeated for one column each",
     )
     impute.add_argument(
         "--columns", metavar="A,B", help="columns to use (default: all that can be); the others are passed through untouched"

@@ -11,7 +11,7 @@ from torch import Tensor
 from pyro_mnar.imputation.ensemble import impute_ensemble, score_ensemble
 from pyro_mnar.imputation.impute import Imputation
 from pyro_mnar.imputer.extremes import refuse_unfilled, warn_of_far, within_reach
-from pyro_mnar.imputer.points import points_of, summands
+from pyro_mnar.imputer.points import points_of, sines, summands
 from pyro_mnar.imputer.tables import Given
 from pyro_mnar.infer.torch_state import as_usual
 
@@ -64,9 +64,14 @@ def in_units(imputer: Any, given: Given, result: Imputation, method: str = "impo
         ValueError: where a hole has no finite value.
     """
     codec, seen, own = given.codec, given.seen, torch.from_numpy(given.values)
-    means = torch.from_numpy(codec.means(result.completed.double().numpy()))
     settings = _settings(imputer, given, result.particles, method)
-    points = points_of(imputer.point, codec, means, result.probabilities, imputer.members_, within_reach(given), seen, **settings)
+    x, sums, turns = within_reach(given), result.completed.double(), sines(codec)
+    if turns:
+        # By the same draws of z, and then as a direction.
+        at, other = list(turns), impute_ensemble(imputer.members_, x, seen, functions=turns, **settings).completed.double()
+        sums[:, at] = torch.atan2(other[:, at], sums[:, at])
+    means = torch.from_numpy(codec.means(sums.numpy()))
+    points = points_of(imputer.point, codec, means, result.probabilities, imputer.members_, x, seen, **settings)
     draws = torch.from_numpy(codec.invert(result.draws.double().numpy()))
 
     def beside(part: Tensor) -> Tensor:

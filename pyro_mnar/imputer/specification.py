@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from importlib import import_module
 from typing import Any, Self
 
 import numpy as np
@@ -22,23 +23,20 @@ from pyro_mnar.model.mnar import MNAR
 from pyro_mnar.model.priors import Prior
 from pyro_mnar.networks.conjugate_encoder import ConjugateEncoder
 from pyro_mnar.networks.decoders import GaussianDecoder
-from pyro_mnar.networks.heads import CategoryHead, CountHead, NormalHead, OrdinalHead
+from pyro_mnar.networks.heads import CategoryHead, NormalHead
 from pyro_mnar.networks.mixed_decoder import MixedDecoder
-from pyro_mnar.networks.semicontinuous_head import SemicontinuousHead
 from pyro_mnar.networks.warps import SkewWarp
 
-#: The head that models each kind of column; it takes the columns' places and what their ``cell`` says. Heads stand in this order.
-HEADS: dict[str, Any] = {
-    "continuous": NormalHead,
-    "positive": NormalHead,
-    "bounded": NormalHead,
-    "date": NormalHead,
-    "semicontinuous": SemicontinuousHead,
-    "binary": OrdinalHead,
-    "ordinal": OrdinalHead,
-    "categorical": CategoryHead,
-    "count": CountHead,
-}
+
+def head_of(kind: str) -> Any:
+    """Return the head that models a kind of column; it takes the columns' places and what their ``cell`` says.
+
+    Example:
+        >>> head_of("date")
+        <class 'pyro_mnar.networks.heads.NormalHead'>
+    """
+    file, name = KINDS[kind].head.split(".")
+    return getattr(import_module(f"pyro_mnar.networks.{file}"), name)
 
 
 @dataclass(frozen=True)
@@ -86,21 +84,26 @@ class Specification:
     @property
     def is_plain(self) -> bool:
         """Whether all columns have a normal law."""
-        return all(HEADS[kind] is NormalHead for kind in self.kinds)
+        return all(head_of(kind) is NormalHead for kind in self.kinds)
 
     @property
     def categories(self) -> dict[int, int]:
         """By column the number of levels of those whose levels have no order."""
-        return {j: len(self.cells[j]["shares"]) for j, kind in enumerate(self.kinds) if HEADS[kind] is CategoryHead}
+        return {j: len(self.cells[j]["shares"]) for j, kind in enumerate(self.kinds) if head_of(kind) is CategoryHead}
+
+    @property
+    def circular(self) -> list[int]:
+        """The columns whose values wrap around."""
+        return [j for j, kind in enumerate(self.kinds) if KINDS[kind].circular]
 
     def effects(self, j: int) -> int:
-        """Return how many effects a column's value has on a mask: one, a category one for each level but one."""
-        return self.categories.get(j, 2) - 1
+        """Return how many effects a column's value has on a mask: one, an angle two, a category one for each level but one."""
+        return 2 if j in self.circular else self.categories.get(j, 2) - 1
 
     def own_words(self, j: int) -> tuple[str, ...]:
         """Return which directions can be chosen for a column of which nothing is said, on one side first."""
         kind = self.kinds[j]
-        return ("free", "middle", "tails") if KINDS[kind].ordered else ("free",) if HEADS[kind] is CategoryHead else ("none",)
+        return ("free", "middle", "tails") if KINDS[kind].ordered else ("free",) if head_of(kind) is CategoryHead else ("none",)
 
     def first(self, members: int) -> Self:
         """Return the specification of the first of its members."""
@@ -121,16 +124,16 @@ class Specification:
     def models(self) -> list[MNAR]:
         """Return the untrained members."""
         d = len(self.kinds)
-        real = [j for j, kind in enumerate(self.kinds) if KINDS[kind].real]
-        transformed = [j for j, kind in enumerate(self.kinds) if KINDS[kind].transformed]
+        warped = [j for j, kind in enumerate(self.kinds) if KINDS[kind].real and KINDS[kind].warped]
+        transformed = [j for j in warped if KINDS[self.kinds[j]].transformed]
         pinned = {j: cell["mass"] for j, cell in enumerate(self.cells) if "mass" in cell}
         slopes, effects = len(self._by_value), sum(self.categories[j] for j in self._by_level)
-        at_mass, on_log = ([real.index(j) for j in places] for places in (pinned, transformed))
+        at_mass, on_log = ([warped.index(j) for j in places] for places in (pinned, transformed))
         members: list[MNAR] = []
-        for i, prior in enumerate(Prior.members(self.members, len(real), slopes, effects, at_mass, on_log)):
+        for i, prior in enumerate(Prior.members(self.members, len(warped), slopes, effects, at_mass, on_log)):
             mechanism = self._mechanism(i)
             decoder = GaussianDecoder(self.latent_dim, d, self.hidden) if self.is_plain else self._mixed_decoder()
-            warp = SkewWarp(d, real, pinned, transformed) if real else None
+            warp = SkewWarp(d, warped, pinned, transformed) if warped else None
             members.append(MNAR(decoder, ConjugateEncoder(decoder, self.hidden), mechanism, warp, prior))
         return members
 
@@ -161,12 +164,12 @@ class Specification:
         if self.orders is None and not self.latent:
             return law
         order = None if self.orders is None else self.orders[member]
-        return SequentialMasking(law, order, self.latent_dim if self.latent else 0, self.categories)
+        return SequentialMasking(law, order, self.latent_dim if self.latent else 0, self.categories, self.circular)
 
     def _mixed_decoder(self) -> MixedDecoder:
         blocks = []
-        for head in dict.fromkeys(HEADS.values()):
-            at = [j for j, kind in enumerate(self.kinds) if HEADS[kind] is head]
+        for head in dict.fromkeys(map(head_of, KINDS)):  # in the order of the kinds
+            at = [j for j, kind in enumerate(self.kinds) if head_of(kind) is head]
             if at:
                 blocks.append(head(at, **{name: [self.cells[j][name] for j in at] for name in self.cells[at[0]]}))
         return MixedDecoder(self.latent_dim, blocks, self.hidden)

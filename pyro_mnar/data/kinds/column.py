@@ -28,10 +28,13 @@ class Column:
 
     Attributes:
         kind: the word that declares it.
-        form: the word with what may follow it.
-        real: whether values have a density, of which a warp may bend the margin.
+        form: the word with what follows it, in brackets where that may be left out.
+        head: what models it, as the file and the class in it of :mod:`pyro_mnar.networks`: by name, since kinds lie below.
+        real: whether values have a density.
+        warped: whether a warp bends the margin of values with a density.
         transformed: whether its line is a logarithm or log-odds.
         ordered: whether values have an order, so that large ones or small ones can go missing.
+        circular: whether values wrap around: a model's are angles in radians, of which the mean is a direction.
         linear: whether means on the line are means in the table's units.
         may_stray: whether values may be imputed that no observed value is like: below 0, between whole numbers.
         about: what a mean is in, for labels.
@@ -39,9 +42,12 @@ class Column:
 
     kind: ClassVar[str]
     form: ClassVar[str]
+    head: ClassVar[str] = "heads.NormalHead"
     real: ClassVar[bool] = False
+    warped: ClassVar[bool] = True
     transformed: ClassVar[bool] = False
     ordered: ClassVar[bool] = True
+    circular: ClassVar[bool] = False
     linear: ClassVar[bool] = True
     may_stray: ClassVar[bool] = False
     about: ClassVar[str] = ""

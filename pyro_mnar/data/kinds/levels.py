@@ -137,6 +137,7 @@ class Binary(Leveled):
 
     kind: ClassVar[str] = "binary"
     form: ClassVar[str] = "binary"
+    head: ClassVar[str] = "heads.OrdinalHead"
     fewest: ClassVar[str] = "2"
 
     @classmethod
@@ -173,6 +174,7 @@ class Categorical(Leveled):
 
     kind: ClassVar[str] = "categorical"
     form: ClassVar[str] = "categorical"
+    head: ClassVar[str] = "heads.CategoryHead"
     ordered: ClassVar[bool] = False
 
     @classmethod
@@ -204,7 +206,8 @@ class Ordinal(Leveled):
     """
 
     kind: ClassVar[str] = "ordinal"
-    form: ClassVar[str] = "ordinal:A:B:C"
+    form: ClassVar[str] = "ordinal[:A:B:C]"
+    head: ClassVar[str] = "heads.OrdinalHead"
 
     @classmethod
     def infer(cls, seen: Evidence) -> Self | None:

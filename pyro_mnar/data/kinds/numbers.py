@@ -218,6 +218,7 @@ class Count(Number):
 
     kind: ClassVar[str] = "count"
     form: ClassVar[str] = "count"
+    head: ClassVar[str] = "heads.CountHead"
 
     def outside(self, numbers: np.ndarray) -> tuple[np.ndarray, str]:
         """Return which numbers (N,) are no counts, or too large."""

@@ -31,7 +31,8 @@ class Semicontinuous(Number):
     """
 
     kind: ClassVar[str] = "semicontinuous"
-    form: ClassVar[str] = "semicontinuous:VALUE"
+    form: ClassVar[str] = "semicontinuous[:VALUE]"
+    head: ClassVar[str] = "semicontinuous_head.SemicontinuousHead"
     real: ClassVar[bool] = True
     linear: ClassVar[bool] = False
     may_stray: ClassVar[bool] = True

@@ -4,6 +4,7 @@ A new kind is one row here.
 """
 
 import json
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,8 @@ import pytest
 from pyro_mnar.data import Schema, TableCodec
 from pyro_mnar.data.kinds import KINDS
 from pyro_mnar.data.kinds.table import declared
-from pyro_mnar.imputer.specification import HEADS
+from pyro_mnar.imputer.specification import head_of
+from pyro_mnar.networks.head import Head
 
 N = 60
 RNG = np.random.default_rng(0)
@@ -35,11 +37,19 @@ ROWS = [
     Row("positive", "positive", pd.Series(RNG.lognormal(size=N)), "continuous", 0.0),
     Row("bounded", "bounded:-2:6", pd.Series(RNG.uniform(-2, 6, N)), "continuous", 6.5),
     Row("semicontinuous", "semicontinuous", pd.Series(np.where(np.arange(N) < 25, 0.0, 1 + RNG.random(N))), "semicontinuous", -0.5),
-    Row("count", "count", pd.Series(RNG.poisson(3, N)).astype("Int64"), "continuous", -1),
+    Row(
+        "proportion",
+        "proportion:0:100",
+        pd.Series(np.select([np.arange(N) < 9, np.arange(N) > 50], [0.0, 100.0], RNG.uniform(1, 99, N))),
+        "continuous",
+        -0.5,
+    ),
     Row("binary", "binary", pd.Series(RNG.random(N) < 0.4).astype("boolean"), "binary", None),
     Row("categorical", "categorical", pd.Series(RNG.choice(["a", "b", "c"], N)), "categorical", "z"),
     Row("ordinal", "ordinal:low:mid:high", pd.Series(pd.Categorical(RNG.choice(GRADES, N), GRADES, ordered=True)), "ordinal", None),
+    Row("count", "count", pd.Series(RNG.poisson(3, N)).astype("Int64"), "continuous", -1),
     Row("date", "date", pd.Series(pd.Timestamp("2020-02-27") + pd.to_timedelta(RNG.integers(0, 99, N), "D")), "date", None),
+    Row("angle", "angle:24", pd.Series(RNG.uniform(0, 24, N)), "continuous", None),
 ]
 each = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.kind)
 
@@ -56,8 +66,8 @@ def codec_of(row):
 
 
 def test_every_kind_has_a_row_and_a_head():
-    assert [row.kind for row in ROWS] == list(KINDS) and set(HEADS) == set(KINDS)
-    assert all(kind.form.split(":")[0] == word == kind.kind for word, kind in KINDS.items())
+    assert [row.kind for row in ROWS] == list(KINDS) and all(issubclass(head_of(kind), Head) for kind in KINDS)
+    assert all(re.split(r"[:\[]", kind.form)[0] == word == kind.kind for word, kind in KINDS.items())
 
 
 @each
@@ -125,7 +135,7 @@ def test_the_log_jacobian_is_the_slope_of_a_model_s_values(row):
     if not codec.columns[0].real:
         assert (found == 0).all()
         return
-    at_mass = values[:, 0] == codec.columns[0].bounds[0] if row.kind == "semicontinuous" else np.zeros(N, bool)
+    at_mass = np.isin(values[:, 0], {"semicontinuous": [0.0], "proportion": [0.0, 100.0]}.get(row.kind, []))
     assert (found[at_mass] == 0).all()
     step = np.array([1e-6, 0.0])
     slope = (codec.apply(values + step, mask) - codec.apply(values - step, mask))[:, 0] / 2e-6
@@ -140,6 +150,12 @@ def test_means_of_summands_are_means_in_the_table_s_units(row):
     x = 4 * np.random.default_rng(2).normal(size=(500, 2))  # far enough to meet the value that repeats
     column, center, scale = codec.columns[0], codec.scaling.center[0], codec.scaling.scale[0]
     summed = column.summand(x[:, 0], center, scale)
+    if column.circular:  # a direction, made of what is summed and the sines
+        turns = np.exp(1j * x[:, 0]).mean()
+        assert summed.mean() == pytest.approx(turns.real)
+        mean = np.angle(np.exp(2j * np.pi * codec.invert(x)[:, 0] / column.period).mean()) % (2 * np.pi) * column.period / (2 * np.pi)
+        assert codec.means(np.array([[np.angle(turns), 0.0]]))[0, 0] == pytest.approx(mean)
+        return
     if column.linear:
         assert (summed == x[:, 0]).all()
         mean = codec.scaling.invert(x)[:, 0].mean()
@@ -160,7 +176,7 @@ def test_levels_have_a_typical_one_and_all_kinds_have_words(row):
         assert column.typical(share).tolist() == [1 if row.kind == "ordinal" else 0]
         assert column.written(np.array([1.0])).tolist() == [column.levels[1]]
     cell = column.cell(values[mask[:, 0], 0], codec.scaling.center[0], codec.scaling.scale[0])
-    head = HEADS[row.kind]([0], **{name: [value] for name, value in cell.items()})
+    head = head_of(row.kind)([0], **{name: [value] for name, value in cell.items()})
     law = head(head.start.expand(4, -1))
     assert np.isfinite(float(law.log_prob(law.sample()).detach().sum()))
     json.dumps(cell)
