@@ -45,7 +45,7 @@ def test_directions_are_found_from_related_columns(case):
     assert np.abs(error).mean() < 0.25, np.abs(error).mean()  # noise of 0.2 on each axis; the raw column's spread is 1
     assert completed.wind.between(0, 360, inclusive="left").all() and completed.wind[~holes].equals(holed.wind[~holes])
     found = fitted.impute(holed, draws=200)
-    drawn = found.draws[:, holes.to_numpy(), 0].numpy()
+    drawn = found.draws[:, torch.tensor(holes.to_numpy()), 0].numpy()
     assert (drawn >= 0).all() and (drawn < 360).all()
     mean = np.degrees(np.angle(np.exp(1j * np.radians(drawn)).mean(0)))
     assert np.abs(apart(mean, found.means.numpy()[holes, 0])).mean() < 0.05  # the mean is a direction, of draws as of the point
@@ -104,11 +104,12 @@ def test_the_command_line_writes_observed_cells_as_they_stood_and_reports(suffix
     source, target = tmp_path / f"t.{suffix}", tmp_path / f"c.{suffix}"
     holed.to_csv(source, index=False) if suffix == "csv" else holed.to_parquet(source)
     options = ["--kind", "wind=angle:360", "--kind", "hour=angle:24", "--mechanism", "none", "--steps", "10"]
-    main(["impute", str(source), "--output", str(target), *options, "--report", str(tmp_path / "r.html")])
+    report = ["--report", str(tmp_path / "r.html")] if suffix == "csv" else []  # a report takes most of the time
+    main(["impute", str(source), "--output", str(target), *options, *report])
     found, given = (pd.read_csv(path) if suffix == "csv" else pd.read_parquet(path) for path in (target, source))
     assert found.notna().all(axis=None)
     for name, period in (("wind", 360), ("hour", 24)):
         assert found[name].between(0, period, inclusive="left").all()
         assert (found[name] == given[name])[given[name].notna()].all()
     assert "Columns taken as angle: wind (period 360), hour (period 24)" in capsys.readouterr().out
-    assert (tmp_path / "r.html").stat().st_size > 10_000
+    assert not report or (tmp_path / "r.html").stat().st_size > 10_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -10,12 +11,15 @@ import numpy as np
 
 from pyro_mnar.data.kinds.numbers import Number
 
+_CLOCK = re.compile(r"(\d{1,2}):([0-5]\d)(?::([0-5]\d))?")
+
 
 @dataclass(frozen=True)
 class Angle(Number):
     """Numbers that stand for the same where they differ by a period, such as 360; what is imputed is at least 0 and less than that.
 
-    On the line they are within the first period; a model's values are radians.
+    Text such as 23:59 or 23:59:30 is read as the time of a day whose length is the period, and written so. On the line values are
+    within the first period; a model's are radians.
 
     Attributes:
         period: above 0.
@@ -47,6 +51,29 @@ class Angle(Number):
         if not (np.isfinite(period) and period > 0):
             cls.refuse_word(name, rest, "angle:PERIOD, such as angle:360 or angle:24")
         return cls(name, dtype, period=period)
+
+    def read_series(self, series: Any) -> np.ndarray:
+        """Return a pandas Series (N,) as numbers, NaN in the holes; text as times of a day."""
+        if not _is_text(series):
+            return super().read_series(series)
+        days = np.full(len(series), np.nan)
+        for i, (label, value) in enumerate(series.items()):
+            if isinstance(value, str):
+                found = _CLOCK.fullmatch(value.strip())
+                if found is None or int(found[1]) > 23:
+                    raise ValueError(f"column {self.name!r}: got {value!r} in row {label}, expected numbers, or times such as 23:59")
+                days[i] = (int(found[1]) * 3600 + int(found[2]) * 60 + int(found[3] or 0)) / 86400
+        return days * self.period
+
+    def fill(self, series: Any, holes: np.ndarray, values: np.ndarray) -> Any:
+        """Return a pandas Series (N,) with numbers ``values`` at ``holes`` (N,), or with the times of a day that they are."""
+        if not _is_text(series):
+            return super().fill(series, holes, values)
+        step = 60 if series.dropna().str.count(":").max() == 1 else 1
+        seconds = np.rint(values / self.period * 86400 / step).astype(int) * step % 86400
+        words = [f"{s // 3600:02}:{s // 60 % 60:02}" + (f":{s % 60:02}" if step == 1 else "") for s in seconds]
+        series.iloc[np.flatnonzero(holes)] = words
+        return series
 
     def on_line(self, values: np.ndarray) -> np.ndarray:
         """Return numbers from 0 on and below the period."""
@@ -82,3 +109,8 @@ class Angle(Number):
     def detail(self) -> str:
         """The period."""
         return f"period {self.period:g}"
+
+
+def _is_text(series: Any) -> bool:
+    seen = series.dropna()
+    return len(seen) > 0 and all(isinstance(value, str) for value in seen)
