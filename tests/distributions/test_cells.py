@@ -3,6 +3,8 @@
 Each pair is held against a sum over the law itself, by its own ``log_prob``: over its levels or counts, or by the trapezoid rule.
 """
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ from pyro_mnar.mechanisms.category_masking import LevelScore
 from pyro_mnar.mechanisms.self_masking import LinearScore
 from pyro_mnar.mechanisms.two_sided_masking import TwoSidedScore
 from pyro_mnar.model.selection import SelectionDistribution
+from pyro_mnar.networks.proportion import ProportionCells
 
 J = 3
 
@@ -28,12 +31,13 @@ REAL = torch.tensor(np.sinh(np.linspace(-7, 7, 8000))).unsqueeze(-1).expand(-1, 
 LINE = torch.tensor(np.cosh(np.linspace(-7, 7, 8000)) * 14 / 7999).unsqueeze(-1).expand(-1, J)
 LOGITS, FIRST, STEP = double(0.3, 1.0, -0.7, 0.2), double(0.0, -1.0, 0.0), double(1.0, 0.5, 1.0)
 MASS = double(-0.4, 0.3, 0.0)
+NONE = double(0.0, -math.inf, 0.0)
 
 
 def real(*masses):
-    """Values and the logarithm of what each counts; a value that repeats counts one."""
-    values = torch.cat([*[m.unsqueeze(0) for m in masses], REAL])
-    return values, torch.cat([*[torch.zeros(1, J).double() for _ in masses], LINE.log()])
+    """Values and the logarithm of what each counts; a value that repeats counts one, NaN nothing."""
+    values = torch.cat([*[m.nan_to_num(0.0).unsqueeze(0) for m in masses], REAL])
+    return values, torch.cat([*[torch.where(m.isnan(), -math.inf, 0.0).unsqueeze(0) for m in masses], LINE.log()])
 
 
 def grid(n, first, step):
@@ -46,6 +50,10 @@ LAWS = {
     "torch's normal": (lambda p: cells_of(torch.distributions.Normal(LOC + p, SCALE)), real()),
     "student": (lambda p: StudentT(double(5.0, 8.0, 30.0), LOC + p, SCALE), real()),
     "point mass": (lambda p: PointMassNormal(MASS, 0.5 + p, LOC, SCALE), real(MASS)),
+    "proportion": (
+        lambda p: ProportionCells(MASS, double(0.6, math.nan, 1.3), 0.5 + p, NONE + p.cos(), LOC + p, SCALE),
+        real(MASS, double(0.6, math.nan, 1.3)),
+    ),
     "levels": (
         lambda p: LevelCells(
             (p * double(0.3, 1.0, -0.7, 0.2).reshape(4, 1, 1)).log_softmax(0), double(0.0, -1.0, 0.0), double(1.0, 0.5, 1.0)

@@ -12,11 +12,12 @@ from pyro_mnar.data.kinds.dates import Date
 from pyro_mnar.data.kinds.evidence import Evidence
 from pyro_mnar.data.kinds.levels import Binary, Categorical, Ordinal
 from pyro_mnar.data.kinds.numbers import Bounded, Continuous, Count, Positive
+from pyro_mnar.data.kinds.proportion import Proportion
 from pyro_mnar.data.kinds.semicontinuous import Semicontinuous
 
 #: By the word that declares it. A column is inferred to be of the last kind that takes it.
 KINDS: dict[str, type[Column]] = {
-    kind.kind: kind for kind in (Continuous, Positive, Bounded, Semicontinuous, Binary, Categorical, Ordinal, Count, Date)
+    kind.kind: kind for kind in (Continuous, Positive, Bounded, Semicontinuous, Proportion, Binary, Categorical, Ordinal, Count, Date)
 }
 
 
