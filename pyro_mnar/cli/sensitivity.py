@@ -166,6 +166,8 @@ def said(path: TippingPoint, given: list[Move], about: str) -> list[str]:
 
 def _column(option: str, name: str, schema: Schema) -> Column:
     for column in schema.columns:
+        if str(column.name) == name and column.circular:
+            raise ValueError(f"{option}: got {column.kind} column {name!r}, expected one whose values do not wrap around")
         if str(column.name) == name:
             return column
     raise ValueError(f"{option}: got unknown column {name!r}, expected one of {', '.join(str(c.name) for c in schema.columns)}")

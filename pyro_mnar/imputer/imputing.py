@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pyro_mnar.imputation.ensemble import impute_ensemble, score_ensemble
 from pyro_mnar.imputation.impute import Imputation
-from pyro_mnar.imputer.points import points_of, summands
+from pyro_mnar.imputer.points import points_of, sines, summands
 from pyro_mnar.imputer.tables import Given
 
 
@@ -54,8 +54,13 @@ def drawn(imputer: Any, given: Given, draws: int = 0, particles: int = 200, meth
 def in_units(imputer: Any, given: Given, result: Imputation, method: str = "importance") -> Imputation:
     """Return an imputation that :func:`drawn` made in the table's units, ``completed`` with the points that the imputer wants."""
     codec, seen, own = given.codec, given.seen, torch.from_numpy(given.values)
-    means = torch.from_numpy(codec.means(result.completed.double().numpy()))
     settings = _settings(imputer, given, result.particles, method)
+    found, turns = result.completed.double(), sines(codec)
+    if turns:
+        # By the same draws of z, and then as a direction.
+        at, other = list(turns), impute_ensemble(imputer.members_, given.x, seen, functions=turns, **settings).completed.double()
+        found[:, at] = torch.atan2(other[:, at], found[:, at])
+    means = torch.from_numpy(codec.means(found.numpy()))
     points = points_of(imputer.point, codec, means, result.probabilities, imputer.members_, given.x, seen, **settings)
     draws = torch.from_numpy(codec.invert(result.draws.double().numpy()))
 

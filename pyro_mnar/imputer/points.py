@@ -2,7 +2,8 @@
 
 A mean is taken in the table's units, E[g(x)] with g from a model's column back to the table's: of a column modeled by its logarithm,
 the exponential of the mean logarithm is near the median, and too small for totals. Given z, a cell's law is integrated on a grid
-(:mod:`pyro_mnar.distributions.cell_grid`); over z, by the weighted particles.
+(:mod:`pyro_mnar.distributions.cell_grid`); over z, by the weighted particles. Of a circular column the mean is the direction of the
+means of cosine and sine, and so is its median here.
 """
 
 from __future__ import annotations
@@ -45,7 +46,12 @@ def summands(codec: TableCodec) -> dict[int, Callable[[Tensor], Tensor]]:
         1.0
     """
     scales = enumerate(zip(codec.columns, codec.scaling.center.tolist(), codec.scaling.scale.tolist(), strict=True))
-    return {j: partial(_summand, *scaled) for j, scaled in scales if not scaled[0].linear}
+    return {j: torch.cos if scaled[0].circular else partial(_summand, *scaled) for j, scaled in scales if not scaled[0].linear}
+
+
+def sines(codec: TableCodec) -> dict[int, Callable[[Tensor], Tensor]]:
+    """Return, by column, what beside the cosine a direction is taken of; none where no column is circular."""
+    return {j: torch.sin for j, column in enumerate(codec.columns) if column.circular}
 
 
 def _summand(column: Column, center: float, scale: float, x: Tensor) -> Tensor:
@@ -76,7 +82,7 @@ def points_of(
     check_point(point)
     if point == "mean" or bool(mask.all()):
         return most_probable(codec, means, probabilities)
-    parts = []
+    parts, circular = [], torch.tensor([column.circular for column in codec.columns])
     rows = max(1, _CELLS // (_DRAWS * x.shape[1]))
     names = list(range(len(x))) if labels is None else distinct(labels)  # before rows are taken in parts
     for start in range(0, len(x), rows):
@@ -85,7 +91,7 @@ def points_of(
         own: dict[str, Any] = {"labels": names[part], "seed": seed, "draws": draws} | settings
         drawn = torch.from_numpy(codec.invert(impute_ensemble(members, x[part], mask[part], **own).draws.double().numpy()))
         if point == "median":
-            parts.append(drawn.quantile(0.5, 0))
+            parts.append(torch.where(circular, means[part], drawn.quantile(0.5, 0)))
         else:
             # A row is one member's, drawn by the row's own randomness.
             chosen = (RowStreams(seed, names[part]).uniform("point", 1, (), drawn)[0] * draws).long().clamp(max=draws - 1)

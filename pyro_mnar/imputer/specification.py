@@ -91,9 +91,14 @@ class Specification:
         """By column the number of levels of those whose levels have no order."""
         return {j: len(self.cells[j]["shares"]) for j, kind in enumerate(self.kinds) if head_of(kind) is CategoryHead}
 
+    @property
+    def circular(self) -> list[int]:
+        """The columns whose values wrap around."""
+        return [j for j, kind in enumerate(self.kinds) if KINDS[kind].circular]
+
     def effects(self, j: int) -> int:
-        """Return how many effects a column's value has on a mask: one, a category one for each level but one."""
-        return self.categories.get(j, 2) - 1
+        """Return how many effects a column's value has on a mask: one, an angle two, a category one for each level but one."""
+        return 2 if j in self.circular else self.categories.get(j, 2) - 1
 
     def own_words(self, j: int) -> tuple[str, ...]:
         """Return which directions can be chosen for a column of which nothing is said, on one side first."""
@@ -159,7 +164,7 @@ class Specification:
         if self.orders is None and not self.latent:
             return law
         order = None if self.orders is None else self.orders[member]
-        return SequentialMasking(law, order, self.latent_dim if self.latent else 0, self.categories)
+        return SequentialMasking(law, order, self.latent_dim if self.latent else 0, self.categories, self.circular)
 
     def _mixed_decoder(self) -> MixedDecoder:
         blocks = []

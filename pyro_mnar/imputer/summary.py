@@ -81,7 +81,7 @@ def shifts(imputer: MNARImputer, result: Imputation, mask: np.ndarray) -> list[s
     """
     lines, width = [], max(len(str(column.name)) for column in imputer.codec_.columns)
     for j, column in enumerate(imputer.codec_.columns):
-        if mask[:, j].all():
+        if mask[:, j].all() or column.circular:  # of directions no sum is taken
             continue
         ours = imputed_means(column, result, ~mask[:, j], j)
         if column.levels:
@@ -105,7 +105,8 @@ def estimates(imputer: MNARImputer, result: Imputation, mask: np.ndarray) -> lis
         result: with draws, in the table's units.
         mask: (N, D) True = observed.
     """
-    columns = [(j, column) for j, column in enumerate(imputer.codec_.columns) if not column.levels and not mask[:, j].all()]
+    holed = [(j, column) for j, column in enumerate(imputer.codec_.columns) if not mask[:, j].all()]
+    columns = [(j, column) for j, column in holed if not (column.levels or column.circular)]
     if len(result.draws) < 2 or len(mask) < 2 or not columns:
         return []
     width = max(len(str(column.name)) for _, column in columns)

@@ -146,10 +146,9 @@ def directions_of(
         if mechanism in ("linear", "neural"):
             raise ValueError(f"direction: got {word!r} with mechanism {mechanism!r}, expected one only with auto or self-masking")
         if name in unordered and word not in (("free", "none") if unordered[name].levels else ("none",)):
-            kind, possible = unordered[name].kind, "free or none" if unordered[name].levels else "none"
-            raise ValueError(
-                f"direction: got {word!r} for {kind} column {name!r}, expected {possible} (or kind ordinal, which has an order)"
-            )
+            kind, leveled = unordered[name].kind, bool(unordered[name].levels)
+            possible = "free or none (or kind ordinal, which has an order)" if leveled else "none, since its values have no order"
+            raise ValueError(f"direction: got {word!r} for {kind} column {name!r}, expected {possible}")
     if given and mechanism == "none":
         warnings.warn("direction: not used, since mechanism none supposes no reason for holes", UserWarning, stacklevel=4)
     return [given.get(name) for name in names]

@@ -1,5 +1,8 @@
 """Priors of the parameters of mechanisms: their numbers, chosen on development tables; see :mod:`pyro_mnar.model.priors`."""
 
+import torch
+from torch import Tensor
+
 #: Logarithm of a self-masking slope of known direction, per scaled unit: mean and standard deviation.
 LOG_SLOPE = (0.9, 0.8)
 #: Standard deviation of a slope of free direction, or on two sides, about 0.
@@ -17,3 +20,8 @@ LOADING = 0.5
 #: together, and where they differ much they are hardly held at all. Unlike slopes these extrapolate no shape beyond what was seen, so
 #: the data are trusted in full.
 CATEGORY = (0.3, 4.0)
+
+
+def student(scaled: Tensor) -> Tensor:
+    """Return less the log density of a Student t of unit scale and ``EFFECT_DOF`` degrees of freedom, up to a constant."""
+    return 0.5 * (EFFECT_DOF + 1) * torch.log1p(scaled.square() / EFFECT_DOF)

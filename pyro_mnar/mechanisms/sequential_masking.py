@@ -30,8 +30,9 @@ from torch.distributions import constraints
 
 from pyro_mnar.distributions.indexing import indicator
 from pyro_mnar.mechanisms.base import Anchors, LogPrior, MaskDistribution, Mechanism, OwnColumns
+from pyro_mnar.mechanisms.earlier_columns import features_of, read_of
 from pyro_mnar.mechanisms.latent_masking import GivenLatent
-from pyro_mnar.mechanisms.prior_scales import ABSENCE, BESIDE_OWN, EFFECT, EFFECT_DOF, LOADING
+from pyro_mnar.mechanisms.prior_scales import ABSENCE, BESIDE_OWN, EFFECT, LOADING, student
 
 
 class SequentialMasking(Mechanism):
@@ -44,6 +45,7 @@ class SequentialMasking(Mechanism):
             and no mask reads another column.
         latent_dim: L, of the decoder's z; or 0, and no mask reads z.
         levels: number of levels of each categorical column, by position; every level then has an effect of its own.
+        circular: columns of angles in radians, by position; their cosine and sine each have one.
 
     Raises:
         ValueError: for a threshold, which has no score to shift, a mechanism of other than own values, or an order with a column
@@ -63,7 +65,12 @@ class SequentialMasking(Mechanism):
     at: Tensor
 
     def __init__(
-        self, own: Mechanism, order: Sequence[int] | None = None, latent_dim: int = 0, levels: Mapping[int, int] | None = None
+        self,
+        own: Mechanism,
+        order: Sequence[int] | None = None,
+        latent_dim: int = 0,
+        levels: Mapping[int, int] | None = None,
+        circular: Sequence[int] = (),
     ) -> None:
         if not own.smooth:
             raise ValueError("own: got a threshold, expected a mechanism whose score can be shifted")
@@ -77,10 +84,7 @@ class SequentialMasking(Mechanism):
         super().__init__(n_columns, own.columns.tolist(), own.couplings.clone())
         self.own, self.order = own, None if order is None else tuple(order)
         if order is not None:
-            counts = [(levels or {}).get(j, 1) for j in range(n_columns)]
-            # A number is one feature, a category one for each level, and each column one more for being missing.
-            owner = torch.tensor([j for j, count in enumerate(counts) for _ in range(count)])
-            at = torch.tensor([k if count > 1 else -1 for count in counts for k in range(count)])
+            owner, at = read_of(n_columns, levels or {}, circular)
             place = torch.full((n_columns,), len(order))
             place[list(order)] = torch.arange(len(order))
             modeled = torch.zeros(n_columns, dtype=torch.bool).index_fill(0, self.columns, True)
@@ -105,10 +109,7 @@ class SequentialMasking(Mechanism):
         """Return what earlier columns add to the scores, (..., D), of rows ``x`` (..., D) seen at ``mask``; None without an order."""
         if self.order is None:
             return None
-        seen = torch.where(mask, x, 0.0)[..., self.owner]
-        if bool((self.at >= 0).any()):
-            level = (seen.round() == self.at) & mask[..., self.owner]
-            seen = torch.where(self.at < 0, seen, level.to(seen))
+        seen = features_of(x, mask, self.owner, self.at)
         features = torch.cat([seen, (~mask).to(seen).expand(*seen.shape[:-1], -1)], -1)
         weights = torch.cat([self.effects, self.absences], -1) * self.allowed
         return nn.functional.linear(features, weights)
@@ -146,7 +147,7 @@ class SequentialMasking(Mechanism):
         if self.order is not None:
             beside = 0.5 * (self.effects / BESIDE_OWN).square()
             own_read = self.reads_own().unsqueeze(-1)
-            known = -torch.where(own_read, beside, _student(self.effects / EFFECT)).sum() - _student(self.absences / ABSENCE).sum()
+            known = -torch.where(own_read, beside, student(self.effects / EFFECT)).sum() - student(self.absences / ABSENCE).sum()
         if self.reads_latent:
             known = known - 0.5 * (self.loadings / LOADING).square().sum()
         return own.plus(LogPrior(known))
@@ -158,11 +159,6 @@ class SequentialMasking(Mechanism):
     def forward(self, x: Tensor, effect: Tensor | None = None) -> SequentialMasks:
         """Return the law of the masks of complete rows ``x`` (..., D), ``effect`` (..., D) added to the scores; z's is not in it."""
         return SequentialMasks(self, x, effect)
-
-
-def _student(scaled: Tensor) -> Tensor:
-    """Return less the log density of a Student t of unit scale, up to a constant."""
-    return 0.5 * (EFFECT_DOF + 1) * torch.log1p(scaled.square() / EFFECT_DOF)
 
 
 class SequentialMasks(TorchDistribution):

@@ -92,7 +92,8 @@ def _table(table: Given) -> Section:
     rows, values, mask = [], table.values, table.mask
     for j, column in enumerate(table.codec.columns):
         seen = values[mask[:, j], j]
-        numbers = [seen.mean(), seen.std(), seen.min(), seen.max()] if len(seen) and not column.levels else [""] * 4
+        summed = len(seen) and not (column.levels or column.circular)
+        numbers = [seen.mean(), seen.std(), seen.min(), seen.max()] if summed else [""] * 4
         rows.append([column.name, column.kind, column.dtype, len(seen), f"{100 * (1 - mask[:, j].mean()):.1f} %", *numbers])
     header = ["column", "kind", "type", "observed", "missing", "mean", "standard deviation", "least", "largest"]
     section = Section("The table").text(

@@ -86,7 +86,8 @@ def sensitivity(
         progress: bars on standard error, on a terminal only.
     """
     mask, columns, specification = table.mask, table.codec.columns, imputer.specification_
-    holed = [int(j) for j in np.flatnonzero(~mask.all(0))][:_COLUMNS]
+    # Of directions no sum is taken.
+    holed = [int(j) for j in np.flatnonzero(~mask.all(0)) if not columns[j].circular][:_COLUMNS]
     units = Scaling.of(table.values, mask | ~mask.any(0)).scale
     full = done["as assumed"]
     some = every(full)

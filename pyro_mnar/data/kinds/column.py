@@ -34,6 +34,7 @@ class Column:
         warped: whether a warp bends the margin of values with a density.
         transformed: whether its line is a logarithm or log-odds.
         ordered: whether values have an order, so that large ones or small ones can go missing.
+        circular: whether values wrap around: a model's are angles in radians, of which the mean is a direction.
         linear: whether means on the line are means in the table's units.
         may_stray: whether values may be imputed that no observed value is like: below 0, between whole numbers.
         about: what a mean is in, for labels.
@@ -46,6 +47,7 @@ class Column:
     warped: ClassVar[bool] = True
     transformed: ClassVar[bool] = False
     ordered: ClassVar[bool] = True
+    circular: ClassVar[bool] = False
     linear: ClassVar[bool] = True
     may_stray: ClassVar[bool] = False
     about: ClassVar[str] = ""
