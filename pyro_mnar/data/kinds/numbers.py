@@ -243,8 +243,7 @@ def _whole(values: np.ndarray, dtype: np.dtype, name: Any) -> np.ndarray:
     """Round to whole numbers of ``dtype``; what lies outside its range would wrap around."""
     if np.isnan(values).any():
         raise ValueError(f"completed: got NaN for column {name!r}, expected numbers")
-    info = np.iinfo(dtype)
-    values = np.rint(values)
+    info, values = np.iinfo(dtype), np.rint(values)
     above, below = values >= float(info.max), values <= float(info.min)
     whole = np.where(above | below, 0.0, values).astype(dtype)
     whole[above], whole[below] = info.max, info.min
