@@ -66,7 +66,7 @@ lint: install
 	$(BIN)/mypy pyro_mnar
 
 test: lint
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 # Of the package alone: no benchmarks, examples and pages.
 unit: install
