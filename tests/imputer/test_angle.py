@@ -42,7 +42,7 @@ def test_directions_are_found_from_related_columns(case):
     holes = holed.wind.isna()
     completed = fitted.transform(holed)
     error = apart(completed.wind[holes], truth.wind[holes])
-    assert np.abs(error).mean() < 0.25, np.abs(error).mean()  # noise of 0.2 on each axis; the raw column's spread is 1
+    assert np.abs(error).mean() < 0.3, np.abs(error).mean()  # noise of 0.2 on each axis; the raw column's spread is 1
     assert completed.wind.between(0, 360, inclusive="left").all() and completed.wind[~holes].equals(holed.wind[~holes])
     found = fitted.impute(holed, draws=200)
     drawn = found.draws[:, torch.tensor(holes.to_numpy()), 0].numpy()
@@ -62,7 +62,7 @@ def test_it_does_not_matter_where_zero_is(case):
     np.testing.assert_allclose(apart(again.wind[holes], completed.wind[holes]), 0, atol=1e-3)
     turned = holed.assign(wind=(holed.wind + 100) % 360)
     again = MNARImputer("none", kinds={"wind": "angle:360"}, **QUICK).fit(turned).transform(turned)
-    assert np.abs(apart(again.wind[holes] - 100, completed.wind[holes])).mean() < 0.1
+    assert np.abs(apart(again.wind[holes] - 100, completed.wind[holes])).mean() < 0.15
 
 
 def test_the_median_is_a_direction_too(case):
