@@ -16,6 +16,7 @@ from pyro_mnar.mechanisms.category_masking import LevelScore
 from pyro_mnar.mechanisms.self_masking import LinearScore
 from pyro_mnar.mechanisms.two_sided_masking import TwoSidedScore
 from pyro_mnar.model.selection import SelectionDistribution
+from pyro_mnar.networks.angle import VonMises
 from pyro_mnar.networks.proportion import ProportionCells
 
 J = 3
@@ -40,6 +41,11 @@ def real(*masses):
     return values, torch.cat([*[torch.where(m.isnan(), -math.inf, 0.0).unsqueeze(0) for m in masses], LINE.log()])
 
 
+#: Of the circle, by Gauss and Legendre's rule.
+NODES, WEIGHTS = (torch.tensor(part).unsqueeze(-1).expand(-1, J) for part in np.polynomial.legendre.leggauss(1200))
+TURN = (math.pi * (1 + NODES), (math.pi * WEIGHTS).log())
+
+
 def grid(n, first, step):
     values = first + step * torch.arange(n).unsqueeze(-1)
     return values, torch.zeros(n, J).double()
@@ -54,6 +60,8 @@ LAWS = {
         lambda p: ProportionCells(MASS, double(0.6, math.nan, 1.3), 0.5 + p, NONE + p.cos(), LOC + p, SCALE),
         real(MASS, double(0.6, math.nan, 1.3)),
     ),
+    "angle": (lambda p: VonMises(0.8 + p, double(0.5, -2.0, 0.0) - p), TURN),
+    "narrow angle": (lambda p: VonMises(300 * (1 + p), 200 * (1.5 - p)), TURN),
     "levels": (
         lambda p: LevelCells(
             (p * double(0.3, 1.0, -0.7, 0.2).reshape(4, 1, 1)).log_softmax(0), double(0.0, -1.0, 0.0), double(1.0, 0.5, 1.0)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from pyro_mnar.networks import CategoryHead, ConjugateEncoder, CountHead, MixedDecoder, NormalHead, OrdinalHead, SemicontinuousHead
+from pyro_mnar.networks.angle import AngleHead
 from pyro_mnar.networks.proportion import ProportionHead
 
 HEADS = {
@@ -12,6 +13,7 @@ HEADS = {
     "category": lambda: CategoryHead([0, 1], [[0.25] * 4, [0.6, 0.3, 0.1]]),
     "count": lambda: CountHead([0, 1], [2.0, 3.0], [7.0, 9.0], [-0.8, 0.0], [0.4, 1.0]),
     "proportion": lambda: ProportionHead([0, 1], [[-0.4, 0.9], [-0.3, None]], [[0.3, 0.6], [0.5, 0.5]]),
+    "angle": lambda: AngleHead([0, 1], [0.3, -0.5], [0.0, 0.6]),
     "semicontinuous": lambda: SemicontinuousHead([0, 1], [-0.4, 0.3], [0.3, 0.6], [1, -1]),
 }
 

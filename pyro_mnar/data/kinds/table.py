@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pyro_mnar.data.kinds.angle import Angle
 from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.kinds.dates import Date
 from pyro_mnar.data.kinds.evidence import Evidence
@@ -17,7 +18,20 @@ from pyro_mnar.data.kinds.semicontinuous import Semicontinuous
 
 #: By the word that declares it. A column is inferred to be of the last kind that takes it.
 KINDS: dict[str, type[Column]] = {
-    kind.kind: kind for kind in (Continuous, Positive, Bounded, Semicontinuous, Proportion, Binary, Categorical, Ordinal, Count, Date)
+    kind.kind: kind
+    for kind in (
+        Continuous,
+        Positive,
+        Bounded,
+        Semicontinuous,
+        Proportion,
+        Binary,
+        Categorical,
+        Ordinal,
+        Count,
+        Date,
+        Angle,
+    )
 }
 
 

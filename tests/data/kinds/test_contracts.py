@@ -49,6 +49,7 @@ ROWS = [
     Row("ordinal", "ordinal:low:mid:high", pd.Series(pd.Categorical(RNG.choice(GRADES, N), GRADES, ordered=True)), "ordinal", None),
     Row("count", "count", pd.Series(RNG.poisson(3, N)).astype("Int64"), "continuous", -1),
     Row("date", "date", pd.Series(pd.Timestamp("2020-02-27") + pd.to_timedelta(RNG.integers(0, 99, N), "D")), "date", None),
+    Row("angle", "angle:24", pd.Series(RNG.uniform(0, 24, N)), "continuous", None),
 ]
 each = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.kind)
 
@@ -149,6 +150,12 @@ def test_means_of_summands_are_means_in_the_table_s_units(row):
     x = 4 * np.random.default_rng(2).normal(size=(500, 2))  # far enough to meet the value that repeats
     column, center, scale = codec.columns[0], codec.scaling.center[0], codec.scaling.scale[0]
     summed = column.summand(x[:, 0], center, scale)
+    if column.circular:  # a direction, made of what is summed and the sines
+        turns = np.exp(1j * x[:, 0]).mean()
+        assert summed.mean() == pytest.approx(turns.real)
+        mean = np.angle(np.exp(2j * np.pi * codec.invert(x)[:, 0] / column.period).mean()) % (2 * np.pi) * column.period / (2 * np.pi)
+        assert codec.means(np.array([[np.angle(turns), 0.0]]))[0, 0] == pytest.approx(mean)
+        return
     if column.linear:
         assert (summed == x[:, 0]).all()
         mean = codec.scaling.invert(x)[:, 0].mean()
