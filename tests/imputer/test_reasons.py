@@ -67,7 +67,7 @@ def test_beside_a_stated_value_complete_columns_are_read_where_they_decide_too(s
     best, alone = imputer.candidates_[0], [c for c in imputer.candidates_ if c.directions == ("high",) and not c.earlier]
     # Over six seeds 27 to 50.
     assert best[:3] == (("high",), "complete", False) and best.score > 10 + alone[0].score
-    assert imputer.reasons_.loc["a", "reason"].endswith("and the seen values of d")
+    assert "and the seen values of d" in imputer.reasons_.loc["a", "reason"]
     own = rng.random(600) < special.expit(6 * (x[:, 0] - 0.6))
     frame = pd.DataFrame(x, columns=list("abcd"))
     frame.loc[own, "a"] = np.nan
