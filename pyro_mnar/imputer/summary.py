@@ -23,7 +23,7 @@ def kinds_of(schema: Schema) -> list[str]:
     Example:
         >>> from pyro_mnar.data.kinds import Categorical, Count
         >>> kinds_of(Schema((Count("n", "int64"), Categorical("sex", "str", ("f", "m")))))
-        ['Columns taken as count: n', 'Columns taken as categorical: sex (2)']
+        ['Columns taken as categorical: sex (2)', 'Columns taken as count: n']
     """
     lines = []
     for kind in KINDS:

@@ -31,6 +31,8 @@ def ignorable_of(imputer: MNARImputer, table: Given) -> MNARImputer | None:
     """Return the same model without a mechanism, fitted to a table whose columns are taken for the same; None where there was none.
 
     Example:
+        >>> import numpy as np
+        >>> from pyro_mnar.imputer.tables import given
         >>> x = np.random.default_rng(0).normal(size=(40, 2))
         >>> x[x[:, 0] > 0.5, 0] = np.nan
         >>> fitted = MNARImputer(steps=2, members=2, progress=False).fit(x)

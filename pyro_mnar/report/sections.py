@@ -56,6 +56,7 @@ def sections(
         ValueError: for too few draws, or an analysis that fails.
 
     Example:
+        >>> from pyro_mnar.imputer.tables import given
         >>> x = np.random.default_rng(0).normal(size=(40, 2))
         >>> x[x[:, 0] > 0.5, 0] = np.nan
         >>> fitted = MNARImputer(steps=2, members=2, progress=False).fit(x)
