@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import torch
@@ -118,12 +119,14 @@ class Pilots:
         """Return the price of those effects that nobody stated."""
         spec = self.specification
         holes, words = (~self.mask).any(0).tolist(), zip(spec.columns, candidate.directions, self.stated, strict=True)
-        own = sum(spec.effects(j) for j, word, said in words if word != "none" and not said)
+        effects = spec.effects()
+        own = sum(effects[j] for j, word, said in words if word != "none" and not said)
         earlier, latent = 0, len(spec.columns) * spec.latent_dim * candidate.latent
         for order in (self.specified(candidate).orders or ())[:1]:
-            # An earlier column with holes has one effect more.
-            before = {j: order[: order.index(j)] if j in order else order for j in spec.columns}
-            earlier = sum(spec.effects(k) + holes[k] for own_before in before.values() for k in own_before)
+            # An earlier column with holes has one effect more; columns that the order leaves out come last.
+            sums = [0, *accumulate(effects[k] + holes[k] for k in order)]
+            places = {j: place for place, j in enumerate(order)}
+            earlier = sum(sums[places.get(j, len(order))] for j in spec.columns)
         n = len(self.mask)
         return sum(count * (price + rate * n) for count, (price, rate) in ((own, OWN), (earlier, EARLIER), (latent, LATENT)))
 

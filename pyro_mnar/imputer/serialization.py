@@ -96,7 +96,7 @@ def restore(tensors: dict[str, Tensor], description: dict[str, Any]) -> tuple[di
     if description["named"]:
         fitted["feature_names_in_"] = np.array(codec.layout.names, dtype=object)
     _check(codec, specification, fitted["histories_"])
-    outputs = sum(specification.effects(j) for j in range(len(specification.kinds)))
+    outputs = sum(specification.effects())
     check_sizes(specification.members, len(codec.columns), specification.latent_dim, specification.hidden, outputs, tensors)
     with seeded(0):  # the weights are replaced, and drawing them shall move no generator
         members = specification.models()

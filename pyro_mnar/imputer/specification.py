@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cache, cached_property
 from importlib import import_module
 from typing import Any, Self
 
@@ -28,6 +29,7 @@ from pyro_mnar.networks.mixed_decoder import MixedDecoder
 from pyro_mnar.networks.warps import SkewWarp
 
 
+@cache
 def head_of(kind: str) -> Any:
     """Return the head that models a kind of column; it takes the columns' places and what their ``cell`` says.
 
@@ -76,7 +78,7 @@ class Specification:
         """Whether each mask has a mechanism of its own, which may read the column's own value."""
         return self.mechanism in ("auto", "self-masking")
 
-    @property
+    @cached_property
     def own(self) -> dict[int, str]:
         """By column the direction of those whose masks read their own values by a term of their own."""
         return {j: word for j, word in zip(self.columns, self.directions, strict=True) if self.separate and word != "none"}
@@ -86,19 +88,20 @@ class Specification:
         """Whether all columns have a normal law."""
         return all(head_of(kind) is NormalHead for kind in self.kinds)
 
-    @property
+    @cached_property
     def categories(self) -> dict[int, int]:
         """By column the number of levels of those whose levels have no order."""
         return {j: len(self.cells[j]["shares"]) for j, kind in enumerate(self.kinds) if head_of(kind) is CategoryHead}
 
-    @property
+    @cached_property
     def circular(self) -> list[int]:
         """The columns whose values wrap around."""
         return [j for j, kind in enumerate(self.kinds) if KINDS[kind].circular]
 
-    def effects(self, j: int) -> int:
-        """Return how many effects a column's value has on a mask: one, an angle two, a category one for each level but one."""
-        return 2 if j in self.circular else self.categories.get(j, 2) - 1
+    def effects(self) -> list[int]:
+        """Return how many effects each column's value has on a mask: one, an angle two, a category one for each level but one."""
+        circular, categories = set(self.circular), self.categories
+        return [2 if j in circular else categories.get(j, 2) - 1 for j in range(len(self.kinds))]
 
     def own_words(self, j: int) -> tuple[str, ...]:
         """Return which directions can be chosen for a column of which nothing is said, on one side first."""
@@ -137,11 +140,11 @@ class Specification:
             members.append(MNAR(decoder, ConjugateEncoder(decoder, self.hidden), mechanism, warp, prior))
         return members
 
-    @property
+    @cached_property
     def _by_level(self) -> list[int]:
         return [j for j in self.own if j in self.categories]
 
-    @property
+    @cached_property
     def _by_value(self) -> list[int]:
         # Those whose masks read no value are here too: their slopes are 0.
         words = zip(self.columns, self.directions, strict=True)
