@@ -123,3 +123,22 @@ def test_one_imputer_in_several_threads():
     assert not failed and len(found) == 12
     for completed, draws in found:
         assert completed.equals(plain) and all(one.equals(other) for one, other in zip(draws, drawn, strict=True))
+
+
+def test_a_transform_does_not_wait_for_another_thread_s_whole_fit():
+    x = table()[["a", "b", "c"]]
+    fitted = MNARImputer(steps=5, members=1, hidden=(8,), mechanism="none", progress=False).fit(x)
+    order = []
+
+    def work():
+        MNARImputer(steps=60, members=8, hidden=(8,), mechanism="none", progress=False).fit(x, callback=order.append)
+        order.append("fit")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    while not order:
+        pass
+    fitted.transform(x)
+    order.append("transform")
+    thread.join()
+    assert order.index("transform") < order.index("fit")
