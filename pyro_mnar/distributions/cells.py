@@ -13,6 +13,7 @@ A law without such an integral is *open* (``closed`` is False): masks of its col
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Protocol, Self
 
@@ -107,6 +108,12 @@ class Cells:
     def like(self) -> Tensor:
         """A tensor of the law's type."""
         raise NotImplementedError
+
+    def expand(self, batch_shape: Sequence[int], _instance: object = None) -> Any:
+        # Parameters stay as they are: what is computed with them broadcasts.
+        new: Any = copy.copy(self)
+        new._batch_shape = torch.Size(batch_shape)
+        return new
 
     def take(self, columns: Tensor | slice | Sequence[int]) -> Any:
         """Return the laws of some columns."""

@@ -11,7 +11,6 @@ rule", SIAM Review 56, 2014).
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -47,11 +46,6 @@ class AsGiven(NormalMixture):
 
     loc = property(lambda self: self.given["loc"].expand(self._batch_shape))
     scale = property(lambda self: self.given["scale"].expand(self._batch_shape))
-
-    def expand(self, batch_shape: Sequence[int], _instance: object = None) -> Any:
-        new = copy.copy(self)
-        new._batch_shape = torch.Size(batch_shape)
-        return new
 
     @property
     def like(self) -> Tensor:

@@ -10,7 +10,6 @@ finite for levels. Counts have no last value: the sum ends where the law's upper
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -71,12 +70,6 @@ class _GridCells(Cells, TorchDistribution):
     def __init__(self, batch_shape: Sequence[int], first: Tensor, step: Tensor) -> None:
         self.first, self.step = first, step
         super().__init__(torch.Size(batch_shape), validate_args=False)
-
-    def expand(self, batch_shape: Sequence[int], _instance: object = None) -> Any:
-        # Parameters stay as they are: what is computed with them broadcasts.
-        new = copy.copy(self)
-        new._batch_shape = torch.Size(batch_shape)
-        return new
 
     @property
     def like(self) -> Tensor:

@@ -26,7 +26,7 @@ EARLIER, LATENT, OWN = (2.0, 0.0), (2.0, 0.004), (3.0, 0.004)
 class Candidate(NamedTuple):
     """What a pilot supposed: ``directions``, one word for each modeled column, ``none`` where its own value is not read; which
     ``earlier`` columns masks read, ``all``, ``complete`` (those without holes) or "" for none; whether they read the ``latent``. And
-    its     ``bound`` over the whole table less the ``cost`` of its effects.
+    its ``bound`` over the whole table less the ``cost`` of its effects.
     """
 
     directions: tuple[str, ...]

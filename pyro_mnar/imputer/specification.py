@@ -53,7 +53,8 @@ class Specification:
         latent_dim: L.
         hidden: hidden layers of decoder and encoder.
         members: of the ensemble; they differ in their starts and in the anchors of their priors.
-        orders: for each member all columns in the order in which their masks are decided; None where no mask reads another column.
+        orders: for each member columns in the order in which their masks are decided, as
+            :class:`~pyro_mnar.mechanisms.SequentialMasking` takes them; None where no mask reads another column.
         latent: whether masks read the row's latent.
         cells: of each column what its head must know (:meth:`in_units`).
 
@@ -170,12 +171,12 @@ class Specification:
         return SequentialMasking(law, order, self.latent_dim if self.latent else 0, self.categories, self.circular)
 
     def _mixed_decoder(self) -> MixedDecoder:
-        blocks = []
+        heads = []
         for head in dict.fromkeys(map(head_of, KINDS)):  # in the order of the kinds
             at = [j for j, kind in enumerate(self.kinds) if head_of(kind) is head]
             if at:
-                blocks.append(head(at, **{name: [self.cells[j][name] for j in at] for name in self.cells[at[0]]}))
-        return MixedDecoder(self.latent_dim, blocks, self.hidden)
+                heads.append(head(at, **{name: [self.cells[j][name] for j in at] for name in self.cells[at[0]]}))
+        return MixedDecoder(self.latent_dim, heads, self.hidden)
 
     def to_json(self) -> dict[str, Any]:
         """Return the specification as plain data."""
