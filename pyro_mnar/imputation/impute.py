@@ -189,7 +189,7 @@ def impute(
 
 def _chunks(rows: Tensor, said: str, progress: bool) -> Iterator[Tensor]:
     chunks = rows.split(CHUNK) if len(rows) else []
-    yield from tqdm(chunks, said, unit="chunk", disable=None if progress else True, leave=False)
+    yield from tqdm(chunks, said, unit="chunk", disable=None, leave=False) if progress and chunks else chunks
 
 
 def _chunk(

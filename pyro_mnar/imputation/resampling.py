@@ -50,7 +50,7 @@ class Weighed(NamedTuple):
 def weigh(bound: IWELBO, x: Tensor, mask: Tensor, seed: int, labels: Sequence[Hashable], inverse: bool) -> Weighed:
     """Draw particles from the guide, from the rows' own noise where every site has an inverse, and weigh them."""
     streams = RowStreams(seed, labels)
-    with seeded(int(RowStreams(seed, labels[:1]).generators("")[0].integers(2**63)), x.device), streams if inverse else nullcontext():
+    with seeded(RowStreams(seed, labels[:1]).first_seed(), x.device), streams if inverse else nullcontext():
         model, guide = bound.traces(x, mask)
     log_joint = bound.log_joint(model, guide)
     raw = sum_out(log_joint)
