@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pyro_mnar.imputation.importance import sample_importance as sample_importance
     from pyro_mnar.imputation.impute import impute as impute
     from pyro_mnar.imputation.predict import predict as predict
+    from pyro_mnar.imputer.batches import impute_batches as impute_batches
     from pyro_mnar.imputer.imputer import MNARImputer as MNARImputer
     from pyro_mnar.infer.bound import IWELBO as IWELBO
     from pyro_mnar.infer.ensembles import fit_ensemble as fit_ensemble
@@ -81,6 +82,7 @@ _HOMES = {
     "fit": "pyro_mnar.infer.training",
     "fit_ensemble": "pyro_mnar.infer.ensembles",
     "impute": "pyro_mnar.imputation.impute",
+    "impute_batches": "pyro_mnar.imputer.batches",
     "impute_ensemble": "pyro_mnar.imputation.ensemble",
     "pool": "pyro_mnar.analysis.rubin",
     "predict": "pyro_mnar.imputation.predict",

@@ -6,6 +6,7 @@ agree it is as narrow as each; where the data leave them free to differ it is wi
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
@@ -42,8 +43,10 @@ def impute_ensemble(
     seed: int = 0,
     labels: Sequence[Hashable] | None = None,
     functions: Mapping[int, Callable[[Tensor], Tensor]] | None = None,
+    tolerance: float | None = None,
     progress: bool = True,
     n_jobs: int | None = None,
+    device: torch.device | str | None = None,
 ) -> Imputation:
     """Return the pooled imputation of ``members``; arguments and errors as those of :func:`~pyro_mnar.imputation.impute.impute`.
 
@@ -51,7 +54,11 @@ def impute_ensemble(
     that leaves a remainder the first members have one more. ``particles`` are of each member; ``ess`` and
     ``pareto_k`` are the members' means, ``rhat`` the worst of those members that sampled the row.
 
-    ``n_jobs`` processes impute, a member each; None is 1 and -1 all cores, and the result is the same.
+    ``tolerance`` is of the pooled means: the members' errors are independent, and each may have the square root of their number times
+    as much.
+
+    ``n_jobs`` processes impute, a member each; None is 1 and -1 all cores, and the result is the same. On another ``device`` than that of
+    ``x`` copies of the members compute, and the result comes back.
 
     Raises:
         ValueError: also for no members.
@@ -66,9 +73,15 @@ def impute_ensemble(
     """
     if not len(members):
         raise ValueError("members: got none, expected at least one")
+    if device is not None and torch.device(device) != x.device:
+        own: dict[str, Any] = {"draws": draws, "particles": particles, "method": method, "seed": seed, "labels": labels}
+        own |= {"functions": functions, "tolerance": tolerance, "progress": progress, "n_jobs": n_jobs}
+        there = [copy.deepcopy(member).to(device) for member in members]
+        return impute_ensemble(there, x.to(device), mask.to(device), **own).to(x.device)
     shares = draws_of(draws, len(members))
     options: dict[str, Any] = {"particles": particles, "method": method, "labels": labels, "functions": functions}
     options["progress"] = progress and len(members) == 1
+    options["tolerance"] = None if tolerance is None else tolerance * math.sqrt(len(members))
     calls = [
         partial(impute, member, x, mask, draws=share, seed=member_seed(seed, i), **options)
         for i, (member, share) in enumerate(zip(members, shares, strict=True))

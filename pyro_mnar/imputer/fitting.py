@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from pyro_mnar.imputer.specification import Specification
@@ -21,13 +22,16 @@ class Fitted(NamedTuple):
     histories: list[History]
 
 
-def fit_specified(specification: Specification, x: Tensor, mask: Tensor, *, seed: int, **settings: Any) -> Fitted:
+def fit_specified(
+    specification: Specification, x: Tensor, mask: Tensor, *, seed: int, device: torch.device | str = "cpu", **settings: Any
+) -> Fitted:
     """Make an ensemble and fit it.
 
     Args:
         specification: of the ensemble.
         x: (N, D) scaled columns; the holes may hold any number.
         mask: (N, D) bool, True = observed.
+        device: where it is fitted; the members come back on the processor.
         seed, settings: as :func:`~pyro_mnar.infer.ensembles.fit_ensemble`'s.
 
     Example:
@@ -39,8 +43,9 @@ def fit_specified(specification: Specification, x: Tensor, mask: Tensor, *, seed
     """
     with seeded(seed):
         members = specification.models()
+    x, mask = x.to(device), mask.to(device)
     for member in members:
-        member.initialize(x, mask)
+        member.to(device).initialize(x, mask)
     histories = fit_ensemble(members, x, mask, seed=seed, **settings)
     fewer = len(histories)
-    return Fitted(specification.first(fewer), members[:fewer], histories)
+    return Fitted(specification.first(fewer), [member.cpu() for member in members[:fewer]], histories)

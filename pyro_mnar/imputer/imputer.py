@@ -56,12 +56,15 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         random_state: seed of training and draws; with a ``RandomState`` or None, one is drawn from it at each ``fit``.
         add_indicator: whether ``transform`` adds a column ``missingindicator_NAME`` for each with holes in training, 1 where missing.
         keep_empty_features: whether columns without an observed value in training stay, their holes filled with 0, or are left out.
-        kinds: what columns are, by name (position, for arrays), where dtypes do not say it: words of
-            :mod:`pyro_mnar.data.kinds`, such as ``positive``, ``bounded:LOW:HIGH``, ``ordinal:A:B:C``.
+        kinds: what columns are, by name (position, for arrays), where dtypes do not say it, such as ``bounded:LOW:HIGH``: words of
+            :mod:`pyro_mnar.data.kinds`.
         point: what ``transform`` fills holes with: ``mean`` of the posterior (right for totals), ``median``, or ``draw`` (right for
             shares and spread); of a mean or median, categories get the most probable one.
+        tolerance: Monte Carlo error of means that suffices, as a share of cells' standard deviations (.02, say), so that easy rows have
+            fewer particles; None: all have all.
         progress: bars on standard error, on a terminal only.
         n_jobs: processes; None is 1 and -1 all cores. Results are the same.
+        device: where to fit the ensemble and to impute: ``cpu``, ``cuda`` or ``auto``, a GPU where there is one and the table is large.
         keep_partial: whether an interrupted ``fit`` keeps, with a warning, the members fitted so far, instead of raising.
 
     Attributes:
@@ -97,8 +100,10 @@ class MNARImputer(TransformerMixin, BaseEstimator):
     keep_empty_features: bool = False
     kinds: Mapping[Any, str] | None = None
     point: str = "mean"
+    tolerance: float | None = None
     progress: bool = True
     n_jobs: int | None = None
+    device: str = "cpu"
     keep_partial: bool = False
 
     def fit(self, X: ArrayLike | DataFrame, y: None = None, callback: Any = None) -> Self:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pyro_mnar.imputation.ensemble import impute_ensemble, score_ensemble
 from pyro_mnar.imputation.impute import Imputation
+from pyro_mnar.imputer.devices import device_of
 from pyro_mnar.imputer.extremes import refuse_unfilled, warn_of_far, within_reach
 from pyro_mnar.imputer.points import points_of, sines, summands
 from pyro_mnar.imputer.tables import Given
@@ -85,4 +86,9 @@ def in_units(imputer: Any, given: Given, result: Imputation, method: str = "impo
 
 def _settings(imputer: Any, given: Given, particles: int, method: str) -> dict[str, Any]:
     found: dict[str, Any] = {"particles": particles, "method": method, "n_jobs": imputer.n_jobs, "progress": imputer.progress}
-    return found | {"labels": given.labels, "seed": imputer.seed}
+    return found | {
+        "labels": given.labels,
+        "seed": imputer.seed,
+        "tolerance": imputer.tolerance,
+        "device": device_of(imputer, len(given.mask)),
+    }
