@@ -57,8 +57,8 @@ def impute_ensemble(
     ``tolerance`` is of the pooled means: the members' errors are independent, and each may have the square root of their number times
     as much.
 
-    ``n_jobs`` processes impute, a member each; None is 1 and -1 all cores, and the result is the same. On another ``device`` than that of
-    ``x`` copies of the members compute, and the result comes back.
+    ``n_jobs`` processes impute, a member each; None is 1 and -1 all cores, and the result is the same. On another ``device`` than that
+    of ``x`` copies of the members compute, and the result comes back.
 
     Raises:
         ValueError: also for no members.

@@ -48,10 +48,8 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         order: columns in the order in which their holes came about, such as visits; masks then depend on the columns before, as far as
             these are seen. Columns that it leaves out come first. None: the data choose whether they do, and in which order.
         ignorable: columns whose missingness is taken as ignorable whatever the mechanism.
-        latent_dim: L; by default one less than the number of columns, at most 10.
-        hidden: hidden layers of decoder and encoder.
-        members: of the ensemble; with one there are no intervals worth the name.
-        particles: K of the training bound.
+        latent_dim, hidden: L, by default one less than the number of columns, at most 10; hidden layers of decoder and encoder.
+        members, particles: of the ensemble, of which one has no intervals worth the name; K of the training bound.
         steps, batch_size: training updates of each member, and rows an update.
         random_state: seed of training and draws; with a ``RandomState`` or None, one is drawn from it at each ``fit``.
         add_indicator: whether ``transform`` adds a column ``missingindicator_NAME`` for each with holes in training, 1 where missing.
@@ -60,8 +58,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
             :mod:`pyro_mnar.data.kinds`.
         point: what ``transform`` fills holes with: ``mean`` of the posterior (right for totals), ``median``, or ``draw`` (right for
             shares and spread); of a mean or median, categories get the most probable one.
-        tolerance: Monte Carlo error of means that suffices, as a share of cells' standard deviations (.02, say), so that easy rows have
-            fewer particles; None: all have all.
+        tolerance: Monte Carlo error of means, as a share of standard deviations, at which rows have enough particles; None: all have all.
         progress: bars on standard error, on a terminal only.
         n_jobs: processes; None is 1 and -1 all cores. Results are the same.
         device: where to fit the ensemble and to impute: ``cpu``, ``cuda`` or ``auto``, a GPU where there is one and the table is large.
@@ -71,8 +68,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         reasons_: a data frame, a row for each column with holes: what was decided (``reason``), how strong the ``evidence`` is, which
             share of its imputed values lies ``beyond`` the observed range, their ``mean``, and that under ignorable missingness.
         candidates_: the :class:`~pyro_mnar.imputer.pilots.Candidate` reasons that were compared, the best first.
-        members_: the fitted :class:`~pyro_mnar.model.MNAR` models, on scaled columns.
-        histories_: what training saw of each.
+        members_, histories_: the fitted :class:`~pyro_mnar.model.MNAR` models, on scaled columns, and what training saw of each.
         codec_: the :class:`~pyro_mnar.data.TableCodec` from tables to the models' columns and back; ``schema_`` are these columns.
         specification_: the :class:`~pyro_mnar.imputer.specification.Specification` of the members.
 
