@@ -58,7 +58,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
             :mod:`pyro_mnar.data.kinds`.
         point: what ``transform`` fills holes with: ``mean`` of the posterior (right for totals), ``median``, or ``draw`` (right for
             shares and spread); of a mean or median, categories get the most probable one.
-        tolerance: Monte Carlo error of means, as a share of standard deviations, at which rows have enough particles; None: all have all.
+        tolerance: Monte Carlo error of means, as a share of standard deviations, at which rows have enough particles; None: none.
         progress: bars on standard error, on a terminal only.
         n_jobs: processes; None is 1 and -1 all cores. Results are the same.
         device: where to fit the ensemble and to impute: ``cpu``, ``cuda`` or ``auto``, a GPU where there is one and the table is large.
