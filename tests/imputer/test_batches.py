@@ -63,10 +63,7 @@ def imputer_of(model):
 def digest(tables):
     """Of all rows of some tables, in the order of their labels, bit for bit."""
     whole = pa.concat_tables(tables).sort_by("id").combine_chunks()
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, whole.schema) as writer:
-        writer.write_table(whole)
-    return hashlib.sha256(sink.getvalue()).hexdigest()
+    return hashlib.sha256(repr([whole.schema.names, *(column.to_pylist() for column in whole.columns)]).encode()).hexdigest()
 
 
 def folder_of(table, home, shards, group=17):
@@ -225,10 +222,10 @@ def test_batches_that_do_not_fit_are_refused(table, model):
     as_text = batch.set_column(batch.schema.get_field_index("day"), "day", batch.column("day").cast(pa.string()))
     with pytest.raises(ValueError, match="column 'day': got dates of type string"):
         run(as_text)
+    assert run() == []
     imputer.add_indicator = True
     with pytest.raises(ValueError, match="add_indicator"):
         run(batch)
-    assert run(label="id") == []
 
 
 @pytest.mark.parametrize("rows", [10, 2**21 + 10])
