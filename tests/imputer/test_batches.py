@@ -101,9 +101,9 @@ def test_results_are_those_of_a_frame_whose_index_is_the_label(table, model):
     imputer = imputer_of(model)
     frame = table.select(["id", "a", "b", "whole", "day", "time", "single"]).to_pandas().set_index("id")
     whole = pa.Table.from_batches(impute_batches(imputer, table.to_batches(20), label="id"))
-    filled = imputer.transform(frame)
-    for name in ("a", "b", "single"):
-        np.testing.assert_array_equal(whole.column(name).to_numpy(), filled[name].to_numpy())
+    filled = imputer.impute(frame).completed.numpy()
+    for j, name in enumerate("ab"):
+        np.testing.assert_array_equal(whole.column(name).to_numpy(), filled[:, j])
 
 
 @pytest.mark.parametrize("shards", [1, 2, 5])
@@ -129,7 +129,7 @@ def test_two_ranks_share_the_row_groups_and_have_the_same_rows(table, model, com
     assert main(command) == 0 and before == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
 
 
-@pytest.mark.parametrize("event", [2, 9, 23, 41])
+@pytest.mark.parametrize("event", [2, 9, 16, 23])
 def test_a_run_killed_at_a_change_of_files_is_gone_on_with(table, model, completed, tmp_path, event):
     source, output = folder_of(table, tmp_path / "in", 2), tmp_path / "out"
 
@@ -196,7 +196,7 @@ def test_what_is_wrong_is_named_before_anything_is_written(table, model, tmp_pat
     assert not out.exists()
     assert main(["impute", str(source), *map(str, usual), "--label", "id"]) == 0
     assert "is another run's, of other settings" in refused(capsys, source, *usual, "--label", "id", "--seed", 5)
-    pq.write_table(table.slice(5, 3), source / "part-1.parquet")
+    pq.write_table(table.slice(50, 3), source / "part-1.parquet")
     assert "is another run's, of other files" in refused(capsys, source, *usual, "--label", "id")
     (out / RUN).unlink()
     assert "expected a new or an empty folder" in refused(capsys, source, *usual, "--label", "id")
