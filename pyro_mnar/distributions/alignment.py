@@ -6,7 +6,7 @@ is a multiple of four, every row lies alike, and zeros add nothing. That is so o
 every size that was tried (1 to 200); a test holds it.
 
 Torch takes the cells of a tensor 32 at a time, and the last few by other code, which rounds softplus and the logistic function
-otherwise. Of 16 rows and a multiple of four columns there are no last few.
+otherwise. Of eight rows, or a multiple of eight, and a multiple of four columns there are no last few.
 
 Where gradients are recorded nothing is padded: training asks for no row alone.
 """

@@ -149,7 +149,7 @@ def _pieces(
     bound: IWELBO, x: Tensor, mask: Tensor, rows: Tensor, draws: int, seed: int, names: list[Hashable]
 ) -> list[dict[str, Tensor]]:
     """Return the draws of a few rows in one piece, or one for each row where a site cannot be drawn from the rows' own noise."""
-    together = padded(rows, chunk_size(x.device))
+    together = padded(rows)
     try:
         whole = _piece(bound, x[together], mask[together], draws, seed, [names[i] for i in together.tolist()], True)
         return [{name: value[: len(rows)] if value.dim() == 1 else value[:, : len(rows)] for name, value in whole.items()}]

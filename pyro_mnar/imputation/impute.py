@@ -10,10 +10,10 @@ Where the missing cells come from: :mod:`pyro_mnar.model.missing_sites`.
 Where the weights have too heavy a tail for the number of particles, Markov chains can take over, row by row
 (:func:`~pyro_mnar.mcmc.posterior.sample_posterior`).
 
-Networks run on chunks padded to one fixed number of rows and every row has its own random stream, so a row's result is the same bit
-for bit whatever the table it comes in, its place, or how the work is split; with columns of levels or counts, whose sums run over
-the missing cells alone, to rounding. (Chunks of another size would not do: sums and products of matrices then differ in their last
-bits, on one processor or another.)
+Networks run on chunks padded to 8, 16, 32 or 64 rows, inner dimensions of products to multiples of four
+(:mod:`pyro_mnar.distributions.alignment`), and every row has its own random stream. So a row's result is the same bit for bit whatever
+the table it comes in, its place, or how the work is split; with columns of levels or counts, whose sums run over the missing cells
+alone, to rounding.
 
 With a ``tolerance`` a row starts with 100 particles, and has twice as many, all anew, until the error of its means is small beside the
 cells' own spread. The error of a mean m is taken to be (sum_k w_k^2 (E[x | z_k, s] - m)^2)^1/2, as of independent particles; those
@@ -179,7 +179,7 @@ def impute(
         for rows in _chunks(weighed, chunk_size(x.device), "imputing", progress):
             if inverse:
                 try:
-                    parts = [weighed_of(padded(rows, chunk_size(x.device)), bound, True, within)]
+                    parts = [weighed_of(padded(rows), bound, True, within)]
                 except NoInverseError:
                     inverse = False
             if not inverse:

@@ -1,6 +1,6 @@
 """A few rows' particles, their weights, and particles drawn again by weight: what imputation and importance draws share.
 
-Networks run on chunks padded to one number of rows (float32 results differ between sizes), and each row has random streams of its own.
+Networks run on chunks padded to few numbers of rows, and each row has random streams of its own.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from pyro_mnar.infer.streams import RowStreams, seeded
 from pyro_mnar.infer.structure import is_latent
 from pyro_mnar.infer.weights import effective_sample_size, smooth
 
-#: Rows that go through the networks at once, on a processor and on an accelerator, which takes hundreds in the time of one. The fewer,
-#: the sooner a single row, padded to so many, is answered; below these a table takes longer.
-CHUNK, _ACCELERATOR_CHUNK = 16, 256
+#: Rows that go through the networks at once on a processor; on an accelerator, which takes hundreds in the time of one, more do.
+CHUNK, _ACCELERATOR_CHUNK = 64, 256
+#: The fewest: of eight rows and a multiple of four columns a processor's last cells are computed as its first ones are.
+LEAST_ROWS = 8
 
 
 def chunk_size(device: torch.device) -> int:
@@ -30,13 +31,16 @@ def chunk_size(device: torch.device) -> int:
     return CHUNK if device.type == "cpu" else _ACCELERATOR_CHUNK
 
 
-def padded(rows: Tensor, size: int) -> Tensor:
-    """Return indices ``rows``, at most ``size`` of them, with the first repeated behind them to make it as many.
+def padded(rows: Tensor, least: int = LEAST_ROWS) -> Tensor:
+    """Return indices ``rows`` with the first repeated behind them, so that they are ``least``, or twice, four times, ... as many.
 
     Example:
-        >>> padded(torch.tensor([3, 5]), 4).tolist()
-        [3, 5, 3, 3]
+        >>> padded(torch.tensor([3, 5, 6]), 2).tolist()
+        [3, 5, 6, 3]
     """
+    size = least
+    while size < len(rows):
+        size *= 2
     return torch.cat([rows, rows[:1].expand(size - len(rows))])
 
 

@@ -42,7 +42,7 @@ def weighted_draws(
     names = list(range(len(x))) if labels is None else list(labels)
     bound, drawn, log_weights = IWELBO(module, particles), [], []
     for rows in torch.arange(len(x)).split(chunk_size(x.device)):
-        whole = padded(rows, chunk_size(x.device))
+        whole = padded(rows)
         found = weigh(bound, x[whole], mask[whole], seed, [names[i] for i in whole.tolist()], True)
         uniforms = found.streams.uniform("cells", particles, (x.shape[-1], 3), x)
         cells = missing_cells(found.model, mask[whole], uniforms).masked_fill(found.impossible.unsqueeze(-1), torch.nan)

@@ -119,14 +119,14 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         fit_table(self, X, callback)
         return self
 
-    def impute(self, X: ArrayLike | DataFrame, draws: int = 0, particles: int = 200, method: str = "importance") -> Imputation:
+    def impute(self, X: ArrayLike | DataFrame, draws: int = 0, particles: int | None = None, method: str = "importance") -> Imputation:
         """Return the :class:`~pyro_mnar.imputation.impute.Imputation` of a table, in the table's units and float64.
 
         Args:
             X: (N, D), columns as in training; a column may be missing altogether. A frame's index names its rows' random numbers;
                 rows of one label differ by their order.
             draws: imputations of each missing cell.
-            particles: S for each row and member.
+            particles: S for each row and member; 200 by default, and with a ``tolerance`` at most 3200.
             method: as in :func:`~pyro_mnar.imputation.impute.impute`; ``auto`` where weights fail.
 
         Raises:

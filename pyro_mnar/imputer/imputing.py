@@ -16,6 +16,9 @@ from pyro_mnar.imputer.points import points_of, sines, summands
 from pyro_mnar.imputer.tables import Given
 from pyro_mnar.infer.torch_state import as_usual
 
+#: Particles of each row and member, and the most that a tolerance may take.
+_PARTICLES, _MOST = 200, 3200
+
 
 class Imputed(NamedTuple):
     """An imputation in a model's units, ``raw``, and the same in the table's."""
@@ -24,7 +27,7 @@ class Imputed(NamedTuple):
     result: Imputation
 
 
-def imputed(imputer: Any, given: Given, draws: int = 0, particles: int = 200, method: str = "importance") -> Imputed:
+def imputed(imputer: Any, given: Given, draws: int = 0, particles: int | None = None, method: str = "importance") -> Imputed:
     """Return the imputation of a table by a fitted imputer; arguments as of :meth:`~pyro_mnar.imputer.imputer.MNARImputer.impute`."""
     raw = drawn(imputer, given, draws, particles, method)
     return Imputed(raw, in_units(imputer, given, raw, method))
@@ -44,7 +47,7 @@ def mean_bound(imputer: Any, given: Given, particles: int) -> float:
 
 
 @as_usual
-def drawn(imputer: Any, given: Given, draws: int = 0, particles: int = 200, method: str = "importance") -> Imputation:
+def drawn(imputer: Any, given: Given, draws: int = 0, particles: int | None = None, method: str = "importance") -> Imputation:
     """Return the imputation of a table in a model's units, after a warning that names values too far out for it.
 
     Args:
@@ -53,7 +56,7 @@ def drawn(imputer: Any, given: Given, draws: int = 0, particles: int = 200, meth
         draws, particles, method: as of :meth:`~pyro_mnar.imputer.imputer.MNARImputer.impute`.
     """
     warn_of_far(given)
-    settings = _settings(imputer, given, particles, method)
+    settings = _settings(imputer, given, particles or (_PARTICLES if imputer.tolerance is None else _MOST), method)
     return impute_ensemble(imputer.members_, within_reach(given), given.seen, draws=draws, functions=summands(given.codec), **settings)
 
 

@@ -8,12 +8,13 @@ import torch
 from pyro_mnar import MNARImputer
 from pyro_mnar.distributions.alignment import aligned, definite, evenly, linear
 from pyro_mnar.distributions.continuous import PrecisionNormal
-from pyro_mnar.imputation.resampling import CHUNK
+from pyro_mnar.imputation.resampling import LEAST_ROWS
 from pyro_mnar.infer.particles import Particles
 from pyro_mnar.model import MNAR
 from pyro_mnar.networks import ConjugateEncoder, GaussianDecoder
 
 DTYPES = [torch.float32, torch.float64]
+CHUNK = LEAST_ROWS
 
 
 def alike(rows, dim=0):
@@ -84,7 +85,7 @@ def test_a_row_is_imputed_alike_alone_and_in_every_table():
     table = pd.DataFrame(x, index=[f"row {i}" for i in range(70)], columns=list("abcde"))
     imputer.fit(table)
     whole = imputer.transform(table)
-    for start, stop in ((0, 1), (3, 5), (10, 33), (40, 70)):
+    for start, stop in ((0, 1), (3, 5), (10, 33), (20, 33), (40, 70)):  # chunks of 8, 16, 32 and 64
         assert imputer.transform(table.iloc[start:stop]).equals(whole.iloc[start:stop])
     order = rng.permutation(70)
     assert imputer.transform(table.iloc[order]).equals(whole.iloc[order])
