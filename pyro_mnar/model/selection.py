@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, constraints
 
 from pyro_mnar.distributions.cells import OwnScore
-from pyro_mnar.distributions.indexing import columns_of, indicator, neighbors
+from pyro_mnar.distributions.indexing import broadcast, columns_of, indicator, neighbors
 from pyro_mnar.distributions.open_cells import cells_of
 from pyro_mnar.mechanisms.base import Mechanism, OwnColumns
 from pyro_mnar.model.missing_cells import ColumnGroup, MissingCells
@@ -138,7 +138,7 @@ class SelectionDistribution(TorchDistribution):
                 at = torch.tensor([own[i] for i in rest], device=mask.device)
                 chosen = law if len(rest) == len(own) else law.take(torch.tensor(rest, device=mask.device))
                 groups.append(ColumnGroup(at, ~columns_of(mask, at), chosen, None))
-        shape = torch.broadcast_shapes(self.batch_shape + self.event_shape, mask.shape)
+        shape = broadcast(self.batch_shape + self.event_shape, mask.shape)
         return MissingCells(groups, self.cells.like, shape, mask, self.warp)
 
     def integrals(self, y: Tensor, mask: Tensor) -> Iterator[tuple[Tensor, Tensor | slice, Any, OwnScore]]:
