@@ -31,6 +31,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from pyro_mnar.imputer.pilots import Candidate, InUnits, Pilots, fitted_pilot, own_effects
@@ -44,8 +45,8 @@ PILOT, WIDER, RATES = 0.4, 4, {"lr": 4e-2, "mechanism_lr": 1e-1}
 LEAST = 400
 #: Slope of a pilot, per scaled unit, below which an own-value term is hardly any.
 SLIGHT = 0.3
-#: Standard errors by which predicted spreads must differ for a term on two sides.
-SIDED = 4.0
+#: Standard errors by which predicted spreads must differ for a term on two sides, or by which both halves must turn.
+SIDED, TURNED = 4.0, 2.0
 
 
 class Choice(NamedTuple):
@@ -111,11 +112,13 @@ def choose(
 def _sides(specification: Specification, x: Tensor, mask: Tensor) -> list[str]:
     """Return for each modeled column which own-value term is tried: ``middle`` or ``tails`` where missing values are predicted to lie
     nearer to the middle than observed ones, or farther from it, rather than to one side; else ``free``."""
-    shift, spread = contrasts(x, mask)[:, list(specification.columns)]
-    sided = (spread.abs() > SIDED) & (spread.abs() > 2 * shift.abs())
+    shift, spread, turn = contrasts(x, mask)[:, list(specification.columns)]
+    turned = turn.abs() > TURNED
+    sided = turned | (spread.abs() > SIDED) & (spread.abs() > 2 * shift.abs())
+    inwards = torch.where(turned, turn, -spread) > 0
     found = []
-    for j, two, far in zip(specification.columns, sided.tolist(), spread.tolist(), strict=True):
+    for j, two, inward in zip(specification.columns, sided.tolist(), inwards.tolist(), strict=True):
         one, *others = specification.own_words(j)
-        word = "tails" if far > 0 else "middle"
+        word = "middle" if inward else "tails"
         found.append(word if two and word in others else one)
     return found
