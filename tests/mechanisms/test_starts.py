@@ -19,7 +19,9 @@ def test_masks_of_a_middle_and_of_both_tails_turn_and_one_sided_ones_do_not(skew
     ranks = x.argsort().argsort() / len(x)
     # Not about the middle of the values, so that means differ too.
     middle, tails, large = (ranks - 0.55).abs() < 0.15, (ranks - 0.55).abs() > 0.35, ranks > 0.7
-    assert float(told(x, middle)[2]) > 3 and float(told(x, tails)[2]) < -3 and float(told(x, ~large)[2]) == 0 == float(told(x, large)[2])
+    assert (
+        float(told(x, middle)[2]) > 3 and float(told(x, tails)[2]) < -3 and float(told(x, ~large)[2]) == 0 == float(told(x, large)[2])
+    )
     # Where predictions are turned round, all but the shift stays.
     here, there = told(x, middle), told(-x, middle)
     assert float(here[0]) * float(there[0]) < 0 < float(here[2]) * float(there[2])
