@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -193,7 +192,14 @@ def _chunks(rows: Tensor, said: str, progress: bool) -> Iterator[Tensor]:
 
 
 def _chunk(
-    bound: IWELBO, x: Tensor, mask: Tensor, draws: int, seed: int, labels: list[Hashable], inverse: bool, functions: Any
+    bound: IWELBO,
+    x: Tensor,
+    mask: Tensor,
+    draws: int,
+    seed: int,
+    labels: list[Hashable],
+    inverse: bool,
+    functions: Mapping[int, Callable[[Tensor], Tensor]] | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return mean (N, D), draws (M, N, D), effective sample size (N,), Pareto k (N,) and levels (N, D, V) of a few rows."""
     found = weigh(bound, x, mask, seed, labels, inverse)

@@ -88,8 +88,8 @@ def points_of(
     for start in range(0, len(x), rows):
         part = slice(start, start + rows)
         draws = len(members) if point == "draw" else _DRAWS
-        own: dict[str, Any] = {"labels": names[part], "seed": seed, "draws": draws} | settings
-        drawn = torch.from_numpy(codec.invert(impute_ensemble(members, x[part], mask[part], **own).draws.double().numpy()))
+        result = impute_ensemble(members, x[part], mask[part], draws=draws, seed=seed, labels=names[part], **settings)
+        drawn = torch.from_numpy(codec.invert(result.draws.double().numpy()))
         if point == "median":
             parts.append(torch.where(circular, means[part], drawn.quantile(0.5, 0)))
         else:

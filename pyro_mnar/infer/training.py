@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.checks import check_rows
-from pyro_mnar.infer.history import Evaluation, History
+from pyro_mnar.infer.history import Evaluation, History, TiltLook
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.structure import row_bound_guide
 
@@ -34,7 +34,7 @@ class Trainable(Protocol):
 
     def loss(self, x: Tensor, mask: Tensor) -> Tensor: ...
 
-    def report(self, x: Tensor, mask: Tensor) -> Any:
+    def report(self, x: Tensor, mask: Tensor) -> TiltLook | None:
         """Return how its tilt stands, with ``problems``; None where it has none."""
 
 
