@@ -94,13 +94,13 @@ class Imputation:
 
 
 @torch.no_grad()
-def impute(
+def impute_one(
     module: nn.Module,
     x: Tensor,
     mask: Tensor,
     *,
     draws: int = 0,
-    particles: int = 500,
+    particles: int = 200,
     method: str = "importance",
     seed: int = 0,
     labels: Sequence[Hashable] | None = None,
@@ -132,7 +132,7 @@ def impute(
         >>> from pyro_mnar.networks.decoders import GaussianDecoder
         >>> from pyro_mnar.networks.encoders import GaussianEncoder
         >>> mnar = MNAR(GaussianDecoder(1, 2), GaussianEncoder(1, 2))
-        >>> result = impute(mnar, torch.zeros(3, 2), torch.tensor([[True, False]] * 3), draws=4)
+        >>> result = impute_one(mnar, torch.zeros(3, 2), torch.tensor([[True, False]] * 3), draws=4)
         >>> result.completed.shape, result.draws.shape, result.ess.shape
         (torch.Size([3, 2]), torch.Size([4, 3, 2]), torch.Size([3]))
     """

@@ -127,7 +127,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
                 rows of one label differ by their order.
             draws: imputations of each missing cell.
             particles: S for each row and member.
-            method: as in :func:`~pyro_mnar.imputation.impute.impute`; ``auto`` where weights fail.
+            method: as in :func:`~pyro_mnar.imputation.ensemble.impute`; ``auto`` where weights fail.
 
         Raises:
             ValueError: before ``fit``, for columns that differ from training, or where a hole has no finite value.

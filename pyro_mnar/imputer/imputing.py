@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_mnar.imputation.ensemble import impute_ensemble, score_ensemble
+from pyro_mnar.imputation.ensemble import impute, score_ensemble
 from pyro_mnar.imputation.impute import Imputation
 from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.extremes import refuse_unfilled, warn_of_far, within_reach
@@ -57,7 +57,7 @@ def drawn(imputer: Imputer, given: Given, draws: int = 0, particles: int = 200, 
     """
     warn_of_far(given)
     settings = _settings(imputer, given, particles, method)
-    return impute_ensemble(imputer.members_, within_reach(given), given.seen, draws=draws, functions=summands(given.codec), **settings)
+    return impute(imputer.members_, within_reach(given), given.seen, draws=draws, functions=summands(given.codec), **settings)
 
 
 @as_usual
@@ -72,7 +72,7 @@ def in_units(imputer: Imputer, given: Given, result: Imputation, method: str = "
     x, sums, turns = within_reach(given), result.completed.double(), sines(codec)
     if turns:
         # By the same draws of z, and then as a direction.
-        at, other = list(turns), impute_ensemble(imputer.members_, x, seen, functions=turns, **settings).completed.double()
+        at, other = list(turns), impute(imputer.members_, x, seen, functions=turns, **settings).completed.double()
         sums[:, at] = torch.atan2(other[:, at], sums[:, at])
     means = torch.from_numpy(codec.means(sums.numpy()))
     points = points_of(imputer.point, codec, means, result.probabilities, imputer.members_, x, seen, **settings)

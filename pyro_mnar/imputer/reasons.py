@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from pyro_mnar.data.codec import TableCodec
-from pyro_mnar.imputation.ensemble import impute_ensemble
+from pyro_mnar.imputation.ensemble import impute
 from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.pilots import Candidate
 from pyro_mnar.imputer.words import MECHANISMS
@@ -64,7 +64,7 @@ def reasons_of(
 
     def drawn_from(codec: TableCodec, members: list[MNAR], draws: int) -> np.ndarray:
         x = torch.from_numpy(codec.apply(values, mask)).float()[rows]
-        result = impute_ensemble(members, x, seen, draws=draws, particles=_PARTICLES, seed=imputer.seed, progress=False)
+        result = impute(members, x, seen, draws=draws, particles=_PARTICLES, seed=imputer.seed, progress=False)
         return codec.invert(result.draws.double().numpy())
 
     drawn = drawn_from(imputer.codec_, imputer.members_, 4 * len(imputer.members_))

@@ -33,7 +33,7 @@ class Evaluation:
 
 @dataclass
 class History:
-    """What :func:`~pyro_mnar.infer.training.fit` saw.
+    """What :func:`~pyro_mnar.infer.ensembles.fit` saw.
 
     ``evaluations`` in order; ``best_step`` whose weights were kept; ``stopped`` says why it ended: ``steps``, ``patience`` or
     ``interrupted``.
