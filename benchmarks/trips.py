@@ -96,7 +96,7 @@ def main() -> None:
     for name, trip in trips().items():
         print(f"{name}: {len(trip.files)} files (at most {MOST[name]}), {trip.passages.total()} passages between files")
         print("   ", ", ".join(f"{folder} {count}" for folder, count in Counter(name.split("/")[0] for name in trip.files).items()))
-        print("   ", ", ".join(f"{name} {trip.calls[name]}" for name in ("TableCodec.learn", "infer", "split", "impute_ensemble")))
+        print("   ", ", ".join(f"{name} {trip.calls[name]}" for name in ("TableCodec.learn", "infer", "split", "impute")))
 
 
 if __name__ == "__main__":

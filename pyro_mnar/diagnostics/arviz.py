@@ -8,7 +8,7 @@ are beside them, ``row_...`` (chain, draw, row).
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from pyro_mnar.data.codec import TableCodec
 from pyro_mnar.data.scaling import Scaling
 from pyro_mnar.diagnostics import pyro_chains
-from pyro_mnar.diagnostics.trees import dataset_of, labels_of, tree_of
+from pyro_mnar.diagnostics.trees import Variables, dataset_of, labels_of, tree_of
 from pyro_mnar.imputation.importance import ImportanceDraws
 from pyro_mnar.infer.checks import check_rows
 from pyro_mnar.infer.particles import Particles
@@ -28,6 +28,10 @@ from pyro_mnar.infer.structure import is_random, row_log_prob
 from pyro_mnar.mcmc.posterior import PosteriorDraws
 from pyro_mnar.mechanisms.base import MaskDistribution
 from pyro_mnar.model.selection import SelectionDistribution
+
+if TYPE_CHECKING:
+    from arviz import InferenceData
+    from xarray import DataTree
 
 # Cells of a table that are replicated at once.
 _CELLS = 2**22
@@ -44,7 +48,7 @@ def to_arviz(
     columns: Sequence[Hashable] | None = None,
     codec: TableCodec | Scaling | None = None,
     seed: int = 0,
-) -> Any:
+) -> InferenceData | DataTree:
     """Return what ArviZ reads: an ``InferenceData`` where ArviZ 0.x is installed, an xarray ``DataTree`` with ArviZ 1.x.
 
     Groups:
@@ -107,7 +111,7 @@ def to_arviz(
     if taken:
         raise ValueError(f"draws: got a latent site {taken[0]!r}, expected none of the names {', '.join(_RESERVED)}")
     posterior = {name: (_dims(name, value, mask), _array(value)) for name, value in draws.latents.items()}
-    groups: dict[str, Any] = {"posterior": posterior}
+    groups: dict[str, Variables] = {"posterior": posterior}
     at = (~mask).nonzero()
     if len(at):
         own, theirs = (names[kind][at[:, i].cpu().numpy()] for i, kind in enumerate(("row", "column")))
@@ -132,9 +136,9 @@ def _has_factor(module: Any, x: Tensor, mask: Tensor) -> bool:
 
 def _replicates(
     draws: PosteriorDraws | ImportanceDraws, module: nn.Module, x: Tensor, mask: Tensor, units: TableCodec | None, seed: int
-) -> dict[str, Any]:
+) -> dict[str, Variables]:
     """Return the predictive groups and the log likelihood."""
-    groups: dict[str, Any] = {}
+    groups: dict[str, Variables] = {}
     n_chains, kept = draws.x.shape[:2]
     with seeded(seed, x.device), torch.no_grad():
         blocks = max(1, -(-n_chains * kept * x.numel() // _CELLS))
@@ -152,7 +156,7 @@ def _replicates(
     return groups
 
 
-def _statistics(draws: PosteriorDraws | ImportanceDraws) -> dict[str, Any]:
+def _statistics(draws: PosteriorDraws | ImportanceDraws) -> Variables:
     if isinstance(draws, ImportanceDraws):
         chain_row = ("chain", "row")
         return {

@@ -82,7 +82,7 @@ def diagnose(
         >>> from pyro_mnar.networks.decoders import GaussianDecoder
         >>> from pyro_mnar.networks.encoders import GaussianEncoder
         >>> from pyro_mnar.mechanisms.self_masking import SelfMasking
-        >>> from pyro_mnar.imputation.impute import impute
+        >>> from pyro_mnar.imputation.ensemble import impute
         >>> mnar = MNAR(GaussianDecoder(1, 2), GaussianEncoder(1, 2), SelfMasking(2, [0]))
         >>> x, mask = torch.zeros(40, 2), torch.ones(40, 2, dtype=torch.bool)
         >>> list(diagnose(impute(mnar, x, mask, draws=20), mnar, x, mask).problems)
@@ -106,7 +106,7 @@ def diagnose(
     check = None
     modeled = all(getattr(member, "mechanism", None) is not None for member in members)
     if modeled:
-        # The members' draws follow one another, as impute_ensemble has them.
+        # The members' draws follow one another, as impute has them.
         parts = [part[:: -(-len(part) * len(members) // _LOOKS)] for part in completed.tensor_split(len(members))]
         rates = [missing_rates(member, part, mask) for member, part in zip(members, parts, strict=True)]
         values = torch.cat(parts).double().cpu()

@@ -5,8 +5,7 @@ Each function yields (kind, words) for what it finds; the kinds are those of :cl
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Hashable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -33,7 +32,7 @@ FAR = 4.0
 DIRECTION = 0.1
 
 
-def weights(draws: ImportanceDraws | Imputation, members: int, mask: Tensor, rows: list[Any]) -> Iterator[tuple[str, str]]:
+def weights(draws: ImportanceDraws | Imputation, members: int, mask: Tensor, rows: Sequence[Hashable]) -> Iterator[tuple[str, str]]:
     """Judge importance weights, of an imputation (by so many ``members``) those of rows with holes; particles of all together."""
     whole = isinstance(draws, ImportanceDraws)
     if isinstance(draws, ImportanceDraws):
@@ -66,7 +65,7 @@ def weights(draws: ImportanceDraws | Imputation, members: int, mask: Tensor, row
         )
 
 
-def chains(draws: PosteriorDraws, rows: list[Any]) -> Iterator[tuple[str, str]]:
+def chains(draws: PosteriorDraws, rows: Sequence[Hashable]) -> Iterator[tuple[str, str]]:
     """Judge chains: how many, their agreement, effective draws and divergences."""
     rhat, ess = draws.rhat(), draws.ess()
     chains, kept, every = *draws.x.shape[:2], torch.ones_like(rhat, dtype=torch.bool)
@@ -126,7 +125,7 @@ def mask(check: MaskCheck) -> Iterator[tuple[str, str]]:
         )
 
 
-def direction(parts: list[Tensor], rates: list[Tensor], columns: list[Any]) -> Iterator[tuple[str, str]]:
+def direction(parts: list[Tensor], rates: list[Tensor], columns: Sequence[Hashable]) -> Iterator[tuple[str, str]]:
     """Name the columns of which members say both that large and that small values go missing."""
     found = []
     for j, column in enumerate(columns):
@@ -146,7 +145,7 @@ def direction(parts: list[Tensor], rates: list[Tensor], columns: list[Any]) -> I
         )
 
 
-def far(completed: Tensor, x: Tensor, mask: Tensor, columns: list[Any]) -> Iterator[tuple[str, str]]:
+def far(completed: Tensor, x: Tensor, mask: Tensor, columns: Sequence[Hashable]) -> Iterator[tuple[str, str]]:
     """Name the columns whose imputed mean is implausibly far from the observed one."""
     found = []
     for j, column in enumerate(columns):
@@ -195,5 +194,5 @@ def _of(chosen: Tensor, counted: Tensor) -> str:
     return f"{int(chosen.sum())} of {int(counted.sum())} rows"
 
 
-def _worst(badness: Tensor, chosen: Tensor, rows: list[Any]) -> Any:
+def _worst(badness: Tensor, chosen: Tensor, rows: Sequence[Hashable]) -> Hashable:
     return rows[int(torch.where(chosen, badness.double(), -torch.inf).argmax())]

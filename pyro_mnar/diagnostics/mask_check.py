@@ -51,8 +51,8 @@ class MaskCheck:
         levels: name of a column -> its levels, where it has such.
     """
 
-    columns: tuple[Any, ...]
-    by: tuple[Any, ...]
+    columns: tuple[Hashable, ...]
+    by: tuple[Hashable, ...]
     edges: np.ndarray
     counts: np.ndarray
     rate: np.ndarray
@@ -60,7 +60,7 @@ class MaskCheck:
     p_value: np.ndarray
     surprise: np.ndarray
     replicates: int
-    levels: Mapping[Any, Sequence[Any]] = field(default_factory=dict)
+    levels: Mapping[Any, Sequence[object]] = field(default_factory=dict)
 
     def worst(self, column: int) -> int:
         """Return the k of the least p-value of the ``column``-th modeled column, of equal ones that of the largest surprise."""
@@ -122,7 +122,7 @@ def check_mask(
     bins: int = 5,
     replicates: int = 1000,
     seed: int = 0,
-    levels: Mapping[Any, Sequence[Any]] | None = None,
+    levels: Mapping[Any, Sequence[object]] | None = None,
 ) -> MaskCheck:
     """Return the check of ``mask`` against P(missing) of draws of the completed rows.
 

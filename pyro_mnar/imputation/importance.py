@@ -69,7 +69,7 @@ def sample_importance(
     """Return draws of every latent and missing cell of each row; a row's are the same whatever the table it comes in.
 
     Args:
-        module: as for :func:`~pyro_mnar.imputation.impute.impute`.
+        module: as for :func:`~pyro_mnar.imputation.ensemble.impute`.
         x: (N, D) float; the holes may hold anything.
         mask: (N, D) bool, True = observed.
         draws: M of each chain.
@@ -122,7 +122,7 @@ def weight_table(result: ImportanceDraws | Imputation, rows: Sequence[Hashable] 
     """Return one line for each row, the least reliable first: ``pareto_k``, ``ess``, ``unreliable``; means over chains.
 
     Args:
-        result: of :func:`sample_importance`, :func:`~pyro_mnar.imputation.impute.impute` or an ensemble.
+        result: of :func:`sample_importance`, :func:`~pyro_mnar.imputation.ensemble.impute` or an ensemble.
         rows: N labels; positions by default.
 
     Raises:

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -95,13 +94,13 @@ class Imputation:
 
 
 @torch.no_grad()
-def impute(
+def impute_one(
     module: nn.Module,
     x: Tensor,
     mask: Tensor,
     *,
     draws: int = 0,
-    particles: int = 500,
+    particles: int = 200,
     method: str = "importance",
     seed: int = 0,
     labels: Sequence[Hashable] | None = None,
@@ -133,7 +132,7 @@ def impute(
         >>> from pyro_mnar.networks.decoders import GaussianDecoder
         >>> from pyro_mnar.networks.encoders import GaussianEncoder
         >>> mnar = MNAR(GaussianDecoder(1, 2), GaussianEncoder(1, 2))
-        >>> result = impute(mnar, torch.zeros(3, 2), torch.tensor([[True, False]] * 3), draws=4)
+        >>> result = impute_one(mnar, torch.zeros(3, 2), torch.tensor([[True, False]] * 3), draws=4)
         >>> result.completed.shape, result.draws.shape, result.ess.shape
         (torch.Size([3, 2]), torch.Size([4, 3, 2]), torch.Size([3]))
     """
@@ -193,7 +192,14 @@ def _chunks(rows: Tensor, said: str, progress: bool) -> Iterator[Tensor]:
 
 
 def _chunk(
-    bound: IWELBO, x: Tensor, mask: Tensor, draws: int, seed: int, labels: list[Hashable], inverse: bool, functions: Any
+    bound: IWELBO,
+    x: Tensor,
+    mask: Tensor,
+    draws: int,
+    seed: int,
+    labels: list[Hashable],
+    inverse: bool,
+    functions: Mapping[int, Callable[[Tensor], Tensor]] | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return mean (N, D), draws (M, N, D), effective sample size (N,), Pareto k (N,) and levels (N, D, V) of a few rows."""
     found = weigh(bound, x, mask, seed, labels, inverse)

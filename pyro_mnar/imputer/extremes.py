@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,6 +12,9 @@ from torch import Tensor
 
 from pyro_mnar.data.schema import is_frame
 from pyro_mnar.imputer.tables import Given
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 #: Standard deviations from the mean of training. A table of up to 900 rows has no value that far from its own mean. Beyond, nothing is
 #: known of how the other columns go on, and beyond some ten thousand single precision has no weights for such a row.
@@ -57,10 +60,10 @@ def _far(given: Given, x: Tensor) -> Tensor:
     return (x.abs() > FAR) & torch.from_numpy(np.stack(by_distance, 1))
 
 
-def _row(given: Given, i: int) -> Any:
+def _row(given: Given, i: int) -> Hashable:
     return i if given.labels is None else given.labels[i]
 
 
-def _value(table: Any, i: int, j: int) -> Any:
+def _value(table: DataFrame | np.ndarray, i: int, j: int) -> str:
     value = table.iloc[i, j] if is_frame(table) else table[i, j]
     return f"{value:.6g}" if isinstance(value, float) else str(value)

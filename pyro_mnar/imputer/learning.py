@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils import check_random_state
 
 from pyro_mnar.data.codec import TableCodec
 from pyro_mnar.imputer.censored_scaling import in_supposed_units
+from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.doubts import Doubt, doubts, never_together
 from pyro_mnar.imputer.fit_guard import all_or_nothing, check_interrupted
 from pyro_mnar.imputer.fitting import fit_specified
@@ -22,11 +24,16 @@ from pyro_mnar.imputer.reasons import no_reasons, reasons_of
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.imputer.tables import Given, learned
 from pyro_mnar.imputer.words import order_of, specification_of
+from pyro_mnar.infer.history import Evaluation
 from pyro_mnar.infer.torch_state import as_usual
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from pandas import DataFrame
 
 
 @all_or_nothing
-def fit_table(imputer: Any, X: Any, callback: Any = None) -> Given:
+def fit_table(imputer: Imputer, X: ArrayLike | DataFrame, callback: Callable[[Evaluation], None] | None = None) -> Given:
     """Fit ``imputer`` to a table, and return that as it reads it; arguments as of ``MNARImputer.fit``.
 
     After an error or an interruption the imputer is as it was.
@@ -37,7 +44,7 @@ def fit_table(imputer: Any, X: Any, callback: Any = None) -> Given:
 
 
 @as_usual
-def fit_given(imputer: Any, given: Given, callback: Any = None) -> None:
+def fit_given(imputer: Imputer, given: Given, callback: Callable[[Evaluation], None] | None = None) -> None:
     """Fit the ensemble of ``imputer`` to a table and set what is fitted.
 
     Args:

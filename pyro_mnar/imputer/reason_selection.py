@@ -80,7 +80,7 @@ def choose(
         in_turn: whether rows leave one after another, so that own values and earlier columns may decide together in any case.
         in_units: takes a specification to the table in the units that it supposes.
         mask: (N, D) bool, True = observed.
-        seed, steps, settings: as :func:`~pyro_mnar.infer.ensembles.fit_ensemble`'s, of a full fit.
+        seed, steps, settings: as :func:`~pyro_mnar.imputer.fitting.fit_specified`'s, of a full fit.
 
     Raises:
         KeyboardInterrupt: when interrupted before the data have chosen.

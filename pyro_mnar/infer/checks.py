@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 
-def check_rows(x: Any, mask: Any, n_columns: int | None = None, dtype: torch.dtype | None = None) -> None:
+def check_rows(x: Tensor, mask: Tensor, n_columns: int | None = None, dtype: torch.dtype | None = None) -> None:
     """Refuse what is no table ``x`` (N, D) of floats with a ``mask`` (N, D) of bools, True = observed.
 
     Args:
@@ -48,7 +46,7 @@ def check_rows(x: Any, mask: Any, n_columns: int | None = None, dtype: torch.dty
         raise ValueError(f"x: got {float(x[row, column])} in row {row}, column {column}, which mask calls observed, expected a number")
 
 
-def check_tensor(name: str, value: Any) -> None:
+def check_tensor(name: str, value: object) -> None:
     """Refuse what is no tensor.
 
     Raises:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -77,7 +76,7 @@ class RowRun:
         self.progress = progress
         self.thinning = torch.ones(len(x), dtype=torch.long)
         self._scale = x.new_empty(0)
-        self._generators: list[Any] = []
+        self._generators: list[object] = []
         self._worst = float("nan")
 
     def start(self, warmup: int) -> None:
