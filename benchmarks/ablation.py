@@ -27,6 +27,7 @@ from pyro_mnar import IWELBO, MNAR, GaussianDecoder, GaussianEncoder, MNARImpute
 from pyro_mnar.data import TableCodec
 from pyro_mnar.imputation.ensemble import impute
 from pyro_mnar.imputer.censored_scaling import in_supposed_units
+from pyro_mnar.imputer.tables import Given
 from pyro_mnar.imputer.words import specification_of
 from pyro_mnar.infer.ensembles import fit
 from pyro_mnar.model.priors import TYPICAL_SKEW
@@ -111,7 +112,7 @@ def completed_by(x: np.ndarray, mask: np.ndarray, direction: str, variant: str, 
     codec, _, _ = TableCodec.learn(np.where(mask, x, np.nan))
     asked = MNARImputer("self-masking", direction=direction, members=size)
     specification, _ = specification_of(asked, codec.schema, mask)
-    codec, specification = in_supposed_units(codec, specification, np.where(mask, x, 0.0), mask)
+    codec, specification = in_supposed_units(Given(x, x, codec, np.where(mask, x, 0.0), mask), specification)
     values, seen = torch.from_numpy(codec.apply(np.where(mask, x, 0.0), mask)).float(), torch.from_numpy(mask)
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -27,7 +27,7 @@ import torch
 from scipy.stats import chi2
 from torch import Tensor, nn
 
-from pyro_mnar.infer.checks import check_tensor
+from pyro_mnar.infer.checks import check_labels, check_tensor
 from pyro_mnar.infer.streams import seeded
 
 # Numbers (replicates x columns x bins) that are held at once while replicating.
@@ -166,8 +166,7 @@ def check_mask(
     if rates[..., modeled].isnan().any():
         raise ValueError("rates: got NaN in some cells of a column, expected probabilities, or NaN in the whole column")
     names = list(range(mask.shape[1])) if columns is None else list(columns)
-    if len(names) != mask.shape[1]:
-        raise ValueError(f"columns: got {len(names)} names, expected {mask.shape[1]}")
+    check_labels("columns", names, mask.shape[1])
     across = list(range(mask.shape[1])) if by is None else list(by)
     edges, member = _bins(completed[0], mask, across, bins)
     counts = member.sum(0)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from pyro_mnar.data.extras import extra
+from pyro_mnar.infer.checks import check_labels
 
 if TYPE_CHECKING:
     from arviz import InferenceData
@@ -25,8 +26,7 @@ def labels_of(argument: str, given: Sequence[Hashable] | None, count: int) -> np
         ValueError: naming the argument, for labels that are not ``count`` or not all different.
     """
     labels = list(range(count)) if given is None else list(given)
-    if len(labels) != count:
-        raise ValueError(f"{argument}: got {len(labels)} labels, expected {count}")
+    check_labels(argument, labels, count)
     whole = all(isinstance(label, (int, np.integer)) for label in labels)
     plain = [int(label) if whole else str(label) for label in labels]  # type: ignore[call-overload]
     if len(set(plain)) < count:

@@ -27,8 +27,8 @@ from tqdm.auto import tqdm
 from pyro_mnar.imputation.mcmc_rows import RHAT, impute_chunk
 from pyro_mnar.imputation.resampling import CHUNK, resample, warn_of_impossible, weigh
 from pyro_mnar.infer.bound import IWELBO
-from pyro_mnar.infer.checks import check_rows
-from pyro_mnar.infer.streams import NoInverseError, distinct
+from pyro_mnar.infer.checks import check_rows, row_names
+from pyro_mnar.infer.streams import NoInverseError
 from pyro_mnar.infer.structure import check_any_rows
 from pyro_mnar.infer.weights import LEAST_DRAWS, pareto_threshold
 from pyro_mnar.model.missing_sites import level_probabilities, missing_cells
@@ -144,9 +144,7 @@ def impute_one(
         raise ValueError(f"draws: got {draws}, expected 0 or more")
     if method not in METHODS:
         raise ValueError(f"method: got {method!r}, expected one of {', '.join(METHODS)}")
-    names = distinct(range(len(x)) if labels is None else labels)
-    if len(names) != len(x):
-        raise ValueError(f"labels: got {len(names)}, expected one for each of {len(x)} rows")
+    names = row_names(labels, len(x))
     bound = IWELBO(module, particles)
     mean, draw = torch.where(mask, x, 0.0), torch.where(mask, x, 0.0).repeat(draws, 1, 1)
     ess, pareto_k = torch.full((len(x),), float(particles)), torch.full((len(x),), -torch.inf)

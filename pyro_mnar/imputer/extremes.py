@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pyro_mnar.data.schema import is_frame
+from pyro_mnar.data.warn import warn
 from pyro_mnar.imputer.tables import Given
 
 if TYPE_CHECKING:
@@ -35,11 +35,9 @@ def warn_of_far(given: Given) -> None:
         columns = given.codec.columns
         named = [f"{_value(given.part, i, j)} in row {_row(given, i)} of column {columns[j].name!r}" for i, j in cells[:_NAMED]]
         more = f" and {len(cells) - _NAMED} more" if len(cells) > _NAMED else ""
-        warnings.warn(
+        warn(
             f"X: {', '.join(named)}{more}: more than {FAR:g} standard deviations from the mean of training, and taken as {FAR:g} "
-            "where holes of the same row are filled (is it a code for a missing value?)",
-            UserWarning,
-            stacklevel=6,
+            "where holes of the same row are filled (is it a code for a missing value?)"
         )
 
 

@@ -36,7 +36,6 @@ from torch import Tensor
 
 from pyro_mnar.imputer.pilots import Candidate, InUnits, Pilots, fitted_pilot, own_effects
 from pyro_mnar.imputer.specification import Specification
-from pyro_mnar.mechanisms.starts import contrasts
 from pyro_mnar.model.mnar import MNAR
 
 #: Share of the training steps that a pilot has, and how it makes up for it: rows an update for each of the ensemble's, learning rates.
@@ -66,6 +65,7 @@ def choose(
     in_turn: bool,
     in_units: Callable[[Specification], InUnits],
     mask: Tensor,
+    contrasts: Tensor,
     *,
     seed: int,
     steps: int,
@@ -80,6 +80,7 @@ def choose(
         in_turn: whether rows leave one after another, so that own values and earlier columns may decide together in any case.
         in_units: takes a specification to the table in the units that it supposes.
         mask: (N, D) bool, True = observed.
+        contrasts: (3, D) of the table, as of :func:`~pyro_mnar.mechanisms.starts.contrasts`.
         seed, steps, settings: as :func:`~pyro_mnar.imputer.fitting.fit_specified`'s, of a full fit.
 
     Raises:
@@ -91,7 +92,7 @@ def choose(
     seen = in_units(replace(specification, directions=at_random.directions))
     pilots = Pilots(seen.specification, stated, ordered, seen.x, mask, fitted, settings.get("n_jobs"))
     none = tuple(word or "none" for word in stated)
-    own = tuple(word or side for word, side in zip(stated, _sides(seen.specification, seen.x, mask), strict=True))
+    own = tuple(word or side for word, side in zip(stated, _sides(seen.specification, contrasts), strict=True))
     # Of columns whose own values are all said to decide, the latent, which stands for these, would take their place.
     latent = None in stated
     before = "all" if ordered else ""
@@ -109,10 +110,10 @@ def choose(
     return Choice(pilots.specified(candidates[0]), candidates, pilots.models[at_random[:3]])
 
 
-def _sides(specification: Specification, x: Tensor, mask: Tensor) -> list[str]:
+def _sides(specification: Specification, contrasts: Tensor) -> list[str]:
     """Return for each modeled column which own-value term is tried: ``middle`` or ``tails`` where missing values are predicted to lie
     nearer to the middle than observed ones, or farther from it, rather than to one side; else ``free``."""
-    shift, spread, turn = contrasts(x, mask)[:, list(specification.columns)]
+    shift, spread, turn = contrasts[:, list(specification.columns)]
     turned = turn.abs() > TURNED
     sided = turned | (spread.abs() > SIDED) & (spread.abs() > 2 * shift.abs())
     inwards = torch.where(turned, turn, -spread) > 0

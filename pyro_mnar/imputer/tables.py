@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +21,9 @@ from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.layout import as_pandas, like
 from pyro_mnar.data.masking import split
 from pyro_mnar.data.schema import as_array, is_frame
+from pyro_mnar.data.warn import warn
 from pyro_mnar.imputer.contract import Imputer
+from pyro_mnar.mechanisms.starts import contrasts
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -56,6 +58,11 @@ class Given:
         """The mask (N, D)."""
         return torch.from_numpy(self.mask)
 
+    @cached_property
+    def contrasts(self) -> Tensor:
+        """What the other columns say of each one's missing values, (3, D): :func:`~pyro_mnar.mechanisms.starts.contrasts`, once."""
+        return contrasts(torch.from_numpy(self.codec.apply(self.values, self.mask)), self.seen)
+
     @property
     def part(self) -> DataFrame | np.ndarray:
         """The columns of the table that the model knows."""
@@ -72,7 +79,7 @@ class Given:
         filled = np.stack([split(self.codec.layout.part_of_whole(table), self.codec.schema, allow_empty=True)[0] for table in tables])
         said = impossible(self.codec.columns, self.values, self.mask, filled)
         if said:
-            warnings.warn(f"X: {'; '.join(said)}", UserWarning, stacklevel=3)
+            warn(f"X: {'; '.join(said)}")
         given = as_pandas(self.X)
         if is_frame(given) and is_frame(self.table) and list(given.columns) != list(self.table.columns):
             names = dict(zip(self.table.columns, given.columns, strict=True))
@@ -103,10 +110,10 @@ def learned(imputer: Imputer, X: ArrayLike | DataFrame, inferred: Mapping[Any, C
     )
     empty = ", ".join(str(codec.layout.names[j]) for j in codec.layout.empty)
     if empty and not imputer.keep_empty_features:
-        warnings.warn(f"X: columns without an observed value are left out: {empty}", UserWarning, stacklevel=5)
+        warn(f"X: columns without an observed value are left out: {empty}")
     said = doubts(codec.columns, values, mask, imputer.kinds)
     if said:
-        warnings.warn(f"X: {'; '.join(said)}", UserWarning, stacklevel=5)
+        warn(f"X: {'; '.join(said)}")
     return Given(X, table, codec, values, mask)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pyro_mnar.data.schema import Schema
+from pyro_mnar.data.warn import warn
 from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.mechanisms.self_masking import DIRECTIONS
@@ -79,10 +79,10 @@ def _say_unused(
     if not isinstance(direction, Mapping):
         return
     for name in (name for name in direction if name in left_out):
-        warnings.warn(f"direction: got a word for column {name!r}, which does not vary; it is not used", UserWarning, stacklevel=8)
+        warn(f"direction: got a word for column {name!r}, which does not vary; it is not used")
     idle = [names[j] for j, word in enumerate(said) if word and mask[:, j].all()]
     if idle and not mask.all():
-        warnings.warn(f"direction: got a word for column {idle[0]!r}, which has no holes; it is not used", UserWarning, stacklevel=8)
+        warn(f"direction: got a word for column {idle[0]!r}, which has no holes; it is not used")
 
 
 def order_of(order: Sequence[Hashable] | None, schema: Schema, mechanism: str, left_out: Collection[Hashable] = ()) -> list[int] | None:
@@ -111,7 +111,7 @@ def order_of(order: Sequence[Hashable] | None, schema: Schema, mechanism: str, l
         if named.count(name) > 1:
             raise ValueError(f"order: got column {name!r} twice, expected each once")
     if mechanism == "none":
-        warnings.warn("order: not used, since mechanism none supposes no reason for holes", UserWarning, stacklevel=7)
+        warn("order: not used, since mechanism none supposes no reason for holes")
     positions = [names.index(name) for name in named if name in names]
     return [j for j in range(len(names)) if j not in positions] + positions
 
@@ -157,5 +157,5 @@ def directions_of(
             possible = "free or none (or kind ordinal, which has an order)" if leveled else "none, since its values have no order"
             raise ValueError(f"direction: got {word!r} for {kind} column {name!r}, expected {possible}")
     if given and mechanism == "none":
-        warnings.warn("direction: not used, since mechanism none supposes no reason for holes", UserWarning, stacklevel=8)
+        warn("direction: not used, since mechanism none supposes no reason for holes")
     return [given.get(name) for name in names]

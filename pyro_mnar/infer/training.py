@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from pyro_mnar.data.warn import warn
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.checks import check_rows
 from pyro_mnar.infer.history import Evaluation, History, TiltLook
@@ -217,7 +217,7 @@ class _Loop:
         finally:
             bar.close()
             for problem in history.evaluations[-1].tilt.problems if history.evaluations and history.evaluations[-1].tilt else ():
-                warnings.warn(problem, stacklevel=4)
+                warn(problem)
             if best is not None:
                 self.bound.module.load_state_dict(best)
         return history

@@ -43,7 +43,11 @@ def apparent_direction(x: Tensor, mask: Tensor) -> Tensor:
         >>> apparent_direction(x, torch.stack([x[:, 0] < 0.5, x[:, 1] < 9], -1))
         tensor([1., 0.])
     """
-    shift = contrasts(x, mask)[0]
+    return direction_of(contrasts(x, mask)[0])
+
+
+def direction_of(shift: Tensor) -> Tensor:
+    """Return the direction (D,) that differences in mean, in standard errors, are clear enough to show."""
     return torch.where(shift.abs() > 2, shift.sign(), 0.0)
 
 
