@@ -52,7 +52,7 @@ def to_tree(
     """
     samples = mcmc.get_samples(group_by_chain=True) if getattr(mcmc, "_samples", None) else {}
     if not samples:
-        raise ValueError("draws: got an MCMC without draws, expected one after its run(...)")
+        raise ValueError("result: got an MCMC without draws, expected one after its run(...)")
     names: dict[str, np.ndarray] = {}
     if x is not None and mask is not None:
         check_rows(x, mask)

@@ -223,13 +223,13 @@ def test_the_page_numbers_its_problems(chains):
         ({"x": X[:3], "mask": MASK[:3]}, "x: got shape"),
         ({"rows": ["a"]}, "rows: got 1 labels, expected 150"),
         ({"columns": ["a"]}, "columns: got 1 labels, expected 3"),
-        ({"model": []}, "draws: got 100"),
+        ({"model": []}, "result: got 100"),
     ],
 )
 def test_what_cannot_be_diagnosed_is_refused(imputation, wrong, what):
     with pytest.raises(ValueError, match=what):
         said(imputation, **wrong)
-    with pytest.raises(ValueError, match="draws: got 0 completed tables"):
+    with pytest.raises(ValueError, match="result: got 0 completed tables"):
         said(Imputation(X, X.new_zeros(0, *X.shape), torch.ones(N), torch.zeros(N), torch.full((N,), torch.nan), 200))
 
 
