@@ -138,12 +138,7 @@ def impute_one(
     """
     check_rows(x, mask)
     check_any_rows(module)
-    if particles < LEAST_DRAWS:
-        raise ValueError(f"particles: got {particles}, expected at least {LEAST_DRAWS}")
-    if draws < 0:
-        raise ValueError(f"draws: got {draws}, expected 0 or more")
-    if method not in METHODS:
-        raise ValueError(f"method: got {method!r}, expected one of {', '.join(METHODS)}")
+    _check_asked(draws, particles, method)
     names = row_names(labels, len(x))
     bound = IWELBO(module, particles)
     mean, draw = torch.where(mask, x, 0.0), torch.where(mask, x, 0.0).repeat(draws, 1, 1)
@@ -182,6 +177,15 @@ def impute_one(
         shares[rows] = p[: len(rows)].to(shares)
     warn_of_impossible(pareto_k.isnan() & ~mask.all(-1).cpu(), names)
     return Imputation(mean, draw, ess, pareto_k, rhat, particles, shares)
+
+
+def _check_asked(draws: int, particles: int, method: str) -> None:
+    if particles < LEAST_DRAWS:
+        raise ValueError(f"particles: got {particles}, expected at least {LEAST_DRAWS}")
+    if draws < 0:
+        raise ValueError(f"draws: got {draws}, expected 0 or more")
+    if method not in METHODS:
+        raise ValueError(f"method: got {method!r}, expected one of {', '.join(METHODS)}")
 
 
 def _chunks(rows: Tensor, said: str, progress: bool) -> Iterator[Tensor]:
