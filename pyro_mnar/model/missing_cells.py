@@ -87,7 +87,7 @@ class MissingCells:
         return result
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
-        """Return exact draws, (*sample_shape, ..., D)."""
+        """Return exact draws, ``(*sample_shape, ..., D)``."""
         shape = (*sample_shape, *self.shape, 3)
         uniforms = torch.rand(shape, dtype=self.like.dtype, device=self.like.device)
         return self.from_uniforms(uniforms.clamp_min(torch.finfo(uniforms.dtype).tiny))
