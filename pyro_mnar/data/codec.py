@@ -194,7 +194,7 @@ class TableCodec:
             total[seen] += column.log_jacobian(values[seen, j], self.scaling.scale[j])
         return total
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the codec as plain data."""
         return {"layout": self.layout.to_json(), "schema": self.schema.to_json(), "scaling": self.scaling.to_json()}
 

@@ -112,7 +112,7 @@ class Layout:
         column = table[self.names[j]].to_numpy(dtype=object, na_value=None) if is_frame(table) else table[:, j]
         return np.array([is_hole(value) for value in column], bool)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the layout as plain data."""
         return asdict(self)
 

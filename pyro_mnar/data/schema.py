@@ -98,7 +98,7 @@ class Schema:
         if twice:
             raise ValueError(f"table: column {twice[0]!r} stands more than once, expected distinct names")
 
-    def to_json(self) -> list[dict[str, Any]]:
+    def to_json(self) -> list[dict[str, object]]:
         """Return the columns as plain data."""
         columns = [{"kind": column.kind} | asdict(column) for column in self.columns]
         return [{name: value for name, value in column.items() if value not in ((), None)} for column in columns]

@@ -107,7 +107,7 @@ def no_reasons(imputer: Imputer) -> DataFrame:
     return DataFrame({"column": names, **words}).set_index("column")
 
 
-def reasons_to_json(reasons: DataFrame) -> dict[str, list[Any]]:
+def reasons_to_json(reasons: DataFrame) -> dict[str, list[object]]:
     """Return the table as plain lists, by column; a number that is not known is None."""
     plain = reasons.reset_index().to_dict("list")
     return {str(name): [None if isinstance(v, float) and np.isnan(v) else v for v in values] for name, values in plain.items()}

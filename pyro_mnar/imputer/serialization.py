@@ -49,7 +49,7 @@ def load(cls: type, folder: str | os.PathLike[str]) -> Any:
     return imputer
 
 
-def describe(imputer: Imputer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def describe(imputer: Imputer) -> tuple[dict[str, Tensor], dict[str, object]]:
     """Return the state of a fitted ``imputer``'s members and plain data from which :func:`restore` makes the rest.
 
     Args:

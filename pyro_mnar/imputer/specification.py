@@ -180,7 +180,7 @@ class Specification:
                 heads.append(head(at, **{name: [self.cells[j][name] for j in at] for name in self.cells[at[0]]}))
         return MixedDecoder(self.latent_dim, heads, self.hidden)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the specification as plain data."""
         return asdict(self)
 
