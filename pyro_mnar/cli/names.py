@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 
 def refuse_same(table: str, outputs: Iterable[tuple[str, str | None]]) -> None:
@@ -28,7 +27,7 @@ def refuse_inside(folder: str, outputs: Iterable[tuple[str, str | None]]) -> Non
             raise ValueError(f"--{option}: got {path}, which lies in the folder of --save, expected another place")
 
 
-def names_in(words: str, names: Sequence[Any], option: str) -> list[str]:
+def names_in(words: str, names: Iterable[Hashable], option: str) -> list[str]:
     """Return the columns that a list with commas names; names with commas as they are, or in quotes.
 
     Raises:
@@ -55,7 +54,7 @@ def names_in(words: str, names: Sequence[Any], option: str) -> list[str]:
     return found
 
 
-def pair(word: str, names: Sequence[Any]) -> tuple[str, str] | None:
+def pair(word: str, names: Iterable[Hashable]) -> tuple[str, str] | None:
     """Return column and rest of COLUMN=REST, the column the longest that has such a name, or the part before the first ``=``.
 
     Example:
@@ -70,7 +69,7 @@ def pair(word: str, names: Sequence[Any]) -> tuple[str, str] | None:
     return word[:at], word[at + 1 :]
 
 
-def missing_words(words: Sequence[str] | None, names: Sequence[str]) -> dict[str | None, list[str]]:
+def missing_words(words: Sequence[str] | None, names: Iterable[Hashable]) -> dict[str | None, list[str]]:
     """Return by column the words of ``--missing WORD`` and ``--missing COLUMN=WORD``; those of every column under None."""
     found: dict[str | None, list[str]] = {None: []}
     for word in words or []:

@@ -6,7 +6,7 @@ Nothing is changed on such a guess. Each is one sentence that names the column a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,9 @@ _LABEL = re.compile(
 _WEIGHT = re.compile(r"^(wt|wgt|w|fnlwgt|weights?)$|(sampl\w*|survey|design|person|p|f)_?(weights?|wgt|wt)$|_(wgt|wt)$", re.IGNORECASE)
 
 
-def doubts(columns: Sequence[Column], values: np.ndarray, mask: np.ndarray, declared: Mapping[Any, str] | None = None) -> list[str]:
+def doubts(
+    columns: Sequence[Column], values: np.ndarray, mask: np.ndarray, declared: Mapping[Hashable, str] | None = None
+) -> list[str]:
     """Return a sentence for each column that looks like something else.
 
     Args:
@@ -157,7 +159,7 @@ def impossible(columns: Sequence[Column], values: np.ndarray, mask: np.ndarray, 
     return found
 
 
-def constant(values: Any) -> tuple[bool, Any]:
+def constant(values: Iterable[object]) -> tuple[bool, object]:
     """Return whether objects (N,) that are no holes are all alike, and what they are.
 
     Example:

@@ -7,9 +7,12 @@ either. Two names of one hash, which ten million rows have by chance once in 370
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import pyarrow
 
 #: Hashes held at once, of 8 bytes each.
 AT_ONCE = 2**21
@@ -42,7 +45,7 @@ class Seen:
         return new[twice]
 
 
-def label_field(schema: Any, label: str) -> Any:
+def label_field(schema: pyarrow.Schema, label: str) -> pyarrow.Field:
     """Return the field of the label column in an Arrow schema.
 
     Raises:
@@ -59,7 +62,7 @@ def label_field(schema: Any, label: str) -> Any:
     return schema.field(label)
 
 
-def label_values(column: Any, label: str) -> Any:
+def label_values(column: pyarrow.ChunkedArray | pyarrow.Array, label: str) -> np.ndarray:
     """Return the names in an Arrow column, whole numbers or text, (N,).
 
     Raises:
@@ -70,7 +73,7 @@ def label_values(column: Any, label: str) -> Any:
         raise ValueError(
             f"label: column {label!r} has {column.null_count} holes (the first in row {row + 1}), expected a name in every row"
         )
-    return column.to_pandas().to_numpy()
+    return np.asarray(column.to_pandas())
 
 
 def hashes_of(values: np.ndarray) -> np.ndarray:
@@ -86,7 +89,7 @@ def hashes_of(values: np.ndarray) -> np.ndarray:
     return np.asarray(hash_array(values, categorize=False))
 
 
-def check_distinct(parts: Callable[[], Iterable[Any]], label: str, rows: int) -> None:
+def check_distinct(parts: Callable[[], Iterable[np.ndarray]], label: str, rows: int) -> None:
     """Refuse names that come twice.
 
     Args:
@@ -112,9 +115,9 @@ def check_distinct(parts: Callable[[], Iterable[Any]], label: str, rows: int) ->
                 refuse_twice((v[np.isin(hashes_of(v), doubtful)] for v in parts()), label)
 
 
-def refuse_twice(parts: Iterable[Any], label: str) -> None:
+def refuse_twice(parts: Iterable[np.ndarray], label: str) -> None:
     """Refuse names in ``parts`` of which one is there twice."""
-    known: set[Any] = set()
+    known: set[object] = set()
     for part in parts:
         for value in part.tolist():
             if value in known:

@@ -14,10 +14,13 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pyro_mnar.data.extras import extra
 from pyro_mnar.data.replacement import remove_leftovers, replacement
+
+if TYPE_CHECKING:
+    import pyarrow
 
 RUN = "_run.json"
 
@@ -35,7 +38,7 @@ class Shard:
         """The file that it becomes."""
         return f"{self.path.stem}-{self.group:05d}.parquet"
 
-    def batches(self, size: int, columns: list[str] | None = None) -> Iterator[Any]:
+    def batches(self, size: int, columns: list[str] | None = None) -> Iterator[pyarrow.RecordBatch]:
         """Yield its record batches of at most ``size`` rows.
 
         Raises:
@@ -58,7 +61,7 @@ class Shard:
         except (OSError, pyarrow.ArrowException):
             return False
 
-    def write(self, folder: Path, batches: Iterable[Any], schema: Any) -> None:
+    def write(self, folder: Path, batches: Iterable[pyarrow.RecordBatch], schema: pyarrow.Schema) -> None:
         """Write record batches as its file in ``folder``, whole or not at all."""
         import pyarrow.parquet
 
@@ -77,7 +80,7 @@ class Shards:
         parts: the row groups.
     """
 
-    schema: Any
+    schema: pyarrow.Schema
     footers: dict[str, str]
     parts: list[Shard]
 
@@ -97,7 +100,7 @@ class Shards:
             import pyarrow.parquet
 
         files = _files(path)
-        schema: Any = None
+        schema: pyarrow.Schema | None = None
         footers, parts = {}, []
         for file in files:
             try:
@@ -115,7 +118,7 @@ class Shards:
         return cls(schema, footers, parts)
 
 
-def difference(one: Any, other: Any) -> str:
+def difference(one: pyarrow.Schema, other: pyarrow.Schema) -> str:
     """Return in words where two Arrow schemas differ first.
 
     Example:
@@ -130,7 +133,7 @@ def difference(one: Any, other: Any) -> str:
     return f"columns {', '.join(other.names)}, not {', '.join(one.names)}"
 
 
-def start_run(folder: Path, run: dict[str, Any]) -> None:
+def start_run(folder: Path, run: dict[str, object]) -> None:
     """Make an output folder, or go on with one that is of the same run; ``run`` is plain data that says which.
 
     Raises:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from pyro_mnar.data.files import write_table, write_whole
 from pyro_mnar.data.texts import StrayTextError, as_series, spelled, without, written
 
 if TYPE_CHECKING:
+    import pyarrow
     from pandas import DataFrame
 
 
@@ -43,7 +44,7 @@ class Source:
     cells: dict[str, list[str]] = field(default_factory=dict)
     header: list[str] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
-    arrow: Any = None
+    arrow: pyarrow.Table | None = None
     separator: str = ","
     decimal: str = "."
     encoding: str = "utf-8-sig"
@@ -79,9 +80,11 @@ class Source:
             return frame.assign(**{name: without(frame[name], own) for name, own in words.items()}) if words else frame
         found = {}
         for name in chosen:
-            given: Any = {"missing": missing(name), "levels": (levels or {}).get(name, ()), "decimal": self.decimal}
+            own, known = missing(name), (levels or {}).get(name, ())
             try:
-                found[name], self.read_as_missing[name] = as_series(name, self.cells[name], **given)
+                found[name], self.read_as_missing[name] = as_series(
+                    name, self.cells[name], missing=own, levels=known, decimal=self.decimal
+                )
             except StrayTextError as error:
                 if lenient:
                     found[name] = pd.Series(self.cells[name], dtype=object)

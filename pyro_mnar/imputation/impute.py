@@ -34,8 +34,8 @@ from pyro_mnar.imputation.mcmc_rows import CHAINS_CHUNK, RHAT, impute_chunk
 from pyro_mnar.imputation.resampling import chunk_size, padded, warn_of_impossible
 from pyro_mnar.imputation.weighed_rows import impute_weighed
 from pyro_mnar.infer.bound import IWELBO
-from pyro_mnar.infer.checks import check_rows
-from pyro_mnar.infer.streams import NoInverseError, distinct
+from pyro_mnar.infer.checks import check_rows, row_names
+from pyro_mnar.infer.streams import NoInverseError
 from pyro_mnar.infer.structure import check_any_rows
 from pyro_mnar.infer.weights import LEAST_DRAWS, pareto_threshold
 
@@ -105,13 +105,13 @@ class Imputation:
 
 
 @torch.no_grad()
-def impute(
+def impute_one(
     module: nn.Module,
     x: Tensor,
     mask: Tensor,
     *,
     draws: int = 0,
-    particles: int = 500,
+    particles: int = 200,
     method: str = "importance",
     seed: int = 0,
     labels: Sequence[Hashable] | None = None,
@@ -146,23 +146,14 @@ def impute(
         >>> from pyro_mnar.networks.decoders import GaussianDecoder
         >>> from pyro_mnar.networks.encoders import GaussianEncoder
         >>> mnar = MNAR(GaussianDecoder(1, 2), GaussianEncoder(1, 2))
-        >>> result = impute(mnar, torch.zeros(3, 2), torch.tensor([[True, False]] * 3), draws=4)
+        >>> result = impute_one(mnar, torch.zeros(3, 2), torch.tensor([[True, False]] * 3), draws=4)
         >>> result.completed.shape, result.draws.shape, result.ess.shape
         (torch.Size([3, 2]), torch.Size([4, 3, 2]), torch.Size([3]))
     """
     check_rows(x, mask)
     check_any_rows(module)
-    if particles < LEAST_DRAWS:
-        raise ValueError(f"particles: got {particles}, expected at least {LEAST_DRAWS}")
-    if draws < 0:
-        raise ValueError(f"draws: got {draws}, expected 0 or more")
-    if tolerance is not None and not tolerance > 0:
-        raise ValueError(f"tolerance: got {tolerance}, expected one above 0, or None")
-    if method not in METHODS:
-        raise ValueError(f"method: got {method!r}, expected one of {', '.join(METHODS)}")
-    names = distinct(range(len(x)) if labels is None else labels)
-    if len(names) != len(x):
-        raise ValueError(f"labels: got {len(names)}, expected one for each of {len(x)} rows")
+    _check_asked(draws, particles, method, tolerance)
+    names = row_names(labels, len(x))
     mean, draw = torch.where(mask, x, 0.0), torch.where(mask, x, 0.0).repeat(draws, 1, 1)
     ess, pareto_k = torch.full((len(x),), float(particles)), torch.full((len(x),), -torch.inf)
     shares = x.new_zeros(len(x), x.shape[-1], 0)
@@ -206,6 +197,17 @@ def impute(
         shares[rows] = p[: len(rows)].to(shares)
     warn_of_impossible(pareto_k.isnan() & ~mask.all(-1).cpu(), names)
     return Imputation(mean, draw, ess, pareto_k, rhat, particles, shares)
+
+
+def _check_asked(draws: int, particles: int, method: str, tolerance: float | None) -> None:
+    if particles < LEAST_DRAWS:
+        raise ValueError(f"particles: got {particles}, expected at least {LEAST_DRAWS}")
+    if draws < 0:
+        raise ValueError(f"draws: got {draws}, expected 0 or more")
+    if tolerance is not None and not tolerance > 0:
+        raise ValueError(f"tolerance: got {tolerance}, expected one above 0, or None")
+    if method not in METHODS:
+        raise ValueError(f"method: got {method!r}, expected one of {', '.join(METHODS)}")
 
 
 def _chunks(rows: Tensor, size: int, said: str, progress: bool) -> Iterator[Tensor]:

@@ -11,7 +11,7 @@ where the type is one of days, decimals to the type's scale.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,11 +21,15 @@ from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.labels import Seen, hashes_of, label_field, label_values
 from pyro_mnar.data.layout import Layout
 from pyro_mnar.data.shards import difference
+from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.imputing import imputed
 from pyro_mnar.imputer.tables import check_fitted, given
 
+if TYPE_CHECKING:
+    import pyarrow
 
-def impute_batches(imputer: Any, batches: Iterable[Any], *, label: str) -> Iterator[Any]:
+
+def impute_batches(imputer: Imputer, batches: Iterable[pyarrow.RecordBatch], *, label: str) -> Iterator[pyarrow.RecordBatch]:
     """Yield each batch with its holes filled as the imputer's ``point`` says, everything else as it stood.
 
     Args:
@@ -70,7 +74,7 @@ def impute_batches(imputer: Any, batches: Iterable[Any], *, label: str) -> Itera
         yield from _completed(imputer, table, labels).combine_chunks().to_batches()
 
 
-def check_schema(imputer: Any, schema: Any, label: str) -> None:
+def check_schema(imputer: Imputer, schema: pyarrow.Schema, label: str) -> None:
     """Refuse an Arrow schema that a fitted ``imputer`` cannot complete.
 
     Raises:
@@ -95,7 +99,7 @@ def check_schema(imputer: Any, schema: Any, label: str) -> None:
             raise ValueError(f"column {column.name!r}: got dates of type {kind}, expected Arrow's dates or timestamps (cast it)")
 
 
-def _completed(imputer: Any, table: Any, labels: np.ndarray) -> Any:
+def _completed(imputer: Imputer, table: pyarrow.Table, labels: np.ndarray) -> pyarrow.Table:
     codec, layout = imputer.codec_, imputer.codec_.layout
     frame = to_frame(table, [str(name) for name in layout.names]).set_axis(labels.tolist(), axis=0)
     read = given(imputer, frame.set_axis(list(layout.names), axis=1))
@@ -109,7 +113,7 @@ def _completed(imputer: Any, table: Any, labels: np.ndarray) -> Any:
     return table
 
 
-def _put(table: Any, column: Column, holes: np.ndarray, numbers: np.ndarray) -> Any:
+def _put(table: pyarrow.Table, column: Column, holes: np.ndarray, numbers: np.ndarray) -> pyarrow.Table:
     """Return an Arrow table with what ``numbers`` (N,) stand for in the ``holes`` (N,) of a column."""
     import pandas as pd
     import pyarrow as pa
@@ -130,7 +134,7 @@ def _put(table: Any, column: Column, holes: np.ndarray, numbers: np.ndarray) -> 
     return _placed(table, str(column.name), values, holes)
 
 
-def _placed(table: Any, name: str, values: np.ndarray, holes: np.ndarray) -> Any:
+def _placed(table: pyarrow.Table, name: str, values: np.ndarray, holes: np.ndarray) -> pyarrow.Table:
     if not holes.any():
         return table
     at = table.schema.get_field_index(name)

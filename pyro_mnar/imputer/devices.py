@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
+
+from pyro_mnar.imputer.contract import Imputer
 
 #: Rows from which ``auto`` takes a GPU. A step of training takes there what starting its kernels takes, whatever the rows: below, the
 #: processor is done sooner (docs/speed.md).
 AUTO_ROWS = 10_000
 
 
-def device_of(imputer: Any, rows: int) -> torch.device:
+def device_of(imputer: Imputer, rows: int) -> torch.device:
     """Return the device on which ``imputer`` computes for a table of so many ``rows``.
 
     Raises:

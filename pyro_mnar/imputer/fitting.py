@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from pyro_mnar.imputer.specification import Specification
-from pyro_mnar.infer.ensembles import fit_ensemble
+from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.ensembles import fit
 from pyro_mnar.infer.history import History
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.model.mnar import MNAR
@@ -23,7 +24,14 @@ class Fitted(NamedTuple):
 
 
 def fit_specified(
-    specification: Specification, x: Tensor, mask: Tensor, *, seed: int, device: torch.device | str = "cpu", **settings: Any
+    specification: Specification,
+    x: Tensor,
+    mask: Tensor,
+    *,
+    seed: int,
+    particles: int = 5,
+    device: torch.device | str = "cpu",
+    **settings: Any,
 ) -> Fitted:
     """Make an ensemble and fit it.
 
@@ -31,8 +39,9 @@ def fit_specified(
         specification: of the ensemble.
         x: (N, D) scaled columns; the holes may hold any number.
         mask: (N, D) bool, True = observed.
+        particles: K of the training bound.
         device: where it is fitted; the members come back on the processor.
-        seed, settings: as :func:`~pyro_mnar.infer.ensembles.fit_ensemble`'s.
+        seed, settings: as :func:`~pyro_mnar.infer.ensembles.fit`'s.
 
     Example:
         >>> import torch
@@ -46,6 +55,6 @@ def fit_specified(
     x, mask = x.to(device), mask.to(device)
     for member in members:
         member.to(device).initialize(x, mask)
-    histories = fit_ensemble(members, x, mask, seed=seed, **settings)
+    histories = fit([IWELBO(member, particles) for member in members], x, mask, seed=seed, **settings)
     fewer = len(histories)
     return Fitted(specification.first(fewer), [member.cpu() for member in members[:fewer]], histories)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 from pyro_mnar.data.labels import check_distinct, label_values
 from pyro_mnar.data.shards import RUN, Shards, start_run
 from pyro_mnar.imputer.batches import check_schema, impute_batches
+from pyro_mnar.imputer.contract import Imputer
 
 #: Rows in memory at once.
 BATCH = 4096
@@ -28,7 +29,7 @@ class Done(NamedTuple):
 
 
 def impute_shards(
-    imputer: Any,
+    imputer: Imputer,
     model: str,
     source: Path,
     output: Path,
@@ -56,7 +57,7 @@ def impute_shards(
     """
     shards = Shards.of(source)
     check_schema(imputer, shards.schema, label)
-    run = {
+    run: dict[str, object] = {
         "model": model,
         "settings": {"seed": imputer.seed, "point": imputer.point, "tolerance": imputer.tolerance, "label": label},
         "files": shards.footers,

@@ -21,7 +21,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -31,6 +31,10 @@ from torch import Tensor
 from torch.distributions import Independent, Normal, TransformedDistribution
 
 from pyro_mnar.infer.torch_state import ALONE
+
+if TYPE_CHECKING:
+    from pyro.distributions import TorchDistribution
+    from pyro.poutine.runtime import Message
 
 
 @contextmanager
@@ -178,7 +182,7 @@ class RowStreams(Messenger):
         """Return the rows' next uniforms (draws, N, *event) in the open unit interval, of the type of ``like``."""
         return _in_open_interval(np.stack([own.random((draws, *event), np.float32) for own in generators], 1), like)
 
-    def _pyro_sample(self, msg: dict[str, Any]) -> None:
+    def _pyro_sample(self, msg: Message) -> None:
         if msg["is_observed"] or msg["value"] is not None or type(msg["fn"]).__name__ == "_Subsample":
             return
         fn = msg["fn"]
@@ -190,7 +194,7 @@ class RowStreams(Messenger):
         msg["value"] = self._draw(fn, msg["name"], (*fn.batch_shape, *fn.event_shape), len(fn.batch_shape))
         msg["done"] = True
 
-    def _draw(self, fn: Any, site: str, shape: Sequence[int], batch_dims: int) -> Tensor:
+    def _draw(self, fn: TorchDistribution, site: str, shape: Sequence[int], batch_dims: int) -> Tensor:
         while isinstance(fn, Independent):
             fn = fn.base_dist
         drawn: Tensor

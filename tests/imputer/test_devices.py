@@ -6,7 +6,7 @@ import torch
 
 from pyro_mnar import MNARImputer
 from pyro_mnar.cli.main import main
-from pyro_mnar.imputation.ensemble import impute_ensemble
+from pyro_mnar.imputation.ensemble import impute
 from pyro_mnar.imputer.devices import AUTO_ROWS, device_of
 
 
@@ -76,5 +76,5 @@ def test_on_a_gpu_the_members_come_back_and_results_are_those_of_the_processor()
 def test_tensors_on_a_gpu_come_back_to_where_they_were():
     fitted = small().fit(rows())
     x = torch.zeros(5, 3)
-    found = impute_ensemble(fitted.members_, x, torch.rand(5, 3) > 0.5, draws=2, progress=False, device="cuda")
+    found = impute(fitted.members_, x, torch.rand(5, 3) > 0.5, draws=2, progress=False, device="cuda")
     assert all(value.device.type == "cpu" for value in (found.completed, found.draws, found.ess, found.pareto_k))
