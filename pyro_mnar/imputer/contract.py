@@ -33,8 +33,10 @@ class Imputer(Protocol):
     keep_empty_features: bool
     kinds: Mapping[Any, str] | None
     point: str
+    tolerance: float | None
     progress: bool
     n_jobs: int | None
+    device: str
     keep_partial: bool
 
     codec_: TableCodec

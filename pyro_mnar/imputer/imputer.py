@@ -49,28 +49,26 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         order: columns in the order in which their holes came about, such as visits; masks then depend on the columns before, as far as
             these are seen. Columns that it leaves out come first. None: the data choose whether they do, and in which order.
         ignorable: columns whose missingness is taken as ignorable whatever the mechanism.
-        latent_dim: L; by default one less than the number of columns, at most 10.
-        hidden: hidden layers of decoder and encoder.
-        members: of the ensemble; with one there are no intervals worth the name.
-        particles: K of the training bound.
+        latent_dim, hidden: L, by default one less than the number of columns, at most 10; hidden layers of decoder and encoder.
+        members, particles: of the ensemble, of which one has no intervals worth the name; K of the training bound.
         steps, batch_size: training updates of each member, and rows an update.
         random_state: seed of training and draws; with a ``RandomState`` or None, one is drawn from it at each ``fit``.
         add_indicator: whether ``transform`` adds a column ``missingindicator_NAME`` for each with holes in training, 1 where missing.
         keep_empty_features: whether columns without an observed value in training stay, their holes filled with 0, or are left out.
-        kinds: what columns are, by name (position, for arrays), where dtypes do not say it: words of
-            :mod:`pyro_mnar.data.kinds`, such as ``positive``, ``bounded:LOW:HIGH``, ``ordinal:A:B:C``.
+        kinds: what columns are, by name (position, for arrays), where dtypes do not say it, such as ``bounded:LOW:HIGH``: words of
+            :mod:`pyro_mnar.data.kinds`.
         point: what ``transform`` fills holes with: ``mean`` of the posterior (right for totals), ``median``, or ``draw`` (right for
             shares and spread); of a mean or median, categories get the most probable one.
-        progress: bars on standard error, on a terminal only.
-        n_jobs: processes; None is 1 and -1 all cores. Results are the same.
+        tolerance: Monte Carlo error of means, as a share of standard deviations, at which rows have enough particles; None: none.
+        progress, n_jobs: bars on standard error, on a terminal only; processes, None being 1 and -1 all cores, with the same results.
+        device: where to fit the ensemble and to impute: ``cpu``, ``cuda`` or ``auto``, a GPU where there is one and the table is large.
         keep_partial: whether an interrupted ``fit`` keeps, with a warning, the members fitted so far, instead of raising.
 
     Attributes:
         reasons_: a data frame, a row for each column with holes: what was decided (``reason``), how strong the ``evidence`` is, which
             share of its imputed values lies ``beyond`` the observed range, their ``mean``, and that under ignorable missingness.
         candidates_: the :class:`~pyro_mnar.imputer.pilots.Candidate` reasons that were compared, the best first.
-        members_: the fitted :class:`~pyro_mnar.model.MNAR` models, on scaled columns.
-        histories_: what training saw of each.
+        members_, histories_: the fitted :class:`~pyro_mnar.model.MNAR` models, on scaled columns, and what training saw of each.
         codec_: the :class:`~pyro_mnar.data.TableCodec` from tables to the models' columns and back; ``schema_`` are these columns.
         specification_: the :class:`~pyro_mnar.imputer.specification.Specification` of the members.
 
@@ -98,8 +96,10 @@ class MNARImputer(TransformerMixin, BaseEstimator):
     keep_empty_features: bool = False
     kinds: Mapping[Any, str] | None = None
     point: str = "mean"
+    tolerance: float | None = None
     progress: bool = True
     n_jobs: int | None = None
+    device: str = "cpu"
     keep_partial: bool = False
 
     def fit(self, X: ArrayLike | DataFrame, y: None = None, callback: Callable[[Evaluation], None] | None = None) -> Self:
@@ -119,14 +119,14 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         fit_table(self, X, callback)
         return self
 
-    def impute(self, X: ArrayLike | DataFrame, draws: int = 0, particles: int = 200, method: str = "importance") -> Imputation:
+    def impute(self, X: ArrayLike | DataFrame, draws: int = 0, particles: int | None = None, method: str = "importance") -> Imputation:
         """Return the :class:`~pyro_mnar.imputation.impute.Imputation` of a table, in the table's units and float64.
 
         Args:
             X: (N, D), columns as in training; a column may be missing altogether. A frame's index names its rows' random numbers;
                 rows of one label differ by their order.
             draws: imputations of each missing cell.
-            particles: S for each row and member.
+            particles: S for each row and member; 200 by default, and with a ``tolerance`` at most 3200.
             method: as in :func:`~pyro_mnar.imputation.ensemble.impute`; ``auto`` where weights fail.
 
         Raises:
