@@ -70,13 +70,17 @@ def pair(word: str, names: Sequence[Any]) -> tuple[str, str] | None:
     return word[:at], word[at + 1 :]
 
 
-def missing_words(words: Sequence[str] | None, names: Sequence[str]) -> dict[str | None, list[str]]:
-    """Return by column the words of ``--missing WORD`` and ``--missing COLUMN=WORD``; those of every column under None."""
-    found: dict[str | None, list[str]] = {None: []}
+def missing_words(words: Sequence[str] | None, names: Sequence[str]) -> dict[str, list[str]]:
+    """Return by column the words of ``--missing WORD``, which are every column's, and ``--missing COLUMN=WORD``.
+
+    Example:
+        >>> missing_words(["-99", "job=?"], ["age", "job"])
+        {'age': ['-99'], 'job': ['-99', '?']}
+    """
+    found: dict[str, list[str]] = {}
     for word in words or []:
         own = pair(word, names)
-        if own is not None and own[0] in names:
-            found.setdefault(own[0], []).append(own[1])
-        else:
-            found[None].append(word)
+        chosen, word = ([own[0]], own[1]) if own is not None and own[0] in names else (names, word)
+        for name in chosen:
+            found.setdefault(name, []).append(word)
     return found

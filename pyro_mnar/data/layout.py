@@ -143,7 +143,14 @@ def as_pandas(table: Any) -> Any:
 
 
 def like(table: Any, completed: Any) -> Any:
-    """Return a ``completed`` pandas DataFrame as a polars one with the dtypes of ``table``, where that is one, else as it is."""
+    """Return a ``completed`` pandas DataFrame as a polars one with the dtypes of ``table``, where that is one.
+
+    Of a pandas one, whole numbers and sparse columns, which took holes by what stands for missing values, have their dtype again.
+    """
+    if is_frame(completed) and is_frame(table):
+        dtypes = {name: table.dtypes[name] for name in completed.columns if name in table.columns}
+        given = {name: dtype for name, dtype in dtypes.items() if str(dtype).startswith(("int", "uint", "Sparse", "bool"))}
+        return completed.astype({name: dtype for name, dtype in given.items() if completed.dtypes[name] != dtype})
     if not (is_polars(table) and is_frame(completed)):
         return completed
     import polars as pl

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,8 @@ import numpy as np
 from pyro_mnar.data.arrow import filled_column, to_frame
 from pyro_mnar.data.extras import extra
 from pyro_mnar.data.files import write_table, write_whole
-from pyro_mnar.data.texts import StrayTextError, as_series, spelled, without, written
+from pyro_mnar.data.stated_holes import with_holes
+from pyro_mnar.data.texts import StrayTextError, as_series, spelled, written
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -52,7 +53,7 @@ class Source:
     def frame(
         self,
         columns: Sequence[str] | None = None,
-        missing: Callable[[str], Collection[str]] = lambda _: (),
+        missing: Mapping[str, Collection[str]] | None = None,
         levels: Mapping[str, Collection[str]] | None = None,
         lenient: bool = False,
     ) -> DataFrame:
@@ -60,7 +61,7 @@ class Source:
 
         Args:
             columns: their names.
-            missing: of a column's name, further words that stand for a hole there.
+            missing: by column, further words that stand for a hole there.
             levels: by column, words that are levels and so no holes.
             lenient: whether text among numbers makes a column text.
 
@@ -75,11 +76,14 @@ class Source:
             raise ValueError(f"columns: got unknown {unknown[0]!r}, expected some of {', '.join(self.names)}")
         if self.arrow is not None:
             frame = to_frame(self.arrow, chosen)
-            words = {name: missing(name) for name in chosen if missing(name)}
-            return frame.assign(**{name: without(frame[name], own) for name, own in words.items()}) if words else frame
+            result = with_holes(frame, {name: words for name, words in (missing or {}).items() if name in chosen})
+            for name in chosen if result is not frame else ():
+                gone = (result[name].isna() & ~frame[name].isna()).to_numpy(bool)
+                self.read_as_missing[name] = Counter(str(value) for value in frame[name][gone])
+            return result
         found = {}
         for name in chosen:
-            given: Any = {"missing": missing(name), "levels": (levels or {}).get(name, ()), "decimal": self.decimal}
+            given: Any = {"missing": (missing or {}).get(name, ()), "levels": (levels or {}).get(name, ()), "decimal": self.decimal}
             try:
                 found[name], self.read_as_missing[name] = as_series(name, self.cells[name], **given)
             except StrayTextError as error:

@@ -48,16 +48,16 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         order: columns in the order in which their holes came about, such as visits; masks then depend on the columns before, as far as
             these are seen. Columns that it leaves out come first. None: the data choose whether they do, and in which order.
         ignorable: columns whose missingness is taken as ignorable whatever the mechanism.
-        latent_dim: L; by default one less than the number of columns, at most 10.
-        hidden: hidden layers of decoder and encoder.
-        members: of the ensemble; with one there are no intervals worth the name.
-        particles: K of the training bound.
+        latent_dim, hidden: L, by default one less than the number of columns, at most 10; hidden layers of decoder and encoder.
+        members, particles: of the ensemble (with one there are no intervals worth the name); K of the training bound.
         steps, batch_size: training updates of each member, and rows an update.
         random_state: seed of training and draws; with a ``RandomState`` or None, one is drawn from it at each ``fit``.
         add_indicator: whether ``transform`` adds a column ``missingindicator_NAME`` for each with holes in training, 1 where missing.
         keep_empty_features: whether columns without an observed value in training stay, their holes filled with 0, or are left out.
         kinds: what columns are, by name (position, for arrays), where dtypes do not say it: words of
             :mod:`pyro_mnar.data.kinds`, such as ``positive``, ``bounded:LOW:HIGH``, ``ordinal:A:B:C``.
+        missing: values that stand for a missing one beside NaN and None, such as ``[-99, "?"]``, in every column, or a mapping from
+            columns to such. They are holes wherever a table is given, and are filled. A level that ``kinds`` declare is none.
         point: what ``transform`` fills holes with: ``mean`` of the posterior (right for totals), ``median``, or ``draw`` (right for
             shares and spread); of a mean or median, categories get the most probable one.
         progress: bars on standard error, on a terminal only.
@@ -96,6 +96,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
     add_indicator: bool = False
     keep_empty_features: bool = False
     kinds: Mapping[Any, str] | None = None
+    missing: Any = None
     point: str = "mean"
     progress: bool = True
     n_jobs: int | None = None

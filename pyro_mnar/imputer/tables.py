@@ -21,6 +21,7 @@ from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.layout import as_pandas, like
 from pyro_mnar.data.masking import join, split
 from pyro_mnar.data.schema import as_array, is_frame
+from pyro_mnar.data.stated_holes import stated_holes, with_holes
 
 
 @dataclass(frozen=True)
@@ -127,4 +128,7 @@ def _as_table(imputer: Any, X: Any, *, fitting: bool = False) -> Any:
     if not fitting and is_frame(table) and set(table.columns) != set(imputer.codec_.layout.names):
         # Training had no names, or the line above had refused these.
         table = table.set_axis(list(imputer.codec_.layout.names), axis=1)
-    return table
+    if imputer.missing is None:
+        return table
+    names = list(table.columns) if is_frame(table) else list(range(table.shape[1]))
+    return with_holes(table, stated_holes(imputer.missing, names, imputer.kinds))
