@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pyro_mnar.cli.names import missing_words, names_in, pair
 from pyro_mnar.cli.reading import counted, known_levels, usable
 from pyro_mnar.data.kinds.column import Column
+from pyro_mnar.data.names import missing_words, names_in, pair
 from pyro_mnar.data.source import Source
 from pyro_mnar.data.stated_holes import stated_holes
 from pyro_mnar.imputer.imputer import MNARImputer

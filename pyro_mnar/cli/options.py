@@ -62,6 +62,12 @@ def parser() -> argparse.ArgumentParser:
         choices=list(POINTS),
         help="what holes are filled with: " + "; ".join(f"{word}: {meaning}" for word, meaning in POINTS.items()) + " (default: mean)",
     )
+    impute.add_argument(
+        "--escape-formulas",
+        action="store_true",
+        help="put ' before texts of a CSV that a spreadsheet would take for formulas, those that begin with = + - @ (default: every "
+        "text comes back as it stands)",
+    )
     impute.add_argument("--save", metavar="FOLDER", help="keep the fitted model here")
     impute.add_argument("--draws", type=int, metavar="M", help="draws of each missing value (with --draws-output)")
     impute.add_argument("--draws-output", metavar="FILE", help="where the draws go, as netCDF (.nc); 20 of them without --draws")

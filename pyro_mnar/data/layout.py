@@ -129,6 +129,8 @@ def as_pandas(table: Any) -> Any:
     """
     if type(table).__name__ == "LazyFrame":
         raise ValueError("table: got a lazy frame, expected its data (.collect())")
+    if type(table).__module__.split(".")[0] == "pyarrow":
+        raise ValueError(f"table: got pyarrow's {type(table).__name__}, expected a DataFrame (.to_pandas())")
     if not is_polars(table):
         return table
     import pandas as pd

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from pyro_mnar.data.arrow import filled_column, to_frame
 from pyro_mnar.data.extras import extra
 from pyro_mnar.data.files import write_table, write_whole
 from pyro_mnar.data.stated_holes import with_holes
-from pyro_mnar.data.texts import StrayTextError, as_series, spelled, written
+from pyro_mnar.data.texts import StrayTextError, as_series, escaped, spelled, written
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -97,22 +98,23 @@ class Source:
                 ) from None
         return pd.DataFrame(found, columns=chosen)
 
-    def write(self, path: str, completed: DataFrame, holes: DataFrame) -> None:
+    def write(self, path: str, completed: DataFrame, holes: DataFrame, escape: bool = False) -> None:
         """Write the table with ``completed`` values of some columns where ``holes`` are, and everything else as it stands.
 
         Args:
             path: ends in .csv or .parquet; ``-`` is standard output.
             completed: (N, any columns).
             holes: (N, the same columns) bool.
+            escape: whether texts of a CSV that a spreadsheet would take for formulas are escaped, against the rule.
 
         Raises:
             ValueError: naming the file, when it cannot be written.
         """
         as_csv = path == "-" or path.lower().endswith(".csv")
         if self.arrow is None and as_csv:
-            text = self._text(completed, holes)
+            text = self._text(completed, holes, escape)
             if path == "-":
-                print(text, end="")
+                self._print(text)
                 return
             write_whole(Path(path), lambda temporary: temporary.write_bytes(text.encode(self.encoding, "strict")))
         elif self.arrow is not None and not as_csv:
@@ -128,8 +130,11 @@ class Source:
         else:
             whole = self._as_frame() if self.arrow is None else to_frame(self.arrow, None)
             whole = whole.assign(**{str(name): completed[name].to_numpy() for name in completed.columns})
+            if escape:
+                texts = {name: whole[name].map(_escaped) for name in whole.columns if whole[name].dtype.kind not in "iufbM"}
+                whole = whole.assign(**texts).rename(columns=escaped)
             if path == "-":
-                print(whole.to_csv(index=False), end="")
+                self._print(whole.to_csv(index=False))
             else:
                 write_table(whole, path)
 
@@ -147,7 +152,16 @@ class Source:
             found[name] = series if words == cells else pd.Series([cell or None for cell in cells], dtype=object)
         return pd.DataFrame(found)
 
-    def _text(self, completed: DataFrame, holes: DataFrame) -> str:
+    def _print(self, text: str) -> None:
+        """Write to standard output, in the encoding of the table that was read, whatever the terminal's."""
+        sys.stdout.flush()
+        if hasattr(sys.stdout, "buffer"):
+            sys.stdout.buffer.write(text.encode(self.encoding))
+            sys.stdout.buffer.flush()
+        else:
+            sys.stdout.write(text)
+
+    def _text(self, completed: DataFrame, holes: DataFrame, escape: bool) -> str:
         columns = []
         for name in self.names:
             cells = self.cells[name]
@@ -158,9 +172,13 @@ class Source:
                 for i, value in zip(gone, filled, strict=True):
                     is_truth = isinstance(value, (bool, np.bool_))
                     cells[i] = words.get(bool(value), str(value)) if is_truth else written(value, self.decimal)
-            columns.append(cells)
+            columns.append([escaped(cell, self.decimal) for cell in cells] if escape else cells)
         file = io.StringIO(newline="")
         writer = csv.writer(file, delimiter=self.separator, lineterminator="\n")
-        writer.writerow(self.header)
+        writer.writerow([escaped(name) for name in self.header] if escape else self.header)
         writer.writerows(zip(*columns, strict=True))
         return file.getvalue()
+
+
+def _escaped(value: Any) -> Any:
+    return escaped(value) if isinstance(value, str) else value

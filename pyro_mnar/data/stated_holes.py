@@ -124,9 +124,9 @@ class _Stated:
     def __init__(self, values: Collection[Any]) -> None:
         self._words = {value.strip() if isinstance(value, str) else str(value) for value in values}
         found: list[Any] = [number_in(value) if isinstance(value, str) else value for value in values]
-        self._numbers = {value for value in found if isinstance(value, (int, float, np.integer, np.floating))}
+        self._numbers: set[Any] = {value for value in found if isinstance(value, (int, float, np.integer, np.floating))}
         # As single precision holds them.
-        self._single = {float(np.float32(value)) for value in self._numbers if abs(value) < 3e38}
+        self._single = {float(np.float32(value)) for value in self._numbers if abs(float(value)) < 3e38}
 
     def has(self, value: Any) -> bool:
         """Return whether a value is one of them, as text, as a number or as a date."""

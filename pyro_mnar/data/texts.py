@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ HOLES = frozenset(
     ],
 )
 _NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf|infinity)", re.IGNORECASE | re.ASCII)
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _TRUTH = {word: value for value in (True, False) for word in (str(value), str(value).upper(), str(value).lower())}
 #: Other text among numbers is a mistake of the file, unless there are more different ones than this: then the column is one of text.
@@ -146,7 +148,20 @@ def written(value: Any, decimal: str = ".") -> str:
         return str(int(value))
     if isinstance(value, (float, np.floating)):
         return repr(float(value)).replace(".", decimal)
-    return str(value)
+    # A date of its own dtype has a time, which a whole day shall not show.
+    return str(value).removesuffix(" 00:00:00") if isinstance(value, datetime) else str(value)
+
+
+def escaped(cell: str, decimal: str = ".") -> str:
+    """Return a cell with ``'`` before it where a spreadsheet would take it for a formula, numbers as they are.
+
+    The marks are those of the OWASP page on CSV injection.
+
+    Example:
+        >>> escaped("=1+1"), escaped("-7.5"), escaped("a=b")
+        ("'=1+1", '-7.5', 'a=b')
+    """
+    return f"'{cell}" if cell.startswith(_FORMULA) and number_in(cell, decimal) is None else cell
 
 
 def number_in(text: str, decimal: str = ".") -> int | float | None:

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from pyro_mnar.data import Schema, as_pandas, join, split
+from pyro_mnar.data import Schema, TableCodec, as_pandas, join, split
 
 DAYS = [datetime.date(2020, 1, 1), None, datetime.date(2020, 3, 5), datetime.date(2020, 2, 1)] * 6
 MONEY = [decimal.Decimal("1.10"), None, decimal.Decimal("2.25"), decimal.Decimal("3")] * 6
@@ -73,3 +73,22 @@ def test_a_lazy_frame_is_refused():
     polars = pytest.importorskip("polars")
     with pytest.raises(ValueError, match="got a lazy frame, expected its data"):
         as_pandas(polars.DataFrame({"a": [1.0]}).lazy())
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([10**400 + i for i in range(20)], "more than 308 digits"),
+        ([np.array([1, 2])] * 20, "got array"),
+        ([[1, 2]] * 20, "got \\[1, 2\\]"),
+        (pd.array([[1, 2]] * 20, dtype=pd.ArrowDtype(pa.list_(pa.int64()))), "expected numbers"),
+        ([f"{i},5" for i in range(20)], "decimal comma"),
+        ([f"{i} mg" for i in range(20)], "units, signs or marks"),
+        ([f"2020-01-{i + 1:02}" for i in range(20)], "--kind 'c=date'"),
+        ([str(i / 3) for i in range(20)], "pandas.to_numeric"),
+    ],
+)
+def test_what_is_no_kind_is_refused_by_name_with_what_settles_it(values, said):
+    frame = pd.DataFrame({"a": np.arange(20.0), "c": pd.Series(values)})
+    with pytest.raises(ValueError, match=f"column 'c': .*{said}"):
+        TableCodec.fit(frame)

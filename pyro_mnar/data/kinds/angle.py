@@ -23,6 +23,8 @@ class Angle(Number):
 
     Attributes:
         period: above 0.
+        clock: ``minutes`` or ``seconds`` where training had times of a day as text, and then a column that is missing altogether gets
+            such; else empty.
 
     Example:
         >>> wind = Angle("wind", "float64", period=360.0)
@@ -40,6 +42,7 @@ class Angle(Number):
     linear: ClassVar[bool] = False
 
     period: float = 360.0
+    clock: str = ""
 
     @classmethod
     def declare(cls, name: Any, dtype: str, rest: Sequence[str], values: np.ndarray, order: Sequence[Any] | None = None) -> Self:
@@ -50,7 +53,9 @@ class Angle(Number):
             period = np.nan
         if not (np.isfinite(period) and period > 0):
             cls.refuse_word(name, rest, "angle:PERIOD, such as angle:360 or angle:24")
-        return cls(name, dtype, period=period)
+        texts = [value for value in values if isinstance(value, str)] if values.dtype == object else []
+        fine = any(text.count(":") > 1 for text in texts)
+        return cls(name, dtype, period=period, clock=("seconds" if fine else "minutes") if texts else "")
 
     def read_series(self, series: Any) -> np.ndarray:
         """Return a pandas Series (N,) as numbers, NaN in the holes; text as times of a day."""
@@ -67,9 +72,12 @@ class Angle(Number):
 
     def fill(self, series: Any, holes: np.ndarray, values: np.ndarray) -> Any:
         """Return a pandas Series (N,) with numbers ``values`` at ``holes`` (N,), or with the times of a day that they are."""
-        if not _is_text(series):
+        if not _is_text(series) and not (self.clock and holes.all()):
             return super().fill(series, holes, values)
-        step = 60 if series.dropna().str.count(":").max() == 1 else 1
+        if holes.all():
+            series, step = series.astype(object), 1 if self.clock == "seconds" else 60
+        else:
+            step = 60 if series.dropna().str.count(":").max() == 1 else 1
         seconds = np.rint(values / self.period * 86400 / step).astype(int) * step % 86400
         words = [f"{s // 3600:02}:{s // 60 % 60:02}" + (f":{s % 60:02}" if step == 1 else "") for s in seconds]
         series.iloc[np.flatnonzero(holes)] = words

@@ -128,8 +128,24 @@ def _times(series: Any) -> Any:
         series = _digits(series)
     try:
         return pd.to_datetime(series, format="ISO8601")
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"column {series.name!r}: {str(error).splitlines()[0]}, expected dates such as 2024-12-31") from None
+    except (ValueError, TypeError):
+        wrong = next((item for item in series.dropna().items() if not _is_date(item[1])), None)
+        if wrong is None:
+            raise ValueError(f"column {series.name!r}: got points in time of several time zones, expected one") from None
+        raise ValueError(
+            f"column {series.name!r}: got {wrong[1]!r} in row {wrong[0]}, expected dates such as 2024-12-31 (--missing {wrong[1]!r}, "
+            "in Python missing=, if it stands for a missing value)"
+        ) from None
+
+
+def _is_date(value: Any) -> bool:
+    import pandas as pd
+
+    try:
+        pd.to_datetime(pd.Series([value]), format="ISO8601")
+    except (ValueError, TypeError):
+        return False
+    return True
 
 
 def _digits(series: Any) -> Any:
