@@ -19,6 +19,7 @@ import numpy as np
 from pyro_mnar.data.arrow import filled_column, to_frame
 from pyro_mnar.data.extras import extra
 from pyro_mnar.data.files import write_table, write_whole
+from pyro_mnar.data.kinds.evidence import is_hole
 from pyro_mnar.data.stated_holes import with_holes
 from pyro_mnar.data.texts import StrayTextError, as_series, escaped, spelled, written
 
@@ -148,7 +149,7 @@ class Source:
                 series = as_series(name, cells, decimal=self.decimal)[0]
             except StrayTextError:
                 series = None
-            words = [] if series is None else ["" if value != value or value is pd.NA else written(value) for value in series.tolist()]
+            words = [] if series is None else ["" if is_hole(value) else written(value) for value in series.tolist()]
             found[name] = series if words == cells else pd.Series([cell or None for cell in cells], dtype=object)
         return pd.DataFrame(found)
 

@@ -12,6 +12,8 @@ from pyro_mnar.data.kinds.numbers import Number
 
 #: Numbers from here on are whole dates, below years.
 _YEARS = 10_000
+#: Days from 1970 that times in nanoseconds reach, about 290 years.
+_NANOSECONDS = 106_000
 #: Dates that are likely codes for missing ones, where they repeat.
 _CODES = {"1900-01-01", "1899-12-30", "1901-01-01", "1970-01-01", "9999-12-31", "2099-12-31", "9999-01-01"}
 
@@ -56,7 +58,10 @@ class Date(Number):
         if holes.all() and not pd.api.types.is_datetime64_any_dtype(series.dtype):
             series = pd.Series(pd.NaT, series.index, name=series.name, dtype="datetime64[ns]")
         zone = getattr(_times(series).dt, "tz", None)
-        times = pd.Timestamp(0, tz=zone) + pd.to_timedelta(values, unit="D").round("us")
+        if np.abs(values).max() < _NANOSECONDS:
+            times = pd.Timestamp(0, tz=zone) + pd.to_timedelta(values, unit="D").round("us")
+        else:
+            times = pd.Timestamp(0, tz=zone).as_unit("s") + pd.to_timedelta(np.rint(values * 86400).astype("timedelta64[s]"))
         series.iloc[np.flatnonzero(holes)] = _as_written(times, series)
         return series
 
@@ -89,7 +94,11 @@ def days_of(series: Any) -> np.ndarray:
 
     times = _times(series)
     zero = pd.Timestamp(0, tz=getattr(times.dt, "tz", None))
-    return ((times - zero) / pd.Timedelta(days=1)).to_numpy(dtype=np.float64, na_value=np.nan)
+    try:
+        return ((times - zero) / pd.Timedelta(days=1)).to_numpy(dtype=np.float64, na_value=np.nan)
+    except (ValueError, OverflowError):  # of years that nanoseconds do not reach
+        times = times if isinstance(times.dtype, (np.dtype, pd.DatetimeTZDtype)) else pd.to_datetime(times.astype(object))
+        return ((times - zero.as_unit("s")).dt.total_seconds() / 86400).to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def _as_written(times: Any, series: Any) -> Any:
