@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pyro_mnar.cli.interruption import interruptible, placed
 from pyro_mnar.cli.options import parser
-from pyro_mnar.cli.printing import notes, printed, said_of
+from pyro_mnar.cli.results import said_of
 from pyro_mnar.data.extras import MissingExtraError
 
 if TYPE_CHECKING:
@@ -69,9 +69,9 @@ def _impute(options: argparse.Namespace) -> int:
         imputer, part = asked.imputer, asked.part
         if not asked.fitted and not part.isna().to_numpy().any() and options.save is None:
             source.write(options.output, part.iloc[:, :0], part.isna(), options.escape_formulas)
-            notes(asked.notes)
+            _notes(asked.notes)
             where = "" if part.shape[1] == len(source.names) else " in the columns that are used"
-            printed(options, [f"Nothing is missing in {options.table}{where}; {options.output} is a copy.", *read_holes(source, part)])
+            _print(options, [f"Nothing is missing in {options.table}{where}; {options.output} is a copy.", *read_holes(source, part)])
             return 0
         table, doubts = told(lambda: asked.fit(asked.learned()))
         # Where none are asked for, five of each model for the estimates that are printed, unless they would fill the memory.
@@ -91,10 +91,10 @@ def _impute(options: argparse.Namespace) -> int:
         source.write(options.output if options.output == "-" else str(new(options.output)), filled, holes, options.escape_formulas)
         if options.save is not None:
             check_model_folder(options.save)
-    notes(asked.notes)
+    _notes(asked.notes)
     lines = [f"{options.output}: {int(holes.to_numpy().sum())} of {part.size} cells imputed", *read_holes(source, part)]
     lines += [f"Note: {sentence}" for sentence in [*doubts, *far, *more]]
-    printed(options, [*lines, *said_of(imputer, found.result, table.mask)])
+    _print(options, [*lines, *said_of(imputer, found.result, table.mask)])
     return 0
 
 
@@ -137,6 +137,16 @@ def _write_draws(path: Path, table: Given, result: Imputation) -> None:
     write_draws(path, result.draws.numpy(), table.mask, rows, names, levels)
 
 
+def _notes(sentences: Sequence[str]) -> None:
+    for sentence in sentences:
+        print(f"pyro-mnar: {sentence}", file=sys.stderr)
+
+
+def _print(options: argparse.Namespace, lines: Sequence[str]) -> None:
+    """Print what is said, on standard error where the table goes to standard output."""
+    print(*lines, sep="\n", file=sys.stderr if options.output == "-" else sys.stdout)
+
+
 def _report(options: argparse.Namespace) -> int:
     import torch
 
@@ -156,7 +166,7 @@ def _report(options: argparse.Namespace) -> int:
         table, _ = told(lambda: asked.fit(asked.learned()))  # the report says what is to be doubted
         found, far = told(imputed, asked.imputer, table, draws_of(asked.part.size))
         told(write_report, options.output, options.table, asked.imputer, table, found, options.regress, options.arguments)
-    notes([*asked.notes, *far])
+    _notes([*asked.notes, *far])
     print(f"{options.output}: report on {options.table}")
     return 0
 
@@ -196,7 +206,7 @@ def _sensitivity(options: argparse.Namespace) -> int:
         if figure is not None:
             figure.savefig(new(options.figure), dpi=150)
         write_table(frame.set_axis([*labels, *frame.columns[len(labels) :]], axis=1), new(options.output))
-    notes([*asked.notes, *far])
+    _notes([*asked.notes, *far])
     print(*said(path, given, about), sep="\n")
     return 0
 
@@ -219,7 +229,7 @@ def _diagnose(options: argparse.Namespace) -> int:
             raise ValueError("--figure: got one for a model without a mechanism, expected one with (there is no mask to check)")
         with placed(options.interruption) as new:
             plot_mask_check(found.mask_check).savefig(new(options.figure), dpi=150)
-    notes(far)
+    _notes(far)
     print(found)
     return 0
 

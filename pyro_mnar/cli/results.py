@@ -1,10 +1,7 @@
-"""What the command line prints."""
+"""What the command line says of an imputation."""
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,17 +9,6 @@ if TYPE_CHECKING:
 
     from pyro_mnar.imputation.impute import Imputation
     from pyro_mnar.imputer.imputer import MNARImputer
-
-
-def notes(sentences: Sequence[str]) -> None:
-    """Print sentences on what is not used, on standard error."""
-    for sentence in sentences:
-        print(f"pyro-mnar: {sentence}", file=sys.stderr)
-
-
-def printed(options: argparse.Namespace, lines: Sequence[str]) -> None:
-    """Print what is said, on standard error where the table goes to standard output."""
-    print(*lines, sep="\n", file=sys.stderr if options.output == "-" else sys.stdout)
 
 
 def said_of(imputer: MNARImputer, result: Imputation, mask: np.ndarray) -> list[str]:
