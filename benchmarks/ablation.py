@@ -23,12 +23,13 @@ from tqdm import tqdm
 
 from benchmarks.imputation.masks import MASKS, masked
 from benchmarks.imputation.scoring import score
-from pyro_mnar import MNAR, GaussianDecoder, GaussianEncoder, MNARImputer
+from pyro_mnar import IWELBO, MNAR, GaussianDecoder, GaussianEncoder, MNARImputer
 from pyro_mnar.data import TableCodec
-from pyro_mnar.imputation.ensemble import impute_ensemble
+from pyro_mnar.imputation.ensemble import impute
 from pyro_mnar.imputer.censored_scaling import in_supposed_units
+from pyro_mnar.imputer.tables import Given
 from pyro_mnar.imputer.words import specification_of
-from pyro_mnar.infer.ensembles import fit_ensemble
+from pyro_mnar.infer.ensembles import fit
 from pyro_mnar.model.priors import TYPICAL_SKEW
 from pyro_mnar.networks import ConjugateEncoder
 
@@ -105,13 +106,13 @@ VARIANTS: dict[str, tuple[Callable[[MNAR], MNAR], int, bool]] = {
 }
 
 
-def impute(x: np.ndarray, mask: np.ndarray, direction: str, variant: str, seed: int, steps: int) -> tuple[np.ndarray, np.ndarray]:
+def completed_by(x: np.ndarray, mask: np.ndarray, direction: str, variant: str, seed: int, steps: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the completed table (N, D) and 200 draws (200, N, D) by a variant of the imputer."""
     change, size, bootstrap = VARIANTS[variant]
     codec, _, _ = TableCodec.learn(np.where(mask, x, np.nan))
     asked = MNARImputer("self-masking", direction=direction, members=size)
     specification, _ = specification_of(asked, codec.schema, mask)
-    codec, specification = in_supposed_units(codec, specification, np.where(mask, x, 0.0), mask)
+    codec, specification = in_supposed_units(Given(x, x, codec, np.where(mask, x, 0.0), mask), specification)
     values, seen = torch.from_numpy(codec.apply(np.where(mask, x, 0.0), mask)).float(), torch.from_numpy(mask)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -119,10 +120,10 @@ def impute(x: np.ndarray, mask: np.ndarray, direction: str, variant: str, seed: 
     for i, member in enumerate(members):
         member.initialize(values, seen)
         if not bootstrap:
-            fit_ensemble([member], values, seen, steps=steps, seed=1000 * seed + i, progress=False)
+            fit([IWELBO(member, 5)], values, seen, steps=steps, seed=1000 * seed + i, progress=False)
     if bootstrap:
-        fit_ensemble(members, values, seen, steps=steps, seed=seed, progress=False)
-    result = impute_ensemble(members, values, seen, draws=200, seed=seed, progress=False)
+        fit([IWELBO(member, 5) for member in members], values, seen, steps=steps, seed=seed, progress=False)
+    result = impute(members, values, seen, draws=200, seed=seed, progress=False)
     completed, draws = (codec.invert(part.double().numpy()) for part in (result.completed, result.draws))
     return np.where(mask, x, completed), np.where(mask, x, draws)
 
@@ -138,7 +139,7 @@ def main(options: argparse.Namespace) -> pd.DataFrame:
         if direction is None:
             raise ValueError(f"masks: got {name}, expected one with a direction")
         start = time.perf_counter()
-        completed, draws = impute(x, mask, direction, variant, seed, options.steps)
+        completed, draws = completed_by(x, mask, direction, variant, seed, options.steps)
         seconds = time.perf_counter() - start
         scores = score(completed, draws, x, mask)
         cells.append({"table": table, "mask": name, "variant": variant, "seed": seed, "seconds": seconds} | scores)

@@ -54,7 +54,18 @@ def measured(device: str, x: Tensor, mask: Tensor, batches: list[int]) -> dict[s
         steps = 30 if device == "cpu" and batch > 4096 else 100
         for count in (5, steps):  # the first ones make ready
             start = done()
-            fit(IWELBO(model, 5), there, seen, steps=count, every=1000, batch_size=batch, progress=False)
+            fit(
+                IWELBO(model, 5),
+                there,
+                seen,
+                steps=count,
+                every=1000,
+                batch_size=batch,
+                progress=False,
+                lr=2e-3,
+                mechanism_lr=1e-1,
+                weight_decay=0.3,
+            )
         result[f"{batch} rows"] = (done() - start) / steps * 1e3
     start = done()
     impute(model.eval(), there[:IMPUTED], seen[:IMPUTED], draws=5, particles=200, seed=0, progress=False)

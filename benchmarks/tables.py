@@ -9,7 +9,9 @@ A table stands in a page between two comments, ``<!-- begin table NAME -->`` and
 - ``accuracy MASK SCORE``: methods by tables, from ``benchmarks/published/imputation.json``, which
   ``python -m benchmarks.imputation publish`` writes;
 - ``accuracy MASK SCORE of METHOD,METHOD,...``: these methods alone;
-- ``regret``: what it costs to state nothing, from the same file.
+- ``regret``: what it costs to state nothing, from ``benchmarks/published/regret.json``, which ``python -m benchmarks.imputation publish
+  regret`` writes;
+- ``regret MASK,MASK,...``: CRPS of the cells with these masks.
 
 A table whose file has not been committed is left as it stands, and named.
 """
@@ -21,12 +23,13 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from benchmarks.imputation.committed import committed
 from benchmarks.imputation.masks import MASKS
-from benchmarks.imputation.regret import lines, regrets, summary
+from benchmarks.imputation.regret import lines
 from examples.shared import rendered
 
 ROOT = Path(__file__).parents[1]
@@ -72,16 +75,17 @@ def filled(text: str, published: Path = PUBLISHED) -> tuple[str, list[str]]:
     def table(match: re.Match[str]) -> str:
         begin, name, old, end = match.groups()
         kind, *words = name.split()
-        path = published / ("imputation.json" if kind in ("accuracy", "regret") else f"examples/{kind}.json")
+        path = published / {"accuracy": "imputation.json", "regret": "regret.json"}.get(kind, f"examples/{kind}.json")
         if not path.is_file():
-            if path.name != "imputation.json":
+            if path.parent != published:
                 raise ValueError(f"table {name}: no file {path}")
             absent.append(name)
             return match.group()
         if kind == "accuracy":
             new = accuracy(committed(path), words)
         else:
-            new = regret(committed(path)) if kind == "regret" else rendered(json.loads(path.read_text()))
+            content = json.loads(path.read_text())
+            new = regret(content, words) if kind == "regret" else rendered(content)
         return f"{begin}\n{new}\n\n{end}"
 
     return MARKED.sub(table, text), absent
@@ -107,12 +111,25 @@ def accuracy(runs: pd.DataFrame, words: list[str]) -> str:
     return "\n".join([head, rule, *body])
 
 
-def regret(runs: pd.DataFrame) -> str:
-    """Return the summary of regrets, as a list, and the median and the largest by mask."""
-    cells = regrets(runs)
+def regret(content: dict[str, Any], words: list[str]) -> str:
+    """Return the summary of regrets, as a list, and the median and the largest by mask; of ``words``, masks, their cells."""
+    cells = pd.DataFrame(content["cells"])
+    if words:
+        return _cells(cells[cells["mask"].isin(words[0].split(","))])
     by_mask = cells.groupby("mask")["regret"].agg(["count", "median", "max"]).reindex([m for m in MASKS if m in set(cells["mask"])])
     body = [f"| {mask} | {row['count']:.0f} | {row['median']:.3f} | {row['max']:.3f} |" for mask, row in by_mask.iterrows()]
-    return "\n".join([lines(summary(cells)), "", "| mask | cells | median regret | largest |", "|---|---|---|---|", *body])
+    found = {key: value for key, value in content.items() if key != "cells"}
+    return "\n".join([lines(found), "", "| mask | cells | median regret | largest |", "|---|---|---|---|", *body])
+
+
+def _cells(cells: pd.DataFrame) -> str:
+    """Return a line of the table for each cell of the regrets."""
+    shown = {"crps": "nothing stated", "ours-none": "no mechanism", "ours-told": "the truth stated", "regret": "regret", "rmse": "RMSE"}
+    shown |= {"column mean's rmse": "RMSE of the column mean", "coverage_90": "90 % coverage"}
+    head = [f"| CRPS | {' | '.join(shown.values())} |", "|---" * (len(shown) + 1) + "|"]
+    numbers = cells.reindex(columns=list(shown)).itertuples(index=False)
+    names = zip(cells["table"], cells["mask"], strict=True)
+    return "\n".join(head + [f"| {t}, {m} | {' | '.join(map(_short, row))} |" for (t, m), row in zip(names, numbers, strict=True)])
 
 
 def pages(root: Path = ROOT) -> Iterator[Path]:

@@ -29,7 +29,7 @@ from pyro_mnar.cli.main import main as command
 
 PACKAGE = Path(pyro_mnar.__file__).parent
 #: Files that each trip may enter, 31 of them those of the model itself: networks, mechanisms, laws, bound, training.
-MOST = {"fit": 67, "transform": 45, "pyro-mnar impute": 83}
+MOST = {"fit": 68, "transform": 45, "pyro-mnar impute": 84}
 
 
 class Trip:
@@ -96,7 +96,7 @@ def main() -> None:
     for name, trip in trips().items():
         print(f"{name}: {len(trip.files)} files (at most {MOST[name]}), {trip.passages.total()} passages between files")
         print("   ", ", ".join(f"{folder} {count}" for folder, count in Counter(name.split("/")[0] for name in trip.files).items()))
-        print("   ", ", ".join(f"{name} {trip.calls[name]}" for name in ("TableCodec.learn", "infer", "split", "impute_ensemble")))
+        print("   ", ", ".join(f"{name} {trip.calls[name]}" for name in ("TableCodec.learn", "infer", "split", "impute")))
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def biased_base(x: Tensor, seed: int, steps: int = 2000) -> MNAR:
     base = MNAR(decoder, ConjugateEncoder(decoder, [64]))
     mask = torch.ones_like(x, dtype=torch.bool)
     base.initialize(x, mask)
-    fit(IWELBO(base, 10), x, mask, steps=steps, lr=5e-3, weight_decay=0.0, seed=seed)
+    fit(IWELBO(base, 10), x, mask, steps=steps, lr=5e-3, seed=seed, batch_size=128, mechanism_lr=1e-1)
     return base
 
 
@@ -60,7 +60,7 @@ def debiased(base: MNAR, x: Tensor, seed: int, steps: int = 1000) -> MNAR:
     # Few rows: a penalty on the energy's slope keeps it from learning them by heart.
     objective = SelfNormalized(IWELBO(model, 1), draws=512, gradient_penalty=0.03)
     mask = torch.ones_like(x, dtype=torch.bool)
-    fit(objective, x, mask, steps=steps, batch_size=len(x), lr=3e-3, weight_decay=1e-1, seed=seed)
+    fit(objective, x, mask, steps=steps, batch_size=len(x), lr=3e-3, weight_decay=1e-1, seed=seed, mechanism_lr=1e-1)
     return model
 
 

@@ -53,7 +53,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
             mnar = MNAR(MixedDecoder(1, [coins], hidden=()), GaussianEncoder(1, columns, [16]), mechanism)
             mnar.initialize(x, mask)
             mechanism.slope = start
-            fit(IWELBO(mnar, 10), x, mask, steps=args.steps, batch_size=500, lr=2e-2, weight_decay=0.0, seed=args.seed)
+            fit(IWELBO(mnar, 10), x, mask, steps=args.steps, batch_size=500, lr=2e-2, seed=args.seed, mechanism_lr=1e-1)
             with torch.no_grad():
                 torch.manual_seed(args.seed)
                 bound = float(IWELBO(mnar, 100)(x, mask).mean())

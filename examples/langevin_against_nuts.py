@@ -49,7 +49,7 @@ def fitted(x: Tensor, mask: Tensor, steps: int, seed: int) -> MNAR:
         decoder = GaussianDecoder(2, COLUMNS, hidden=[32])
         mnar = MNAR(decoder, ConjugateEncoder(decoder), SelfMasking(COLUMNS, HIDDEN, "high", PROBIT))
     mnar.initialize(x, mask)
-    fit(IWELBO(mnar, particles=10), x, mask, steps=steps, lr=1e-2, weight_decay=0.0, seed=seed)
+    fit(IWELBO(mnar, particles=10), x, mask, steps=steps, lr=1e-2, seed=seed, batch_size=128, mechanism_lr=1e-1)
     return mnar
 
 

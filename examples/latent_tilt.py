@@ -76,7 +76,7 @@ def vae(x: Tensor, latent: int, steps: int, seed: int) -> MNAR:
     with torch.no_grad():  # one noise for all pixels, so wide that codes of images overlap and draws of the prior look like them
         decoder.raw_scale.fill_(math.log(math.expm1(NOISE - MIN_SCALE)))
     decoder.raw_scale.requires_grad_(False)
-    fit(IWELBO(base, 1), x, mask, steps=steps, lr=2e-3, weight_decay=1e-2, seed=seed)
+    fit(IWELBO(base, 1), x, mask, steps=steps, lr=2e-3, weight_decay=1e-2, seed=seed, batch_size=128, mechanism_lr=1e-1)
     return base
 
 
@@ -88,7 +88,7 @@ def tilted(base: MNAR, x: Tensor, steps: int, seed: int) -> MNAR:
     mask = torch.ones_like(x, dtype=torch.bool)
     # Few rows: a penalty on the energy's slope keeps it from learning them by heart.
     objective = SelfNormalized(IWELBO(model, 5), draws=1024, gradient_penalty=0.1)
-    fit(objective, x, mask, steps=steps, batch_size=min(128, len(x)), lr=2e-3, weight_decay=1e-1, seed=seed)
+    fit(objective, x, mask, steps=steps, batch_size=min(128, len(x)), lr=2e-3, weight_decay=1e-1, seed=seed, mechanism_lr=1e-1)
     return model
 
 

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from shared import BLUE, GREY, ORANGE, arguments, over_runs, runs_of, scored, usual_methods, written
 from torch import Tensor
 
-from pyro_mnar import MNAR, PROBIT, ConjugateEncoder, GaussianDecoder, Prior, SelfMasking, fit_ensemble, impute_ensemble
+from pyro_mnar import IWELBO, MNAR, PROBIT, ConjugateEncoder, GaussianDecoder, Prior, SelfMasking, fit, impute
 from pyro_mnar.imputation.impute import Imputation
 
 #: (slope, intercept) of the probit by which each of the first three columns hides itself.
@@ -50,8 +50,8 @@ def refitted(x: Tensor, mask: Tensor, masked: bool, args: argparse.Namespace) ->
         mechanism = SelfMasking(5, [0, 1, 2], "free", PROBIT) if masked else None
         members.append(MNAR(decoder, ConjugateEncoder(decoder, [16]), mechanism, prior=prior))
         members[-1].initialize(x, mask)
-    fit_ensemble(members, x, mask, steps=args.steps, seed=args.seed)
-    return members, impute_ensemble(members, x, mask, draws=100, particles=args.particles_imputing, seed=args.seed)
+    fit([IWELBO(member, 5) for member in members], x, mask, steps=args.steps, seed=args.seed)
+    return members, impute(members, x, mask, draws=100, particles=args.particles_imputing, seed=args.seed)
 
 
 def main(args: argparse.Namespace) -> pd.DataFrame:

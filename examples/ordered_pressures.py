@@ -55,7 +55,7 @@ def fitted_base(x: Tensor, mask: Tensor, seed: int, steps: int = 1500) -> MNAR:
     decoder = GaussianDecoder(2, 3, hidden=[32])
     base = MNAR(decoder, ConjugateEncoder(decoder, [32]))
     base.initialize(x, mask)
-    fit(IWELBO(base, 10), x, mask, steps=steps, lr=5e-3, weight_decay=0.0, seed=seed)
+    fit(IWELBO(base, 10), x, mask, steps=steps, lr=5e-3, seed=seed, batch_size=128, mechanism_lr=1e-1)
     return base
 
 
@@ -69,7 +69,16 @@ def constrained(base: MNAR) -> MNAR:
 def folded(base: MNAR, x: Tensor, mask: Tensor, seed: int, steps: int = 500) -> MNAR:
     """Return a base that has learned the rule, without a tilt."""
     model = constrained(copy.deepcopy(base))
-    fit(PosteriorRegularized(IWELBO(model, 10, "iwae"), imagined=1.0), x, mask, steps=steps, lr=2e-3, weight_decay=0.0, seed=seed)
+    fit(
+        PosteriorRegularized(IWELBO(model, 10, "iwae"), imagined=1.0),
+        x,
+        mask,
+        steps=steps,
+        lr=2e-3,
+        seed=seed,
+        batch_size=128,
+        mechanism_lr=1e-1,
+    )
     return MNAR(model.decoder, model.encoder)
 
 

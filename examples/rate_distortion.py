@@ -114,7 +114,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
         seen = torch.ones_like(x, dtype=torch.bool)
         mnar = MNAR(GaussianDecoder(2, 6, hidden=()), GaussianEncoder(2, 6, [32]))
         mnar.initialize(x, seen)
-        fit(IWELBO(mnar, 1, beta=beta), x, seen, steps=args.steps, lr=1e-2, weight_decay=0.0, seed=args.seed)
+        fit(IWELBO(mnar, 1, beta=beta), x, seen, steps=args.steps, lr=1e-2, seed=args.seed, batch_size=128, mechanism_lr=1e-1)
         found = sandwich(mnar, fresh, args.probes)
         line = {"H - D": (law.entropy - found["D"][0], found["D"][1])} | {
             name: found[name] for name in ("I, lower", "I, upper", "R", "D")
@@ -131,7 +131,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     torch.manual_seed(args.seed)
     mnar = MNAR(GaussianDecoder(2, 64, hidden=[64, 64]), GaussianEncoder(2, 64, [64]))
     mnar.initialize(digits, whole)
-    fit(IWELBO(mnar, 5), digits, whole, steps=2 * args.steps, lr=5e-3, weight_decay=0.0, seed=args.seed)
+    fit(IWELBO(mnar, 5), digits, whole, steps=2 * args.steps, lr=5e-3, seed=args.seed, batch_size=128, mechanism_lr=1e-1)
     few, counts = digits[: args.rows_annealed], [1, 3, 10, 30, 100, 300, 1000]
     with torch.no_grad():
         torch.manual_seed(args.seed)

@@ -91,7 +91,7 @@ def run(args: argparse.Namespace, sectors: int) -> tuple[pd.DataFrame, Tensor, T
             bound = IWELBO(mnar, args.particles_tilted, "iwae")
             with warnings.catch_warnings():  # no draw of the base is quite as near to the circle as the nearest of the rows
                 warnings.filterwarnings("ignore", "tilt: ")
-                fit(SelfNormalized(bound, 256), x, mask, steps=args.steps, mechanism_lr=3e-2, weight_decay=0.0, seed=args.seed)
+                fit(SelfNormalized(bound, 256), x, mask, steps=args.steps, mechanism_lr=3e-2, seed=args.seed, batch_size=128, lr=2e-3)
         found[f"known ring, {name}"] = impute(mnar, x, mask, draws=100, particles=args.particles_imputing, seed=args.seed)
     table = scored(found, x, ~mask)
     sides = [getattr(f, "draws", torch.as_tensor(np.asarray(getattr(f, "completed", f)))[None]) for f in found.values()]

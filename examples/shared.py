@@ -74,7 +74,7 @@ def usual_methods(
 def train_only(mnar: MNAR, x: Tensor, mask: Tensor, args: argparse.Namespace, estimator: str = "dreg", **training: Any) -> None:
     """Fit ``mnar`` for ``args.steps`` with ``args.particles``."""
     mnar.initialize(x, mask)
-    settings: dict[str, Any] = {"lr": 1e-2, "mechanism_lr": 5e-2, "weight_decay": 0.0} | training
+    settings: dict[str, Any] = {"batch_size": 128} | training
     fit(IWELBO(mnar, args.particles, estimator), x, mask, steps=args.steps, seed=args.seed, **settings)
 
 

@@ -24,14 +24,12 @@ if TYPE_CHECKING:
     from pyro_mnar.distributions.links import PROBIT as PROBIT
     from pyro_mnar.distributions.links import THRESHOLD as THRESHOLD
     from pyro_mnar.energy.objectives import SelfNormalized as SelfNormalized
-    from pyro_mnar.imputation.ensemble import impute_ensemble as impute_ensemble
+    from pyro_mnar.imputation.ensemble import impute as impute
     from pyro_mnar.imputation.importance import sample_importance as sample_importance
-    from pyro_mnar.imputation.impute import impute as impute
     from pyro_mnar.imputation.predict import predict as predict
     from pyro_mnar.imputer.imputer import MNARImputer as MNARImputer
     from pyro_mnar.infer.bound import IWELBO as IWELBO
-    from pyro_mnar.infer.ensembles import fit_ensemble as fit_ensemble
-    from pyro_mnar.infer.training import fit as fit
+    from pyro_mnar.infer.ensembles import fit as fit
     from pyro_mnar.mcmc.langevin import Langevin as Langevin
     from pyro_mnar.mcmc.posterior import sample_posterior as sample_posterior
     from pyro_mnar.mechanisms.category_masking import CategoryMasking as CategoryMasking
@@ -78,10 +76,8 @@ _HOMES = {
     "analyze": "pyro_mnar.analysis.analyses",
     "check_mask": "pyro_mnar.diagnostics.mask_check",
     "diagnose": "pyro_mnar.diagnostics.diagnosis",
-    "fit": "pyro_mnar.infer.training",
-    "fit_ensemble": "pyro_mnar.infer.ensembles",
-    "impute": "pyro_mnar.imputation.impute",
-    "impute_ensemble": "pyro_mnar.imputation.ensemble",
+    "fit": "pyro_mnar.infer.ensembles",
+    "impute": "pyro_mnar.imputation.ensemble",
     "pool": "pyro_mnar.analysis.rubin",
     "predict": "pyro_mnar.imputation.predict",
     "sample_importance": "pyro_mnar.imputation.importance",

@@ -12,7 +12,7 @@ def fit_as_stated(imputer, table):
     """Fit the ensemble of ``imputer``, whose ``random_state`` is a number; return the imputer, which has no ``reasons_``."""
     given = learned(imputer, table)
     specification, _ = specification_of(imputer, given.codec.schema, given.mask)
-    codec, specification = in_supposed_units(given.codec, specification, given.values, given.mask)
+    codec, specification = in_supposed_units(given, specification)
     settings = {name: getattr(imputer, name) for name in ("particles", "steps", "batch_size", "progress")}
     fitted = fit_specified(specification, replace(given, codec=codec).x, given.seen, seed=imputer.random_state, **settings)
     imputer.codec_, imputer.seed_, imputer.candidates_ = codec, imputer.random_state, []

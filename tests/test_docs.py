@@ -20,6 +20,7 @@ from torch import nn
 
 import pyro_mnar
 from benchmarks.imputation.committed import publish
+from benchmarks.imputation.regret import regret
 from benchmarks.tables import MARKED, PUBLISHED, filled, pages
 from examples import survey
 from pyro_mnar import IWELBO, LOGIT, MNAR, GaussianDecoder, MNARImputer, SelfMasking
@@ -272,11 +273,15 @@ def test_the_scores_of_a_grid_become_the_tables_of_pages(tmp_path):
     publish(tmp_path / "grid", tmp_path / "imputation.json")
     kept = json.loads((tmp_path / "imputation.json").read_text())
     assert kept["cells"]["red/hard/ours/1"] == [1.5, 0.75, 0.9] and kept["cells"]["red/hard/mean/0"] == [4.0, 2.0, None]
-    page = "<!-- begin table accuracy hard crps of ours,mice -->\n<!-- end table -->\n<!-- begin table regret -->\n<!-- end table -->"
+    names = ("accuracy hard crps of ours,mice", "regret", "regret hard")
+    page = "\n".join(f"<!-- begin table {name} -->\n<!-- end table -->" for name in names)
+    assert filled(page, tmp_path)[1] == ["regret", "regret hard"]
+    regret(tmp_path / "grid")[1].rename(tmp_path / "regret.json")
     text, absent = filled(page, tmp_path)
     assert not absent
     assert "| CRPS, `hard` | red | seeds |\n|---|---|---|\n| MICE | 1.250 | 1 |\n| **pyro_mnar, nothing stated** | .625 | 2 |" in text
     assert "| hard | 2 | 1.000 | 1.500 |" in text and "- worst regret: 1.500" in text  # .5 / 1 and .75 / .5: median 1
+    assert "| red, hard | .750 | .500 |  | 1.500 | 1.500 |" in text
     for wrong in ("accuracy hard", "accuracy hard width", "accuracy nowhere crps", "accuracy hard crps by ours", "accuracy mar crps"):
         with pytest.raises(ValueError, match=f"table {wrong}"):
             filled(f"<!-- begin table {wrong} -->\n<!-- end table -->", tmp_path)

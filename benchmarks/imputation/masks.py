@@ -57,7 +57,7 @@ class Mask(NamedTuple):
 
 _SOFT = {"kind": "self", "slope": 2.0, "rate": 0.3}
 _STEEP = {"kind": "self", "slope": 6.0, "rate": 0.3}
-_HIGH, _LOW = _one_word("high"), _one_word("low")
+_HIGH, _LOW, _MIDDLE, _TAILS = map(_one_word, ("high", "low", "middle", "tails"))
 #: ``hard`` is the not-MIWAE paper's, ``logistic`` with its share of test rows CACTI's. Those before ``mcar`` amputate the first
 #: floor(D/2) columns, ``mcar`` and all after it every column (dropout all but the first, pairs all but an odd last one).
 MASKS = {
@@ -74,9 +74,9 @@ MASKS = {
     "neighbor": Mask({"kind": "neighbor", "slope": 3.0, "rate": 0.3}, None, by_others),
     "soft-all": Mask(_SOFT | {"columns": "all"}, "high", _HIGH),
     "soft-half": Mask(_SOFT, None, first_half_high, rest={"kind": "mcar", "rate": 0.3}),
-    "middle-hard": Mask({"kind": "middle", "slope": np.inf, "rate": 0.3}),
-    "middle-soft": Mask({"kind": "middle", "slope": 3.0, "rate": 0.3}),
-    "tails": Mask({"kind": "tails", "slope": 3.0, "rate": 0.3}),
+    "middle-hard": Mask({"kind": "middle", "slope": np.inf, "rate": 0.3}, None, _MIDDLE),
+    "middle-soft": Mask({"kind": "middle", "slope": 3.0, "rate": 0.3}, None, _MIDDLE),
+    "tails": Mask({"kind": "tails", "slope": 3.0, "rate": 0.3}, None, _TAILS),
     "latent": Mask({"kind": "latent", "slope": 3.0, "rate": 0.3}, None, by_others),
     "logistic": Mask({"kind": "logistic", "slope": 1.0, "rate": 0.3}, None, by_others, test=0.2),
 }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,9 +21,13 @@ def ours(
     direction: str | None = None,
     train: np.ndarray | None = None,
     steps: int | None = None,
+    stated: Mapping[str, Any] = MappingProxyType({}),
 ) -> baselines.Completed:
-    """Impute with the library's defaults, nothing stated; with ``steps``, for a quick look, two members of so many steps."""
-    return _ours(values, seed, draws, train, steps)
+    """Impute with the library's defaults and what is ``stated``; with ``steps``, for a quick look, two members of so many steps."""
+    shorter = {} if steps is None else {"steps": steps, "members": 2}
+    imputer = MNARImputer(random_state=seed, progress=False, **shorter, **stated)
+    result = imputer.fit(values if train is None else train).impute(values, draws=draws)
+    return _widened(imputer, values, result.completed.numpy()), _widened(imputer, values, result.draws.numpy())
 
 
 def ours_told(
@@ -34,38 +40,7 @@ def ours_told(
     told: dict[str, Any] | None = None,
 ) -> baselines.Completed:
     """Impute with the library's defaults and what is true of the mask stated: ``told``, by default the direction."""
-    return _ours(values, seed, draws, train, steps, **({"direction": direction} if told is None else told))
-
-
-def ours_free(
-    values: np.ndarray,
-    seed: int,
-    draws: int = 200,
-    direction: str | None = None,
-    train: np.ndarray | None = None,
-    steps: int | None = None,
-) -> baselines.Completed:
-    """Impute with the library's defaults and self-masking of every column, the direction left to the data."""
-    return _ours(values, seed, draws, train, steps, mechanism="self-masking", direction="free")
-
-
-def ours_none(
-    values: np.ndarray,
-    seed: int,
-    draws: int = 200,
-    direction: str | None = None,
-    train: np.ndarray | None = None,
-    steps: int | None = None,
-) -> baselines.Completed:
-    """Impute with the library's defaults and no mechanism."""
-    return _ours(values, seed, draws, train, steps, mechanism="none")
-
-
-def _ours(values: np.ndarray, seed: int, draws: int, train: np.ndarray | None, steps: int | None, **stated: Any) -> baselines.Completed:
-    shorter = {} if steps is None else {"steps": steps, "members": 2}
-    imputer = MNARImputer(random_state=seed, progress=False, **shorter, **stated)
-    result = imputer.fit(values if train is None else train).impute(values, draws=draws)
-    return _widened(imputer, values, result.completed.numpy()), _widened(imputer, values, result.draws.numpy())
+    return ours(values, seed, draws, train=train, steps=steps, stated={"direction": direction} if told is None else told)
 
 
 def _widened(imputer: MNARImputer, values: np.ndarray, completed: np.ndarray) -> np.ndarray:
@@ -115,8 +90,8 @@ METHODS = {
     "unmasking-trees": Method(peers.unmasking_trees, seeds=1),
     "ours": Method(ours),
     "ours-told": Method(ours_told),
-    "ours-free": Method(ours_free),
-    "ours-none": Method(ours_none),
+    "ours-free": Method(partial(ours, stated={"mechanism": "self-masking", "direction": "free"})),
+    "ours-none": Method(partial(ours, stated={"mechanism": "none"})),
 }
 
 
@@ -129,7 +104,7 @@ def settings(name: str) -> dict[str, Any]:
     if function.__module__ == peers.__name__:
         defaults["requirements"] = " ".join(peers.REQUIREMENTS[peers.environment(name)])
     # What differs by cell stands in the cell, and the mechanism is what a method's name says.
-    by_cell = ("draws", "direction", "random_state", "progress", "mechanism", "train", "told")
+    by_cell = ("draws", "direction", "random_state", "progress", "mechanism", "train", "told", "stated")
     return {key: value for key, value in defaults.items() if key not in by_cell}
 
 

@@ -31,7 +31,7 @@ def vae_base(x: Tensor, seed: int, steps: int = 1500) -> MNAR:
     base = MNAR(decoder, ConjugateEncoder(decoder, [32]))
     mask = torch.ones_like(x, dtype=torch.bool)
     base.initialize(x, mask)
-    fit(IWELBO(base, 10), x, mask, steps=steps, lr=1e-2, weight_decay=0.0, seed=seed, progress=False)
+    fit(IWELBO(base, 10), x, mask, steps=steps, lr=1e-2, seed=seed, progress=False, batch_size=128, mechanism_lr=1e-1)
     return base
 
 

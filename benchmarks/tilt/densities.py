@@ -34,7 +34,7 @@ def run(shape: str, base: str, objective: str, seed: int, steps: int | None = No
     start = time.process_time()
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        history = fit(trained, x, mask, **(TRAINING | ({} if steps is None else {"steps": steps})), seed=seed)
+        history = fit(trained, x, mask, **(TRAINING | ({} if steps is None else {"steps": steps})), mechanism_lr=1e-1, seed=seed)
     seconds = time.process_time() - start
     log_z, estimate = grid_log_z(model), log_normalizer(model, draws=draws, seed=seed)
     with torch.no_grad():

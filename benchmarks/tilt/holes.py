@@ -98,7 +98,7 @@ def _fitted_base(x: Tensor, mask: Tensor, mechanism: Mechanism, seed: int) -> MN
     base = gaussian_base(filled, mechanism)
     base.requires_grad_(True)
     mechanism.requires_grad_(False)
-    fit(IWELBO(base, 10), x, mask, steps=1500, lr=1e-2, weight_decay=0.0, seed=seed, progress=False)
+    fit(IWELBO(base, 10), x, mask, steps=1500, lr=1e-2, seed=seed, progress=False, batch_size=128, mechanism_lr=1e-1)
     return base
 
 

@@ -32,7 +32,7 @@ def run(table: str, base: str, seed: int, steps: int | None = None, data_home: s
     decoder = GaussianDecoder(LATENT, x.shape[1], hidden=BASES[base])
     plain = MNAR(decoder, ConjugateEncoder(decoder, [64]))
     plain.initialize(train, mask[:n])
-    options = {"held_out": 0.2, "seed": seed, "progress": False}
+    options = {"batch_size": 128, "mechanism_lr": 1e-1, "held_out": 0.2, "seed": seed, "progress": False}
     fit(IWELBO(plain, 10), train, mask[:n], steps=steps or 1000, lr=5e-3, weight_decay=1e-2, **options)
     model = MNAR(decoder, plain.encoder, tilt=EnergyTilt(energy_net(x.shape[1]), ceiling=CEILING))
     model.freeze_base()

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from pyro_mnar.analysis.pooled import Pooled
 from pyro_mnar.analysis.rubin import pool
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
-def analyze(tables: Sequence[Any], estimate: Callable[[Any], Any], groups: Sequence[Any] | None = None) -> Pooled:
+_Table = TypeVar("_Table")
+
+
+def analyze(tables: Sequence[_Table], estimate: Callable[[_Table], Any], groups: Sequence[Hashable] | None = None) -> Pooled:
     """Return ``estimate`` of each completed table, pooled.
 
     Args:
@@ -66,7 +71,7 @@ def _numbers(answer: tuple[Any, ...], i: int) -> tuple[tuple[str, ...] | None, t
     return names, (first, *rest)
 
 
-def _in_order(variance: Any, keys: list[Any], i: int) -> Any:
+def _in_order(variance: Any, keys: list[Hashable], i: int) -> Any:
     """Return variances, or a covariance, by name as an array in the order of ``keys``; others as they are."""
     if not hasattr(variance, "keys"):
         return variance
@@ -75,7 +80,7 @@ def _in_order(variance: Any, keys: list[Any], i: int) -> Any:
     return variance.loc[keys, keys].to_numpy() if hasattr(variance, "columns") else [variance[key] for key in keys]
 
 
-def regression(outcome: Any, predictors: Sequence[Any]) -> Callable[[Any], tuple[float, float, float]]:
+def regression(outcome: Hashable, predictors: Sequence[Hashable]) -> Callable[[DataFrame], tuple[float, float, float]]:
     """Return an analysis: the first predictor's coefficient in the least-squares regression of ``outcome`` on ``predictors``.
 
     Example:
@@ -85,7 +90,7 @@ def regression(outcome: Any, predictors: Sequence[Any]) -> Callable[[Any], tuple
         2.3
     """
 
-    def coefficient(frame: Any) -> tuple[float, float, float]:
+    def coefficient(frame: DataFrame) -> tuple[float, float, float]:
         x = np.column_stack([frame[name].to_numpy(float) for name in predictors] + [np.ones(len(frame))])
         y = frame[outcome].to_numpy(float)
         dof = len(x) - x.shape[1]

@@ -16,19 +16,23 @@ independent only given the parameters, keep theirs. Weights over all groups toge
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from pyro_mnar.data.schema import is_frame
 
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+    from pandas.api.extensions import ExtensionArray
+
 # Weights handled at once.
 _AT_ONCE = 2_000_000
 
 
-def is_missing(values: Any) -> Any:
+def is_missing(values: Series | np.ndarray) -> Series | np.ndarray:
     """Return where ``values``, a Series or an array, have holes."""
     return values.isna() if hasattr(values, "isna") else np.isnan(np.asarray(values, float))
 
@@ -51,14 +55,14 @@ class Candidates:
         [4.0, 4.0]
     """
 
-    template: Any
+    template: DataFrame | np.ndarray
     holes: Mapping[Any, np.ndarray]
-    cells: Mapping[Any, Any]
+    cells: Mapping[Any, ExtensionArray | np.ndarray]
     groups: np.ndarray
     log_weights: np.ndarray
 
     @classmethod
-    def of(cls, table: Any, tables: Sequence[Any], groups: np.ndarray) -> Self:
+    def of(cls, table: DataFrame | np.ndarray, tables: Sequence[DataFrame | np.ndarray], groups: np.ndarray) -> Self:
         """Return the missing cells of ``table`` in M completed ``tables``, all of the same weight."""
         names = list(table.columns) if is_frame(table) else list(range(np.shape(table)[1]))
         holes = {name: np.flatnonzero(np.asarray(is_missing(column_of(table, name)))) for name in names}
@@ -66,7 +70,7 @@ class Candidates:
         cells = {name: joined([column_of(t, name) for t in tables], rows) for name, rows in holes.items()}
         return cls(tables[0], holes, cells, groups, np.zeros((len(tables), len(table))))
 
-    def column(self, name: Any) -> Any:
+    def column(self, name: Hashable) -> Series | np.ndarray:
         """Return the draws of column ``name``, (P * H,), as a Series where the table is a DataFrame."""
         if not is_frame(self.template):
             return self.cells[name]
@@ -87,7 +91,7 @@ class Candidates:
                 rate[rows] += count / len(groups) * (self._weights(own, rows) ** 2).sum(0)
         return 1 / rate
 
-    def tables(self, groups: Sequence[str] | np.ndarray) -> list[Any]:
+    def tables(self, groups: Sequence[str] | np.ndarray) -> list[DataFrame | np.ndarray]:
         """Return M completed tables, of draws of each of ``groups`` (M,).
 
         The j-th of a group's m is taken from the j-th m-th of the weights' cumulative sum, each row at a place of its own within it,
@@ -118,7 +122,7 @@ class Candidates:
         weights = np.exp(log_w - log_w.max(0))
         return weights / weights.sum(0)
 
-    def _filled(self, index: np.ndarray) -> Any:
+    def _filled(self, index: np.ndarray) -> DataFrame | np.ndarray:
         """Return the table whose missing cells of each row are those of the draw at ``index`` (N,)."""
         table = self.template.copy()
         for name, rows in self.holes.items():
@@ -133,17 +137,17 @@ class Candidates:
         return table
 
 
-def column_of(table: Any, name: Any) -> Any:
+def column_of(table: DataFrame | np.ndarray, name: Any) -> Series | np.ndarray:
     """Return the column ``name`` of a DataFrame, or the column at that place of an array."""
     return table[name] if is_frame(table) else np.asarray(table)[:, name]
 
 
-def joined(columns: Sequence[Any], rows: np.ndarray) -> Any:
+def joined(columns: Sequence[Series | np.ndarray], rows: np.ndarray) -> ExtensionArray | np.ndarray:
     """Return the cells at ``rows`` of several such columns, one column after another, in their own type."""
     return concatenated([column.iloc[rows].array if hasattr(column, "iloc") else np.asarray(column, float)[rows] for column in columns])
 
 
-def concatenated(parts: Sequence[Any]) -> Any:
+def concatenated(parts: Sequence[ExtensionArray | np.ndarray]) -> ExtensionArray | np.ndarray:
     """Return arrays of one type, NumPy's or pandas', one after another."""
     if isinstance(parts[0], np.ndarray):
         return np.concatenate(parts)

@@ -24,14 +24,18 @@ part in their effective number. Where that is small, draw more, or fit again und
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from pyro_mnar.analysis.candidates import Candidates, column_of, is_missing
 from pyro_mnar.data.schema import is_frame
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from pandas import DataFrame, DatetimeIndex, Series
 
 #: Effective draws of a row, in each group, with which a tilt falls short by 2 %: with fewer it should not be trusted.
 LEAST_EFFECTIVE = 50
@@ -59,9 +63,9 @@ class Completions:
         [4.5, 5.5]
     """
 
-    table: Any
-    tables: Sequence[Any]
-    groups: Sequence[Any] | None = None
+    table: DataFrame | np.ndarray
+    tables: Sequence[DataFrame | np.ndarray]
+    groups: Sequence[Hashable] | None = None
     candidates: Candidates | None = None
     effective: Any = None
 
@@ -69,7 +73,8 @@ class Completions:
         if not len(self.tables):
             raise ValueError("tables: got none, expected at least 1 completed table")
         for i, table in enumerate(self.tables):
-            if np.shape(table) != np.shape(self.table) or (is_frame(self.table) and list(table.columns) != list(self.table.columns)):
+            alike = not is_frame(self.table) or (is_frame(table) and list(table.columns) == list(self.table.columns))
+            if np.shape(table) != np.shape(self.table) or not alike:
                 raise ValueError(
                     f"tables: got shape {np.shape(table)} in table {i}, expected the shape and columns of the table with holes"
                 )
@@ -78,7 +83,7 @@ class Completions:
         if self.effective is None:
             object.__setattr__(self, "effective", np.full(len(self.table), np.inf))
 
-    def holes(self, column: Any, rows: Any = None) -> np.ndarray:
+    def holes(self, column: Hashable, rows: ArrayLike | None = None) -> np.ndarray:
         """Return (N,) bool: where ``column`` was imputed, of ``rows`` (N,) bool alone where these are given.
 
         Raises:
@@ -92,22 +97,22 @@ class Completions:
             raise ValueError(f"rows: got {chosen.dtype} of shape {chosen.shape}, expected bool of shape {holes.shape}")
         return holes & chosen
 
-    def values(self, column: Any) -> np.ndarray:
+    def values(self, column: Hashable) -> np.ndarray:
         """Return (M, N), the completed ``column`` as float64; dates in days since 1970."""
         return np.stack([numbers(self._column(table, column), column) for table in self.tables])
 
-    def shift(self, column: Any, delta: float | np.ndarray, rows: Any = None) -> Self:
+    def shift(self, column: Hashable, delta: float | np.ndarray, rows: ArrayLike | None = None) -> Self:
         """Add ``delta`` to the imputed values of ``column``; a number, or one for each row (N,), or for each table and row (M, N).
 
         Of dates, days. Tilt first, shift afterwards: of what is shifted only the tables are left to re-weight, not their candidates.
         """
         return self._changed(column, self.values(column) + _finite("delta", delta), rows)
 
-    def scale(self, column: Any, factor: float | np.ndarray, rows: Any = None) -> Self:
+    def scale(self, column: Hashable, factor: float | np.ndarray, rows: ArrayLike | None = None) -> Self:
         """Multiply the imputed values of ``column`` by ``factor``, shaped as in :meth:`shift`."""
         return self._changed(column, self.values(column) * _finite("factor", factor), rows)
 
-    def tilt(self, column: Any, delta: float, rows: Any = None, *, category: Any = None) -> Self:
+    def tilt(self, column: Hashable, delta: float, rows: ArrayLike | None = None, *, category: Hashable = None) -> Self:
         """Resample the imputed rows as if the log odds of being missing rose by ``delta`` for each unit of ``column``.
 
         Args:
@@ -121,8 +126,9 @@ class Completions:
         if column not in drawn.holes:
             return self
         own = drawn.column(column)
-        if category is None and getattr(getattr(own, "cat", None), "ordered", False):
-            scores = own.cat.codes.to_numpy(float)
+        levels = getattr(own, "cat", None)
+        if category is None and levels is not None and levels.ordered:
+            scores = levels.codes.to_numpy(float)
         elif category is None:
             scores = numbers(own, column)
         else:
@@ -179,13 +185,13 @@ class Completions:
         """Return the names of the tables' groups, (M,)."""
         return np.array([str(g) for g in self.groups] if self.groups is not None else [""] * len(self.tables))
 
-    def _column(self, table: Any, column: Any) -> Any:
+    def _column(self, table: DataFrame | np.ndarray, column: Hashable) -> Series | np.ndarray:
         names = list(self.table.columns) if is_frame(self.table) else list(range(np.shape(self.table)[1]))
         if column not in names:
             raise ValueError(f"column: got unknown {column!r}, expected one of {', '.join(map(str, names))}")
         return column_of(table, column)
 
-    def _changed(self, column: Any, values: np.ndarray, rows: Any) -> Self:
+    def _changed(self, column: Any, values: np.ndarray, rows: ArrayLike | None) -> Self:
         holes = self.holes(column, rows)
         changed = []
         for table, own in zip(self.tables, values, strict=True):
@@ -204,18 +210,18 @@ class Completions:
         return replace(self, tables=changed, candidates=None)
 
 
-def _is_date(values: Any) -> bool:
+def _is_date(values: Series | np.ndarray) -> bool:
     return getattr(getattr(values, "dtype", None), "kind", "") == "M"
 
 
-def _dates(days: np.ndarray, like: Any) -> Any:
+def _dates(days: np.ndarray, like: Series) -> DatetimeIndex:
     """Return dates of the type of the Series ``like`` from days since 1970."""
     import pandas as pd
 
     return (pd.Timestamp(0, tz=getattr(like.dtype, "tz", None)) + pd.to_timedelta(days, unit="D")).astype(like.dtype)
 
 
-def numbers(values: Any, column: Any) -> np.ndarray:
+def numbers(values: Series | np.ndarray, column: Hashable) -> np.ndarray:
     """Return the values of ``column``, (N,), as float64, dates in days since 1970; ValueError where they are no numbers."""
     if _is_date(values):
         import pandas as pd
@@ -227,7 +233,7 @@ def numbers(values: Any, column: Any) -> np.ndarray:
         raise ValueError(f"column: {column!r} holds no numbers, expected a numeric one (or a category to tilt)") from None
 
 
-def _finite(name: str, value: Any) -> np.ndarray:
+def _finite(name: str, value: ArrayLike) -> np.ndarray:
     array = np.asarray(value, float)
     if not np.isfinite(array).all():
         raise ValueError(f"{name}: got {value!r:.60}, expected finite numbers")

@@ -20,8 +20,7 @@ stay as they are, and patients of the reference group too. Tables must be comple
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
@@ -37,11 +36,11 @@ RULES = {
 
 def reference_based(
     completions: Completions,
-    visits: Sequence[Any],
-    group: Any,
-    reference: Any,
+    visits: Sequence[Hashable],
+    group: Hashable,
+    reference: Hashable,
     rule: str = "jump",
-    covariates: Sequence[Any] = (),
+    covariates: Sequence[Hashable] = (),
 ) -> Completions:
     """Return completed tables in which the other groups' visits after the last observed one follow the reference group, by ``rule``.
 

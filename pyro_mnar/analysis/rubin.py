@@ -6,15 +6,24 @@ The formulas: :mod:`pyro_mnar.analysis.pooled`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Hashable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pyro_mnar.analysis.pooled import Pooled, even
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
-def pool(estimates: Any, variances: Any = None, *, complete_dof: float | None = None, groups: Sequence[Any] | None = None) -> Pooled:
+
+def pool(
+    estimates: Iterable[Any],
+    variances: Iterable[ArrayLike] | None = None,
+    *,
+    complete_dof: float | None = None,
+    groups: Sequence[Hashable] | None = None,
+) -> Pooled:
     """Pool the analyses of M completed tables by Rubin's rules.
 
     Args:
@@ -88,7 +97,7 @@ def _variances(matrix: np.ndarray, full: bool) -> np.ndarray:
     return np.diagonal(matrix).copy() if full else matrix
 
 
-def _numbers(name: str, values: Any) -> np.ndarray:
+def _numbers(name: str, values: Sequence[ArrayLike]) -> np.ndarray:
     try:
         array = np.asarray(values, np.float64)
     except (TypeError, ValueError):
@@ -98,7 +107,7 @@ def _numbers(name: str, values: Any) -> np.ndarray:
     return array
 
 
-def _covariance(fitted: Any) -> np.ndarray:
+def _covariance(fitted: object) -> np.ndarray:
     if hasattr(fitted, "cov_params"):
         return np.asarray(fitted.cov_params(), np.float64)
     if hasattr(fitted, "sigma_"):
@@ -106,6 +115,6 @@ def _covariance(fitted: Any) -> np.ndarray:
     raise TypeError(f"estimates: {type(fitted).__name__} has no covariance (cov_params or sigma_), expected variances to be given")
 
 
-def _names(fitted: Any) -> tuple[str, ...] | None:
+def _names(fitted: object) -> tuple[str, ...] | None:
     index = getattr(fitted.params, "index", None) if hasattr(fitted, "params") else getattr(fitted, "feature_names_in_", None)
     return None if index is None or callable(index) else tuple(str(name) for name in index)

@@ -66,8 +66,8 @@ class TippingPoint:
 def tipping_point(
     completions: Completions,
     adjust: Callable[..., Completions],
-    grid: Sequence[Any],
-    estimate: Callable[[Any], Any],
+    grid: Sequence[float] | Sequence[Sequence[float]],
+    estimate: Callable[[Any], object],
     *,
     null: float = 0.0,
     level: float = 0.95,

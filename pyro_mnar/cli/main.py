@@ -79,7 +79,7 @@ def _impute(options: argparse.Namespace) -> int:
         draws = (few if part.size * few <= MOST_CELLS else 0) if options.draws_output is None else options.draws or 20
         found, far = told(imputed, imputer, table, draws_of(part.size) if options.report is not None else draws)
         (filled,), more = told(table.complete, [found.result.completed.numpy()])
-    holes = part[filled.columns].isna()
+    holes = part[list(filled)].isna()
     with placed(options.interruption) as new:
         if options.draws_output is not None:
             own, _ = (found, far) if options.report is None else told(imputed, imputer, table, draws)
@@ -133,7 +133,7 @@ def _write_draws(path: Path, table: Given, result: Imputation) -> None:
 
     columns = table.codec.columns
     levels = {str(column.name): list(column.levels) for column in columns if column.levels}
-    names, rows = [column.name for column in columns], list(table.table.index)
+    names, rows = [column.name for column in columns], table.labels or range(len(table.mask))
     write_draws(path, result.draws.numpy(), table.mask, rows, names, levels)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import warnings
-from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 from pyro_mnar.data.doubts import constant
 from pyro_mnar.data.kinds.column import Column
@@ -16,6 +16,8 @@ from pyro_mnar.data.stated_holes import level_words
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+_Result = TypeVar("_Result")
 
 
 def opened(options: argparse.Namespace) -> Source:
@@ -30,7 +32,7 @@ def known_levels(schema: Schema) -> dict[str, Collection[str]]:
 
 
 def usable(
-    source: Source, chosen: list[str] | None, kinds: dict[str, str], missing: Any
+    source: Source, chosen: list[str] | None, kinds: dict[str, str], missing: Mapping[str, Collection[str]]
 ) -> tuple[DataFrame, dict[str, Column], list[str]]:
     """Return the columns that a model can be of, what each of them is, and a sentence on each other column.
 
@@ -82,7 +84,7 @@ def counted(frame: DataFrame) -> DataFrame:
     return frame.set_axis(pd.RangeIndex(1, len(frame) + 1)) if plain else frame
 
 
-def told(call: Any, *given: Any) -> tuple[Any, list[str]]:
+def told(call: Callable[..., _Result], *given: object) -> tuple[_Result, list[str]]:
     """Return what ``call`` returns, and the warnings of the library in its course, which the command line prints."""
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always", UserWarning)

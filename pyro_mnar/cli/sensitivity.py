@@ -22,7 +22,7 @@ from pyro_mnar.imputer.tables import Given
 from pyro_mnar.report.sensitivity import every, mean_of, parsed
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Move:
     """One assumption to be moved: ``how``, a word of ``MOVES``, the column and its level where these say something, and the grid."""
 
     how: str
-    column: Any
-    level: Any
+    column: str | int | None
+    level: str | float | None
     grid: tuple[float, ...]
 
     @property
@@ -175,7 +175,7 @@ def _column(option: str, name: str, schema: Schema) -> Column:
     raise ValueError(f"{option}: got unknown column {name!r}, expected one of {', '.join(str(c.name) for c in schema.columns)}")
 
 
-def _level(option: str, column: Column, word: str) -> Any:
+def _level(option: str, column: Column, word: str) -> str | float:
     for level in column.levels:
         if str(level) == word or (isinstance(level, float) and f"{level:g}" == word):
             return level
@@ -183,7 +183,7 @@ def _level(option: str, column: Column, word: str) -> Any:
     raise ValueError(f"{option}: got level {word!r} of column {column.name!r}, expected one of its levels ({known})")
 
 
-def _same(values: Any, word: str) -> np.ndarray:
+def _same(values: Series, word: str) -> np.ndarray:
     text = (values.astype("string") == word).fillna(False).to_numpy(bool)
     try:
         return text | (values == float(word)).fillna(False).to_numpy(bool)

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import datetime
 import decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pyro_mnar.data.extras import extra
 
+if TYPE_CHECKING:
+    from types import ModuleType
 
-def read_arrow(path: str) -> Any:
+    import pyarrow
+    from pandas import DataFrame, Series
+
+
+def read_arrow(path: str) -> pyarrow.Table:
     """Return the Arrow table of a Parquet file.
 
     Raises:
@@ -37,7 +43,7 @@ def read_arrow(path: str) -> Any:
     return table
 
 
-def to_frame(table: Any, columns: list[str] | None) -> Any:
+def to_frame(table: pyarrow.Table, columns: list[str] | None) -> DataFrame:
     """Return columns of an Arrow table, all where ``columns`` is None, as a DataFrame; whole numbers beside nulls stay whole.
 
     Example:
@@ -61,7 +67,7 @@ def to_frame(table: Any, columns: list[str] | None) -> Any:
     return frame if columns is None else frame[columns]
 
 
-def _nullable(pd: Any, pa: Any) -> dict[Any, Any]:
+def _nullable(pd: ModuleType, pa: ModuleType) -> dict[pyarrow.DataType, object]:
     whole = {
         getattr(pa, f"{sign}int{bits}")(): getattr(pd, f"{sign.upper()}Int{bits}Dtype")()
         for sign in ("", "u")
@@ -70,7 +76,7 @@ def _nullable(pd: Any, pa: Any) -> dict[Any, Any]:
     return whole | {pa.bool_(): pd.BooleanDtype()}
 
 
-def filled_column(column: Any, completed: Any, holes: np.ndarray, name: str) -> Any:
+def filled_column(column: pyarrow.ChunkedArray, completed: Series, holes: np.ndarray, name: str) -> pyarrow.ChunkedArray:
     """Return an Arrow column with ``completed`` values, a pandas Series, where ``holes`` (N,) are, of the same type.
 
     Raises:
@@ -92,7 +98,7 @@ def filled_column(column: Any, completed: Any, holes: np.ndarray, name: str) -> 
         raise ValueError(f"column {name!r}: {str(error).splitlines()[0]}, expected values of Arrow type {column.type}") from None
 
 
-def fitting(value: Any, kind: Any) -> Any:
+def fitting(value: Any, kind: pyarrow.DataType) -> object:
     """Return a filled ``value`` as Python's own of an Arrow type: decimals of its scale, dates, whole numbers."""
     import pyarrow as pa
 

@@ -8,9 +8,9 @@ values --decode>  table            holes filled, everything else as it stood
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from pyro_mnar.data.layout import Layout
 from pyro_mnar.data.masking import join, split
 from pyro_mnar.data.scaling import Scaling
 from pyro_mnar.data.schema import Schema, is_frame
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -48,14 +51,14 @@ class TableCodec:
     scaling: Scaling
 
     @classmethod
-    def fit(cls, X: Any, kinds: Mapping[Any, str] | None = None, **options: Any) -> Self:
+    def fit(cls, X: DataFrame | np.ndarray, kinds: Mapping[Any, str] | None = None, **options: Any) -> Self:
         """Return the codec of a table; arguments as of :meth:`learn`."""
         return cls.learn(X, kinds, **options)[0]
 
     @classmethod
     def learn(
         cls,
-        X: Any,
+        X: DataFrame | np.ndarray,
         kinds: Mapping[Any, str] | None = None,
         *,
         keep_empty: bool = False,
@@ -86,8 +89,10 @@ class TableCodec:
             constants = {j: value for j, value in constants.items() if j not in varied}
         if names and not varied:
             raise ValueError("X: got no column that varies, expected at least 1")
-        part = _columns(X, names, varied)
-        every = _schema(part, names, varied, kinds, inferred)
+        part = X
+        if len(varied) < len(names):
+            part = X[[names[j] for j in varied]] if is_frame(X) else X[:, varied]
+        every = Schema.of(part, kinds=kinds, inferred=inferred) if is_frame(part) else _of_array(part, names, varied, kinds or {})
         if plain:
             every = Schema(tuple(column if column.name in (kinds or {}) else column.plain() for column in every.columns))
         values, mask = split(part, every, allow_empty=True)
@@ -130,7 +135,7 @@ class TableCodec:
         ]
         return replace(self, scaling=Scaling(*np.array(found).T))
 
-    def read(self, table: Any) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, table: DataFrame | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the numbers (N, D) of a table in its units, 0 in the holes, and its mask (N, D), True = observed.
 
         Raises:
@@ -138,12 +143,12 @@ class TableCodec:
         """
         return split(self.layout.part(table), self.schema, allow_empty=True)
 
-    def encode(self, table: Any) -> tuple[np.ndarray, np.ndarray]:
+    def encode(self, table: DataFrame | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return a model's values (N, D) of a table, 0 in the holes, and its mask (N, D), True = observed."""
         values, mask = self.read(table)
         return self.apply(values, mask), mask
 
-    def decode(self, values: np.ndarray, table: Any, mask: np.ndarray | None = None) -> Any:
+    def decode(self, values: np.ndarray, table: DataFrame | np.ndarray, mask: np.ndarray | None = None) -> DataFrame | np.ndarray:
         """Return a table with ``values`` (N, D), numbers in its units, in the holes; everything else as it stood.
 
         The ``mask`` (N, D) is that of the table, which is read where it is not given.
@@ -189,7 +194,7 @@ class TableCodec:
             total[seen] += column.log_jacobian(values[seen, j], self.scaling.scale[j])
         return total
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the codec as plain data."""
         return {"layout": self.layout.to_json(), "schema": self.schema.to_json(), "scaling": self.scaling.to_json()}
 
@@ -199,18 +204,16 @@ class TableCodec:
         return cls(Layout.from_json(plain["layout"]), Schema.from_json(plain["schema"]), Scaling.from_json(plain["scaling"]))
 
 
-def _schema(part: Any, names: list[Any], varied: list[int], kinds: Any, inferred: Mapping[Any, Column] | None) -> Schema:
-    """Return what the columns of a part of a table are; those of an array are named by their positions in the whole."""
-    if is_frame(part):
-        return Schema.of(part, kinds=kinds, inferred=inferred)
-    unknown = [name for name in kinds or {} if name not in names]
+def _of_array(part: np.ndarray, names: list[Hashable], varied: list[int], kinds: Mapping[Any, str]) -> Schema:
+    """Return what the columns of a part of an array are, named by their positions in the whole."""
+    unknown = [name for name in kinds if name not in names]
     if unknown:
         raise ValueError(f"kinds: got unknown column {unknown[0]!r}, expected some of {', '.join(map(str, names))}")
-    every = Schema.of(part, kinds={varied.index(j): word for j, word in (kinds or {}).items()})
+    every = Schema.of(part, kinds={varied.index(j): word for j, word in kinds.items()})
     return Schema(tuple(replace(column, name=varied[k]) for k, column in enumerate(every.columns)))
 
 
-def _constants(table: Any, names: list[Any], kinds: Mapping[Any, str]) -> dict[int, Any]:
+def _constants(table: DataFrame | np.ndarray, names: list[Hashable], kinds: Mapping[Hashable, str]) -> dict[int, Any]:
     """Return, by position, the value of columns whose observed values are all alike; those of a declared kind are none."""
     found = {}
     for j, name in enumerate(names):
@@ -220,7 +223,7 @@ def _constants(table: Any, names: list[Any], kinds: Mapping[Any, str]) -> dict[i
     return found
 
 
-def _objects(table: Any, names: list[Any], j: int) -> Any:
+def _objects(table: DataFrame | np.ndarray, names: list[Hashable], j: int) -> Sequence[object] | np.ndarray:
     if not is_frame(table):
         return table[:, j]
     if names.count(names[j]) > 1:  # refused by name later
@@ -228,13 +231,7 @@ def _objects(table: Any, names: list[Any], j: int) -> Any:
     return table[names[j]].to_numpy(dtype=object, na_value=None)
 
 
-def _columns(table: Any, names: list[Any], chosen: list[int]) -> Any:
-    if len(chosen) == len(names):
-        return table
-    return table[[names[j] for j in chosen]] if is_frame(table) else table[:, chosen]
-
-
-def _refuse_unwritable(table: Any, schema: Schema, values: np.ndarray, mask: np.ndarray) -> None:
+def _refuse_unwritable(table: DataFrame, schema: Schema, values: np.ndarray, mask: np.ndarray) -> None:
     """Raise a ValueError, before anything is fitted, where a column's dtype does not take what it would be filled with."""
     for j, column in enumerate(schema.columns):
         if mask[:, j].all():

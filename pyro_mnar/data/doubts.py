@@ -6,7 +6,7 @@ Nothing is changed on such a guess. Each is one sentence that names the column a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,9 @@ _FEW = 10
 _ENOUGH = 10
 
 
-def doubts(columns: Sequence[Column], values: np.ndarray, mask: np.ndarray, declared: Mapping[Any, str] | None = None) -> list[str]:
+def doubts(
+    columns: Sequence[Column], values: np.ndarray, mask: np.ndarray, declared: Mapping[Hashable, str] | None = None
+) -> list[str]:
     """Return a sentence for each column that looks like something else.
 
     Args:
@@ -162,7 +164,8 @@ def _code_of(seen: np.ndarray, coded: Callable[[float, int], bool]) -> list[tupl
         # As many as four codes beside each other, such as -99, -98 and -97.
         for size in range(1, min(5, len(values))):
             group, rest = values[:size], values[size:]
-            width, gap = abs(rest[-1] - rest[0]), abs(rest[0] - group[-1])
+            with np.errstate(over="ignore"):
+                width, gap = abs(rest[-1] - rest[0]), abs(rest[0] - group[-1])
             far = gap > 0.5 * width if width or abs(group).min() >= 9 else False
             if all(coded(value, count) for value, count in zip(group, often, strict=False)):
                 below = group.max() < 0 <= rest.min() and often[:size].min() > 1 and len(rest) > 2
@@ -212,7 +215,7 @@ def impossible(columns: Sequence[Column], values: np.ndarray, mask: np.ndarray, 
     return found
 
 
-def constant(values: Any) -> tuple[bool, Any]:
+def constant(values: Iterable[object]) -> tuple[bool, object]:
     """Return whether objects (N,) that are no holes are all alike, and what they are.
 
     Example:

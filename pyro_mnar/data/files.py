@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyro_mnar.data.extras import extra
 from pyro_mnar.data.replacement import replacement
@@ -64,7 +64,7 @@ def write_table(frame: DataFrame, path: str | os.PathLike[str], *, index: bool |
     write_whole(path, write)
 
 
-def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Call ``write`` with a path to write to and put what it wrote at ``path`` (:mod:`pyro_mnar.data.replacement`).
 
     Raises:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeGuard, TypeVar
 
 import numpy as np
 
 from pyro_mnar.data.kinds.evidence import is_hole
 from pyro_mnar.data.schema import is_frame
+
+if TYPE_CHECKING:
+    import polars
+    from pandas import DataFrame, Series
+
+_Given = TypeVar("_Given")
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,7 @@ class Layout:
         ['a', 'c', 'missingindicator_c']
     """
 
-    names: tuple[Any, ...]
+    names: tuple[Hashable, ...]
     known: tuple[int, ...]
     holed: tuple[int, ...]
     keep_empty: bool
@@ -40,8 +47,7 @@ class Layout:
     constants: tuple[tuple[int, Any], ...] = ()
 
     def __post_init__(self) -> None:
-        taken = [f"missingindicator_{self.names[j]}" for j in self.holed] if self.indicators else []
-        twice = [name for name in taken if name in self.names]
+        twice = [name for name in self._indicators if name in self.names]
         if twice:
             raise ValueError(f"add_indicator: got a column that is called {twice[0]!r} already, expected another name")
 
@@ -56,34 +62,44 @@ class Layout:
         """Positions of the columns that the completed table has."""
         return list(range(len(self.names))) if self.keep_empty else sorted([*self.known, *(j for j, _ in self.constants)])
 
-    def names_out(self) -> list[Any]:
+    def names_out(self) -> list[Hashable]:
         """Return the names of the completed table's columns."""
-        marks = [f"missingindicator_{self.names[j]}" for j in self.holed] if self.indicators else []
-        return [self.names[j] for j in self.kept] + marks
+        return [*(self.names[j] for j in self.kept), *self._indicators]
 
-    def part(self, table: Any) -> Any:
+    @property
+    def _indicators(self) -> list[str]:
+        return [f"missingindicator_{self.names[j]}" for j in self.holed] if self.indicators else []
+
+    def part(self, table: DataFrame | np.ndarray) -> DataFrame | np.ndarray:
         """Return the columns that the model knows of a DataFrame or an array."""
         if len(self.known) == len(self.names):
             return table
         return table[[self.names[j] for j in self.known]] if is_frame(table) else table[:, list(self.known)]
 
-    def whole(self, table: Any, completed: Any, mask: np.ndarray) -> Any:
+    def part_of_whole(self, completed: DataFrame | np.ndarray) -> DataFrame | np.ndarray:
+        """Return the columns that the model knows of a table that :meth:`whole` returned."""
+        if is_frame(completed):
+            return completed[[self.names[j] for j in self.known]]
+        return completed[:, [self.kept.index(j) for j in self.known]]
+
+    def whole(self, table: DataFrame | np.ndarray, completed: DataFrame | np.ndarray, mask: np.ndarray) -> DataFrame | np.ndarray:
         """Return the completed table, given its ``completed`` known columns and their mask (N, number known)."""
         kept, values = self.kept, dict(self.constants)
         marks = np.zeros((len(mask), 0), bool)
         if self.indicators and self.holed:
             marks = np.column_stack([~mask[:, self.known.index(j)] if j in self.known else self._holes(table, j) for j in self.holed])
         if is_frame(table):
-            result = completed
+            frame: DataFrame = completed
+            result = frame
             if kept != sorted(self.known):
                 result = table[[name for name in table.columns if name in {self.names[j] for j in kept}]].copy()
                 for j in kept:
                     name = self.names[j]
                     if j in self.known:
-                        result[name] = completed[name]
+                        result[name] = frame[name]
                     else:
                         result[name] = _filled(table[name], values[j]) if j in values else _zeros_in_holes(table[name])
-            return result.assign(**{name: marks[:, i] for i, name in enumerate(self.names_out()[len(result.columns) :])})
+            return result.assign(**dict(zip(self._indicators, marks.T, strict=True)))
         if kept != list(self.known):
             filled = np.zeros((len(completed), len(kept)), completed.dtype)
             for place, j in enumerate(kept):
@@ -92,11 +108,11 @@ class Layout:
             completed = filled
         return np.hstack([completed, marks.astype(completed.dtype)]) if marks.shape[1] else completed
 
-    def _holes(self, table: Any, j: int) -> np.ndarray:
+    def _holes(self, table: DataFrame | np.ndarray, j: int) -> np.ndarray:
         column = table[self.names[j]].to_numpy(dtype=object, na_value=None) if is_frame(table) else table[:, j]
         return np.array([is_hole(value) for value in column], bool)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the layout as plain data."""
         return asdict(self)
 
@@ -120,7 +136,7 @@ class Layout:
         return layout
 
 
-def as_pandas(table: Any) -> Any:
+def as_pandas(table: _Given) -> _Given | DataFrame:
     """Return a polars DataFrame as a pandas one whose values and holes are exactly those, and any other table as it is.
 
     Example:
@@ -144,7 +160,7 @@ def as_pandas(table: Any) -> Any:
     )
 
 
-def like(table: Any, completed: Any) -> Any:
+def like(table: object, completed: DataFrame | np.ndarray) -> DataFrame | np.ndarray:
     """Return a ``completed`` pandas DataFrame as a polars one with the dtypes of ``table``, where that is one.
 
     Of a pandas one, whole numbers and sparse columns, which took holes by what stands for missing values, have their dtype again.
@@ -161,12 +177,12 @@ def like(table: Any, completed: Any) -> Any:
     return result.cast({name: dtype for name, dtype in table.schema.items() if name in result.columns})
 
 
-def is_polars(table: Any) -> bool:
+def is_polars(table: object) -> TypeGuard[polars.DataFrame]:
     """Return whether ``table`` is a polars DataFrame, without importing polars."""
     return type(table).__module__.split(".")[0] == "polars" and hasattr(table, "get_columns")
 
 
-def _filled(series: Any, value: Any) -> Any:
+def _filled(series: Series, value: object) -> Series:
     """Return a column with ``value`` in its holes, of its dtype."""
     holes = series.isna().to_numpy()
     if not holes.any():
@@ -182,6 +198,6 @@ def _filled(series: Any, value: Any) -> Any:
     return result.astype(dtype) if str(dtype).startswith("Sparse") else result
 
 
-def _zeros_in_holes(series: Any) -> Any:
+def _zeros_in_holes(series: Series) -> Series:
     # A column of no dtype of its own, as pandas reads an empty one.
     return (series.astype("float64") if str(series.dtype) in ("object", "str") else series).fillna(0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -35,7 +35,7 @@ def split(table: ArrayLike | DataFrame, schema: Schema | None = None, *, allow_e
     schema = Schema.of(table) if schema is None else schema
     names = [column.name for column in schema.columns]
     if is_frame(table):
-        frame: Any = table
+        frame: DataFrame = table
         schema.check(frame)
         labels = frame.index
         raw = np.column_stack([column.read_series(frame[column.name]) for column in schema.columns])
@@ -61,7 +61,7 @@ def split(table: ArrayLike | DataFrame, schema: Schema | None = None, *, allow_e
     return np.where(mask, raw, 0.0), mask
 
 
-def join(table: ArrayLike | DataFrame, completed: np.ndarray, mask: np.ndarray, schema: Schema | None = None) -> Any:
+def join(table: ArrayLike | DataFrame, completed: np.ndarray, mask: np.ndarray, schema: Schema | None = None) -> DataFrame | np.ndarray:
     """Return a copy of ``table`` with ``completed`` values in the holes; everything else bit for bit.
 
     Types stay: an array keeps its dtype (lists become float64 arrays), a DataFrame its columns, their order and dtypes, and its
@@ -82,7 +82,7 @@ def join(table: ArrayLike | DataFrame, completed: np.ndarray, mask: np.ndarray, 
         [[1.0, 2.5]]
     """
     schema = Schema.of(table) if schema is None else schema
-    rows = len(table) if is_frame(table) else len(as_array(table))  # type: ignore[arg-type]
+    rows = len(table) if is_frame(table) else len(as_array(table))
     for name, given in (("completed", completed), ("mask", mask)):
         if given.shape != (rows, len(schema.columns)):
             raise ValueError(f"{name}: got shape {given.shape}, expected {(rows, len(schema.columns))}")
@@ -97,7 +97,7 @@ def join(table: ArrayLike | DataFrame, completed: np.ndarray, mask: np.ndarray, 
             if holes.any():
                 array[holes, j] = column.written(completed[holes, j]).astype(array.dtype)
         return array
-    frame: Any = table.copy()  # type: ignore[union-attr]
+    frame: DataFrame = table.copy()
     for j, column in enumerate(schema.columns):
         holes = ~mask[:, j]
         if holes.any():

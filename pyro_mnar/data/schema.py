@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeGuard
 
 import numpy as np
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import ArrayLike
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Schema:
     def of(
         cls,
         table: ArrayLike | DataFrame,
-        columns: Sequence[Any] | None = None,
+        columns: Sequence[Hashable] | None = None,
         kinds: Mapping[Any, str] | None = None,
         inferred: Mapping[Any, Column] | None = None,
     ) -> Self:
@@ -62,7 +63,7 @@ class Schema:
                 raise ValueError("table: got no columns, expected at least 1")
             words = _known(kinds, list(range(array.shape[1])))
             return cls(tuple(_column_of_array(array, j, words.get(j)) for j in range(array.shape[1])))
-        frame: Any = table
+        frame: DataFrame = table
         names = list(frame.columns)
         twice = _repeated(names)
         if twice:
@@ -87,7 +88,7 @@ class Schema:
             if shape[1] != len(self.columns):
                 raise ValueError(f"table: got shape {shape}, expected {len(self.columns)} columns as in training")
             return
-        present = list(table.columns)  # type: ignore[union-attr]
+        present = list(table.columns)
         missing = [str(column.name) for column in self.columns if column.name not in present]
         if missing:
             extra = [str(name) for name in present if name not in {column.name for column in self.columns}]
@@ -98,7 +99,7 @@ class Schema:
         if twice:
             raise ValueError(f"table: column {twice[0]!r} stands more than once, expected distinct names")
 
-    def to_json(self) -> list[dict[str, Any]]:
+    def to_json(self) -> list[dict[str, object]]:
         """Return the columns as plain data."""
         columns = [{"kind": column.kind} | asdict(column) for column in self.columns]
         return [{name: value for name, value in column.items() if value not in ((), None)} for column in columns]
@@ -135,7 +136,7 @@ class Schema:
         return cls(tuple(kind_of(column.pop("kind"), column["name"])(**column) for column in held))
 
 
-def is_frame(table: Any) -> bool:
+def is_frame(table: object) -> TypeGuard[DataFrame]:
     """Return whether ``table`` is a pandas DataFrame, without importing pandas.
 
     Example:
@@ -145,7 +146,7 @@ def is_frame(table: Any) -> bool:
     return hasattr(table, "columns") and hasattr(table, "iloc")
 
 
-def as_array(table: Any) -> np.ndarray:
+def as_array(table: ArrayLike | DataFrame) -> np.ndarray:
     """Return a table that is no DataFrame as an array of two dimensions.
 
     Raises:
@@ -167,32 +168,32 @@ def as_array(table: Any) -> np.ndarray:
     return array if array.dtype.kind in "biufc" or isinstance(table, np.ndarray) else np.asarray(table, dtype=object)
 
 
-def _repeated(names: list[Any]) -> list[Any]:
-    seen: set[Any] = set()
+def _repeated(names: Iterable[Hashable]) -> list[Hashable]:
+    seen: set[Hashable] = set()
     return [name for name in names if name in seen or seen.add(name)]  # type: ignore[func-returns-value]
 
 
-def _plain(name: Any) -> str | int:
+def _plain(name: Hashable) -> str | int:
     # A name of another type would not be found again after a round trip through JSON.
     if not isinstance(name, (str, int, np.integer)):
         raise ValueError(f"table: got column name {name!r}, expected a text or a whole number")
     return str(name) if isinstance(name, str) else int(name)
 
 
-def _known(kinds: Mapping[Any, str] | None, names: list[Any]) -> Mapping[Any, str]:
+def _known(kinds: Mapping[Hashable, str] | None, names: Sequence[Hashable]) -> Mapping[Hashable, str]:
     for name in kinds or {}:
         if name not in names:
             raise ValueError(f"kinds: got unknown column {name!r}, expected some of {', '.join(map(str, names))}")
     return kinds or {}
 
 
-def _column_of_array(array: np.ndarray, j: int, word: Any) -> Column:
+def _column_of_array(array: np.ndarray, j: int, word: str | None) -> Column:
     if word is not None:
         return declared(j, word, str(array.dtype), array[:, j])
     return infer(evidence_of_array(array[:, j], j))  # type: ignore[return-value]  # continuous at least
 
 
-def _column_of(series: Any, word: Any) -> Column:
+def _column_of(series: Series, word: str | None) -> Column:
     """Return the column that a Series is declared or inferred to be."""
     if word is not None:
         ordered = str(series.dtype) == "category" and bool(series.cat.ordered)

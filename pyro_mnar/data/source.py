@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from pyro_mnar.data.stated_holes import with_holes
 from pyro_mnar.data.texts import StrayTextError, as_series, escaped, spelled, written
 
 if TYPE_CHECKING:
+    import pyarrow
     from pandas import DataFrame
 
 
@@ -46,7 +47,7 @@ class Source:
     cells: dict[str, list[str]] = field(default_factory=dict)
     header: list[str] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
-    arrow: Any = None
+    arrow: pyarrow.Table | None = None
     separator: str = ","
     decimal: str = "."
     encoding: str = "utf-8-sig"
@@ -85,9 +86,11 @@ class Source:
             return result
         found = {}
         for name in chosen:
-            given: Any = {"missing": (missing or {}).get(name, ()), "levels": (levels or {}).get(name, ()), "decimal": self.decimal}
+            own, known = (missing or {}).get(name, ()), (levels or {}).get(name, ())
             try:
-                found[name], self.read_as_missing[name] = as_series(name, self.cells[name], **given)
+                found[name], self.read_as_missing[name] = as_series(
+                    name, self.cells[name], missing=own, levels=known, decimal=self.decimal
+                )
             except StrayTextError as error:
                 if lenient:
                     found[name] = pd.Series(self.cells[name], dtype=object)
@@ -181,5 +184,5 @@ class Source:
         return file.getvalue()
 
 
-def _escaped(value: Any) -> Any:
+def _escaped(value: object) -> object:
     return escaped(value) if isinstance(value, str) else value

@@ -29,7 +29,7 @@ def level_words(kinds: Mapping[Any, Any] | None) -> dict[Any, Collection[str]]:
     return found
 
 
-def stated_holes(missing: Any, names: Sequence[Any], kinds: Mapping[Any, Any] | None = None) -> dict[Any, list[Any]]:
+def stated_holes(missing: object, names: Sequence[Any], kinds: Mapping[Any, Any] | None = None) -> dict[Any, list[Any]]:
     """Return by column the values that stand for a missing one.
 
     Args:

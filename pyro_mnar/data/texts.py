@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from pandas import Series
 
 #: Words that stand for a missing value, as pandas has them; whatever a declared level says is none.
 HOLES = frozenset(
@@ -50,8 +53,8 @@ class StrayTextError(ValueError):
 
 
 def as_series(
-    name: Any, cells: Sequence[str], *, missing: Collection[str] = (), levels: Collection[str] = (), decimal: str = "."
-) -> tuple[Any, Counter[str]]:
+    name: Hashable, cells: Sequence[str], *, missing: Collection[str] = (), levels: Collection[str] = (), decimal: str = "."
+) -> tuple[Series, Counter[str]]:
     """Return a column's cells as a pandas Series, and how often each word was read as a hole.
 
     Whole numbers are int64, or Int64 where there are holes; truth values bool or boolean; numbers float64, each exactly that of its
@@ -106,7 +109,7 @@ def as_series(
     return pd.Series(values, name=name, dtype=object), found
 
 
-def _numbers(name: Any, texts: list[str], places: np.ndarray, size: int) -> Any:
+def _numbers(name: Hashable, texts: list[str], places: np.ndarray, size: int) -> Series | None:
     import pandas as pd
 
     if all(_WHOLE.fullmatch(text) for text in texts):
@@ -121,21 +124,21 @@ def _numbers(name: Any, texts: list[str], places: np.ndarray, size: int) -> Any:
     return pd.Series(values, name=name)
 
 
-def spelled(cells: Sequence[str]) -> dict[Any, str]:
+def spelled(cells: Sequence[str]) -> dict[float, str]:
     """Return how truth values are written in ``cells``, each as it first is.
 
     Example:
         >>> spelled(["", "TRUE", "FALSE"])
         {True: 'TRUE', False: 'FALSE'}
     """
-    found: dict[Any, str] = {}
+    found: dict[float, str] = {}
     for cell in cells:
         if cell.strip() in _TRUTH:
             found.setdefault(_TRUTH[cell.strip()], cell.strip())
     return found
 
 
-def written(value: Any, decimal: str = ".") -> str:
+def written(value: object, decimal: str = ".") -> str:
     """Return a filled value as a cell of text: the shortest decimals that are exactly it.
 
     Example:

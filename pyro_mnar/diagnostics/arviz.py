@@ -8,7 +8,7 @@ are beside them, ``row_...`` (chain, draw, row).
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from pyro_mnar.data.codec import TableCodec
 from pyro_mnar.data.scaling import Scaling
 from pyro_mnar.diagnostics import pyro_chains
-from pyro_mnar.diagnostics.trees import dataset_of, labels_of, tree_of
+from pyro_mnar.diagnostics.trees import Variables, dataset_of, labels_of, tree_of
 from pyro_mnar.imputation.importance import ImportanceDraws
 from pyro_mnar.infer.checks import check_rows
 from pyro_mnar.infer.particles import Particles
@@ -29,13 +29,17 @@ from pyro_mnar.mcmc.posterior import PosteriorDraws
 from pyro_mnar.mechanisms.base import MaskDistribution
 from pyro_mnar.model.selection import SelectionDistribution
 
+if TYPE_CHECKING:
+    from arviz import InferenceData
+    from xarray import DataTree
+
 # Cells of a table that are replicated at once.
 _CELLS = 2**22
 _RESERVED = ("chain", "draw", "row", "column", "cell", "particle", "x_mis")
 
 
 def to_arviz(
-    draws: PosteriorDraws | ImportanceDraws | MCMC,
+    result: PosteriorDraws | ImportanceDraws | MCMC,
     module: Any = None,
     x: Any = None,
     mask: Any = None,
@@ -44,7 +48,7 @@ def to_arviz(
     columns: Sequence[Hashable] | None = None,
     codec: TableCodec | Scaling | None = None,
     seed: int = 0,
-) -> Any:
+) -> InferenceData | DataTree:
     """Return what ArviZ reads: an ``InferenceData`` where ArviZ 0.x is installed, an xarray ``DataTree`` with ArviZ 1.x.
 
     Groups:
@@ -64,7 +68,7 @@ def to_arviz(
       ``log_weight`` (chain, particle, row), ``pareto_k`` and ``importance_ess`` (chain, row).
 
     Args:
-        draws: of :func:`~pyro_mnar.mcmc.posterior.sample_posterior` or
+        result: of :func:`~pyro_mnar.mcmc.posterior.sample_posterior` or
             :func:`~pyro_mnar.imputation.importance.sample_importance`; or Pyro's own MCMC after its run, with any kernel
             (:mod:`pyro_mnar.diagnostics.pyro_chains` says which groups).
         module: whose ``model(x, mask)`` they are of; of Pyro's MCMC, a model that is called with what is given of ``x`` and ``mask``.
@@ -94,33 +98,33 @@ def to_arviz(
         >>> data.posterior.x_mis.dims, data.posterior.cell.values.tolist()
         (('chain', 'draw', 'cell'), ['0, income', '2, age'])
     """
-    if isinstance(draws, MCMC):
+    if isinstance(result, MCMC):
         if codec is not None:
             raise ValueError("codec: got one with Pyro's MCMC, whose sites are in the model's units, expected None")
-        return pyro_chains.to_tree(draws, module, x, mask, rows, columns)
+        return pyro_chains.to_tree(result, module, x, mask, rows, columns)
     check_rows(x, mask)
-    if draws.x.shape[2:] != x.shape:
-        raise ValueError(f"x: got shape {tuple(x.shape)}, expected the rows and columns of the draws {tuple(draws.x.shape[2:])}")
+    if result.x.shape[2:] != x.shape:
+        raise ValueError(f"x: got shape {tuple(x.shape)}, expected the rows and columns of the draws {tuple(result.x.shape[2:])}")
     units = None if codec is None else TableCodec.of(codec)
     names = {"row": labels_of("rows", rows, len(x)), "column": labels_of("columns", columns, x.shape[1])}
-    taken = [name for name in draws.latents if name in _RESERVED]
+    taken = [name for name in result.latents if name in _RESERVED]
     if taken:
-        raise ValueError(f"draws: got a latent site {taken[0]!r}, expected none of the names {', '.join(_RESERVED)}")
-    posterior = {name: (_dims(name, value, mask), _array(value)) for name, value in draws.latents.items()}
-    groups: dict[str, Any] = {"posterior": posterior}
+        raise ValueError(f"result: got a latent site {taken[0]!r}, expected none of the names {', '.join(_RESERVED)}")
+    posterior = {name: (_dims(name, value, mask), _array(value)) for name, value in result.latents.items()}
+    groups: dict[str, Variables] = {"posterior": posterior}
     at = (~mask).nonzero()
     if len(at):
         own, theirs = (names[kind][at[:, i].cpu().numpy()] for i, kind in enumerate(("row", "column")))
         names["cell"] = labels_of("rows, columns", [f"{row}, {column}" for row, column in zip(own, theirs, strict=True)], len(at))
-        posterior["x_mis"] = (("chain", "draw", "cell"), _array(draws.x, units)[:, :, _array(~mask)])
+        posterior["x_mis"] = (("chain", "draw", "cell"), _array(result.x, units)[:, :, _array(~mask)])
         groups["constant_data"] = {"cell_row": (("cell",), own), "cell_column": (("cell",), theirs)}
-    groups |= {} if _has_factor(module, x, mask) else _replicates(draws, module, x, mask, units, seed)
+    groups |= {} if _has_factor(module, x, mask) else _replicates(result, module, x, mask, units, seed)
     row_column = ("row", "column")
     groups["observed_data"] = {
         "x": (row_column, _array(torch.where(mask, x, torch.nan), units)),
         "mask": (row_column, _array(mask).astype(np.int8)),
     }
-    groups["sample_stats"] = _statistics(draws)
+    groups["sample_stats"] = _statistics(result)
     return tree_of({group: dataset_of(variables, names) for group, variables in groups.items()})
 
 
@@ -131,14 +135,14 @@ def _has_factor(module: Any, x: Tensor, mask: Tensor) -> bool:
 
 
 def _replicates(
-    draws: PosteriorDraws | ImportanceDraws, module: nn.Module, x: Tensor, mask: Tensor, units: TableCodec | None, seed: int
-) -> dict[str, Any]:
+    result: PosteriorDraws | ImportanceDraws, module: nn.Module, x: Tensor, mask: Tensor, units: TableCodec | None, seed: int
+) -> dict[str, Variables]:
     """Return the predictive groups and the log likelihood."""
-    groups: dict[str, Any] = {}
-    n_chains, kept = draws.x.shape[:2]
+    groups: dict[str, Variables] = {}
+    n_chains, kept = result.x.shape[:2]
     with seeded(seed, x.device), torch.no_grad():
         blocks = max(1, -(-n_chains * kept * x.numel() // _CELLS))
-        flat = {name: value.flatten(0, 1).tensor_split(blocks) for name, value in draws.latents.items()}
+        flat = {name: value.flatten(0, 1).tensor_split(blocks) for name, value in result.latents.items()}
         parts = [_replicate(module, {n: v[i] for n, v in flat.items()}, None, x, mask) for i in range(blocks)]
         drawn = [_replicate(module, {}, len(part), x, mask) for part in torch.arange(kept).tensor_split(min(blocks, kept))]
     for group, replicates, chains in (("posterior_predictive", parts, n_chains), ("prior_predictive", drawn, 1)):
@@ -152,15 +156,15 @@ def _replicates(
     return groups
 
 
-def _statistics(draws: PosteriorDraws | ImportanceDraws) -> dict[str, Any]:
-    if isinstance(draws, ImportanceDraws):
+def _statistics(result: PosteriorDraws | ImportanceDraws) -> Variables:
+    if isinstance(result, ImportanceDraws):
         chain_row = ("chain", "row")
         return {
-            "log_weight": (("chain", "particle", "row"), _array(draws.log_weights)),
-            "pareto_k": (chain_row, _array(draws.pareto_k)),
-            "importance_ess": (chain_row, _array(draws.ess)),
+            "log_weight": (("chain", "particle", "row"), _array(result.log_weights)),
+            "pareto_k": (chain_row, _array(result.pareto_k)),
+            "importance_ess": (chain_row, _array(result.ess)),
         }
-    acceptance, diverging, energy = _array(draws.acceptance), _array(draws.diverging), _array(draws.energy)
+    acceptance, diverging, energy = _array(result.acceptance), _array(result.diverging), _array(result.energy)
     chain_draw, all_three = ("chain", "draw"), ("chain", "draw", "row")
     return {
         "acceptance_rate": (chain_draw, acceptance.mean(-1)),
@@ -169,8 +173,8 @@ def _statistics(draws: PosteriorDraws | ImportanceDraws) -> dict[str, Any]:
         "row_acceptance_rate": (all_three, acceptance),
         "row_diverging": (all_three, diverging),
         "row_energy": (all_three, energy),
-        "row_step_size": (("chain", "row"), _array(draws.step_size)),
-        "row_thinning": (("row",), _array(draws.thinning)),
+        "row_step_size": (("chain", "row"), _array(result.step_size)),
+        "row_thinning": (("row",), _array(result.thinning)),
     }
 
 

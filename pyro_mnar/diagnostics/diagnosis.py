@@ -50,7 +50,7 @@ class Diagnosis:
 
 
 def diagnose(
-    draws: PosteriorDraws | ImportanceDraws | Imputation,
+    result: PosteriorDraws | ImportanceDraws | Imputation,
     module: nn.Module | Sequence[nn.Module],
     x: Tensor,
     mask: Tensor,
@@ -60,12 +60,12 @@ def diagnose(
     codec: TableCodec | Scaling | None = None,
     seed: int = 0,
 ) -> Diagnosis:
-    """Return what is wrong with ``draws`` of the posterior, and with the mechanism they suppose, in words.
+    """Return what is wrong with a ``result``, draws of the posterior or an imputation, and with the mechanism they suppose, in words.
 
     Of an :class:`~pyro_mnar.imputation.impute.Imputation` only rows with holes are judged, of draws of latents all.
 
     Args:
-        draws: with an imputation, one that was asked for draws.
+        result: with an imputation, one that was asked for draws.
         module: they were made with, or the members of the ensemble, in order.
         x: (N, D) float; the holes may hold anything.
         mask: (N, D) bool, True = observed.
@@ -82,31 +82,31 @@ def diagnose(
         >>> from pyro_mnar.networks.decoders import GaussianDecoder
         >>> from pyro_mnar.networks.encoders import GaussianEncoder
         >>> from pyro_mnar.mechanisms.self_masking import SelfMasking
-        >>> from pyro_mnar.imputation.impute import impute
+        >>> from pyro_mnar.imputation.ensemble import impute
         >>> mnar = MNAR(GaussianDecoder(1, 2), GaussianEncoder(1, 2), SelfMasking(2, [0]))
         >>> x, mask = torch.zeros(40, 2), torch.ones(40, 2, dtype=torch.bool)
         >>> list(diagnose(impute(mnar, x, mask, draws=20), mnar, x, mask).problems)
         ['mask']
     """
-    completed = draws.draws if isinstance(draws, Imputation) else draws.x.flatten(0, 1)
+    completed = result.draws if isinstance(result, Imputation) else result.x.flatten(0, 1)
     check_rows(x, mask)
     if completed.shape[1:] != x.shape:
         raise ValueError(f"x: got shape {tuple(x.shape)}, expected the rows and columns of the draws {tuple(completed.shape[1:])}")
     members = list(module) if isinstance(module, Sequence) else [module]
     if len(completed) < len(members) or not members:
-        raise ValueError(f"draws: got {len(completed)} completed tables, expected at least 1 of each of 1 or more members")
+        raise ValueError(f"result: got {len(completed)} completed tables, expected at least 1 of each of 1 or more members")
     names = [list(range(n)) if given is None else list(given) for given, n in ((rows, len(x)), (columns, x.shape[1]))]
     for argument, given, n in (("rows", names[0], len(x)), ("columns", names[1], x.shape[1])):
         if len(given) != n:
             raise ValueError(f"{argument}: got {len(given)} labels, expected {n}")
-    if isinstance(draws, PosteriorDraws):
-        problems = dict(findings.chains(draws, names[0]))
+    if isinstance(result, PosteriorDraws):
+        problems = dict(findings.chains(result, names[0]))
     else:
-        problems = dict(findings.weights(draws, len(members), mask, names[0]))
+        problems = dict(findings.weights(result, len(members), mask, names[0]))
     check = None
     modeled = all(getattr(member, "mechanism", None) is not None for member in members)
     if modeled:
-        # The members' draws follow one another, as impute_ensemble has them.
+        # The members' draws follow one another, as impute has them.
         parts = [part[:: -(-len(part) * len(members) // _LOOKS)] for part in completed.tensor_split(len(members))]
         rates = [missing_rates(member, part, mask) for member, part in zip(members, parts, strict=True)]
         values = torch.cat(parts).double().cpu()
@@ -120,4 +120,4 @@ def diagnose(
         problems |= dict(findings.mask(check))
         problems |= dict(findings.direction(parts, rates, names[1]))
     problems |= dict(findings.far(completed, x, mask, names[1]))
-    return Diagnosis(problems, dict(findings.caveats(completed, x, mask, modeled, not isinstance(draws, Imputation))), check)
+    return Diagnosis(problems, dict(findings.caveats(completed, x, mask, modeled, not isinstance(result, Imputation))), check)

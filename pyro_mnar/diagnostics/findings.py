@@ -5,8 +5,7 @@ Each function yields (kind, words) for what it finds; the kinds are those of :cl
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Hashable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -33,22 +32,22 @@ FAR = 4.0
 DIRECTION = 0.1
 
 
-def weights(draws: ImportanceDraws | Imputation, members: int, mask: Tensor, rows: list[Any]) -> Iterator[tuple[str, str]]:
+def weights(result: ImportanceDraws | Imputation, members: int, mask: Tensor, rows: Sequence[Hashable]) -> Iterator[tuple[str, str]]:
     """Judge importance weights, of an imputation (by so many ``members``) those of rows with holes; particles of all together."""
-    whole = isinstance(draws, ImportanceDraws)
-    if isinstance(draws, ImportanceDraws):
-        (sets, particles), k, ess = draws.log_weights.shape[:2], draws.pareto_k.mean(0), draws.ess.sum(0)
+    whole = isinstance(result, ImportanceDraws)
+    if isinstance(result, ImportanceDraws):
+        (sets, particles), k, ess = result.log_weights.shape[:2], result.pareto_k.mean(0), result.ess.sum(0)
     else:
-        sets, particles, k, ess = members, draws.particles, draws.pareto_k, draws.ess * members
+        sets, particles, k, ess = members, result.particles, result.pareto_k, result.ess * members
     counts = torch.ones_like(k, dtype=torch.bool) if whole else ~mask.all(1)
     bad, few = (k > pareto_threshold(particles)) & counts, (ess < LEAST_PARTICLES) & counts
-    if isinstance(draws, Imputation):
-        bad, apart = bad & ~draws.by_mcmc, draws.by_mcmc & draws.unreliable
+    if isinstance(result, Imputation):
+        bad, apart = bad & ~result.by_mcmc, result.by_mcmc & result.unreliable
         if apart.any():
             yield (
                 "rhat",
-                f"Chains disagree in {_of(apart, draws.by_mcmc)} imputed by MCMC (R-hat up to {float(draws.rhat[apart].amax()):.2f}, "
-                f"row {_worst(draws.rhat, apart, rows)}): sample these with sample_posterior, more warmup and more draws.",
+                f"Chains disagree in {_of(apart, result.by_mcmc)} imputed by MCMC (R-hat up to {float(result.rhat[apart].amax()):.2f}, "
+                f"row {_worst(result.rhat, apart, rows)}): sample these with sample_posterior, more warmup and more draws.",
             )
     if bad.any():
         yield (
@@ -66,10 +65,10 @@ def weights(draws: ImportanceDraws | Imputation, members: int, mask: Tensor, row
         )
 
 
-def chains(draws: PosteriorDraws, rows: list[Any]) -> Iterator[tuple[str, str]]:
+def chains(result: PosteriorDraws, rows: Sequence[Hashable]) -> Iterator[tuple[str, str]]:
     """Judge chains: how many, their agreement, effective draws and divergences."""
-    rhat, ess = draws.rhat(), draws.ess()
-    chains, kept, every = *draws.x.shape[:2], torch.ones_like(rhat, dtype=torch.bool)
+    rhat, ess = result.rhat(), result.ess()
+    chains, kept, every = *result.x.shape[:2], torch.ones_like(rhat, dtype=torch.bool)
     if chains == 1:
         yield (
             "chains",
@@ -92,11 +91,11 @@ def chains(draws: PosteriorDraws, rows: list[Any]) -> Iterator[tuple[str, str]]:
             f"{float(ess[few].nan_to_num(0.0).amin()):.0f}, row {_worst(-ess.nan_to_num(0.0), few, rows)}): quantiles and R-hat are "
             f"noisy there. Ask for them, sample_posterior(..., ess={LEAST_DRAWS * chains}), or raise draws.",
         )
-    lost = draws.diverging.sum((0, 1))
+    lost = result.diverging.sum((0, 1))
     if lost.any():
         yield (
             "divergences",
-            f"{int(lost.sum())} of {draws.diverging.numel()} draws diverged, in {_of(lost > 0, every)} (most, {int(lost.amax())}, in "
+            f"{int(lost.sum())} of {result.diverging.numel()} draws diverged, in {_of(lost > 0, every)} (most, {int(lost.amax())}, in "
             f"row {_worst(lost, lost > 0, rows)}): the density is not finite or too curved for the step there, and the chain may "
             "avoid a region. Raise warmup, use float64, and see whether imputed values there are plausible.",
         )
@@ -126,7 +125,7 @@ def mask(check: MaskCheck) -> Iterator[tuple[str, str]]:
         )
 
 
-def direction(parts: list[Tensor], rates: list[Tensor], columns: list[Any]) -> Iterator[tuple[str, str]]:
+def direction(parts: list[Tensor], rates: list[Tensor], columns: Sequence[Hashable]) -> Iterator[tuple[str, str]]:
     """Name the columns of which members say both that large and that small values go missing."""
     found = []
     for j, column in enumerate(columns):
@@ -146,7 +145,7 @@ def direction(parts: list[Tensor], rates: list[Tensor], columns: list[Any]) -> I
         )
 
 
-def far(completed: Tensor, x: Tensor, mask: Tensor, columns: list[Any]) -> Iterator[tuple[str, str]]:
+def far(completed: Tensor, x: Tensor, mask: Tensor, columns: Sequence[Hashable]) -> Iterator[tuple[str, str]]:
     """Name the columns whose imputed mean is implausibly far from the observed one."""
     found = []
     for j, column in enumerate(columns):
@@ -195,5 +194,5 @@ def _of(chosen: Tensor, counted: Tensor) -> str:
     return f"{int(chosen.sum())} of {int(counted.sum())} rows"
 
 
-def _worst(badness: Tensor, chosen: Tensor, rows: list[Any]) -> Any:
+def _worst(badness: Tensor, chosen: Tensor, rows: Sequence[Hashable]) -> Hashable:
     return rows[int(torch.where(chosen, badness.double(), -torch.inf).argmax())]

@@ -27,7 +27,7 @@ import torch
 from scipy.stats import chi2
 from torch import Tensor, nn
 
-from pyro_mnar.infer.checks import check_tensor
+from pyro_mnar.infer.checks import check_labels, check_tensor
 from pyro_mnar.infer.streams import seeded
 
 # Numbers (replicates x columns x bins) that are held at once while replicating.
@@ -51,8 +51,8 @@ class MaskCheck:
         levels: name of a column -> its levels, where it has such.
     """
 
-    columns: tuple[Any, ...]
-    by: tuple[Any, ...]
+    columns: tuple[Hashable, ...]
+    by: tuple[Hashable, ...]
     edges: np.ndarray
     counts: np.ndarray
     rate: np.ndarray
@@ -60,7 +60,7 @@ class MaskCheck:
     p_value: np.ndarray
     surprise: np.ndarray
     replicates: int
-    levels: Mapping[Any, Sequence[Any]] = field(default_factory=dict)
+    levels: Mapping[Any, Sequence[object]] = field(default_factory=dict)
 
     def worst(self, column: int) -> int:
         """Return the k of the least p-value of the ``column``-th modeled column, of equal ones that of the largest surprise."""
@@ -122,7 +122,7 @@ def check_mask(
     bins: int = 5,
     replicates: int = 1000,
     seed: int = 0,
-    levels: Mapping[Any, Sequence[Any]] | None = None,
+    levels: Mapping[Any, Sequence[object]] | None = None,
 ) -> MaskCheck:
     """Return the check of ``mask`` against P(missing) of draws of the completed rows.
 
@@ -166,8 +166,7 @@ def check_mask(
     if rates[..., modeled].isnan().any():
         raise ValueError("rates: got NaN in some cells of a column, expected probabilities, or NaN in the whole column")
     names = list(range(mask.shape[1])) if columns is None else list(columns)
-    if len(names) != mask.shape[1]:
-        raise ValueError(f"columns: got {len(names)} names, expected {mask.shape[1]}")
+    check_labels("columns", names, mask.shape[1])
     across = list(range(mask.shape[1])) if by is None else list(by)
     edges, member = _bins(completed[0], mask, across, bins)
     counts = member.sum(0)

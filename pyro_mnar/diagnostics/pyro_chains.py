@@ -15,7 +15,7 @@ The last two are there where the model is given. A dimension then has its plate'
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -24,12 +24,17 @@ from pyro.distributions import Delta, Unit
 from pyro.infer import MCMC
 from torch import Tensor
 
-from pyro_mnar.diagnostics.trees import dataset_of, labels_of, tree_of
+from pyro_mnar.diagnostics.trees import Variables, dataset_of, labels_of, tree_of
 from pyro_mnar.infer.checks import check_rows
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.structure import is_random, row_log_prob
 from pyro_mnar.mcmc.convergence import LEAST_DRAWS
 from pyro_mnar.model.shown_mask import ShownMask
+
+if TYPE_CHECKING:
+    from arviz import InferenceData
+    from pyro.poutine.runtime import Message
+    from xarray import DataTree
 
 
 def to_tree(
@@ -39,7 +44,7 @@ def to_tree(
     mask: Tensor | None = None,
     rows: Sequence[Hashable] | None = None,
     columns: Sequence[Hashable] | None = None,
-) -> Any:
+) -> InferenceData | DataTree:
     """Return the groups of this page; arguments and errors as those of :func:`~pyro_mnar.diagnostics.arviz.to_arviz`.
 
     Raises:
@@ -47,22 +52,25 @@ def to_tree(
     """
     samples = mcmc.get_samples(group_by_chain=True) if getattr(mcmc, "_samples", None) else {}
     if not samples:
-        raise ValueError("draws: got an MCMC without draws, expected one after its run(...)")
+        raise ValueError("result: got an MCMC without draws, expected one after its run(...)")
     names: dict[str, np.ndarray] = {}
     if x is not None and mask is not None:
         check_rows(x, mask)
         names = {"row": labels_of("rows", rows, len(x)), "column": labels_of("columns", columns, x.shape[1])}
     elif rows is not None or columns is not None:
         raise ValueError("rows, columns: got labels without x and mask, expected both or none")
-    sites: Mapping[str, Any] = {}
-    groups: dict[str, dict[str, Any]] = {}
+    sites: Mapping[str, Message] = {}
+    groups: dict[str, Variables] = {}
     if module is not None:
         given = [value for value in (x, mask) if value is not None]
         sites, log_prob = _scored(getattr(module, "model", module), given, samples)
         seen = {name: sites[name] for name in log_prob}
-        groups["observed_data"] = {n: (_dims(n, s["value"], s, names), _array(s["value"])) for n, s in seen.items()}
+        observed: dict[str, tuple[Sequence[str], np.ndarray]] = {
+            n: (_dims(n, s["value"], s, names), _array(s["value"])) for n, s in seen.items()
+        }
         if mask is not None:
-            groups["observed_data"]["mask"] = (["row", "column"], _array(mask).astype(np.int8))
+            observed["mask"] = (["row", "column"], _array(mask).astype(np.int8))
+        groups["observed_data"] = observed
         groups["log_likelihood"] = {
             n: (["chain", "draw", *_dims(n, value[0, 0], sites[n], names, 0)], _array(value)) for n, value in log_prob.items()
         }
@@ -74,12 +82,12 @@ def to_tree(
 
 
 def _scored(
-    model: Callable[..., Any], given: Sequence[Tensor], samples: Mapping[str, Tensor]
-) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    model: Callable[..., object], given: Sequence[Tensor], samples: Mapping[str, Tensor]
+) -> tuple[Mapping[str, Message], dict[str, Tensor]]:
     """Return the sites of the model at the first draw, and each observed site's log probability at every draw, (C, M, ...)."""
     n_chains, n_draws = next(iter(samples.values())).shape[:2]
     flat = {name: value.flatten(0, 1) for name, value in samples.items()}
-    sites: dict[str, Any] = {}
+    sites: Mapping[str, Message] = {}
     scores: dict[str, list[Tensor]] = {}
     with torch.no_grad(), seeded(0):
         for i in range(n_chains * n_draws):
@@ -97,10 +105,10 @@ def _scored(
     return sites, {name: torch.stack(each).unflatten(0, (n_chains, n_draws)) for name, each in scores.items()}
 
 
-def _statistics(mcmc: MCMC, n_chains: int, n_draws: int) -> dict[str, Any]:
+def _statistics(mcmc: MCMC, n_chains: int, n_draws: int) -> Variables:
     """Return where chains diverged, and their acceptance, as far as the kernel tells."""
     told = mcmc.diagnostics() if n_draws >= LEAST_DRAWS else {}
-    made: dict[str, Any] = {}
+    made: dict[str, tuple[Sequence[str], np.ndarray]] = {}
     if "divergences" in told:
         diverging = np.zeros((n_chains, n_draws), bool)
         for chain, places in enumerate(told["divergences"].values()):
@@ -111,7 +119,7 @@ def _statistics(mcmc: MCMC, n_chains: int, n_draws: int) -> dict[str, Any]:
     return made
 
 
-def _dims(name: str, value: Tensor, site: Any, labels: Mapping[str, np.ndarray], event_dim: int | None = None) -> list[str]:
+def _dims(name: str, value: Tensor, site: Message | None, labels: Mapping[str, np.ndarray], event_dim: int | None = None) -> list[str]:
     """Return the names of the dimensions of ``value``, a site's or its log probability (``event_dim`` 0)."""
     dims = [f"{name}_dim_{i}" for i in range(value.dim())]
     if site is None:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from pyro_mnar.data.extras import extra
+from pyro_mnar.infer.checks import check_labels
 
 if TYPE_CHECKING:
-    from xarray import Dataset
+    from arviz import InferenceData
+    from xarray import Dataset, DataTree
+
+#: Arrays by name, each with the names of its dimensions.
+Variables: TypeAlias = Mapping[str, tuple[Sequence[str], np.ndarray]]
 
 
 def labels_of(argument: str, given: Sequence[Hashable] | None, count: int) -> np.ndarray:
@@ -21,8 +26,7 @@ def labels_of(argument: str, given: Sequence[Hashable] | None, count: int) -> np
         ValueError: naming the argument, for labels that are not ``count`` or not all different.
     """
     labels = list(range(count)) if given is None else list(given)
-    if len(labels) != count:
-        raise ValueError(f"{argument}: got {len(labels)} labels, expected {count}")
+    check_labels(argument, labels, count)
     whole = all(isinstance(label, (int, np.integer)) for label in labels)
     plain = [int(label) if whole else str(label) for label in labels]  # type: ignore[call-overload]
     if len(set(plain)) < count:
@@ -31,7 +35,7 @@ def labels_of(argument: str, given: Sequence[Hashable] | None, count: int) -> np
     return np.array(plain)
 
 
-def dataset_of(variables: Mapping[str, Any], names: Mapping[str, np.ndarray]) -> Dataset:
+def dataset_of(variables: Variables, names: Mapping[str, np.ndarray]) -> Dataset:
     """Return (dimensions, array) by variable as a data set whose dimensions have the labels ``names``, else positions."""
     with extra("arviz"):
         from xarray import Dataset
@@ -41,7 +45,7 @@ def dataset_of(variables: Mapping[str, Any], names: Mapping[str, np.ndarray]) ->
     return Dataset(dict(variables), coords, {"made_by": "pyro_mnar"})
 
 
-def tree_of(groups: Mapping[str, Dataset]) -> Any:
+def tree_of(groups: Mapping[str, Dataset]) -> InferenceData | DataTree:
     """Return groups as the installed ArviZ has them.
 
     Raises:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Self
 
 import pyro.distributions as dist
 import torch
@@ -51,10 +51,10 @@ class AsGiven(NormalMixture):
     def like(self) -> Tensor:
         return self.given["loc"]
 
-    def take(self, columns: Tensor | slice | Sequence[int]) -> Any:
+    def take(self, columns: Tensor | slice | Sequence[int]) -> Self:
         return type(self)(**{name: columns_of(value, columns) for name, value in self.given.items()})
 
-    def at(self, chosen: Tensor) -> Any:
+    def at(self, chosen: Tensor) -> Self:
         return type(self)(**{name: chosen_of(value, chosen) for name, value in self.given.items()})
 
     def _full(self, log_prob: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ finite for levels. Counts have no last value: the sum ends where the law's upper
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Self
 
 import torch
 from pyro.distributions import TorchDistribution
@@ -75,10 +75,10 @@ class _GridCells(Cells, TorchDistribution):
     def like(self) -> Tensor:
         return self.first
 
-    def take(self, columns: Tensor | slice | Sequence[int]) -> Any:
+    def take(self, columns: Tensor | slice | Sequence[int]) -> Self:
         return self._each(lambda value: columns_of(value, columns))
 
-    def at(self, chosen: Tensor) -> Any:
+    def at(self, chosen: Tensor) -> Self:
         return self._each(lambda value: chosen_of(value, chosen))
 
     def censored(self, own: OwnScore | None) -> Censored:
@@ -105,7 +105,7 @@ class _GridCells(Cells, TorchDistribution):
         index: Tensor = law.sample(torch.Size(sample_shape))
         return self.first + self.step * index.to(values).reshape(shape)
 
-    def _each(self, function: Callable[[Tensor], Tensor]) -> Any:
+    def _each(self, function: Callable[[Tensor], Tensor]) -> Self:
         raise NotImplementedError
 
     def _log_probs(self) -> Tensor:

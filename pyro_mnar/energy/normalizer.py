@@ -13,12 +13,12 @@ proportion; Langevin steps then only polish, since they do not carry mass betwee
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
+from pyro_mnar.data.warn import warn
 from pyro_mnar.energy.annealing import Path, anneal, systematic
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.weights import LEAST_DRAWS, effective_sample_size, pareto_threshold, smooth
@@ -170,5 +170,5 @@ def sample_tilted(module: nn.Module, n: int, *, polish: int = 20, seed: int = 0)
         with torch.no_grad():
             z, x = path.complete(u)
     if acceptance < 0.1:
-        warnings.warn(f"tilt: Langevin steps accept {acceptance:.0%}; the energy may be too steep to polish draws", stacklevel=2)
+        warn(f"tilt: Langevin steps accept {acceptance:.0%}; the energy may be too steep to polish draws")
     return TiltedDraws(z, x, acceptance, method, distinct)

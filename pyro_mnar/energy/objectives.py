@@ -121,7 +121,7 @@ class SelfNormalized(Objective):
     """The default: maximize the bound itself.
 
     Example:
-        >>> from pyro_mnar.infer.training import fit
+        >>> from pyro_mnar.infer.ensembles import fit
         >>> from pyro_mnar.model.mnar import MNAR
         >>> from pyro_mnar.model.tilts import EnergyTilt, energy_net
         >>> from pyro_mnar.networks.decoders import GaussianDecoder

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pyro_mnar.imputation.impute import Imputation, impute
+from pyro_mnar.imputation.impute import Imputation, impute_one
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.ensembles import member_seed
 from pyro_mnar.infer.processes import each
@@ -31,8 +31,8 @@ def draws_of(draws: int, members: int) -> list[int]:
     return [draws // members + (i < draws % members) for i in range(members)]
 
 
-def impute_ensemble(
-    members: Sequence[nn.Module],
+def impute(
+    module: nn.Module | Sequence[nn.Module],
     x: Tensor,
     mask: Tensor,
     *,
@@ -45,32 +45,37 @@ def impute_ensemble(
     progress: bool = True,
     n_jobs: int | None = None,
 ) -> Imputation:
-    """Return the pooled imputation of ``members``; arguments and errors as those of :func:`~pyro_mnar.imputation.impute.impute`.
+    """Return the imputation of a module, or the pooled one of an ensemble's members, a list.
 
-    ``draws`` are of the mixture, in whole: M draws of an ensemble of eight are M / 8 of each member, in the members' order, and where
-    that leaves a remainder the first members have one more. ``particles`` are of each member; ``ess`` and
-    ``pareto_k`` are the members' means, ``rhat`` the worst of those members that sampled the row.
+    Arguments and errors are those of :func:`~pyro_mnar.imputation.impute.impute_one`. Of several members, ``draws`` are of the mixture,
+    in whole: M draws of an ensemble of eight are M / 8 of each member, in the members' order, and where that leaves a remainder the
+    first members have one more. ``particles`` are of each member; ``ess`` and ``pareto_k`` are the members' means, ``rhat`` the worst
+    of those members that sampled the row.
 
     ``n_jobs`` processes impute, a member each; None is 1 and -1 all cores, and the result is the same.
 
     Raises:
-        ValueError: also for no members.
+        ValueError: also for a list of none.
 
     Example:
         >>> from pyro_mnar.model.mnar import MNAR
         >>> from pyro_mnar.networks.decoders import GaussianDecoder
         >>> from pyro_mnar.networks.encoders import GaussianEncoder
         >>> members = [MNAR(GaussianDecoder(1, 2), GaussianEncoder(1, 2)) for _ in range(2)]
-        >>> impute_ensemble(members, torch.zeros(3, 2), torch.tensor([[True, False]] * 3), draws=5).draws.shape
-        torch.Size([5, 3, 2])
+        >>> x, mask = torch.zeros(3, 2), torch.tensor([[True, False]] * 3)
+        >>> impute(members[0], x, mask, draws=5).draws.shape, impute(members, x, mask, draws=5).draws.shape
+        (torch.Size([5, 3, 2]), torch.Size([5, 3, 2]))
     """
-    if not len(members):
-        raise ValueError("members: got none, expected at least one")
-    shares = draws_of(draws, len(members))
     options: dict[str, Any] = {"particles": particles, "method": method, "labels": labels, "functions": functions}
+    if isinstance(module, nn.Module):
+        return impute_one(module, x, mask, draws=draws, seed=seed, progress=progress, **options)
+    members = module
+    if not len(members):
+        raise ValueError("module: got no members, expected at least one")
+    shares = draws_of(draws, len(members))
     options["progress"] = progress and len(members) == 1
     calls = [
-        partial(impute, member, x, mask, draws=share, seed=member_seed(seed, i), **options)
+        partial(impute_one, member, x, mask, draws=share, seed=member_seed(seed, i), **options)
         for i, (member, share) in enumerate(zip(members, shares, strict=True))
     ]
     parts = list(each(calls, n_jobs=n_jobs, said="imputing", progress=progress))

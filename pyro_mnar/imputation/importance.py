@@ -18,9 +18,9 @@ from tqdm.auto import tqdm
 from pyro_mnar.imputation.impute import Imputation
 from pyro_mnar.imputation.resampling import CHUNK, resample, warn_of_impossible, weigh
 from pyro_mnar.infer.bound import IWELBO
-from pyro_mnar.infer.checks import check_rows
+from pyro_mnar.infer.checks import check_labels, check_rows, row_names
 from pyro_mnar.infer.ensembles import member_seed
-from pyro_mnar.infer.streams import NoInverseError, distinct
+from pyro_mnar.infer.streams import NoInverseError
 from pyro_mnar.infer.structure import check_any_rows, is_random
 from pyro_mnar.infer.weights import LEAST_DRAWS, pareto_threshold
 from pyro_mnar.model.missing_sites import missing_cells
@@ -69,7 +69,7 @@ def sample_importance(
     """Return draws of every latent and missing cell of each row; a row's are the same whatever the table it comes in.
 
     Args:
-        module: as for :func:`~pyro_mnar.imputation.impute.impute`.
+        module: as for :func:`~pyro_mnar.imputation.ensemble.impute`.
         x: (N, D) float; the holes may hold anything.
         mask: (N, D) bool, True = observed.
         draws: M of each chain.
@@ -97,9 +97,9 @@ def sample_importance(
     for name, value, least in (("draws", draws, 1), ("chains", chains, 1), ("particles", particles, LEAST_DRAWS)):
         if value < least:
             raise ValueError(f"{name}: got {value}, expected at least {least}")
-    names = distinct(range(len(x)) if labels is None else labels)
-    if not len(x) or len(names) != len(x):
-        raise ValueError(f"labels: got {len(names)} for {len(x)} rows, expected one for each of 1 or more")
+    if not len(x):
+        raise ValueError("x: got no rows, expected at least 1")
+    names = row_names(labels, len(x))
     bound, parts = IWELBO(module, particles), []
     with tqdm(total=chains * len(x), desc="sampling", unit="row", disable=None if progress else True, leave=False) as bar:
         for chain in range(chains):
@@ -122,7 +122,7 @@ def weight_table(result: ImportanceDraws | Imputation, rows: Sequence[Hashable] 
     """Return one line for each row, the least reliable first: ``pareto_k``, ``ess``, ``unreliable``; means over chains.
 
     Args:
-        result: of :func:`sample_importance`, :func:`~pyro_mnar.imputation.impute.impute` or an ensemble.
+        result: of :func:`sample_importance`, :func:`~pyro_mnar.imputation.ensemble.impute` or an ensemble.
         rows: N labels; positions by default.
 
     Raises:
@@ -138,8 +138,7 @@ def weight_table(result: ImportanceDraws | Imputation, rows: Sequence[Hashable] 
 
     ess, k = (value.mean(0) if isinstance(result, ImportanceDraws) else value for value in (result.ess, result.pareto_k))
     names = list(range(len(k))) if rows is None else list(rows)
-    if len(names) != len(k):
-        raise ValueError(f"rows: got {len(names)} labels, expected one for each of {len(k)} rows")
+    check_labels("rows", names, len(k))
     columns = {"pareto_k": k.double().cpu(), "ess": ess.double().cpu(), "unreliable": result.unreliable.cpu()}
     table = DataFrame({name: value.numpy() for name, value in columns.items()}, Index(names, name="row", tupleize_cols=False))
     return table.sort_values("pareto_k", ascending=False, kind="stable", na_position="first")

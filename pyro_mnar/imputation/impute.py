@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,8 +27,8 @@ from tqdm.auto import tqdm
 from pyro_mnar.imputation.mcmc_rows import RHAT, impute_chunk
 from pyro_mnar.imputation.resampling import CHUNK, resample, warn_of_impossible, weigh
 from pyro_mnar.infer.bound import IWELBO
-from pyro_mnar.infer.checks import check_rows
-from pyro_mnar.infer.streams import NoInverseError, distinct
+from pyro_mnar.infer.checks import check_rows, row_names
+from pyro_mnar.infer.streams import NoInverseError
 from pyro_mnar.infer.structure import check_any_rows
 from pyro_mnar.infer.weights import LEAST_DRAWS, pareto_threshold
 from pyro_mnar.model.missing_sites import level_probabilities, missing_cells
@@ -95,13 +94,13 @@ class Imputation:
 
 
 @torch.no_grad()
-def impute(
+def impute_one(
     module: nn.Module,
     x: Tensor,
     mask: Tensor,
     *,
     draws: int = 0,
-    particles: int = 500,
+    particles: int = 200,
     method: str = "importance",
     seed: int = 0,
     labels: Sequence[Hashable] | None = None,
@@ -133,21 +132,14 @@ def impute(
         >>> from pyro_mnar.networks.decoders import GaussianDecoder
         >>> from pyro_mnar.networks.encoders import GaussianEncoder
         >>> mnar = MNAR(GaussianDecoder(1, 2), GaussianEncoder(1, 2))
-        >>> result = impute(mnar, torch.zeros(3, 2), torch.tensor([[True, False]] * 3), draws=4)
+        >>> result = impute_one(mnar, torch.zeros(3, 2), torch.tensor([[True, False]] * 3), draws=4)
         >>> result.completed.shape, result.draws.shape, result.ess.shape
         (torch.Size([3, 2]), torch.Size([4, 3, 2]), torch.Size([3]))
     """
     check_rows(x, mask)
     check_any_rows(module)
-    if particles < LEAST_DRAWS:
-        raise ValueError(f"particles: got {particles}, expected at least {LEAST_DRAWS}")
-    if draws < 0:
-        raise ValueError(f"draws: got {draws}, expected 0 or more")
-    if method not in METHODS:
-        raise ValueError(f"method: got {method!r}, expected one of {', '.join(METHODS)}")
-    names = distinct(range(len(x)) if labels is None else labels)
-    if len(names) != len(x):
-        raise ValueError(f"labels: got {len(names)}, expected one for each of {len(x)} rows")
+    _check_asked(draws, particles, method)
+    names = row_names(labels, len(x))
     bound = IWELBO(module, particles)
     mean, draw = torch.where(mask, x, 0.0), torch.where(mask, x, 0.0).repeat(draws, 1, 1)
     ess, pareto_k = torch.full((len(x),), float(particles)), torch.full((len(x),), -torch.inf)
@@ -187,13 +179,29 @@ def impute(
     return Imputation(mean, draw, ess, pareto_k, rhat, particles, shares)
 
 
+def _check_asked(draws: int, particles: int, method: str) -> None:
+    if particles < LEAST_DRAWS:
+        raise ValueError(f"particles: got {particles}, expected at least {LEAST_DRAWS}")
+    if draws < 0:
+        raise ValueError(f"draws: got {draws}, expected 0 or more")
+    if method not in METHODS:
+        raise ValueError(f"method: got {method!r}, expected one of {', '.join(METHODS)}")
+
+
 def _chunks(rows: Tensor, said: str, progress: bool) -> Iterator[Tensor]:
     chunks = rows.split(CHUNK) if len(rows) else []
     yield from tqdm(chunks, said, unit="chunk", disable=None if progress else True, leave=False)
 
 
 def _chunk(
-    bound: IWELBO, x: Tensor, mask: Tensor, draws: int, seed: int, labels: list[Hashable], inverse: bool, functions: Any
+    bound: IWELBO,
+    x: Tensor,
+    mask: Tensor,
+    draws: int,
+    seed: int,
+    labels: list[Hashable],
+    inverse: bool,
+    functions: Mapping[int, Callable[[Tensor], Tensor]] | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return mean (N, D), draws (M, N, D), effective sample size (N,), Pareto k (N,) and levels (N, D, V) of a few rows."""
     found = weigh(bound, x, mask, seed, labels, inverse)

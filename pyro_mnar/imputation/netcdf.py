@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +33,8 @@ def write_draws(
     draws: np.ndarray,
     mask: np.ndarray,
     rows: Sequence[Any],
-    columns: Sequence[Any],
-    levels: Mapping[str, Sequence[Any]] | None = None,
+    columns: Sequence[Hashable],
+    levels: Mapping[str, Sequence[object]] | None = None,
 ) -> None:
     """Write completed tables as variable ``x`` (draw, row, column), with the ``mask`` (row, column), True = observed.
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical
 
-from pyro_mnar.imputation.impute import impute
+from pyro_mnar.imputation.ensemble import impute
 from pyro_mnar.infer.checks import check_rows
 from pyro_mnar.model.mnar import MNAR
 
@@ -37,7 +37,7 @@ def predict(
         x: (N, D) float, without the outcome; the holes may hold anything.
         mask: (N, D) bool, True = observed.
         draws: of each missing value.
-        particles, seed, labels, progress: as for :func:`~pyro_mnar.imputation.impute.impute`.
+        particles, seed, labels, progress: as for :func:`~pyro_mnar.imputation.ensemble.impute`.
 
     Raises:
         ValueError: for a model without an outcome, or no draws.

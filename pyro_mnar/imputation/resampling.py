@@ -5,7 +5,6 @@ Networks run on chunks padded to one number of rows (float32 results differ betw
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Hashable, Sequence
 from contextlib import nullcontext
 from typing import NamedTuple
@@ -14,6 +13,7 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
+from pyro_mnar.data.warn import warn
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.enumeration import draw_enumerated, is_enumerated, sum_out
 from pyro_mnar.infer.streams import RowStreams, seeded
@@ -83,9 +83,8 @@ def warn_of_impossible(impossible: Tensor, labels: Sequence[Hashable]) -> None:
     rows = impossible.nonzero().flatten().tolist()
     if rows:
         named = ", ".join(str(labels[i]) for i in rows[:10]) + (", ..." if len(rows) > 10 else "")
-        warnings.warn(
+        warn(
             f"{len(rows)} of {len(impossible)} rows have density zero under the model, and NaN in their holes (rows {named}): is an "
             "observed value beyond the mechanism's threshold, which stands at the largest that training saw? Fit with these rows too, "
-            "or take a link without a threshold (PROBIT)",
-            stacklevel=3,
+            "or take a link without a threshold (PROBIT)"
         )

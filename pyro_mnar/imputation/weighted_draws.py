@@ -23,7 +23,7 @@ def weighted_draws(
     """Return draws of complete rows (S, N, D), observed cells bit for bit, and the logarithms of their weights (S, N), adding to 1.
 
     Args:
-        module: as :func:`~pyro_mnar.imputation.impute.impute` wants it, with sites that can be drawn from given noise.
+        module: as :func:`~pyro_mnar.imputation.ensemble.impute` wants it, with sites that can be drawn from given noise.
         x: (N, D) float; the holes may hold anything.
         mask: (N, D) bool, True = observed.
         particles: S.

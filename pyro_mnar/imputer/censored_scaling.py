@@ -13,12 +13,11 @@ import torch
 
 from pyro_mnar.data.codec import TableCodec
 from pyro_mnar.imputer.specification import Specification
-from pyro_mnar.mechanisms.starts import apparent_direction, censored_normal
+from pyro_mnar.imputer.tables import Given
+from pyro_mnar.mechanisms.starts import censored_normal, direction_of
 
 
-def in_supposed_units(
-    codec: TableCodec, specification: Specification, values: np.ndarray, mask: np.ndarray
-) -> tuple[TableCodec, Specification]:
+def in_supposed_units(given: Given, specification: Specification) -> tuple[TableCodec, Specification]:
     """Return the codec in the units that a specification supposes, and the specification with what cells are in these.
 
     By observed moments, moved for self-masked columns of real numbers to those of the whole column. The direction is the specified
@@ -26,24 +25,23 @@ def in_supposed_units(
     (:func:`~pyro_mnar.mechanisms.starts.apparent_direction`).
 
     Args:
-        codec: of the D columns, scaled by observed moments.
+        given: a table (N, D), read by a codec that is scaled by observed moments.
         specification: of the ensemble.
-        values: (N, D) numbers in the table's units.
-        mask: (N, D) True = observed.
 
     Example:
         >>> values = np.array([[-1.0, -1], [1, 1], [-1, 0], [1, 0]])
         >>> mask = np.array([[True, True], [True, True], [True, False], [True, False]])
         >>> codec = TableCodec.fit(np.where(mask, values, np.nan))
         >>> spec = Specification("self-masking", (1,), ("high",), ("continuous",) * 2, 1, (), members=1)
-        >>> scaling = in_supposed_units(codec, spec, values, mask)[0].scaling
+        >>> scaling = in_supposed_units(Given(values, values, codec, values, mask), spec)[0].scaling
         >>> scaling.center.round(2).tolist(), scaling.scale.round(2).tolist()
         ([0.0, 1.32], [1.0, 1.66])
     """
+    codec, values, mask = given.codec, given.values, given.mask
     shift, stretch = np.zeros(mask.shape[1]), np.ones(mask.shape[1])
     apparent = shift
     if "free" in specification.own.values():  # else a regression for each column would be for nothing
-        apparent = apparent_direction(torch.from_numpy(codec.apply(values, mask)), torch.from_numpy(mask)).numpy()
+        apparent = direction_of(given.contrasts[0]).numpy()
     for j, word in specification.own.items():
         sign = {"high": 1.0, "low": -1.0, "free": apparent[j]}.get(word, 0.0)
         column = codec.columns[j]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from pyro_mnar.diagnostics.diagnosis import Diagnosis, diagnose
 from pyro_mnar.imputation.impute import Imputation
+from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.doubts import doubts
 from pyro_mnar.imputer.extremes import within_reach
 from pyro_mnar.imputer.tables import Given
@@ -14,7 +14,7 @@ from pyro_mnar.infer.torch_state import as_usual
 
 
 @as_usual
-def diagnosis(imputer: Any, given: Given, result: Imputation) -> Diagnosis:
+def diagnosis(imputer: Imputer, given: Given, result: Imputation) -> Diagnosis:
     """Return what is wrong with a fitted imputer and its imputation of a table, in the table's units.
 
     Args:

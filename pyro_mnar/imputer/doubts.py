@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from pyro_mnar.data.schema import Schema
+from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.infer.history import History
 
 #: Pairs of columns that are named.
@@ -24,7 +24,7 @@ class Doubt(UserWarning):
     """A result that is to be doubted, and what settles it."""
 
 
-def doubts(imputer: Any) -> list[str]:
+def doubts(imputer: Imputer) -> list[str]:
     """Return sentences that say which imputations of a fitted imputer are to be doubted, and what settles it."""
     reasons, found = imputer.reasons_, []
     rise = still_rising(imputer.histories_) / max(1, len(imputer.codec_.columns))

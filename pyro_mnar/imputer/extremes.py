@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pyro_mnar.data.schema import is_frame
+from pyro_mnar.data.warn import warn
 from pyro_mnar.imputer.tables import Given
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 #: Standard deviations from the mean of training. A table of up to 900 rows has no value that far from its own mean. Beyond, nothing is
 #: known of how the other columns go on, and beyond some ten thousand single precision has no weights for such a row.
@@ -32,11 +35,9 @@ def warn_of_far(given: Given) -> None:
         columns = given.codec.columns
         named = [f"{_value(given.part, i, j)} in row {_row(given, i)} of column {columns[j].name!r}" for i, j in cells[:_NAMED]]
         more = f" and {len(cells) - _NAMED} more" if len(cells) > _NAMED else ""
-        warnings.warn(
+        warn(
             f"X: {', '.join(named)}{more}: more than {FAR:g} standard deviations from the mean of training, and taken as {FAR:g} "
-            "where holes of the same row are filled (is it a code for a missing value?)",
-            UserWarning,
-            stacklevel=6,
+            "where holes of the same row are filled (is it a code for a missing value?)"
         )
 
 
@@ -57,10 +58,10 @@ def _far(given: Given, x: Tensor) -> Tensor:
     return (x.abs() > FAR) & torch.from_numpy(np.stack(by_distance, 1))
 
 
-def _row(given: Given, i: int) -> Any:
+def _row(given: Given, i: int) -> Hashable:
     return i if given.labels is None else given.labels[i]
 
 
-def _value(table: Any, i: int, j: int) -> Any:
+def _value(table: DataFrame | np.ndarray, i: int, j: int) -> str:
     value = table.iloc[i, j] if is_frame(table) else table[i, j]
     return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
+from pyro_mnar.data.warn import warn
 from pyro_mnar.infer.history import History
 
 _Given = ParamSpec("_Given")
@@ -50,4 +50,4 @@ def check_interrupted(histories: Sequence[History], members: int, keep: bool) ->
         if not keep:
             raise KeyboardInterrupt
         said = f"training was interrupted: {len(histories)} of {members} models, the last perhaps in part"
-        warnings.warn(said, UserWarning, stacklevel=7)
+        warn(said)

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from pyro_mnar.imputer.specification import Specification
-from pyro_mnar.infer.ensembles import fit_ensemble
+from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.ensembles import fit
 from pyro_mnar.infer.history import History
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.model.mnar import MNAR
@@ -21,14 +22,15 @@ class Fitted(NamedTuple):
     histories: list[History]
 
 
-def fit_specified(specification: Specification, x: Tensor, mask: Tensor, *, seed: int, **settings: Any) -> Fitted:
+def fit_specified(specification: Specification, x: Tensor, mask: Tensor, *, seed: int, particles: int = 5, **settings: Any) -> Fitted:
     """Make an ensemble and fit it.
 
     Args:
         specification: of the ensemble.
         x: (N, D) scaled columns; the holes may hold any number.
         mask: (N, D) bool, True = observed.
-        seed, settings: as :func:`~pyro_mnar.infer.ensembles.fit_ensemble`'s.
+        particles: K of the training bound.
+        seed, settings: as :func:`~pyro_mnar.infer.ensembles.fit`'s.
 
     Example:
         >>> import torch
@@ -41,6 +43,6 @@ def fit_specified(specification: Specification, x: Tensor, mask: Tensor, *, seed
         members = specification.models()
     for member in members:
         member.initialize(x, mask)
-    histories = fit_ensemble(members, x, mask, seed=seed, **settings)
+    histories = fit([IWELBO(member, particles) for member in members], x, mask, seed=seed, **settings)
     fewer = len(histories)
     return Fitted(specification.first(fewer), members[:fewer], histories)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Self
@@ -21,6 +21,7 @@ from pyro_mnar.imputer.points import check_point
 from pyro_mnar.imputer.reasons import missingness_of
 from pyro_mnar.imputer.serialization import load, save
 from pyro_mnar.imputer.tables import check_fitted, given
+from pyro_mnar.infer.history import Evaluation
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -56,8 +57,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         keep_empty_features: whether columns without an observed value in training stay, their holes filled with 0, or are left out.
         kinds: what columns are, by name (position, for arrays), where dtypes do not say it: words of
             :mod:`pyro_mnar.data.kinds`, such as ``positive``, ``bounded:LOW:HIGH``, ``ordinal:A:B:C``.
-        missing: values that stand for a missing one beside NaN and None, such as ``[-99, "?"]``, in every column, or a mapping from
-            columns to such. They are holes wherever a table is given, and are filled. A level that ``kinds`` declare is none.
+        missing: values that stand for a missing one, such as ``[-99, "?"]``, or a mapping from columns to such; no declared level is.
         point: what ``transform`` fills holes with: ``mean`` of the posterior (right for totals), ``median``, or ``draw`` (right for
             shares and spread); of a mean or median, categories get the most probable one.
         progress: bars on standard error, on a terminal only.
@@ -84,8 +84,8 @@ class MNARImputer(TransformerMixin, BaseEstimator):
 
     mechanism: str = "auto"
     direction: str | Mapping[Any, str] | None = None
-    order: Sequence[Any] | None = None
-    ignorable: Sequence[Any] = ()
+    order: Sequence[Hashable] | None = None
+    ignorable: Sequence[Hashable] = ()
     latent_dim: int | None = None
     hidden: Sequence[int] = (128,)
     members: int = 8
@@ -96,13 +96,13 @@ class MNARImputer(TransformerMixin, BaseEstimator):
     add_indicator: bool = False
     keep_empty_features: bool = False
     kinds: Mapping[Any, str] | None = None
-    missing: Any = None
+    missing: object = None
     point: str = "mean"
     progress: bool = True
     n_jobs: int | None = None
     keep_partial: bool = False
 
-    def fit(self, X: ArrayLike | DataFrame, y: None = None, callback: Any = None) -> Self:
+    def fit(self, X: ArrayLike | DataFrame, y: None = None, callback: Callable[[Evaluation], None] | None = None) -> Self:
         """Learn the model from a table (N, D) with NaN in the holes.
 
         Args:
@@ -127,7 +127,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
                 rows of one label differ by their order.
             draws: imputations of each missing cell.
             particles: S for each row and member.
-            method: as in :func:`~pyro_mnar.imputation.impute.impute`; ``auto`` where weights fail.
+            method: as in :func:`~pyro_mnar.imputation.ensemble.impute`; ``auto`` where weights fail.
 
         Raises:
             ValueError: before ``fit``, for columns that differ from training, or where a hole has no finite value.
@@ -136,17 +136,17 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         """
         return imputed(self, given(self, X), draws, particles, method).result
 
-    def transform(self, X: ArrayLike | DataFrame) -> Any:
+    def transform(self, X: ArrayLike | DataFrame) -> DataFrame | np.ndarray:
         """Return the table with its holes filled as ``point`` says, of the same type; observed cells bit for bit."""
         return filled(self, given(self, X))
 
-    def fit_transform(self, X: ArrayLike | DataFrame, y: None = None) -> Any:
+    def fit_transform(self, X: ArrayLike | DataFrame, y: None = None) -> DataFrame | np.ndarray:
         """Fit, then transform the same table."""
         del y
         check_point(self.point)
         return filled(self, fit_table(self, X))
 
-    def sample(self, X: ArrayLike | DataFrame, n_draws: int = 20) -> list[Any]:
+    def sample(self, X: ArrayLike | DataFrame, n_draws: int = 20) -> list[DataFrame | np.ndarray]:
         """Return ``n_draws`` completed tables of the type of ``X``, their holes drawn from the posterior (multiple imputation)."""
         if n_draws < 1:
             raise ValueError(f"n_draws: got {n_draws}, expected at least 1")
@@ -181,7 +181,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
 
         return completions(self, given(self, X), n_draws)
 
-    def strengthened(self, done: Completions, factor: float, columns: Sequence[Any] | None = None) -> Completions:
+    def strengthened(self, done: Completions, factor: float, columns: Sequence[Hashable] | None = None) -> Completions:
         """Return completed tables re-weighted as if the mechanism were ``factor`` times as strong as the fitted one.
 
         What is observed stays as it was fitted. With 0 missing values follow the law of observed ones given the rest of the row
@@ -226,7 +226,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         """The seed of training and draws."""
         return int(self.random_state) if isinstance(self.random_state, Integral) else self.seed_
 
-    def missingness(self, points: int = 100) -> list[tuple[Any, np.ndarray, np.ndarray]]:
+    def missingness(self, points: int = 100) -> list[tuple[str | int, np.ndarray, np.ndarray]]:
         """Return, for each self-masked column, its name, values (P,) in the table's units and P(missing | value), (members, P).
 
         For a row whose other columns are seen at their means. Of columns of levels the values are the levels' places.

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_mnar.imputation.ensemble import impute_ensemble, score_ensemble
+from pyro_mnar.imputation.ensemble import impute, score_ensemble
 from pyro_mnar.imputation.impute import Imputation
+from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.extremes import refuse_unfilled, warn_of_far, within_reach
 from pyro_mnar.imputer.points import points_of, sines, summands
 from pyro_mnar.imputer.tables import Given
 from pyro_mnar.infer.torch_state import as_usual
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 class Imputed(NamedTuple):
@@ -23,27 +28,26 @@ class Imputed(NamedTuple):
     result: Imputation
 
 
-def imputed(imputer: Any, given: Given, draws: int = 0, particles: int = 200, method: str = "importance") -> Imputed:
+def imputed(imputer: Imputer, given: Given, draws: int = 0, particles: int = 200, method: str = "importance") -> Imputed:
     """Return the imputation of a table by a fitted imputer; arguments as of :meth:`~pyro_mnar.imputer.imputer.MNARImputer.impute`."""
     raw = drawn(imputer, given, draws, particles, method)
     return Imputed(raw, in_units(imputer, given, raw, method))
 
 
-def filled(imputer: Any, given: Given) -> Any:
+def filled(imputer: Imputer, given: Given) -> DataFrame | np.ndarray:
     """Return a table with the points that the imputer wants in its holes."""
     return given.complete([imputed(imputer, given).result.completed.numpy()])[0]
 
 
 @as_usual
-def mean_bound(imputer: Any, given: Given, particles: int) -> float:
+def mean_bound(imputer: Imputer, given: Given, particles: int) -> float:
     """Return what :meth:`~pyro_mnar.imputer.imputer.MNARImputer.score` does, of a table that was read."""
-    settings: dict[str, Any] = {"particles": particles, "seed": imputer.seed, "n_jobs": imputer.n_jobs}
-    rows = score_ensemble(imputer.members_, given.x, given.seen, **settings)
+    rows = score_ensemble(imputer.members_, given.x, given.seen, particles=particles, seed=imputer.seed, n_jobs=imputer.n_jobs)
     return float((rows + torch.from_numpy(given.codec.log_jacobian(given.values, given.mask))).mean())
 
 
 @as_usual
-def drawn(imputer: Any, given: Given, draws: int = 0, particles: int = 200, method: str = "importance") -> Imputation:
+def drawn(imputer: Imputer, given: Given, draws: int = 0, particles: int = 200, method: str = "importance") -> Imputation:
     """Return the imputation of a table in a model's units, after a warning that names values too far out for it.
 
     Args:
@@ -53,11 +57,11 @@ def drawn(imputer: Any, given: Given, draws: int = 0, particles: int = 200, meth
     """
     warn_of_far(given)
     settings = _settings(imputer, given, particles, method)
-    return impute_ensemble(imputer.members_, within_reach(given), given.seen, draws=draws, functions=summands(given.codec), **settings)
+    return impute(imputer.members_, within_reach(given), given.seen, draws=draws, functions=summands(given.codec), **settings)
 
 
 @as_usual
-def in_units(imputer: Any, given: Given, result: Imputation, method: str = "importance") -> Imputation:
+def in_units(imputer: Imputer, given: Given, result: Imputation, method: str = "importance") -> Imputation:
     """Return an imputation that :func:`drawn` made in the table's units, ``completed`` with the points that the imputer wants.
 
     Raises:
@@ -68,7 +72,7 @@ def in_units(imputer: Any, given: Given, result: Imputation, method: str = "impo
     x, sums, turns = within_reach(given), result.completed.double(), sines(codec)
     if turns:
         # By the same draws of z, and then as a direction.
-        at, other = list(turns), impute_ensemble(imputer.members_, x, seen, functions=turns, **settings).completed.double()
+        at, other = list(turns), impute(imputer.members_, x, seen, functions=turns, **settings).completed.double()
         sums[:, at] = torch.atan2(other[:, at], sums[:, at])
     means = torch.from_numpy(codec.means(sums.numpy()))
     points = points_of(imputer.point, codec, means, result.probabilities, imputer.members_, x, seen, **settings)
@@ -83,6 +87,12 @@ def in_units(imputer: Any, given: Given, result: Imputation, method: str = "impo
     return found
 
 
-def _settings(imputer: Any, given: Given, particles: int, method: str) -> dict[str, Any]:
-    found: dict[str, Any] = {"particles": particles, "method": method, "n_jobs": imputer.n_jobs, "progress": imputer.progress}
-    return found | {"labels": given.labels, "seed": imputer.seed}
+def _settings(imputer: Imputer, given: Given, particles: int, method: str) -> dict[str, Any]:
+    return {
+        "particles": particles,
+        "method": method,
+        "n_jobs": imputer.n_jobs,
+        "progress": imputer.progress,
+        "labels": given.labels,
+        "seed": imputer.seed,
+    }

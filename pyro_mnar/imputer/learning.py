@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils import check_random_state
 
 from pyro_mnar.data.codec import TableCodec
+from pyro_mnar.data.warn import warn
 from pyro_mnar.imputer.censored_scaling import in_supposed_units
+from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.doubts import Doubt, doubts, never_together
 from pyro_mnar.imputer.fit_guard import all_or_nothing, check_interrupted
 from pyro_mnar.imputer.fitting import fit_specified
@@ -22,11 +24,16 @@ from pyro_mnar.imputer.reasons import no_reasons, reasons_of
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.imputer.tables import Given, learned
 from pyro_mnar.imputer.words import order_of, specification_of
+from pyro_mnar.infer.history import Evaluation
 from pyro_mnar.infer.torch_state import as_usual
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from pandas import DataFrame
 
 
 @all_or_nothing
-def fit_table(imputer: Any, X: Any, callback: Any = None) -> Given:
+def fit_table(imputer: Imputer, X: ArrayLike | DataFrame, callback: Callable[[Evaluation], None] | None = None) -> Given:
     """Fit ``imputer`` to a table, and return that as it reads it; arguments as of ``MNARImputer.fit``.
 
     After an error or an interruption the imputer is as it was.
@@ -37,7 +44,7 @@ def fit_table(imputer: Any, X: Any, callback: Any = None) -> Given:
 
 
 @as_usual
-def fit_given(imputer: Any, given: Given, callback: Any = None) -> None:
+def fit_given(imputer: Imputer, given: Given, callback: Callable[[Evaluation], None] | None = None) -> None:
     """Fit the ensemble of ``imputer`` to a table and set what is fitted.
 
     Args:
@@ -53,10 +60,10 @@ def fit_given(imputer: Any, given: Given, callback: Any = None) -> None:
     left_out = [name for j, name in enumerate(codec.layout.names) if j not in codec.layout.known]
     specification, stated = specification_of(imputer, codec.schema, mask, left_out)
     if mask.all() and imputer.mechanism != "none":
-        warnings.warn("X: nothing is missing, so the model is trained without a mechanism", UserWarning, stacklevel=6)
+        warn("X: nothing is missing, so the model is trained without a mechanism")
     order = order_of(imputer.order, codec.schema, imputer.mechanism, left_out)
     for apart in never_together(codec.schema, mask):
-        warnings.warn(apart, UserWarning, stacklevel=6)
+        warn(apart)
     seed = check_random_state(imputer.random_state).randint(2**31 - 1)
     settings: dict[str, Any] = {name: getattr(imputer, name) for name in ("particles", "steps", "batch_size", "progress", "n_jobs")}
     settings["seed"] = int(imputer.random_state) if isinstance(imputer.random_state, (int, np.integer)) else seed
@@ -64,7 +71,7 @@ def fit_given(imputer: Any, given: Given, callback: Any = None) -> None:
     if specification.separate:
         choice, first = _chosen(specification, stated, order, given, settings)
         specification = choice.specification
-    codec, specification = in_supposed_units(codec, specification, values, mask)
+    codec, specification = in_supposed_units(given, specification)
     fitted = fit_specified(specification, replace(given, codec=codec).x, seen, callback=callback, **settings)
     check_interrupted(fitted.histories, imputer.members, imputer.keep_partial)
     imputer.codec_, imputer.seed_ = codec, seed
@@ -76,24 +83,24 @@ def fit_given(imputer: Any, given: Given, callback: Any = None) -> None:
     else:
         imputer.reasons_ = reasons_of(imputer, stated, choice.ignorable, first, values, mask)
     for doubt in doubts(imputer):
-        warnings.warn(doubt, Doubt, stacklevel=6)
+        warn(doubt, Doubt)
 
 
 def _chosen(
     specification: Specification, stated: list[str | None], order: list[int] | None, given: Given, settings: dict[str, Any]
 ) -> tuple[Choice, TableCodec]:
     """Return the reasons that the data choose, and the codec of the pilot in which no mask reads its own value."""
-    values, mask, seen = given.values, given.mask, given.seen
+    seen = given.seen
     at_random = replace(specification, directions=("none",) * len(stated))
-    codec, _ = in_supposed_units(given.codec, at_random, values, mask)
+    codec, _ = in_supposed_units(given, at_random)
     orders = orders_of(replace(given, codec=codec).x, seen, specification.columns, order, specification.members, settings["seed"])
     specification = replace(specification, orders=tuple(tuple(one) for one in orders))
     in_turn = order is not None or leave_in_turn(seen, specification.columns)
     in_units = partial(_in_units, given=given)
-    return choose(specification, stated, order is not None, in_turn, in_units, seen, **settings), codec
+    return choose(specification, stated, order is not None, in_turn, in_units, seen, given.contrasts, **settings), codec
 
 
 def _in_units(specification: Specification, given: Given) -> InUnits:
-    codec, specification = in_supposed_units(given.codec, specification, given.values, given.mask)
+    codec, specification = in_supposed_units(given, specification)
     log_jacobian = float(codec.log_jacobian(given.values, given.mask).sum())
     return InUnits(specification, replace(given, codec=codec).x, log_jacobian)

@@ -25,7 +25,7 @@ HEAD, WEIGHTS = "model.json", "weights.safetensors"
 LARGEST_HEAD = 2**25
 
 
-def save_model(folder: str | os.PathLike[str], tensors: dict[str, Tensor], description: dict[str, Any]) -> None:
+def save_model(folder: str | os.PathLike[str], tensors: dict[str, Tensor], description: dict[str, object]) -> None:
     """Write a model folder, whole or not at all; an earlier model of the same name is replaced in one step.
 
     Args:
@@ -168,7 +168,7 @@ def _refuse(word: str) -> NoReturn:
     raise ValueError(f"{word} is no finite number")
 
 
-def digest_of(head: dict[str, Any], weights: bytes) -> str:
+def digest_of(head: dict[str, object], weights: bytes) -> str:
     """Return the digest of a model's ``head``, whose entry ``digest`` does not count, and ``weights``; empty where it has none."""
     rest = {name: value for name, value in head.items() if name != "digest"}
     try:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -21,6 +21,9 @@ from pyro_mnar.model.mnar import MNAR
 #: What an effect must gain, in nats, and in nats a row beside: of an earlier column's value or absence, of a latent, of an own value.
 #: Chosen on development tables (docs/reasons.md).
 EARLIER, LATENT, OWN = (2.0, 0.0), (2.0, 0.004), (3.0, 0.004)
+
+#: What tells candidates apart: directions, earlier columns, latent.
+_Key: TypeAlias = tuple[tuple[str, ...], str, bool]
 
 
 class Candidate(NamedTuple):
@@ -74,8 +77,8 @@ class Pilots:
     ) -> None:
         self.specification, self.stated, self.ordered, self.x, self.mask = specification, stated, ordered, x, mask
         self.fitted, self.n_jobs = fitted, n_jobs
-        self.found: dict[Any, Candidate] = {}
-        self.models: dict[Any, MNAR] = {}
+        self.found: dict[_Key, Candidate] = {}
+        self.models: dict[_Key, MNAR] = {}
 
     def ranked(self) -> list[Candidate]:
         """Return the candidates that have what is stated, the best first, and then those that are there to compare with."""
@@ -103,7 +106,7 @@ class Pilots:
                 rates, self.found[at_random].bound - float(model.log_mask(self.x, self.mask).double().sum()) + float(constant), model
             )
 
-    def _add(self, key: Any, bound: float, model: MNAR) -> None:
+    def _add(self, key: _Key, bound: float, model: MNAR) -> None:
         self.models[key] = model
         candidate = Candidate(*key)
         self.found[key] = candidate._replace(bound=bound, cost=self.cost(candidate))

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from pyro_mnar.data.codec import TableCodec
 from pyro_mnar.data.kinds.column import Column
-from pyro_mnar.imputation.ensemble import impute_ensemble
+from pyro_mnar.imputation.ensemble import impute
 from pyro_mnar.infer.streams import RowStreams, distinct
 
 #: What a missing cell can be filled with, and what for.
@@ -77,7 +77,7 @@ def points_of(
         codec: of the table.
         means: (N, D) in the table's units.
         probabilities: of levels, (N, D, V); V = 0 where none was missing.
-        members, x, mask, labels, seed, settings: as of :func:`~pyro_mnar.imputation.ensemble.impute_ensemble`.
+        members, x, mask, labels, seed, settings: as of :func:`~pyro_mnar.imputation.ensemble.impute`.
     """
     check_point(point)
     if point == "mean" or bool(mask.all()):
@@ -88,8 +88,8 @@ def points_of(
     for start in range(0, len(x), rows):
         part = slice(start, start + rows)
         draws = len(members) if point == "draw" else _DRAWS
-        own: dict[str, Any] = {"labels": names[part], "seed": seed, "draws": draws} | settings
-        drawn = torch.from_numpy(codec.invert(impute_ensemble(members, x[part], mask[part], **own).draws.double().numpy()))
+        result = impute(members, x[part], mask[part], draws=draws, seed=seed, labels=names[part], **settings)
+        drawn = torch.from_numpy(codec.invert(result.draws.double().numpy()))
         if point == "median":
             parts.append(torch.where(circular, means[part], drawn.quantile(0.5, 0)))
         else:

@@ -31,11 +31,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from pyro_mnar.imputer.pilots import Candidate, InUnits, Pilots, fitted_pilot, own_effects
 from pyro_mnar.imputer.specification import Specification
-from pyro_mnar.mechanisms.starts import contrasts
 from pyro_mnar.model.mnar import MNAR
 
 #: Share of the training steps that a pilot has, and how it makes up for it: rows an update for each of the ensemble's, learning rates.
@@ -44,8 +44,8 @@ PILOT, WIDER, RATES = 0.4, 4, {"lr": 4e-2, "mechanism_lr": 1e-1}
 LEAST = 400
 #: Slope of a pilot, per scaled unit, below which an own-value term is hardly any.
 SLIGHT = 0.3
-#: Standard errors by which predicted spreads must differ for a term on two sides.
-SIDED = 4.0
+#: Standard errors by which predicted spreads must differ for a term on two sides, or by which both halves must turn.
+SIDED, TURNED = 4.0, 2.0
 
 
 class Choice(NamedTuple):
@@ -65,6 +65,7 @@ def choose(
     in_turn: bool,
     in_units: Callable[[Specification], InUnits],
     mask: Tensor,
+    contrasts: Tensor,
     *,
     seed: int,
     steps: int,
@@ -79,7 +80,8 @@ def choose(
         in_turn: whether rows leave one after another, so that own values and earlier columns may decide together in any case.
         in_units: takes a specification to the table in the units that it supposes.
         mask: (N, D) bool, True = observed.
-        seed, steps, settings: as :func:`~pyro_mnar.infer.ensembles.fit_ensemble`'s, of a full fit.
+        contrasts: (3, D) of the table, as of :func:`~pyro_mnar.mechanisms.starts.contrasts`.
+        seed, steps, settings: as :func:`~pyro_mnar.imputer.fitting.fit_specified`'s, of a full fit.
 
     Raises:
         KeyboardInterrupt: when interrupted before the data have chosen.
@@ -90,7 +92,7 @@ def choose(
     seen = in_units(replace(specification, directions=at_random.directions))
     pilots = Pilots(seen.specification, stated, ordered, seen.x, mask, fitted, settings.get("n_jobs"))
     none = tuple(word or "none" for word in stated)
-    own = tuple(word or side for word, side in zip(stated, _sides(seen.specification, seen.x, mask), strict=True))
+    own = tuple(word or side for word, side in zip(stated, _sides(seen.specification, contrasts), strict=True))
     # Of columns whose own values are all said to decide, the latent, which stands for these, would take their place.
     latent = None in stated
     before = "all" if ordered else ""
@@ -108,14 +110,16 @@ def choose(
     return Choice(pilots.specified(candidates[0]), candidates, pilots.models[at_random[:3]])
 
 
-def _sides(specification: Specification, x: Tensor, mask: Tensor) -> list[str]:
+def _sides(specification: Specification, contrasts: Tensor) -> list[str]:
     """Return for each modeled column which own-value term is tried: ``middle`` or ``tails`` where missing values are predicted to lie
     nearer to the middle than observed ones, or farther from it, rather than to one side; else ``free``."""
-    shift, spread = contrasts(x, mask)[:, list(specification.columns)]
-    sided = (spread.abs() > SIDED) & (spread.abs() > 2 * shift.abs())
+    shift, spread, turn = contrasts[:, list(specification.columns)]
+    turned = turn.abs() > TURNED
+    sided = turned | (spread.abs() > SIDED) & (spread.abs() > 2 * shift.abs())
+    inwards = torch.where(turned, turn, -spread) > 0
     found = []
-    for j, two, far in zip(specification.columns, sided.tolist(), spread.tolist(), strict=True):
+    for j, two, inward in zip(specification.columns, sided.tolist(), inwards.tolist(), strict=True):
         one, *others = specification.own_words(j)
-        word = "tails" if far > 0 else "middle"
+        word = "middle" if inward else "tails"
         found.append(word if two and word in others else one)
     return found

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from pyro_mnar.data.codec import TableCodec
-from pyro_mnar.imputation.ensemble import impute_ensemble
+from pyro_mnar.imputation.ensemble import impute
+from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.pilots import Candidate
 from pyro_mnar.imputer.words import MECHANISMS
 from pyro_mnar.infer.torch_state import as_usual
@@ -38,7 +39,7 @@ _WORDS = {
 
 
 def reasons_of(
-    imputer: Any,
+    imputer: Imputer,
     stated: Sequence[str | None],
     ignorable: MNAR,
     first: TableCodec,
@@ -59,18 +60,19 @@ def reasons_of(
 
     columns = imputer.codec_.columns
     rows = torch.from_numpy(_some_rows(mask))
-    seen, settings = torch.from_numpy(mask)[rows], {"particles": _PARTICLES, "seed": imputer.seed, "progress": False}
+    seen = torch.from_numpy(mask)[rows]
 
     def drawn_from(codec: TableCodec, members: list[MNAR], draws: int) -> np.ndarray:
         x = torch.from_numpy(codec.apply(values, mask)).float()[rows]
-        return codec.invert(impute_ensemble(members, x, seen, draws=draws, **settings).draws.double().numpy())
+        result = impute(members, x, seen, draws=draws, particles=_PARTICLES, seed=imputer.seed, progress=False)
+        return codec.invert(result.draws.double().numpy())
 
     drawn = drawn_from(imputer.codec_, imputer.members_, 4 * len(imputer.members_))
     plain = drawn_from(first, [ignorable], 16)
     lines = []
     for place, j in enumerate(imputer.specification_.columns):
         holes, shown = ~seen[:, j].numpy(), values[mask[:, j], j]
-        line: dict[str, Any] = {"column": columns[j].name, "missing": float((~mask[:, j]).mean())}
+        line: dict[str, object] = {"column": columns[j].name, "missing": float((~mask[:, j]).mean())}
         line["reason"] = _reason(imputer, place, stated[place])
         line["evidence"] = _evidence(imputer, place, stated[place])
         if columns[j].ordered:
@@ -95,7 +97,7 @@ def _some_rows(mask: np.ndarray) -> np.ndarray:
     return np.flatnonzero(chosen)
 
 
-def no_reasons(imputer: Any) -> DataFrame:
+def no_reasons(imputer: Imputer) -> DataFrame:
     """Return the table ``reasons_`` where one reason is stated for all columns with holes, and none is to be decided."""
     from pandas import DataFrame
 
@@ -105,7 +107,7 @@ def no_reasons(imputer: Any) -> DataFrame:
     return DataFrame({"column": names, **words}).set_index("column")
 
 
-def reasons_to_json(reasons: DataFrame) -> dict[str, list[Any]]:
+def reasons_to_json(reasons: DataFrame) -> dict[str, list[object]]:
     """Return the table as plain lists, by column; a number that is not known is None."""
     plain = reasons.reset_index().to_dict("list")
     return {str(name): [None if isinstance(v, float) and np.isnan(v) else v for v in values] for name, values in plain.items()}
@@ -121,7 +123,7 @@ def reasons_from_json(plain: dict[str, list[Any]]) -> DataFrame:
 
 @as_usual
 @torch.no_grad()
-def missingness_of(imputer: Any, points: int) -> list[tuple[Any, np.ndarray, np.ndarray]]:
+def missingness_of(imputer: Imputer, points: int) -> list[tuple[str | int, np.ndarray, np.ndarray]]:
     """Return what :meth:`~pyro_mnar.imputer.imputer.MNARImputer.missingness` does."""
     codec = imputer.codec_
     wide = codec.invert(np.linspace(-4, 4, points, dtype=np.float32).astype(float)[:, None].repeat(len(codec.columns), 1))
@@ -139,7 +141,7 @@ def missingness_of(imputer: Any, points: int) -> list[tuple[Any, np.ndarray, np.
     return curves
 
 
-def _evidence(imputer: Any, place: int, word: str | None) -> str:
+def _evidence(imputer: Imputer, place: int, word: str | None) -> str:
     """Return how strong the evidence is for what was decided about a column."""
     best, *others = imputer.candidates_
     own = best.directions[place] != "none"
@@ -166,7 +168,7 @@ def _own(member: MNAR, column: int) -> float:
     return 0.0 if member.mechanism is None else float(member.mechanism.own_effects()[column])
 
 
-def _reason(imputer: Any, place: int, word: str | None) -> str:
+def _reason(imputer: Imputer, place: int, word: str | None) -> str:
     """Return in words what decides whether a column's value goes missing."""
     best: Candidate = imputer.candidates_[0]
     j = imputer.specification_.columns[place]
@@ -189,7 +191,7 @@ def _reason(imputer: Any, place: int, word: str | None) -> str:
 
 
 @torch.no_grad()
-def _earlier(imputer: Any, j: int) -> list[str]:
+def _earlier(imputer: Imputer, j: int) -> list[str]:
     """Return the names of the columns whose seen values, or absence, change a mask, at most three, the largest effect first."""
     sizes = np.zeros(len(imputer.codec_.columns))
     for member in imputer.members_:

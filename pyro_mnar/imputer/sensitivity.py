@@ -9,8 +9,7 @@ value, and twice those need not leave a law at all.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from pyro_mnar.analysis.completions import Completions
 from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.masking import split
 from pyro_mnar.data.schema import Schema
+from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.extremes import warn_of_far, within_reach
 from pyro_mnar.imputer.tables import Given, given
 from pyro_mnar.imputer.wide_draws import candidates_of, in_parts, warped
@@ -27,7 +27,7 @@ from pyro_mnar.infer.torch_state import as_usual
 
 
 @as_usual
-def completions(imputer: Any, given: Given, n_draws: int) -> Completions:
+def completions(imputer: Imputer, given: Given, n_draws: int) -> Completions:
     """Return what :meth:`~pyro_mnar.imputer.imputer.MNARImputer.completions` does, of a table that was read."""
     if n_draws < 1:
         raise ValueError(f"n_draws: got {n_draws}, expected at least 1")
@@ -39,7 +39,7 @@ def completions(imputer: Any, given: Given, n_draws: int) -> Completions:
 
 @as_usual
 @torch.no_grad()
-def strengthened(imputer: Any, done: Completions, factor: float, columns: Sequence[Any] | None = None) -> Completions:
+def strengthened(imputer: Imputer, done: Completions, factor: float, columns: Sequence[Hashable] | None = None) -> Completions:
     """Return what :meth:`~pyro_mnar.imputer.imputer.MNARImputer.strengthened` does."""
     specification, codec = imputer.specification_, imputer.codec_
     if not specification.separate:
@@ -73,13 +73,14 @@ def strengthened(imputer: Any, done: Completions, factor: float, columns: Sequen
             x = torch.from_numpy(codec.apply(filled.reshape(-1, len(names)), np.ones((filled.size // len(names), len(names)), bool)))
             seen = torch.from_numpy(mask[some]).repeat(len(own), 1)
             y = warped(member, torch.where(seen, near[some].repeat(len(own), 1), x.float()))
+            assert member.mechanism is not None
             gain = member.mechanism.gain(y, factor, seen).unflatten(0, (len(own), len(some)))
             log_weights[np.ix_(own, some)] = torch.where(moved[some], gain, 0.0).sum(-1).double().numpy()
     return done.reweight(log_weights)
 
 
-def _encoded(drawn: Candidates, name: Any, column: Column) -> np.ndarray:
+def _encoded(drawn: Candidates, name: Hashable, column: Column) -> np.ndarray:
     """Return the draws of a column, (P, H), levels by their places."""
     cells = drawn.column(name)
-    one: Any = cells.to_frame(column.name) if hasattr(cells, "to_frame") else cells.reshape(-1, 1)
+    one = cells.to_frame(column.name) if hasattr(cells, "to_frame") else cells.reshape(-1, 1)
     return split(one, Schema((column,)))[0].reshape(len(drawn.groups), -1)

@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from pyro_mnar.data.codec import TableCodec
+from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.model_files import load_model, save_model
 from pyro_mnar.imputer.model_sizes import check_sizes, check_tensors
 from pyro_mnar.imputer.pilots import Candidate
@@ -23,7 +24,7 @@ from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.torch_state import as_usual
 
 
-def save(imputer: Any, folder: str | os.PathLike[str]) -> None:
+def save(imputer: Imputer, folder: str | os.PathLike[str]) -> None:
     """Write a fitted imputer as a model folder."""
     check_fitted(imputer)
     save_model(folder, *describe(imputer))
@@ -48,7 +49,7 @@ def load(cls: type, folder: str | os.PathLike[str]) -> Any:
     return imputer
 
 
-def describe(imputer: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def describe(imputer: Imputer) -> tuple[dict[str, Tensor], dict[str, object]]:
     """Return the state of a fitted ``imputer``'s members and plain data from which :func:`restore` makes the rest.
 
     Args:
@@ -119,7 +120,7 @@ def _check(codec: TableCodec, specification: Specification, histories: Sequence[
         raise ValueError(f"members: got {specification.members!r:.20}, expected as many as histories, {len(histories)}")
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """Return a setting as JSON holds it; a mapping as pairs, since its keys may be positions; a generator as none."""
     if isinstance(value, Mapping):
         return [[_plain(key), _plain(own)] for key, own in value.items()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property
 from importlib import import_module
@@ -24,13 +24,14 @@ from pyro_mnar.model.mnar import MNAR
 from pyro_mnar.model.priors import Prior
 from pyro_mnar.networks.conjugate_encoder import ConjugateEncoder
 from pyro_mnar.networks.decoders import GaussianDecoder
+from pyro_mnar.networks.head import Head
 from pyro_mnar.networks.heads import CategoryHead, NormalHead
 from pyro_mnar.networks.mixed_decoder import MixedDecoder
 from pyro_mnar.networks.warps import SkewWarp
 
 
 @cache
-def head_of(kind: str) -> Any:
+def head_of(kind: str) -> Callable[..., Head]:
     """Return the head that models a kind of column; it takes the columns' places and what their ``cell`` says.
 
     Example:
@@ -38,7 +39,8 @@ def head_of(kind: str) -> Any:
         <class 'pyro_mnar.networks.heads.NormalHead'>
     """
     file, name = KINDS[kind].head.split(".")
-    return getattr(import_module(f"pyro_mnar.networks.{file}"), name)
+    head: type[Head] = getattr(import_module(f"pyro_mnar.networks.{file}"), name)
+    return head
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,7 @@ class Specification:
                 heads.append(head(at, **{name: [self.cells[j][name] for j in at] for name in self.cells[at[0]]}))
         return MixedDecoder(self.latent_dim, heads, self.hidden)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the specification as plain data."""
         return asdict(self)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,9 +19,16 @@ from pyro_mnar.data.codec import TableCodec
 from pyro_mnar.data.doubts import doubts, impossible
 from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.layout import as_pandas, like
-from pyro_mnar.data.masking import join, split
+from pyro_mnar.data.masking import split
 from pyro_mnar.data.schema import as_array, is_frame
 from pyro_mnar.data.stated_holes import stated_holes, with_holes
+from pyro_mnar.data.warn import warn
+from pyro_mnar.imputer.contract import Imputer
+from pyro_mnar.mechanisms.starts import contrasts
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -36,8 +43,8 @@ class Given:
         mask: (N, D) True = observed.
     """
 
-    X: Any
-    table: Any
+    X: ArrayLike | DataFrame
+    table: DataFrame | np.ndarray
     codec: TableCodec
     values: np.ndarray
     mask: np.ndarray
@@ -52,8 +59,13 @@ class Given:
         """The mask (N, D)."""
         return torch.from_numpy(self.mask)
 
+    @cached_property
+    def contrasts(self) -> Tensor:
+        """What the other columns say of each one's missing values, (3, D): :func:`~pyro_mnar.mechanisms.starts.contrasts`, once."""
+        return contrasts(torch.from_numpy(self.codec.apply(self.values, self.mask)), self.seen)
+
     @property
-    def part(self) -> Any:
+    def part(self) -> DataFrame | np.ndarray:
         """The columns of the table that the model knows."""
         return self.codec.layout.part(self.table)
 
@@ -62,22 +74,21 @@ class Given:
         """What a frame's rows are called."""
         return list(self.table.index) if is_frame(self.table) else None
 
-    def complete(self, results: Iterable[np.ndarray]) -> list[Any]:
+    def complete(self, results: Iterable[np.ndarray]) -> list[DataFrame | np.ndarray]:
         """Return completed tables of the type of ``X`` of numbers (N, D) in the table's units; a warning says what cannot be."""
-        schema, layout = self.codec.schema, self.codec.layout
-        parts = [join(self.part, result, self.mask, schema) for result in results]
-        filled = np.stack([split(part, schema, allow_empty=True)[0] for part in parts])  # as they can be written
+        tables = [self.codec.decode(result, self.table, self.mask) for result in results]
+        filled = np.stack([split(self.codec.layout.part_of_whole(table), self.codec.schema, allow_empty=True)[0] for table in tables])
         said = impossible(self.codec.columns, self.values, self.mask, filled)
         if said:
-            warnings.warn(f"X: {'; '.join(said)}", UserWarning, stacklevel=3)
-        tables = [layout.whole(self.table, part, self.mask) for part in parts]
+            warn(f"X: {'; '.join(said)}")
         given = as_pandas(self.X)
-        if is_frame(given) and list(given.columns) != list(self.table.columns):
-            tables = [whole.rename(columns=dict(zip(self.table.columns, given.columns, strict=True))) for whole in tables]
+        if is_frame(given) and is_frame(self.table) and list(given.columns) != list(self.table.columns):
+            names = dict(zip(self.table.columns, given.columns, strict=True))
+            tables = [whole.rename(columns=names) if is_frame(whole) else whole for whole in tables]
         return [like(self.X, whole) for whole in tables]
 
 
-def learned(imputer: Any, X: Any, inferred: Mapping[Any, Column] | None = None) -> Given:
+def learned(imputer: Imputer, X: ArrayLike | DataFrame, inferred: Mapping[Any, Column] | None = None) -> Given:
     """Return a table with a codec learned from it, as the settings of ``imputer`` say.
 
     Args:
@@ -90,24 +101,30 @@ def learned(imputer: Any, X: Any, inferred: Mapping[Any, Column] | None = None) 
     """
     table = _as_table(imputer, X, fitting=True)
     plain = imputer.mechanism in ("linear", "neural")  # masks that read whole rows of numbers
-    options: dict[str, Any] = {"keep_empty": imputer.keep_empty_features, "indicators": imputer.add_indicator, "inferred": inferred}
-    codec, values, mask = TableCodec.learn(table, imputer.kinds, plain=plain, **options)
+    codec, values, mask = TableCodec.learn(
+        table,
+        imputer.kinds,
+        keep_empty=imputer.keep_empty_features,
+        indicators=imputer.add_indicator,
+        plain=plain,
+        inferred=inferred,
+    )
     empty = ", ".join(str(codec.layout.names[j]) for j in codec.layout.empty)
     if empty and not imputer.keep_empty_features:
-        warnings.warn(f"X: columns without an observed value are left out: {empty}", UserWarning, stacklevel=5)
+        warn(f"X: columns without an observed value are left out: {empty}")
     said = doubts(codec.columns, values, mask, imputer.kinds)
     if said:
-        warnings.warn(f"X: {'; '.join(said)}", UserWarning, stacklevel=5)
+        warn(f"X: {'; '.join(said)}")
     return Given(X, table, codec, values, mask)
 
 
-def check_fitted(imputer: Any) -> None:
+def check_fitted(imputer: object) -> None:
     """Raise scikit-learn's error before ``fit``."""
     if not hasattr(imputer, "members_"):
         raise NotFittedError("MNARImputer: not fitted yet, expected a call of fit first")
 
 
-def given(imputer: Any, X: Any) -> Given:
+def given(imputer: Imputer, X: ArrayLike | DataFrame) -> Given:
     """Return a table as the codec of the fitted ``imputer`` reads it.
 
     Raises:
@@ -118,7 +135,7 @@ def given(imputer: Any, X: Any) -> Given:
     return Given(X, table, imputer.codec_, *imputer.codec_.read(table))
 
 
-def _as_table(imputer: Any, X: Any, *, fitting: bool = False) -> Any:
+def _as_table(imputer: Imputer, X: ArrayLike | DataFrame, *, fitting: bool = False) -> DataFrame | np.ndarray:
     """Return ``X`` as a pandas DataFrame or an array, with the columns of training unless ``fitting``."""
     table = as_pandas(X)
     if not is_frame(table):

@@ -21,7 +21,7 @@ import math
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -31,11 +31,15 @@ from pyro_mnar.analysis.candidates import Candidates, concatenated
 from pyro_mnar.data.masking import join
 from pyro_mnar.data.schema import Schema, is_frame
 from pyro_mnar.imputation.weighted_draws import weighted_draws
+from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.extremes import within_reach
 from pyro_mnar.imputer.tables import Given
 from pyro_mnar.infer.ensembles import member_seed
 from pyro_mnar.infer.processes import each as run_each
 from pyro_mnar.model.mnar import MNAR
+
+if TYPE_CHECKING:
+    from pandas.api.extensions import ExtensionArray
 
 #: Draws of each member; fewer where ``_MOST`` would be exceeded, of all members and rows together.
 CANDIDATES = 800
@@ -49,7 +53,7 @@ _ROUNDS, _STEP = 30, 3.0
 
 
 @torch.no_grad()
-def candidates_of(imputer: Any, given: Given, groups: Sequence[int]) -> Candidates:
+def candidates_of(imputer: Imputer, given: Given, groups: Sequence[int]) -> Candidates:
     """Return weighted draws of the missing cells of a table (N, D), of each member that ``groups`` (M,) name.
 
     There are ``CANDIDATES`` of each, or twice as many as ``groups`` asks of it where that is more.
@@ -63,7 +67,7 @@ def candidates_of(imputer: Any, given: Given, groups: Sequence[int]) -> Candidat
     labels = _unique(part.index if is_frame(part) else range(len(values)))
     log_weights, filled = np.zeros((total, len(values))), values.copy()
     names, whole = _names(given), within_reach(given)
-    parts: dict[Any, list[Any]] = {names[j]: [] for j in np.flatnonzero(~mask.all(0))}
+    parts: dict[Hashable, list[ExtensionArray | np.ndarray]] = {names[j]: [] for j in np.flatnonzero(~mask.all(0))}
     for some in in_parts(rows, total * values.shape[1]):
         x, seen = whole[some], given.seen[some]
         drawn, own_weights = _draw(imputer, members, x, seen, each, free, [labels[i] for i in some])
@@ -84,8 +88,8 @@ def candidates_of(imputer: Any, given: Given, groups: Sequence[int]) -> Candidat
                 piece = part[[column.name]].iloc[index] if is_frame(part) else part[index][:, [j]]
                 filled_in = np.concatenate([values[seen_rows, j], cells[:, at, j].ravel()])
                 own = join(piece, filled_in[:, None], np.arange(len(index))[:, None] < len(seen_rows), Schema((column,)))
-                own = own[column.name] if is_frame(own) else own[:, 0]
-                parts[names[j]].append((own.array if is_frame(part) else own)[len(seen_rows) :])
+                written = own[column.name].array if is_frame(own) else own[:, 0]
+                parts[names[j]].append(written[len(seen_rows) :])
     template = given.complete([filled])[0]
     joined = {name: _draw_by_draw(found, total) for name, found in parts.items()}
     holes = {names[j]: np.flatnonzero(~mask[:, j]) for j in np.flatnonzero(~mask.all(0))}
@@ -98,13 +102,13 @@ def in_parts(rows: np.ndarray, cells: int) -> list[np.ndarray]:
     return np.split(rows, range(size, len(rows), size)) if len(rows) and cells else []
 
 
-def warped(member: Any, x: Tensor) -> Tensor:
+def warped(member: MNAR, x: Tensor) -> Tensor:
     """Return complete rows ``x`` (..., D) on the scale that the mechanism of ``member`` reads."""
     return x if member.warp is None else member.warp(x)[0]
 
 
 def _draw(
-    imputer: Any, members: Sequence[Any], x: Tensor, mask: Tensor, each: int, free: int, labels: list[Hashable]
+    imputer: Imputer, members: Sequence[MNAR], x: Tensor, mask: Tensor, each: int, free: int, labels: list[Hashable]
 ) -> tuple[Tensor, Tensor]:
     """Return draws (G, K, N, D) of rows from each of G ``members``, the last ``free`` of K = ``each`` as if it had no mechanism.
 
@@ -125,8 +129,9 @@ def _draw(
     return rows, log_weights.double()
 
 
-def _log_mask(member: Any, x: Tensor, mask: Tensor) -> Tensor:
+def _log_mask(member: MNAR, x: Tensor, mask: Tensor) -> Tensor:
     """Return log P(s | x), (K, N), of the masks (N, D) in complete rows (K, N, D)."""
+    assert member.mechanism is not None
     return member.mechanism(warped(member, x)).log_prob(mask.expand(x.shape)).double()
 
 
@@ -157,12 +162,12 @@ def balanced(log_mask: Tensor, log_weights: Tensor, free: int) -> Tensor:
     return log_w
 
 
-def _names(given: Given) -> list[Any]:
+def _names(given: Given) -> list[Hashable]:
     """Return what the model's columns are called in the table as it was given; of an array, their positions."""
     X, layout = given.X, given.codec.layout
     if not is_frame(X):
         return list(layout.known)
-    names = [column.name for column in given.codec.columns]
+    names: list[Hashable] = [column.name for column in given.codec.columns]
     return names if set(names) <= set(X.columns) else [X.columns[j] for j in layout.known]
 
 
@@ -176,7 +181,7 @@ def _unique(labels: Iterable[Hashable]) -> list[Hashable]:
     return names
 
 
-def _draw_by_draw(parts: Sequence[Any], draws: int) -> Any:
+def _draw_by_draw(parts: Sequence[ExtensionArray | np.ndarray], draws: int) -> ExtensionArray | np.ndarray:
     """Return the cells of some rows and of others, each draw by draw, as those of all rows, draw by draw."""
     widths = [len(part) // draws for part in parts]
     first = np.concatenate([[0], np.cumsum([len(part) for part in parts])])

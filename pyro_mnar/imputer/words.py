@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from pyro_mnar.data.schema import Schema
+from pyro_mnar.data.warn import warn
+from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.mechanisms.self_masking import DIRECTIONS
 
@@ -26,7 +27,7 @@ MECHANISMS = {
 
 
 def specification_of(
-    imputer: Any, schema: Schema, mask: np.ndarray, left_out: Collection[Any] = ()
+    imputer: Imputer, schema: Schema, mask: np.ndarray, left_out: Collection[Hashable] = ()
 ) -> tuple[Specification, list[str | None]]:
     """Return what the settings specify, and of each modeled column the direction that is stated or None.
 
@@ -67,18 +68,24 @@ def specification_of(
     return specification, stated
 
 
-def _say_unused(direction: Any, names: Sequence[Any], said: Sequence[str | None], mask: np.ndarray, left_out: Collection[Any]) -> None:
+def _say_unused(
+    direction: str | Mapping[Any, str] | None,
+    names: Sequence[Hashable],
+    said: Sequence[str | None],
+    mask: np.ndarray,
+    left_out: Collection[Hashable],
+) -> None:
     """Warn of directions of columns that do not vary, or have no holes."""
     if not isinstance(direction, Mapping):
         return
     for name in (name for name in direction if name in left_out):
-        warnings.warn(f"direction: got a word for column {name!r}, which does not vary; it is not used", UserWarning, stacklevel=8)
+        warn(f"direction: got a word for column {name!r}, which does not vary; it is not used")
     idle = [names[j] for j, word in enumerate(said) if word and mask[:, j].all()]
     if idle and not mask.all():
-        warnings.warn(f"direction: got a word for column {idle[0]!r}, which has no holes; it is not used", UserWarning, stacklevel=8)
+        warn(f"direction: got a word for column {idle[0]!r}, which has no holes; it is not used")
 
 
-def order_of(order: Sequence[Any] | None, schema: Schema, mechanism: str, left_out: Collection[Any] = ()) -> list[int] | None:
+def order_of(order: Sequence[Hashable] | None, schema: Schema, mechanism: str, left_out: Collection[Hashable] = ()) -> list[int] | None:
     """Return positions of all columns in the order that is stated, those it does not name first; None where none is.
 
     Names in ``left_out`` are those of the table's other columns, constant or empty, which no mask reads; an order may have them.
@@ -97,20 +104,20 @@ def order_of(order: Sequence[Any] | None, schema: Schema, mechanism: str, left_o
     names = [column.name for column in schema.columns]
     if mechanism in ("linear", "neural"):
         raise ValueError(f"order: got one with mechanism {mechanism!r}, expected one only with auto or self-masking")
-    named = [order] if isinstance(order, str) else list(order)
+    named: list[Hashable] = [order] if isinstance(order, str) else list(order)
     for name in named:
         if name not in names and name not in left_out:
             raise ValueError(f"order: got unknown column {name!r}, expected some of {', '.join(map(str, names))}")
         if named.count(name) > 1:
             raise ValueError(f"order: got column {name!r} twice, expected each once")
     if mechanism == "none":
-        warnings.warn("order: not used, since mechanism none supposes no reason for holes", UserWarning, stacklevel=7)
+        warn("order: not used, since mechanism none supposes no reason for holes")
     positions = [names.index(name) for name in named if name in names]
     return [j for j in range(len(names)) if j not in positions] + positions
 
 
 def directions_of(
-    direction: str | Mapping[Any, str] | None, schema: Schema, mechanism: str, left_out: Collection[Any] = ()
+    direction: str | Mapping[Any, str] | None, schema: Schema, mechanism: str, left_out: Collection[Hashable] = ()
 ) -> list[str | None]:
     """Return one direction for each column, None where nothing is said; one word for all is for columns that have an order.
 
@@ -135,7 +142,7 @@ def directions_of(
         known = direction in WORDS and direction != "none"
         # Of levels without an order each has its own effect; other values without one have none.
         others = {name: "free" if column.levels else "none" for name, column in unordered.items() if known}
-        given: dict[Any, str] = {name: others.get(name, direction) for name in names}
+        given: dict[Hashable, str] = {name: others.get(name, direction) for name in names}
     else:
         given = dict(direction)
     for name, word in given.items():
@@ -150,5 +157,5 @@ def directions_of(
             possible = "free or none (or kind ordinal, which has an order)" if leveled else "none, since its values have no order"
             raise ValueError(f"direction: got {word!r} for {kind} column {name!r}, expected {possible}")
     if given and mechanism == "none":
-        warnings.warn("direction: not used, since mechanism none supposes no reason for holes", UserWarning, stacklevel=8)
+        warn("direction: not used, since mechanism none supposes no reason for holes")
     return [given.get(name) for name in names]

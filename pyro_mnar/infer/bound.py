@@ -112,10 +112,10 @@ class IWELBO(nn.Module):
         """The bound itself, by which held-out rows are judged."""
         return self
 
-    def report(self, *args: Any, **kwargs: Any) -> None:
+    def report(self, *args: object, **kwargs: object) -> None:
         """Return None: without an objective around it there is no tilt to report on."""
 
-    def traces(self, *args: Any, **kwargs: Any) -> tuple[poutine.Trace, poutine.Trace]:
+    def traces(self, *args: object, **kwargs: object) -> tuple[poutine.Trace, poutine.Trace]:
         """Return the traces of the model and the guide with K particles at ``dim=-2``."""
         # The store is all threads', as Pyro's handlers are.
         with ALONE, pyro.get_param_store().scope() if self._auto else nullcontext(), Particles(self.particles) as seen:
@@ -126,7 +126,7 @@ class IWELBO(nn.Module):
         given = {name: site["value"] for name, site in guide.nodes.items() if is_random(site)}
         return self.model_trace(given | views, self.particles, *args, **kwargs), guide
 
-    def log_weights(self, *args: Any, **kwargs: Any) -> Tensor:
+    def log_weights(self, *args: object, **kwargs: object) -> Tensor:
         """Return log w, (K, N), of the rows in the arguments of model and guide."""
         model, guide = self.traces(*args, **kwargs)
         return self.weights_of(model, guide)
@@ -139,17 +139,17 @@ class IWELBO(nn.Module):
         """Return log w of every value of the model's enumerated latents, (..., K, N), before they are summed out."""
         return self._terms(model, guide)[0]
 
-    def model_trace(self, values: dict[str, Tensor], particles: int, *args: Any, **kwargs: Any) -> poutine.Trace:
+    def model_trace(self, values: dict[str, Tensor], particles: int, *args: object, **kwargs: object) -> poutine.Trace:
         """Return the model's trace at given ``values`` of its latent sites, each (particles, N, ...)."""
         with Particles(particles, values) as seen:
             self.module.model(*args, **kwargs)
         return seen.trace
 
-    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+    def forward(self, *args: object, **kwargs: object) -> Tensor:
         """Return the bound of each row, (N,), in nats."""
         return self.log_weights(*args, **kwargs).logsumexp(0) - math.log(self.particles)
 
-    def loss(self, *args: Any, **kwargs: Any) -> Tensor:
+    def loss(self, *args: object, **kwargs: object) -> Tensor:
         """Return the negative mean bound, a scalar whose backward pass is the chosen estimator's."""
         model, guide = self.traces(*args, **kwargs)
         log_joint, score = self._terms(model, guide, without_score=self.estimator != "iwae")

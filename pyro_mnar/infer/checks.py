@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Hashable, Sequence, Sized
 
 import torch
 from torch import Tensor
 
+from pyro_mnar.infer.streams import distinct
 
-def check_rows(x: Any, mask: Any, n_columns: int | None = None, dtype: torch.dtype | None = None) -> None:
+
+def check_rows(x: Tensor, mask: Tensor, n_columns: int | None = None, dtype: torch.dtype | None = None) -> None:
     """Refuse what is no table ``x`` (N, D) of floats with a ``mask`` (N, D) of bools, True = observed.
 
     Args:
@@ -48,7 +50,32 @@ def check_rows(x: Any, mask: Any, n_columns: int | None = None, dtype: torch.dty
         raise ValueError(f"x: got {float(x[row, column])} in row {row}, column {column}, which mask calls observed, expected a number")
 
 
-def check_tensor(name: str, value: Any) -> None:
+def check_labels(argument: str, labels: Sized, count: int) -> None:
+    """Refuse labels that are not one for each of ``count`` rows or columns.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    if len(labels) != count:
+        raise ValueError(f"{argument}: got {len(labels)} labels, expected {count}")
+
+
+def row_names(labels: Sequence[Hashable] | None, count: int) -> list[Hashable]:
+    """Return the names of ``count`` rows for their random streams: ``labels``, told apart, or positions by default.
+
+    Raises:
+        ValueError: for labels of another number.
+
+    Example:
+        >>> row_names(["a", "b", "a"], 3)
+        ['a', 'b', 'a' (2)]
+    """
+    names = distinct(range(count) if labels is None else labels)
+    check_labels("labels", names, count)
+    return names
+
+
+def check_tensor(name: str, value: object) -> None:
     """Refuse what is no tensor.
 
     Raises:

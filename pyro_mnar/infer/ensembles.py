@@ -1,4 +1,4 @@
-"""Fit an ensemble: every member on a table of its own, drawn from the rows with replacement.
+"""Fit a model, or an ensemble: every member on a table of its own, drawn from the rows with replacement.
 
 Differences between members stand for what is not known of the parameters: their tables carry the sampling error (the bootstrap;
 Efron 1979, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7), the anchors of their priors what no table of
@@ -7,19 +7,18 @@ this size could say (:mod:`pyro_mnar.model.priors`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.history import Evaluation, History
 from pyro_mnar.infer.processes import each, n_processes
 from pyro_mnar.infer.streams import seeded
-from pyro_mnar.infer.training import fit
+from pyro_mnar.infer.training import Trainable, train
 
 
 def member_seed(seed: int, member: int) -> int:
@@ -27,59 +26,72 @@ def member_seed(seed: int, member: int) -> int:
     return int(np.random.SeedSequence(seed, spawn_key=(member,)).generate_state(1)[0])
 
 
-def fit_ensemble(
-    members: Sequence[nn.Module],
+@overload
+def fit(
+    bound: Trainable, x: Tensor, mask: Tensor, *, seed: int = 0, progress: bool = True, n_jobs: int | None = None, **options: Any
+) -> History: ...
+@overload
+def fit(
+    bound: Sequence[Trainable],
     x: Tensor,
     mask: Tensor,
     *,
-    particles: int = 5,
-    steps: int = 1000,
-    batch_size: int = 96,
-    lr: float = 1e-2,
-    mechanism_lr: float = 5e-2,
+    seed: int = 0,
+    progress: bool = True,
+    n_jobs: int | None = None,
+    **options: Any,
+) -> list[History]: ...
+def fit(
+    bound: Trainable | Sequence[Trainable],
+    x: Tensor,
+    mask: Tensor,
+    *,
     seed: int = 0,
     callback: Callable[[Evaluation], None] | None = None,
     progress: bool = True,
     n_jobs: int | None = None,
-) -> list[History]:
-    """Fit each member in place, and return what training saw of each; a single member is fitted to the table itself.
+    **options: Any,
+) -> History | list[History]:
+    """Fit a bound, or those of an ensemble, in place, and return what training saw, of an ensemble's members each.
+
+    A bound is fitted to the table itself, and so is a list of one; of several, each to rows drawn from the table with replacement.
 
     Args:
-        members: modules as :func:`~pyro_mnar.infer.training.fit` wants them.
+        bound: of a module, an objective around one, or a list of these, one for each member.
         x: (N, D) float, finite; the holes may hold any number.
         mask: (N, D) bool, True = observed.
-        particles: K of the training bound.
-        steps, batch_size, lr, mechanism_lr, callback: as in ``fit``.
         seed: of everything random.
+        callback: called with each :class:`~pyro_mnar.infer.history.Evaluation`.
         progress: a bar over members and, in this process, one over steps, on a terminal only.
-        n_jobs: processes that fit members; None is 1 and -1 all cores. The result is the same. ``callback`` then hears of a member
-            when it is done.
+        n_jobs: processes that fit members, at most one each; None is 1 and -1 all cores. The result is the same. ``callback`` then
+            hears of a member when it is done.
+        options: ``steps``, ``batch_size``, ``lr`` and further ones of :func:`~pyro_mnar.infer.training.train`.
 
     An interruption ends the member that is being fitted, and the members after it are not fitted: there are then fewer histories. Of
     several processes the members that are done are kept.
 
     Raises:
-        ValueError, FloatingPointError: as ``fit`` does.
+        ValueError, FloatingPointError: as :func:`~pyro_mnar.infer.training.train` does.
 
     Example:
+        >>> from pyro_mnar.infer.bound import IWELBO
         >>> from pyro_mnar.model.mnar import MNAR
         >>> from pyro_mnar.networks.decoders import GaussianDecoder
         >>> from pyro_mnar.networks.encoders import GaussianEncoder
-        >>> members = [MNAR(GaussianDecoder(1, 2), GaussianEncoder(1, 2)) for _ in range(2)]
-        >>> len(fit_ensemble(members, torch.randn(50, 2), torch.ones(50, 2, dtype=torch.bool), steps=5))
-        2
+        >>> bounds = [IWELBO(MNAR(GaussianDecoder(1, 2), GaussianEncoder(1, 2)), particles=5) for _ in range(2)]
+        >>> x, mask = torch.randn(50, 2), torch.ones(50, 2, dtype=torch.bool)
+        >>> fit(bounds[0], x, mask, steps=5).stopped, len(fit(bounds, x, mask, steps=5))
+        ('steps', 2)
     """
-    several = n_processes(n_jobs, len(members)) > 1
-    options: dict[str, Any] = {"steps": steps, "batch_size": batch_size, "lr": lr, "mechanism_lr": mechanism_lr}
+    if not isinstance(bound, Sequence):
+        return train(bound, x, mask, seed=seed, callback=callback, progress=progress, **options)
+    several = n_processes(n_jobs, len(bound)) > 1
     options |= {"callback": None if several else callback, "progress": progress and not several}
-    calls = [
-        partial(_fit, member, x, mask, particles, len(members) > 1, seed=member_seed(seed, i), **options)
-        for i, member in enumerate(members)
-    ]
+    calls = [partial(_fit, member, x, mask, len(bound) > 1, seed=member_seed(seed, i), **options) for i, member in enumerate(bound)]
     histories: list[History] = []
     try:
         fitted = each(calls, n_jobs=n_jobs, said="members", progress=progress)
-        for member, (state, history) in zip(members, fitted, strict=True):
+        for member, (state, history) in zip(bound, fitted, strict=True):
             histories.append(history)
             if several:
                 member.load_state_dict(state)
@@ -95,12 +107,12 @@ def fit_ensemble(
 
 
 def _fit(
-    member: nn.Module, x: Tensor, mask: Tensor, particles: int, resample: bool, *, seed: int, **options: Any
-) -> tuple[dict[str, Tensor], History]:
-    """Fit ``member`` in place to the table or to rows drawn from it, and return its weights as well: it may be a copy."""
+    member: Trainable, x: Tensor, mask: Tensor, resample: bool, *, seed: int, **options: Any
+) -> tuple[Mapping[str, Tensor], History]:
+    """Fit ``member`` in place to the table or to rows drawn from it, and return its state as well: it may be a copy."""
     rows = torch.arange(len(x), device=x.device)
     if resample:
         with seeded(seed, x.device):
             rows = torch.randint(len(x), (len(x),), device=x.device)
-    history = fit(IWELBO(member, particles), x[rows], mask[rows], weight_decay=0.0, seed=seed, **options)
+    history = train(member, x[rows], mask[rows], seed=seed, **options)
     return member.state_dict(), history

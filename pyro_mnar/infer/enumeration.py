@@ -12,24 +12,27 @@ cost is the product of the sites' numbers of values. Given z the values have the
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from pyro import poutine
 from torch import Tensor
 
+if TYPE_CHECKING:
+    from pyro.poutine.runtime import Message
 
-def wants_enumeration(site: dict[str, Any]) -> bool:
+
+def wants_enumeration(site: Message) -> bool:
     """Return whether an unobserved site asks for its values to be summed out."""
     return bool(site["infer"].get("enumerate") == "parallel")
 
 
-def is_enumerated(site: dict[str, Any]) -> bool:
+def is_enumerated(site: Message) -> bool:
     """Return whether a traced site holds all its values, along a dimension of its own."""
     return "_place" in site["infer"]
 
 
-def enumerate_values(msg: dict[str, Any], place: int) -> None:
+def enumerate_values(msg: Message, place: int) -> None:
     """Put all values of a site at dimension -3 - ``place``, each event of size 1 along particles and rows.
 
     Raises:

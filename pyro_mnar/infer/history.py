@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Protocol
+
+
+class TiltLook(Protocol):
+    """How a tilt stands, in a few words as text."""
+
+    @property
+    def problems(self) -> Sequence[str]:
+        """Sentences, each with what to do; none where there is nothing to say."""
 
 
 @dataclass(frozen=True)
@@ -19,12 +28,12 @@ class Evaluation:
     step: int
     train: float
     held_out: float | None
-    tilt: Any = None
+    tilt: TiltLook | None = None
 
 
 @dataclass
 class History:
-    """What :func:`~pyro_mnar.infer.training.fit` saw.
+    """What :func:`~pyro_mnar.infer.ensembles.fit` saw.
 
     ``evaluations`` in order; ``best_step`` whose weights were kept; ``stopped`` says why it ended: ``steps``, ``patience`` or
     ``interrupted``.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pyro import poutine
 from pyro.poutine.broadcast_messenger import BroadcastMessenger
@@ -12,6 +12,11 @@ from torch import Tensor
 
 from pyro_mnar.infer.enumeration import enumerate_values, is_enumerated, wants_enumeration
 from pyro_mnar.infer.torch_state import ALONE
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from pyro.poutine.runtime import Message
 
 
 class Particles(IndepMessenger):
@@ -47,7 +52,7 @@ class Particles(IndepMessenger):
             raise
         return self
 
-    def _process_message(self, msg: dict[str, Any]) -> None:
+    def _process_message(self, msg: Message) -> None:
         super()._process_message(msg)
         if msg["type"] == "sample" and not msg["is_observed"]:
             if msg["name"] in self.values:
@@ -56,11 +61,11 @@ class Particles(IndepMessenger):
                 enumerate_values(msg, sum(is_enumerated(site) for site in self.trace.nodes.values()))
         BroadcastMessenger._pyro_sample(msg)
 
-    def _postprocess_message(self, msg: dict[str, Any]) -> None:
+    def _postprocess_message(self, msg: Message) -> None:
         if msg["type"] == "sample" and not msg["infer"].get("_do_not_trace"):
             self.trace.add_node(msg["name"], **msg)
 
-    def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
+    def __exit__(self, exc_type: type[BaseException] | None, exc_value: BaseException | None, traceback: TracebackType | None) -> None:
         if isinstance(exc_value, (ValueError, RuntimeError)):
             exc_value.add_note(self.trace.format_shapes())
         try:

@@ -88,7 +88,7 @@ def _alone(call: Callable[[], _Result]) -> _Result:
             torch.set_num_threads(threads)
 
 
-def _recorded(call: Callable[[], _Result], parent: int) -> tuple[_Result, list[tuple[Any, ...]]]:
+def _recorded(call: Callable[[], _Result], parent: int) -> tuple[_Result, list[tuple[Warning | str, type[Warning], str, int]]]:
     """Return what ``call`` does, with its warnings; in a process that ends with ``parent``, which alone is interrupted."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if os.getppid() == parent and _WATCH not in {thread.name for thread in threading.enumerate()}:

@@ -67,7 +67,7 @@ class SharedLatents(nn.Module):
         super().__init__()
         self.module, self.seed, self.bound = module, seed, IWELBO(module, particles)
 
-    def forward(self, x: Tensor, mask: Tensor, n_rows: int | None = None) -> Any:
+    def forward(self, x: Tensor, mask: Tensor, n_rows: int | None = None) -> object:
         """Declare the shared latents and the rows' factor; return the latents.
 
         Args:

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -26,6 +26,10 @@ from torch import Tensor
 from torch.distributions import Independent, Normal, TransformedDistribution
 
 from pyro_mnar.infer.torch_state import ALONE
+
+if TYPE_CHECKING:
+    from pyro.distributions import TorchDistribution
+    from pyro.poutine.runtime import Message
 
 
 @contextmanager
@@ -166,7 +170,7 @@ class RowStreams(Messenger):
         # The generator's grid is i / 2^24; half a step up keeps zero out, and the cap keeps one out after rounding.
         return torch.from_numpy(np.stack(rows, 1)).add_(2.0**-25).clamp_(max=1 - 2.0**-24).to(like)
 
-    def _pyro_sample(self, msg: dict[str, Any]) -> None:
+    def _pyro_sample(self, msg: Message) -> None:
         if msg["is_observed"] or msg["value"] is not None or type(msg["fn"]).__name__ == "_Subsample":
             return
         fn = msg["fn"]
@@ -178,7 +182,7 @@ class RowStreams(Messenger):
         msg["value"] = self._draw(fn, msg["name"], (*fn.batch_shape, *fn.event_shape), len(fn.batch_shape))
         msg["done"] = True
 
-    def _draw(self, fn: Any, site: str, shape: Sequence[int], batch_dims: int) -> Tensor:
+    def _draw(self, fn: TorchDistribution, site: str, shape: Sequence[int], batch_dims: int) -> Tensor:
         while isinstance(fn, Independent):
             fn = fn.base_dist
         drawn: Tensor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from pyro import poutine
@@ -15,38 +15,42 @@ from torch.distributions import Distribution
 
 from pyro_mnar.infer.enumeration import is_enumerated
 
+if TYPE_CHECKING:
+    from pyro.poutine.indep_messenger import CondIndepStackFrame
+    from pyro.poutine.runtime import Message
 
-def is_random(site: dict[str, Any]) -> bool:
+
+def is_random(site: Message) -> bool:
     """Return whether a site has a law that counts: it is no plate's own and no ``pyro.deterministic`` value."""
     return site["type"] == "sample" and type(site["fn"]).__name__ != "_Subsample" and not site["infer"].get("_deterministic")
 
 
-def is_from_model(site: dict[str, Any]) -> bool:
+def is_from_model(site: Message) -> bool:
     """Return whether a guide's site is drawn from the model's own law, so that it adds nothing to the weight."""
     return site["infer"].get("prior") is True  # Pyro's AutoMessenger keeps a distribution under that key
 
 
-def is_scored(site: dict[str, Any]) -> bool:
+def is_scored(site: Message) -> bool:
     """Return whether a latent site, drawn from the model's own law, says that its gradient comes by way of its score."""
     return is_random(site) and not site["is_observed"] and bool(site["infer"].get("score", False))
 
 
-def is_auxiliary(site: dict[str, Any]) -> bool:
+def is_auxiliary(site: Message) -> bool:
     """Return whether a guide's site is one that the model need not have: others are functions of its draw (Pyro's AutoGuides)."""
     return bool(site["infer"].get("is_auxiliary", False))
 
 
-def is_point(site: dict[str, Any]) -> bool:
+def is_point(site: Message) -> bool:
     """Return whether a site is a function of parameters or other draws, with no randomness of its own."""
     return isinstance(site["fn"], Delta)
 
 
-def latent_sites(guide: poutine.Trace) -> dict[str, dict[str, Any]]:
+def latent_sites(guide: poutine.Trace) -> dict[str, Message]:
     """Return the guide's own latent sites by name: those that count in the weight."""
     return {name: site for name, site in guide.nodes.items() if is_latent(site) and not is_from_model(site)}
 
 
-def is_latent(site: dict[str, Any]) -> bool:
+def is_latent(site: Message) -> bool:
     """Return whether a site is random and unobserved."""
     return is_random(site) and not site["is_observed"]
 
@@ -100,7 +104,7 @@ def check_sites(model: poutine.Trace, guide: poutine.Trace) -> int:
     return next(iter(rows.values()))
 
 
-def _row_plate(site: dict[str, Any], said: str, auxiliary: bool) -> Any:
+def _row_plate(site: Message, said: str, auxiliary: bool) -> CondIndepStackFrame:
     """Return the frame of the one plate over rows in which a site stands, unscaled."""
     frames = [frame for frame in site["cond_indep_stack"] if frame.vectorized and frame.name != "particles"]
     if [frame.dim for frame in frames] != [-1] or len(frames) != len(site["cond_indep_stack"]) - 1:
@@ -122,7 +126,7 @@ def _row_plate(site: dict[str, Any], said: str, auxiliary: bool) -> Any:
     return frames[0]
 
 
-def _check_gradient(site: dict[str, Any], said: str, where: str) -> None:
+def _check_gradient(site: Message, said: str, where: str) -> None:
     if site["fn"].has_rsample or (where == "model" and (is_scored(site) or is_enumerated(site))):
         return
     law = type(site["fn"]).__name__
@@ -150,7 +154,7 @@ def check_independent(values: list[Tensor], names: list[str]) -> None:
                     )
 
 
-def row_log_prob(site: dict[str, Any], value: Tensor) -> Tensor:
+def row_log_prob(site: Message, value: Tensor) -> Tensor:
     """Return the site's log probability of ``value``, one for each particle and row, (K, N) or broadcasting to it."""
     log_prob: Tensor = site["fn"].log_prob(value, *site["args"], **site["kwargs"])
     mask = site["mask"]
@@ -169,7 +173,7 @@ def stopped(law: Distribution) -> Distribution | None:
     return copied
 
 
-def _stopped(value: Any) -> Any:
+def _stopped(value: object) -> object:
     if isinstance(value, Tensor):
         return value.detach()
     if isinstance(value, Distribution):
@@ -180,5 +184,5 @@ def _stopped(value: Any) -> Any:
     return value if value is None or isinstance(value, (bool, int, float, str, torch.Size)) else NotImplemented
 
 
-def _is_one(scale: Any) -> bool:
+def _is_one(scale: Tensor | float) -> bool:
     return bool((scale == 1).all()) if isinstance(scale, Tensor) else scale == 1

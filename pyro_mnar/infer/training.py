@@ -1,11 +1,10 @@
-"""Fit a bound to a table: mini-batches, two learning rates, a held-out bound, best weights kept."""
+"""Train one bound on a table: mini-batches, two learning rates, a held-out bound, best weights kept."""
 
 from __future__ import annotations
 
 import copy
 import math
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,15 +12,16 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from pyro_mnar.data.warn import warn
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.checks import check_rows
-from pyro_mnar.infer.history import Evaluation, History
+from pyro_mnar.infer.history import Evaluation, History, TiltLook
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.structure import row_bound_guide
 
 
 class Trainable(Protocol):
-    """What :func:`fit` minimizes: a bound, or an objective around one."""
+    """What :func:`train` minimizes: a bound, or an objective around one."""
 
     module: Any
 
@@ -34,7 +34,13 @@ class Trainable(Protocol):
 
     def loss(self, x: Tensor, mask: Tensor) -> Tensor: ...
 
-    def report(self, x: Tensor, mask: Tensor) -> Any:
+    @property
+    def state_dict(self) -> Callable[..., Mapping[str, Tensor]]: ...
+
+    @property
+    def load_state_dict(self) -> Callable[..., object]: ...
+
+    def report(self, x: Tensor, mask: Tensor) -> TiltLook | None:
         """Return how its tilt stands, with ``problems``; None where it has none."""
 
 
@@ -57,16 +63,16 @@ def parameter_groups(module: nn.Module, lr: float, mechanism_lr: float, weight_d
     return groups
 
 
-def fit(
+def train(
     bound: Trainable,
     x: Tensor,
     mask: Tensor,
     *,
-    steps: int = 2000,
-    batch_size: int = 128,
-    lr: float = 2e-3,
-    mechanism_lr: float = 1e-1,
-    weight_decay: float = 0.3,
+    steps: int = 1000,
+    batch_size: int = 96,
+    lr: float = 1e-2,
+    mechanism_lr: float = 5e-2,
+    weight_decay: float = 0.0,
     held_out: float = 0.0,
     patience: int | None = None,
     every: int = 100,
@@ -109,7 +115,7 @@ def fit(
         >>> from pyro_mnar.networks.decoders import GaussianDecoder
         >>> from pyro_mnar.networks.encoders import GaussianEncoder
         >>> bound = IWELBO(MNAR(GaussianDecoder(1, 2), GaussianEncoder(1, 2)), particles=5)
-        >>> history = fit(bound, torch.randn(50, 2), torch.ones(50, 2, dtype=torch.bool), steps=10, every=5)
+        >>> history = train(bound, torch.randn(50, 2), torch.ones(50, 2, dtype=torch.bool), steps=10, every=5)
         >>> [e.step for e in history.evaluations]
         [5, 10]
     """
@@ -211,7 +217,7 @@ class _Loop:
         finally:
             bar.close()
             for problem in history.evaluations[-1].tilt.problems if history.evaluations and history.evaluations[-1].tilt else ():
-                warnings.warn(problem, stacklevel=4)
+                warn(problem)
             if best is not None:
                 self.bound.module.load_state_dict(best)
         return history

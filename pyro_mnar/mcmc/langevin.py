@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from pyro import poutine
@@ -55,7 +54,7 @@ class Langevin(MCMCKernel):
 
     def __init__(
         self,
-        model: Callable[..., Any],
+        model: Callable[..., object],
         step_size: float = 0.1,
         adjusted: bool = True,
         noise: float = 1.0,
@@ -75,7 +74,7 @@ class Langevin(MCMCKernel):
         self._given: dict[str, Tensor] | None = None
         super().__init__()
 
-    def setup(self, warmup_steps: int, *args: Any, **kwargs: Any) -> None:
+    def setup(self, warmup_steps: int, *args: object, **kwargs: object) -> None:
         """Find a start, the latents' transforms, and whether rows are targets of their own."""
         self._warmup, self._args, self._kwargs = warmup_steps, args, kwargs
         with poutine.block():
@@ -140,7 +139,7 @@ class Langevin(MCMCKernel):
     def logging(self) -> OrderedDict[str, str]:
         return OrderedDict([("step size", f"{float(self.step_size.mean()):.2e}"), ("acc. prob", f"{self._acceptance:.3f}")])
 
-    def diagnostics(self) -> dict[str, Any]:
+    def diagnostics(self) -> dict[str, object]:
         """Return the draws at which any target diverged, and the mean acceptance probability after warm-up."""
         return {"divergences": self._divergences, "acceptance rate": self._acceptance}
 

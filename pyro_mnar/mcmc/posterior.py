@@ -14,8 +14,7 @@ import pyro
 import torch
 from torch import Tensor, nn
 
-from pyro_mnar.infer.checks import check_rows
-from pyro_mnar.infer.streams import distinct
+from pyro_mnar.infer.checks import check_rows, row_names
 from pyro_mnar.infer.structure import check_any_rows
 from pyro_mnar.mcmc import convergence, pyro_chains
 from pyro_mnar.mcmc.row_run import RowRun, by_row, frozen
@@ -159,7 +158,4 @@ def _checked(
         raise ValueError(f"leapfrog: got {leapfrog} with method {method!r}, expected at least 1, and 'hmc'")
     if ess is not None and method in pyro_chains.KERNELS:
         raise ValueError(f"ess: got {ess} with method {method!r}, expected None (all its rows are one target)")
-    names = distinct(range(len(x)) if labels is None else labels)
-    if len(names) != len(x):
-        raise ValueError(f"labels: got {len(names)}, expected one for each of {len(x)} rows")
-    return names
+    return row_names(labels, len(x))

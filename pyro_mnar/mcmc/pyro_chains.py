@@ -5,8 +5,6 @@ All rows share a trajectory, a step size and an acceptance, so the hardest of th
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from pyro.infer import HMC, MCMC, NUTS
 from torch import Tensor
@@ -28,7 +26,7 @@ def run(target: RowTarget, start: Tensor, kernel: str, draws: int, warmup: int) 
         seen: list[tuple[float, bool, float]] = []
         total = [0.0]
 
-        def look(kernel: Any, samples: Any, stage: str, i: int, seen: list = seen, total: list = total) -> None:
+        def look(kernel: HMC, samples: object, stage: str, i: int, seen: list = seen, total: list = total) -> None:
             # Pyro keeps running means and a list of draws that diverged; what each draw did is the difference.
             if stage.lower().startswith("sample"):
                 now = kernel._mean_accept_prob * (i + 1)

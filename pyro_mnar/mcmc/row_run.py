@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from pyro_mnar.data.warn import warn
 from pyro_mnar.infer.streams import RowStreams, seeded
 from pyro_mnar.mcmc import convergence, kernels, pyro_chains
 from pyro_mnar.mcmc.adaptation import learn_scale
@@ -77,7 +76,7 @@ class RowRun:
         self.progress = progress
         self.thinning = torch.ones(len(x), dtype=torch.long)
         self._scale = x.new_empty(0)
-        self._generators: list[Any] = []
+        self._generators: list[object] = []
         self._worst = float("nan")
 
     def start(self, warmup: int) -> None:
@@ -180,12 +179,10 @@ class RowRun:
         self._check_independent(target, seen, state.log_density.reshape(seen.shape[:2])[0])
         steepest = float(target.mechanism_slopes(seen[: self.chains].nan_to_num(0.0)).amax())
         if steepest > STEEP:
-            warnings.warn(
+            warn(
                 f"mechanism: its log probability changes by up to {steepest:.0f} nats a standard deviation of missing values that are "
                 "latents; chains mix slowly where it is so steep (look at rhat and ess; values that only their own masks read are "
-                "integrated out)",
-                UserWarning,
-                stacklevel=4,
+                "integrated out)"
             )
         order = (~fits).to(torch.int8).argsort(dim=0, stable=True)[torch.arange(self.chains, device=fits.device) % len(fits)]
         # Where fewer are finite than there are chains, chains share a start.

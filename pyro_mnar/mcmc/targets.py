@@ -7,12 +7,10 @@ other, and t is Pyro's bijection from the real line to each site's support. A mi
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from pyro import poutine
 from torch import Tensor, nn
-from torch.distributions import biject_to
+from torch.distributions import Transform, biject_to
 
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.enumeration import draw_enumerated, is_enumerated, sum_out
@@ -120,7 +118,7 @@ class RowTarget:
         values: dict[str, Tensor] = {}
         total = position.new_zeros(position.shape[:2])
         for (name, shape), part in zip(self.shapes.items(), position.split(self.sizes, -1), strict=True):
-            transform: Any = self.transforms[name]
+            transform: Transform = self.transforms[name]
             free = part.reshape(*position.shape[:2], *shape)
             values[name] = transform(free)
             slope = transform.log_abs_det_jacobian(free, values[name])

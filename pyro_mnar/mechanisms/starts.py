@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -41,21 +43,27 @@ def apparent_direction(x: Tensor, mask: Tensor) -> Tensor:
         >>> apparent_direction(x, torch.stack([x[:, 0] < 0.5, x[:, 1] < 9], -1))
         tensor([1., 0.])
     """
-    shift = contrasts(x, mask)[0]
+    return direction_of(contrasts(x, mask)[0])
+
+
+def direction_of(shift: Tensor) -> Tensor:
+    """Return the direction (D,) that differences in mean, in standard errors, are clear enough to show."""
     return torch.where(shift.abs() > 2, shift.sign(), 0.0)
 
 
 def contrasts(x: Tensor, mask: Tensor) -> Tensor:
-    """Return by how many standard errors missing values are predicted to differ from observed ones, in mean and spread, (2, D).
+    """Return by how many standard errors missing values are predicted to differ from observed ones, in mean, spread and turn, (3, D).
 
     Predictions are those of :func:`apparent_direction`, whose arguments these are; spread is the mean square about the mean of the
-    observed ones.
+    observed ones. Turn is how surely missing values are the likelier the larger the prediction is, up to its median, and the rarer
+    beyond it; negative where it is the other way round and 0 where both halves go one way: the weaker of two rank correlations
+    (Simonsohn 2018, "Two lines", Advances in Methods and Practices in Psychological Science 1).
     """
     finite = mask & x.isfinite()
     loc, _ = observed_moments(x, finite)
     x = x.clamp(x.masked_fill(~finite, torch.inf).amin(0), x.masked_fill(~finite, -torch.inf).amax(0))
     features = torch.cat([torch.where(mask, x - loc, 0.0), (~mask).to(x)], -1).double()
-    result = x.new_zeros(2, x.shape[-1])
+    result = x.new_zeros(3, x.shape[-1])
     for j in (~mask).any(0).nonzero().flatten().tolist():
         seen = mask[:, j]
         if int(seen.sum()) < 3 or int((~seen).sum()) < 3:
@@ -74,4 +82,21 @@ def contrasts(x: Tensor, mask: Tensor) -> Tensor:
         for place, value in enumerate((predicted, away)):
             error = (value[seen].var() / seen.sum() + value[~seen].var() / (~seen).sum()).sqrt()
             result[place, j] = (value[~seen].mean() - value[seen].mean()) / error.clamp_min(1e-12)
+        result[2, j] = _turn(predicted, ~seen)
     return result
+
+
+def _turn(predicted: Tensor, missing: Tensor) -> float:
+    """Return the turn of :func:`contrasts` of one column's predictions (N,)."""
+    low = predicted <= predicted.median()
+    rises, falls = (_rank_correlation(predicted[half], missing[half]) for half in (low, ~low))
+    return math.copysign(min(abs(rises), abs(falls)), rises) if rises * falls < 0 else 0.0
+
+
+def _rank_correlation(values: Tensor, missing: Tensor) -> float:
+    """Return the correlation of the ranks of ``values`` (N,) with ``missing``, in standard errors of one that is none."""
+    if missing.all() or not missing.any():
+        return 0.0
+    ranks = values.argsort().argsort()
+    pair = torch.stack([ranks, missing]).double()
+    return float(torch.corrcoef(pair)[0, 1]) * math.sqrt(len(values))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from pyro_mnar.distributions.cells import Censored, OwnScore, spread
+from pyro_mnar.distributions.cells import Cells, Censored, OwnScore, spread
 from pyro_mnar.distributions.indexing import chosen_of, columns_of
 from pyro_mnar.networks.warps import SkewWarp
 
@@ -88,7 +87,7 @@ class MissingCells:
         return result
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
-        """Return exact draws, (*sample_shape, ..., D)."""
+        """Return exact draws, ``(*sample_shape, ..., D)``."""
         shape = (*sample_shape, *self.shape, 3)
         uniforms = torch.rand(shape, dtype=self.like.dtype, device=self.like.device)
         return self.from_uniforms(uniforms.clamp_min(torch.finfo(uniforms.dtype).tiny))
@@ -110,7 +109,7 @@ class ColumnGroup:
         own: how their values enter their masks; None where the mask says nothing of them.
     """
 
-    def __init__(self, columns: Tensor, hidden: Tensor, cells: Any, own: OwnScore | None) -> None:
+    def __init__(self, columns: Tensor, hidden: Tensor, cells: Cells, own: OwnScore | None) -> None:
         self.columns, self.cells, self.own = columns, cells, own
         self.hidden = spread(hidden, cells.batch_shape)
 

@@ -28,8 +28,6 @@ column, D columns of x before it, and the site ``outcome`` scores p(y | x).
 
 from __future__ import annotations
 
-from typing import Any
-
 import pyro
 import pyro.distributions as dist
 import torch
@@ -230,7 +228,7 @@ class MNAR(nn.Module):
 
     def _predictors(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return the columns that the decoder models: all, or all but the outcome."""
-        decoder: Any = self.decoder
+        decoder: Decoder = self.decoder
         check_rows(x, mask, decoder.n_columns + (self.outcome is not None), next(decoder.parameters(), self.zeros).dtype)
         return (x, mask) if self.outcome is None else (x[..., :-1], mask[..., :-1])
 

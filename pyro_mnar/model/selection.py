@@ -25,7 +25,7 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import Distribution, Independent, constraints
 
-from pyro_mnar.distributions.cells import OwnScore
+from pyro_mnar.distributions.cells import Cells, OwnScore
 from pyro_mnar.distributions.indexing import columns_of, indicator, neighbors
 from pyro_mnar.distributions.open_cells import cells_of
 from pyro_mnar.mechanisms.base import Mechanism, OwnColumns
@@ -131,7 +131,7 @@ class SelectionDistribution(TorchDistribution):
         shape = torch.broadcast_shapes(self.batch_shape + self.event_shape, mask.shape)
         return MissingCells(groups, self.cells.like, shape, mask, self.warp)
 
-    def integrals(self, y: Tensor, mask: Tensor) -> Iterator[tuple[Tensor, Tensor | slice, Any, OwnScore]]:
+    def integrals(self, y: Tensor, mask: Tensor) -> Iterator[tuple[Tensor, Tensor | slice, Cells, OwnScore]]:
         """Yield for columns of one law, (J,), their place in rows, their law, and how their values enter their masks.
 
         Args:

@@ -7,7 +7,6 @@ A row and its holes are one site, ``x``, whose density holds the mask's as well.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from pyro.distributions import TorchDistribution
@@ -30,7 +29,7 @@ class ShownMask(TorchDistribution):
         tensor([0., 0., 0.])
     """
 
-    arg_constraints: dict[str, Any] = {}
+    arg_constraints: dict[str, constraints.Constraint] = {}
     support = constraints.independent(constraints.boolean, 1)
 
     def __init__(self, x: Tensor, mask: Tensor, z: Tensor) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,7 +58,7 @@ def plot_distributions(
     values: np.ndarray,
     mask: np.ndarray,
     draws: np.ndarray,
-    names: Sequence[Any],
+    names: Sequence[Hashable],
     truth: np.ndarray | None = None,
     max_columns: int = 6,
 ) -> Figure:
@@ -116,11 +116,11 @@ def plot_distributions(
 
 
 def plot_missingness(
-    curves: Sequence[tuple[Any, np.ndarray, np.ndarray]],
+    curves: Sequence[tuple[Hashable, np.ndarray, np.ndarray]],
     observed: Sequence[np.ndarray],
     truth: Sequence[np.ndarray | None] | None = None,
     max_columns: int = 6,
-    levels: Mapping[Any, Sequence[Any]] | None = None,
+    levels: Mapping[Any, Sequence[object]] | None = None,
 ) -> Figure:
     """Plot P(missing | value) as learned, column by column; of columns of levels, points.
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyro_mnar.data.extras import extra
 from pyro_mnar.data.files import check_writable
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 WIDTH = 6.5  # inches: a page's text
@@ -23,7 +24,7 @@ def check_figure_path(path: str | os.PathLike[str]) -> None:
         import matplotlib  # noqa: F401
 
 
-def panels(count: int) -> tuple[Figure, list[Any]]:
+def panels(count: int) -> tuple[Figure, list[Axes]]:
     with extra("plots"):
         from matplotlib.figure import Figure
 
@@ -36,7 +37,7 @@ def panels(count: int) -> tuple[Figure, list[Any]]:
     return figure, axes[:count]
 
 
-def name_values(axis: Any, levels: Sequence[Any] | None) -> None:
+def name_values(axis: Axes, levels: Sequence[object] | None) -> None:
     """Label the axis of values: of ``levels``, where there are such, with their names."""
     if levels is None:
         axis.set_xlabel("value", fontsize=8)
@@ -49,7 +50,7 @@ def name_values(axis: Any, levels: Sequence[Any] | None) -> None:
             label.set_rotation_mode("anchor")
 
 
-def text_of(name: Any) -> str:
+def text_of(name: object) -> str:
     """Return a name of a user's as Matplotlib shows it, in which dollars would make it a formula.
 
     Example:

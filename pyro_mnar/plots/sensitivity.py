@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _COLORS = [IMPUTED, TRUE, "#009E73", "#CC79A7", "#56B4E9", "#E69F00"]  # Okabe and Ito's
 
 
-def plot_pattern(mask: np.ndarray, names: Sequence[Any], most: int = 12) -> Figure:
+def plot_pattern(mask: np.ndarray, names: Sequence[Hashable], most: int = 12) -> Figure:
     """Plot the most frequent patterns of missing values: a row for each, with its count; dark cells are observed.
 
     Args:
@@ -51,9 +51,9 @@ def plot_assumptions(
     values: np.ndarray,
     mask: np.ndarray,
     draws: Mapping[str, np.ndarray],
-    names: Sequence[Any],
+    names: Sequence[Hashable],
     max_columns: int = 6,
-    levels: Sequence[Sequence[Any]] | None = None,
+    levels: Sequence[Sequence[object]] | None = None,
 ) -> Figure:
     """Plot, column by column, the observed values and those imputed under each assumption, each as a density over common bins.
 
@@ -95,7 +95,7 @@ def plot_assumptions(
                 axis.plot(at, share, "o", color=color, markersize=3, label=f"imputed, {name}")
         else:
             low, high = np.quantile(np.concatenate([observed, *imputed.values()]), [0.002, 0.998])
-            edges = np.linspace(low, high if high > low else low + 1, 31)
+            edges = np.linspace(low, high if high > low else low + 1, 31).tolist()
             axis.hist(observed, edges, density=True, color=OBSERVED, alpha=0.35, label="observed")
             for (name, cells), color in zip(imputed.items(), _COLORS, strict=False):
                 axis.hist(cells, edges, density=True, histtype="step", color=color, label=f"imputed, {name}")

@@ -32,7 +32,7 @@ class Section:
     """
 
     title: str
-    parts: list[dict[str, Any]] = field(default_factory=list)
+    parts: list[dict[str, object]] = field(default_factory=list)
 
     def text(self, *paragraphs: str) -> Self:
         """Add paragraphs."""
@@ -49,7 +49,7 @@ class Section:
         self.parts.append({"kind": "figure", "source": _data_uri(figure), "caption": caption})
         return self
 
-    def rows(self, header: Sequence[Any], rows: Sequence[Sequence[Any]], caption: str = "") -> Self:
+    def rows(self, header: Sequence[object], rows: Sequence[Sequence[object]], caption: str = "") -> Self:
         """Add a table; numbers are shown with five digits."""
         cells = [[_shown(cell) for cell in row] for row in rows]
         self.parts.append({"kind": "table", "header": [str(name) for name in header], "rows": cells, "caption": caption})

@@ -35,7 +35,7 @@ def sections(
     *,
     analysis: Callable[[Any], Any] | None = None,
     analysis_name: str = "estimate",
-    origin: Mapping[str, Any] | None = None,
+    origin: Mapping[str, object] | None = None,
     further: Sequence[Section] = (),
     progress: bool = True,
 ) -> list[Section]:
@@ -188,7 +188,7 @@ def checks(found: Diagnosis) -> Section:
     return section
 
 
-def _origin(imputer: MNARImputer, table: Given, result: Imputation, origin: Mapping[str, Any]) -> Section:
+def _origin(imputer: MNARImputer, table: Given, result: Imputation, origin: Mapping[str, object]) -> Section:
     names = [column.name for column in table.codec.columns]
     content = hashlib.sha256(repr(names).encode() + table.values.tobytes() + table.mask.tobytes()).hexdigest()
     packages = ("pyro-mnar", "pyro-ppl", "torch", "numpy", "pandas", "scipy")

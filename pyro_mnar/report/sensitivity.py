@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from pyro_mnar.imputer.tables import Given
 from pyro_mnar.plots.sensitivity import plot_estimates
 from pyro_mnar.plots.tipping import plot_paths, plot_tipping
 from pyro_mnar.report.html import Section
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 #: Completed tables that are analyzed; re-weighting starts from all there are.
 TABLES = 40
@@ -208,10 +211,12 @@ def _lever(column: Column, unit: float, done: Completions) -> _Lever:
     return _Lever(f"{name} = {level}", f"share of {name} = {level}", mean_of(done, name, level), tilted, label, 1.0, True)
 
 
-def mean_of(done: Completions, column: Any, level: Any = None) -> Callable[[Any], tuple[float, float, float]]:
+def mean_of(
+    done: Completions, column: Hashable, level: str | float | None = None
+) -> Callable[[DataFrame | np.ndarray], tuple[float, float, float]]:
     """Return an analysis of the tables of ``done``: the mean of ``column``, or the share of its ``level``."""
 
-    def mean(table: Any) -> tuple[float, float, float]:
+    def mean(table: DataFrame | np.ndarray) -> tuple[float, float, float]:
         own = done._column(table, column)
         values = numbers(own, column) if level is None else np.asarray(own == level, float)
         return values.mean(), values.var(ddof=1) / len(values), len(values) - 1

@@ -70,6 +70,7 @@ def test_each_is_named(values, said):
         ["+", "++", "<5"] * 9,
         ["18-24", "25-34", "65+"] * 9,
         np.resize([-1, 1], 40),
+        np.r_[-1.7e308, PLAIN, 1.7e308],
     ],
 )
 def test_nothing_is_said_of_plain_columns(values):

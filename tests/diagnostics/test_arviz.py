@@ -317,9 +317,9 @@ def test_draws_of_other_rows_are_refused(chains):
         ({"draws": 0}, "draws: got 0"),
         ({"chains": 0}, "chains: got 0"),
         ({"particles": 50}, "particles: got 50"),
-        ({"labels": ["a"]}, "labels: got 1 for 5"),
+        ({"labels": ["a"]}, "labels: got 1 labels, expected 5"),
         ({"mask": MASK.double()}, "mask: got"),
-        ({"x": X[:0], "mask": MASK[:0]}, "labels: got 0"),
+        ({"x": X[:0], "mask": MASK[:0]}, "x: got no rows"),
     ],
 )
 def test_importance_sampling_refuses(wrong, said):

@@ -13,9 +13,9 @@ from pyro_mnar.cli.main import main
 from pyro_mnar.data import Scaling
 from pyro_mnar.diagnostics import findings
 from pyro_mnar.diagnostics.diagnosis import diagnose
-from pyro_mnar.imputation.ensemble import impute_ensemble
+from pyro_mnar.imputation.ensemble import impute
 from pyro_mnar.imputation.importance import sample_importance
-from pyro_mnar.imputation.impute import Imputation, impute
+from pyro_mnar.imputation.impute import Imputation
 from pyro_mnar.mcmc import convergence
 from pyro_mnar.mcmc.posterior import sample_posterior
 from pyro_mnar.model import MNAR
@@ -61,7 +61,7 @@ def importance():
 
 @pytest.fixture(scope="module")
 def imputation():
-    return impute(MODEL, X, MASK, draws=100, progress=False)
+    return impute(MODEL, X, MASK, draws=100, progress=False, particles=500)
 
 
 def test_clean_results_have_no_problem_and_their_caveats(chains, importance, imputation):
@@ -160,14 +160,14 @@ def test_an_rhat_that_is_no_number_is_said(chains):
 
 def test_a_mask_that_the_mechanism_does_not_explain():
     x, mask = simulated(0, reads=1)
-    found = said(impute(MODEL, x, mask, draws=50, progress=False), x=x, mask=mask)
+    found = said(impute(MODEL, x, mask, draws=50, progress=False, particles=500), x=x, mask=mask)
     assert set(found.problems) == {"mask"}
     check = found.mask_check
     k = check.worst(0)
     assert f"the holes of income ({check.by[k]} " in found.problems["mask"] and "p = 0.001" in found.problems["mask"]
     # In the table's units: the edges are those of the table's column.
     scaling = Scaling(np.array([0.0, 100.0, 1000.0]), np.array([1.0, 10.0, 1.0]))
-    told = said(impute(MODEL, x, mask, draws=50, progress=False), x=x, mask=mask, codec=scaling).mask_check
+    told = said(impute(MODEL, x, mask, draws=50, progress=False, particles=500), x=x, mask=mask, codec=scaling).mask_check
     np.testing.assert_allclose(told.edges[2], check.edges[2] * 10 + 100, rtol=1e-6)
     np.testing.assert_allclose(told.edges[3], check.edges[3] + 1000, rtol=1e-6)
 
@@ -175,11 +175,11 @@ def test_a_mask_that_the_mechanism_does_not_explain():
 def test_members_that_disagree_on_the_direction():
     rate = stats.norm.ppf(float((~MASK[:, 0]).double().mean()))
     members = [mnar(), mnar(1.0, -0.3), mnar(-1.0, rate)]
-    found = said(impute_ensemble(members, X, MASK, draws=60, progress=False), members)
+    found = said(impute(members, X, MASK, draws=60, progress=False), members)
     assert "income (2 of 3 with large values, 1 with small ones)" in found.problems["direction"]
     # Each member's rates at its own 20 draws: 60 looks, 17 replicates of each make up the thousand.
     assert found.mask_check.replicates == 1020
-    agreeing = said(impute_ensemble(members[:2], X, MASK, draws=60, progress=False), members[:2])
+    agreeing = said(impute(members[:2], X, MASK, draws=60, progress=False), members[:2])
     assert "direction" not in agreeing.problems
 
 
@@ -198,13 +198,13 @@ def test_a_column_seen_alike_everywhere_is_not_far_from_anything(imputation):
 
 
 def test_without_a_mechanism_there_is_no_mask_to_check_and_the_assumption_is_another():
-    found = said(impute(PLAIN, X, MASK, draws=20, progress=False), PLAIN)
+    found = said(impute(PLAIN, X, MASK, draws=20, progress=False, particles=500), PLAIN)
     assert found.mask_check is None and found.problems == {} and "(ignorable missingness)" in found.caveats["assumption"]
 
 
 def test_nothing_missing_one_row():
     mask = torch.ones_like(MASK)
-    found = said(impute(PLAIN, X, mask, draws=5, progress=False), PLAIN, mask=mask)
+    found = said(impute(PLAIN, X, mask, draws=5, progress=False, particles=500), PLAIN, mask=mask)
     assert found.problems == {} and found.caveats == {} and str(found) == "No problem found."
     one = sample_importance(MODEL, X[:1], MASK[:1], draws=20, chains=1, progress=False)
     assert diagnose(one, MODEL, X[:1], MASK[:1]).problems == {}
@@ -223,13 +223,13 @@ def test_the_page_numbers_its_problems(chains):
         ({"x": X[:3], "mask": MASK[:3]}, "x: got shape"),
         ({"rows": ["a"]}, "rows: got 1 labels, expected 150"),
         ({"columns": ["a"]}, "columns: got 1 labels, expected 3"),
-        ({"model": []}, "draws: got 100"),
+        ({"model": []}, "result: got 100"),
     ],
 )
 def test_what_cannot_be_diagnosed_is_refused(imputation, wrong, what):
     with pytest.raises(ValueError, match=what):
         said(imputation, **wrong)
-    with pytest.raises(ValueError, match="draws: got 0 completed tables"):
+    with pytest.raises(ValueError, match="result: got 0 completed tables"):
         said(Imputation(X, X.new_zeros(0, *X.shape), torch.ones(N), torch.zeros(N), torch.full((N,), torch.nan), 200))
 
 

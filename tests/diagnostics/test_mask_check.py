@@ -8,7 +8,7 @@ from scipy import stats
 
 from pyro_mnar.diagnostics.mask_check import check_mask, missing_rates
 from pyro_mnar.distributions import PROBIT
-from pyro_mnar.imputation.impute import impute
+from pyro_mnar.imputation.ensemble import impute
 from pyro_mnar.mechanisms import LinearMasking, SelfMasking, SequentialMasking
 from pyro_mnar.model import MNAR
 from pyro_mnar.networks import ConjugateEncoder

@@ -116,7 +116,7 @@ def test_divergences_of_several_chains_are_put_at_their_draws():
 
 
 def test_what_cannot_be_converted_is_refused_by_name(mcmc, module):
-    with pytest.raises(ValueError, match="draws: got an MCMC without draws"):
+    with pytest.raises(ValueError, match="result: got an MCMC without draws"):
         to_arviz(MCMC(NUTS(own_model), 6, 0))
     with pytest.raises(ValueError, match="rows, columns: got labels without x and mask"):
         to_arviz(mcmc, rows=LABELS)

@@ -13,7 +13,7 @@ from pyro_mnar.energy.annealing import Path
 from pyro_mnar.energy.maximum_likelihood import MaximumLikelihood
 from pyro_mnar.energy.objectives import Contrastive, GuidedCost, Importance, NoiseContrastive, Objective, SelfNormalized
 from pyro_mnar.infer.bound import IWELBO
-from pyro_mnar.infer.training import fit
+from pyro_mnar.infer.ensembles import fit
 from pyro_mnar.model import MNAR, EnergyTilt, LearnedConstraint, energy_net
 from pyro_mnar.networks import GaussianDecoder, GaussianEncoder, SkewWarp, StudentTDecoder
 
@@ -353,7 +353,16 @@ def test_report_is_given_at_every_look_and_says_how_the_tilt_stands(monkeypatch)
 def test_problems_at_the_end_of_training_are_warned_of():
     module = model(log_z=LOG_Z + 3)
     with pytest.warns(UserWarning, match="tilt: log_z is"):
-        fit(SelfNormalized(IWELBO(module, 1), 200), truth(200), ALL[:200], steps=1, lr=1e-9, progress=False)
+        fit(
+            SelfNormalized(IWELBO(module, 1), 200),
+            truth(200),
+            ALL[:200],
+            steps=1,
+            lr=1e-9,
+            progress=False,
+            mechanism_lr=1e-1,
+            weight_decay=0.3,
+        )
 
 
 def test_training_with_one_seed_gives_one_result_and_leaves_the_generator_alone():

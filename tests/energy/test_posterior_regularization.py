@@ -7,7 +7,7 @@ from exact import Z_MAX, LinearGaussian, PosteriorEncoder, Quadratic, z_score
 
 from pyro_mnar.energy.posterior_regularization import PosteriorRegularized
 from pyro_mnar.infer.bound import IWELBO
-from pyro_mnar.infer.training import fit
+from pyro_mnar.infer.ensembles import fit
 from pyro_mnar.model import MNAR, Constraint, LearnedConstraint
 from pyro_mnar.networks import GaussianDecoder, GaussianEncoder
 
@@ -128,6 +128,7 @@ def test_a_base_that_has_learned_an_order_keeps_it_without_the_tilt():
             lr=2e-2,
             weight_decay=0.0,
             progress=False,
+            mechanism_lr=1e-1,
         )
         with torch.no_grad():
             rows = module.draw(20_000)[1]

@@ -11,7 +11,7 @@ from pyro.infer.mcmc.util import initialize_model
 
 from pyro_mnar.distributions import PROBIT
 from pyro_mnar.energy.objectives import SelfNormalized
-from pyro_mnar.imputation.impute import impute
+from pyro_mnar.imputation.ensemble import impute
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.mcmc.posterior import sample_posterior
 from pyro_mnar.mechanisms import LinearMasking

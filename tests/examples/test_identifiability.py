@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import optimize
 
-from pyro_mnar.imputation.impute import impute
+from pyro_mnar.imputation.ensemble import impute
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.mechanisms import SelfMasking
 from pyro_mnar.model import MNAR

@@ -8,8 +8,8 @@ import torch
 from exact import Z_MAX, LinearGaussian, PosteriorEncoder, z_score
 from scipy import optimize, stats
 
-from pyro_mnar.imputation.ensemble import impute_ensemble
-from pyro_mnar.imputation.impute import Imputation, impute
+from pyro_mnar.imputation.ensemble import impute
+from pyro_mnar.imputation.impute import Imputation
 from pyro_mnar.infer.ensembles import member_seed
 from pyro_mnar.model import MNAR
 
@@ -33,7 +33,7 @@ def test_mean_is_the_mean_of_members_and_draws_are_theirs_in_order(draws, shares
     labels = [f"r{i}" for i in range(n)]
     own = {"particles": 100, "labels": labels, "progress": False}
     parts = [impute(m, x, mask, draws=k, seed=member_seed(3, i), **own) for i, (m, k) in enumerate(zip(MEMBERS, shares, strict=True))]
-    pooled = impute_ensemble(MEMBERS, x, mask, draws=draws, seed=3, **own)
+    pooled = impute(MEMBERS, x, mask, draws=draws, seed=3, **own)
     holes = ~mask
     assert pooled.draws.shape == (draws, n, 3) and torch.equal(pooled.draws, torch.cat([part.draws for part in parts]))
     torch.testing.assert_close(pooled.completed[holes], sum(part.completed[holes] for part in parts) / 3)
@@ -50,7 +50,7 @@ def test_pooled_moments_are_those_of_the_mixture():
     assert variance > variances.max()
     n = 300
     x, mask = torch.tensor(ROW).expand(n, 3), torch.tensor(SEEN).expand(n, 3)
-    result = impute_ensemble(MEMBERS, x, mask, draws=30, particles=200, progress=False)
+    result = impute(MEMBERS, x, mask, draws=30, particles=200, progress=False)
     # Draws of a row share its particles: one number for each row.
     assert abs(float(z_score(result.completed[:, 0], mean))) < Z_MAX
     assert abs(float(z_score(result.draws[:, :, 0].mean(0), mean))) < Z_MAX
@@ -76,13 +76,13 @@ def test_quantiles_count_members_alike_however_many_draws_each_has(seed):
     assert torch.equal(near.quantile(0.0), draws.amin(0)) and torch.equal(pooled.quantile(1.0), draws.amax(0))
     assert torch.equal(pooled.quantile(0.0), draws.amin(0))
     x, mask = table(5)
-    assert impute_ensemble(MEMBERS, x, mask, draws=7, particles=100, progress=False).sizes == (3, 2, 2)
+    assert impute(MEMBERS, x, mask, draws=7, particles=100, progress=False).sizes == (3, 2, 2)
 
 
 def test_no_members_are_refused_and_global_randomness_is_left_alone():
     x, mask = table(2)
     before = torch.get_rng_state()
-    impute_ensemble(MEMBERS[:1], x, mask, draws=1, particles=100, progress=False)
+    impute(MEMBERS[:1], x, mask, draws=1, particles=100, progress=False)
     assert torch.equal(torch.get_rng_state(), before)
-    with pytest.raises(ValueError, match="members: got none"):
-        impute_ensemble([], torch.zeros(2, 3), torch.ones(2, 3, dtype=torch.bool), progress=False)
+    with pytest.raises(ValueError, match="module: got no members"):
+        impute([], torch.zeros(2, 3), torch.ones(2, 3, dtype=torch.bool), progress=False)

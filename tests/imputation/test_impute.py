@@ -10,8 +10,8 @@ from exact import Z_MAX, LinearGaussian, PosteriorEncoder, self_masking
 from torch import nn
 
 from pyro_mnar.distributions import THRESHOLD
+from pyro_mnar.imputation.ensemble import impute
 from pyro_mnar.imputation.importance import sample_importance, weight_table
-from pyro_mnar.imputation.impute import impute
 from pyro_mnar.infer.weights import effective_sample_size, pareto_threshold, smooth
 from pyro_mnar.mcmc.posterior import sample_posterior
 from pyro_mnar.mechanisms import SelfMasking
@@ -74,7 +74,7 @@ def test_any_model_that_keeps_the_conventions_is_imputed_row_by_row():
 
 def test_more_draws_begin_with_the_same_ones():
     x, mask = torch.zeros(3, 3).double(), torch.tensor([[True, False, True]] * 3)
-    few, many = (impute(mnar(), x, mask, draws=m, progress=False).draws for m in (2, 9))
+    few, many = (impute(mnar(), x, mask, draws=m, progress=False, particles=500).draws for m in (2, 9))
     assert torch.equal(few, many[:2])
 
 
@@ -112,8 +112,8 @@ def test_rows_whose_weights_fail_are_handed_to_markov_chains():
 def test_by_chains_too_a_row_has_one_answer():
     x = torch.tensor([[0.0, 0.4, -0.9], [0.0, 1.4, 0.3], [0.5, -0.4, 0.1]]).double()
     mask = torch.tensor([[False, True, True], [False, True, False], [True, True, True]])
-    whole = impute(mnar(), x, mask, draws=7, method="mcmc", labels=["a", "b", "c"], progress=False)
-    alone = impute(mnar(), x[1:2], mask[1:2], draws=3, method="mcmc", labels=["b"], progress=False)
+    whole = impute(mnar(), x, mask, draws=7, method="mcmc", labels=["a", "b", "c"], progress=False, particles=500)
+    alone = impute(mnar(), x[1:2], mask[1:2], draws=3, method="mcmc", labels=["b"], progress=False, particles=500)
     assert torch.equal(alone.draws[:, 0], whole.draws[:3, 1]) and torch.equal(alone.completed[0], whole.completed[1])
     assert whole.by_mcmc.tolist() == [True, True, False] and torch.equal(whole.completed[2], x[2])
     exact = LAW.ignorable(x[0].numpy(), mask[0].numpy())
@@ -122,7 +122,7 @@ def test_by_chains_too_a_row_has_one_answer():
 
 def test_many_draws_go_round_the_chains():
     x, mask = torch.tensor([[0.0, 0.4, -0.9]]).double(), torch.tensor([[False, True, True]])
-    draws = impute(mnar(), x, mask, draws=1100, method="mcmc", progress=False).draws[:, 0, 0]
+    draws = impute(mnar(), x, mask, draws=1100, method="mcmc", progress=False, particles=500).draws[:, 0, 0]
     assert len(draws.unique()) == 1100
     exact = LAW.ignorable(x[0].numpy(), mask[0].numpy())
     assert abs(draws.mean() - exact.mean[0]) < 4.5 * (exact.cov[0, 0] / 500) ** 0.5
@@ -132,9 +132,9 @@ def test_global_randomness_is_left_alone_and_the_seed_decides():
     x, mask = torch.zeros(3, 3).double(), torch.tensor([[True, False, True]] * 3)
     model = mnar()
     before = torch.random.get_rng_state()
-    first = impute(model, x, mask, draws=2, progress=False).draws
+    first = impute(model, x, mask, draws=2, progress=False, particles=500).draws
     assert torch.equal(before, torch.random.get_rng_state())
-    assert not torch.equal(first, impute(model, x, mask, draws=2, seed=1, progress=False).draws)
+    assert not torch.equal(first, impute(model, x, mask, draws=2, seed=1, progress=False, particles=500).draws)
 
 
 def test_weights_are_smoothed_as_arviz_does(seed):
@@ -178,7 +178,7 @@ def drawn_by(method, n, labels, draws):
         ]
     if method == "importance draws":
         return sample_importance(mnar(), x, mask, chains=1, draws=draws, labels=labels, progress=False).x[0, ..., 1]
-    return impute(mnar(), x, mask, draws=draws, method=method, labels=labels, progress=False).draws[..., 1]
+    return impute(mnar(), x, mask, draws=draws, method=method, labels=labels, progress=False, particles=500).draws[..., 1]
 
 
 @pytest.mark.parametrize("method", ["importance", "mcmc", "chains", "importance draws"])
@@ -232,4 +232,4 @@ def test_rows_of_density_zero_are_named_and_stay_nan_and_leave_the_others_alone(
     # Chains do not take such a row over, and one without holes is nobody's concern.
     with pytest.warns(UserWarning, match="rows a"):
         assert not bool(impute(model, beyond, mask, method="auto", **settings).by_mcmc[0])
-    impute(model, beyond[:1], torch.ones(1, 3, dtype=torch.bool), progress=False)
+    impute(model, beyond[:1], torch.ones(1, 3, dtype=torch.bool), progress=False, particles=500)

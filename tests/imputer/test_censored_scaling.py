@@ -9,6 +9,7 @@ from pyro_mnar.data import Scaling, Schema, TableCodec
 from pyro_mnar.data.kinds import KINDS, Continuous
 from pyro_mnar.imputer.censored_scaling import in_supposed_units
 from pyro_mnar.imputer.specification import Specification
+from pyro_mnar.imputer.tables import Given
 
 N = 20_000
 
@@ -23,7 +24,7 @@ def supposed(direction, own_mask, related=0.9, mechanism="self-masking", kind="c
     x = np.where(mask, x, 0.0)
     codec = replace(TableCodec.of(Scaling(np.zeros(2), np.ones(2))), schema=schema).scaled_by(x, mask)
     specification = Specification(mechanism, columns, (direction,) * len(columns), (kind, "continuous"), 1, (), 1)
-    return in_supposed_units(codec, specification, x, mask)[0].scaling
+    return in_supposed_units(Given(x, x, codec, x, mask), specification)[0].scaling
 
 
 def above(a, noise):

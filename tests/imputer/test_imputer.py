@@ -195,14 +195,14 @@ def test_an_interrupted_ensemble_is_that_of_the_members_fitted_and_can_be_saved(
     assert len(loaded.members_) == 2 and loaded.transform(x).tobytes() == imputer.transform(x).tobytes()
 
 
-@pytest.mark.parametrize("where", ["fit_ensemble", "reasons_of"])
+@pytest.mark.parametrize("where", ["fit", "reasons_of"])
 def test_an_interruption_or_an_error_at_any_place_leaves_what_was_fitted_before(monkeypatch, where):
     x, imputer = holed()[0], small(members=2).fit(holed()[0])
     before, looks = dict(vars(imputer)), []
 
     def callback(evaluation):
         looks.append(evaluation)
-        if where == "fit_ensemble":
+        if where == "fit":
             raise KeyboardInterrupt
 
     def fails(*_):
@@ -260,7 +260,7 @@ def test_fit_refuses(settings, said):
 def test_an_interruption_before_the_ensemble_leaves_nothing_fitted(monkeypatch):
     x, (again, other) = holed()[0], (small(members=1).fit(holed()[0]) for _ in range(2))
     imputer = small()
-    monkeypatch.setattr(fitting, "fit_ensemble", lambda *_, **__: [History([], 0, "interrupted")])
+    monkeypatch.setattr(fitting, "fit", lambda *_, **__: [History([], 0, "interrupted")])
     with pytest.raises(KeyboardInterrupt):
         imputer.fit(x)
     with pytest.raises(ValueError, match="not fitted"):

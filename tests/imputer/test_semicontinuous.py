@@ -9,6 +9,7 @@ from pyro_mnar import MNARImputer
 from pyro_mnar.data import TableCodec, amputate
 from pyro_mnar.imputer.censored_scaling import in_supposed_units
 from pyro_mnar.imputer.summary import kinds_of
+from pyro_mnar.imputer.tables import Given
 from pyro_mnar.imputer.words import specification_of
 
 
@@ -88,7 +89,7 @@ def test_supposed_scales_are_those_of_the_part_beside_it(direction, side):
     holed = np.c_[np.where(hidden, np.nan, x), beside]
     codec, values, mask = TableCodec.learn(holed)
     imputer = MNARImputer("self-masking", direction={0: direction})
-    scaling = in_supposed_units(codec, specification_of(imputer, codec.schema, mask)[0], values, mask)[0].scaling
+    scaling = in_supposed_units(Given(values, values, codec, values, mask), specification_of(imputer, codec.schema, mask)[0])[0].scaling
     if side > 0:
         assert scaling.center[0] == pytest.approx(6, abs=0.03) and scaling.scale[0] == pytest.approx(1, abs=0.03)
     else:

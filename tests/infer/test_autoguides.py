@@ -10,11 +10,11 @@ from exact import Z_MAX, z_score
 from pyro.infer import autoguide
 from torch import nn
 
+from pyro_mnar.imputation.ensemble import impute
 from pyro_mnar.imputation.importance import sample_importance
-from pyro_mnar.imputation.impute import impute
 from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.ensembles import fit
 from pyro_mnar.infer.streams import RowStreams
-from pyro_mnar.infer.training import fit
 from pyro_mnar.mcmc.posterior import sample_posterior
 
 NOISE = 0.7

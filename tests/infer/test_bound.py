@@ -23,7 +23,7 @@ from torch import nn
 
 from pyro_mnar.distributions import LOGIT, PROBIT
 from pyro_mnar.infer.bound import IWELBO
-from pyro_mnar.infer.training import fit
+from pyro_mnar.infer.ensembles import fit
 from pyro_mnar.mechanisms import FixedMasking, LinearMasking, MixedMasking, NeuralMasking, SelfMasking
 from pyro_mnar.model import MNAR, SelectionDistribution
 from pyro_mnar.networks import GaussianDecoder, GaussianEncoder, StudentTDecoder

@@ -7,11 +7,11 @@ import torch
 from pyro_mnar.diagnostics.arviz import to_arviz
 from pyro_mnar.diagnostics.diagnosis import diagnose
 from pyro_mnar.diagnostics.mask_check import check_mask
+from pyro_mnar.imputation.ensemble import impute
 from pyro_mnar.imputation.importance import sample_importance
-from pyro_mnar.imputation.impute import impute
 from pyro_mnar.imputation.predict import predict
 from pyro_mnar.infer.bound import IWELBO
-from pyro_mnar.infer.training import fit
+from pyro_mnar.infer.ensembles import fit
 from pyro_mnar.mcmc.posterior import sample_posterior
 from pyro_mnar.mechanisms import SelfMasking
 from pyro_mnar.model import MNAR
@@ -42,7 +42,7 @@ CALLS = {
     "IWELBO.loss": lambda draws, x, mask: IWELBO(mnar(), 3).loss(x, mask),
     "MNAR.initialize": lambda draws, x, mask: mnar().initialize(x, mask),
     "fit": lambda draws, x, mask: fit(IWELBO(mnar(), 3), x, mask, steps=2, progress=False),
-    "impute": lambda draws, x, mask: impute(mnar(), x, mask, progress=False),
+    "impute": lambda draws, x, mask: impute(mnar(), x, mask, progress=False, particles=500),
     "sample_importance": lambda draws, x, mask: sample_importance(mnar(), x, mask, progress=False),
     "sample_posterior": lambda draws, x, mask: sample_posterior(mnar(), x, mask, progress=False),
     "predict": lambda draws, x, mask: predict(outcome(), x, mask, progress=False),

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from pyro_mnar.infer import ensembles
-from pyro_mnar.infer.ensembles import fit_ensemble, member_seed
+from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.ensembles import fit, member_seed
 from pyro_mnar.model import MNAR
 from pyro_mnar.networks import GaussianDecoder, GaussianEncoder
 
@@ -18,6 +19,10 @@ MASK = torch.arange(2 * N).reshape(N, 2) % 3 > 0
 
 def members(size):
     return [MNAR(GaussianDecoder(1, 2, [4]), GaussianEncoder(1, 2, [4])) for _ in range(size)]
+
+
+def bounds(members):
+    return [IWELBO(member, 5) for member in members]
 
 
 def weights(module):
@@ -37,7 +42,7 @@ class Calls:
 
 @pytest.fixture
 def calls(monkeypatch):
-    seen, fit = Calls(), ensembles.fit
+    seen, train = Calls(), ensembles.train
 
     def recorded(bound, x, mask, *, seed, **options):
         rows = x[:, 0].long()
@@ -45,9 +50,9 @@ def calls(monkeypatch):
         seen.seeds.append(seed)
         seen.rows.append(rows)
         seen.options.append(options)
-        return fit(bound, x / N, mask, seed=seed, **options)
+        return train(bound, x / N, mask, seed=seed, **options)
 
-    monkeypatch.setattr(ensembles, "fit", recorded)
+    monkeypatch.setattr(ensembles, "train", recorded)
     return seen
 
 
@@ -55,7 +60,7 @@ OPTIONS = {"steps": 3, "batch_size": 16, "progress": False}
 
 
 def test_members_have_seeds_and_rows_drawn_with_replacement_of_their_own(calls):
-    fit_ensemble(members(4), X, MASK, seed=7, **OPTIONS)
+    fit(bounds(members(4)), X, MASK, seed=7, **OPTIONS)
     assert calls.seeds == [member_seed(7, i) for i in range(4)] and len(set(calls.seeds)) == 4
     counts = torch.stack([rows.bincount(minlength=N) for rows in calls.rows]).double()
     assert bool((counts.sum(1) == N).all())
@@ -65,7 +70,6 @@ def test_members_have_seeds_and_rows_drawn_with_replacement_of_their_own(calls):
     # Independently of one another: the counts of two members are uncorrelated.
     correlations = torch.corrcoef(counts)[torch.triu_indices(4, 4, 1).unbind()]
     assert float(correlations.abs().max()) < 4.5 / N**0.5
-    assert all(o["weight_decay"] == 0 for o in calls.options)
 
 
 def test_seeds_of_members_differ_between_ensembles_too():
@@ -73,8 +77,19 @@ def test_seeds_of_members_differ_between_ensembles_too():
 
 
 def test_a_single_member_is_fitted_to_the_table_itself(calls):
-    (history,) = fit_ensemble(members(1), X, MASK, **OPTIONS)
+    (history,) = fit(bounds(members(1)), X, MASK, **OPTIONS)
     assert torch.equal(calls.rows[0], torch.arange(N)) and history.stopped == "steps"
+
+
+def test_a_bound_alone_is_fitted_to_the_table_itself_with_the_seed_that_is_given(calls):
+    history = fit(bounds(members(1))[0], X, MASK, seed=7, n_jobs=2, **OPTIONS)
+    assert torch.equal(calls.rows[0], torch.arange(N)) and calls.seeds == [7] and history.stopped == "steps"
+
+
+def test_an_unknown_option_is_named():
+    for given in (bounds(members(2)), bounds(members(1))[0]):
+        with pytest.raises(TypeError, match="stepz"):
+            fit(given, X / N, MASK, stepz=3, progress=False)
 
 
 def test_global_randomness_is_left_alone_and_the_seed_decides():
@@ -83,7 +98,7 @@ def test_global_randomness_is_left_alone_and_the_seed_decides():
         own = copy.deepcopy(start)
         torch.manual_seed(global_seed)
         before = torch.get_rng_state()
-        histories = fit_ensemble(own, X / N, MASK, seed=seed, **OPTIONS)
+        histories = fit(bounds(own), X / N, MASK, seed=seed, **OPTIONS)
         assert torch.equal(torch.get_rng_state(), before)
         results.append((histories, [weights(member) for member in own]))
     assert results[0][0] == results[1][0] and all(same(a, b) for a, b in zip(results[0][1], results[1][1], strict=True))
@@ -94,7 +109,7 @@ def test_equal_members_part_and_none_depends_on_those_after_it():
     start = members(1)[0]
     three, two = ([copy.deepcopy(start) for _ in range(size)] for size in (3, 2))
     for own in (three, two):
-        fit_ensemble(own, X / N, MASK, **OPTIONS)
+        fit(bounds(own), X / N, MASK, **OPTIONS)
     assert all(same(weights(a), weights(b)) for a, b in zip(three[:2], two, strict=True))
     assert not same(weights(three[0]), weights(three[1]))
 
@@ -109,7 +124,7 @@ def test_an_interruption_ends_the_member_being_fitted_and_leaves_those_after_it(
             raise KeyboardInterrupt
 
     state = torch.get_rng_state()
-    histories = fit_ensemble(own, X / N, MASK, callback=callback, **OPTIONS)
+    histories = fit(bounds(own), X / N, MASK, callback=callback, **OPTIONS)
     assert [history.stopped for history in histories] == ["steps", "interrupted"] and len(looks) == 2
     assert torch.equal(torch.get_rng_state(), state)
     assert [same(weights(member), old) for member, old in zip(own, before, strict=True)] == [False, False, True]

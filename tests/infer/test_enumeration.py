@@ -9,10 +9,10 @@ import torch
 from exact import Z_MAX, z_score
 from torch import nn
 
+from pyro_mnar.imputation.ensemble import impute
 from pyro_mnar.imputation.importance import sample_importance
-from pyro_mnar.imputation.impute import impute
 from pyro_mnar.infer.bound import IWELBO
-from pyro_mnar.infer.training import fit
+from pyro_mnar.infer.ensembles import fit
 from pyro_mnar.mcmc.posterior import sample_posterior
 
 SUMMED = {"enumerate": "parallel"}
@@ -160,7 +160,7 @@ def test_training_a_mixture_raises_its_exact_evidence():
     x, mask = draws + NOISE * torch.randn(300, 2).double(), torch.rand(300, 2) < 0.8
     mask[:, 0] = True
     before = components(x, mask, module.means.detach(), 0.0)[0].logsumexp(0).mean()
-    fit(IWELBO(module, 1), x, mask, steps=80, lr=5e-2, weight_decay=0.0, progress=False)
+    fit(IWELBO(module, 1), x, mask, steps=80, lr=5e-2, weight_decay=0.0, progress=False, mechanism_lr=1e-1)
     after = components(x, mask, module.means.detach(), 0.0)[0].logsumexp(0).mean()
     truth = components(x, mask, MEANS, 0.0)[0].logsumexp(0).mean()
     assert after > before + 0.1 and after > truth - 0.01

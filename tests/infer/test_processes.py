@@ -8,8 +8,9 @@ import joblib
 import pytest
 import torch
 
-from pyro_mnar.imputation.ensemble import impute_ensemble, score_ensemble
-from pyro_mnar.infer.ensembles import fit_ensemble
+from pyro_mnar.imputation.ensemble import impute, score_ensemble
+from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.ensembles import fit
 from pyro_mnar.infer.processes import each, n_processes
 from pyro_mnar.mechanisms import SelfMasking
 from pyro_mnar.model import MNAR
@@ -48,8 +49,8 @@ def everything(n_jobs):
     torch.manual_seed(5)
     before = torch.get_rng_state()
     options = {"steps": 6, "batch_size": 16, "seed": 3, "progress": False, "n_jobs": n_jobs}
-    histories = fit_ensemble(members, X, MASK, callback=looks.append, **options)
-    imputed = impute_ensemble(members, X, MASK, draws=5, seed=2, progress=False, n_jobs=n_jobs)
+    histories = fit([IWELBO(member, 5) for member in members], X, MASK, callback=looks.append, **options)
+    imputed = impute(members, X, MASK, draws=5, seed=2, progress=False, n_jobs=n_jobs)
     score = score_ensemble(members, X, MASK, particles=10, seed=1, n_jobs=n_jobs)
     assert torch.equal(torch.get_rng_state(), before)
     weights = [member.state_dict() for member in members]
@@ -100,12 +101,12 @@ def test_members_that_were_done_before_an_interruption_are_kept(monkeypatch):
     members = ensemble()
     before = [copy.deepcopy(member.state_dict()) for member in members]
     monkeypatch.setattr(ensembles, "each", some)
-    histories = fit_ensemble(members, X, MASK, steps=3, batch_size=16, progress=False)
+    histories = fit([IWELBO(member, 5) for member in members], X, MASK, steps=3, batch_size=16, progress=False)
     same = [all(torch.equal(v, old[k]) for k, v in m.state_dict().items()) for m, old in zip(members, before, strict=True)]
     assert len(histories) == 1 and same == [False, True, True]
     monkeypatch.setattr(ensembles, "each", lambda calls, **_: (interrupted() for _ in calls))
     with pytest.raises(KeyboardInterrupt):
-        fit_ensemble(members, X, MASK, steps=3, batch_size=16, progress=False)
+        fit([IWELBO(member, 5) for member in members], X, MASK, steps=3, batch_size=16, progress=False)
 
 
 def test_numbers_of_processes_are_scikit_learn_s():

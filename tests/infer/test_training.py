@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from pyro_mnar.energy.objectives import SelfNormalized
-from pyro_mnar.imputation.impute import impute
+from pyro_mnar.imputation.ensemble import impute
 from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.ensembles import fit
 from pyro_mnar.infer.streams import seeded
-from pyro_mnar.infer.training import fit, parameter_groups
+from pyro_mnar.infer.training import parameter_groups
 from pyro_mnar.mechanisms import SelfMasking
 from pyro_mnar.model import MNAR, EnergyTilt, energy_net
 from pyro_mnar.networks import GaussianDecoder, GaussianEncoder

@@ -117,7 +117,9 @@ def test_a_hard_rule_is_learned_as_one_and_a_gentle_one_stays_gentle(direction, 
         mnar = MNAR(GaussianDecoder(1, 2, hidden=()), GaussianEncoder(1, 2, [16]), mechanism)
         mnar.initialize(x, mask)
         assert mechanism.slope.item() == pytest.approx(2.0)  # it points the right way
-        fit(IWELBO(mnar, 5), x, mask, steps=400, batch_size=200, lr=1e-2, weight_decay=0.0, seed=seed, progress=False)
+        fit(
+            IWELBO(mnar, 5), x, mask, steps=400, batch_size=200, lr=1e-2, weight_decay=0.0, seed=seed, progress=False, mechanism_lr=1e-1
+        )
         assert lowest < mechanism.slope.item() < highest
 
 

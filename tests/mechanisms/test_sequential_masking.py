@@ -11,7 +11,7 @@ from scipy import special, stats
 from torch.distributions import Independent, Normal
 
 from pyro_mnar.distributions import LOGIT, PROBIT
-from pyro_mnar.imputation.impute import impute
+from pyro_mnar.imputation.ensemble import impute
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.training import parameter_groups
 from pyro_mnar.mcmc.posterior import sample_posterior

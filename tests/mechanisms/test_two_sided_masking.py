@@ -12,7 +12,7 @@ from torch.distributions import Independent, Normal, StudentT
 
 from pyro_mnar.distributions import PROBIT, PointMassNormal, double_cut
 from pyro_mnar.distributions.open_cells import cells_of
-from pyro_mnar.imputation.impute import impute
+from pyro_mnar.imputation.ensemble import impute
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.mechanisms import MixedMasking, SelfMasking, SequentialMasking, TwoSidedMasking
 from pyro_mnar.mechanisms.prior_scales import FREE_SLOPE

@@ -120,7 +120,7 @@ def test_such_a_model_is_trained_and_its_mechanism_learns():
     made.initialize(x, mask)
     with torch.no_grad():
         made.mechanism.slope = 0.5
-    fit(IWELBO(made, 5), x, mask, steps=150, batch_size=200, lr=2e-2, seed=1, progress=False)
+    fit(IWELBO(made, 5), x, mask, steps=150, batch_size=200, lr=2e-2, seed=1, progress=False, mechanism_lr=1e-1, weight_decay=0.3)
     assert float(made.mechanism.slope[0].detach()) > 1
 
 

@@ -14,7 +14,7 @@ from scipy import special, stats
 from torch import nn
 
 from pyro_mnar.distributions import LOGIT, PROBIT
-from pyro_mnar.imputation.impute import impute
+from pyro_mnar.imputation.ensemble import impute
 from pyro_mnar.imputation.predict import predict
 from pyro_mnar.infer.bound import ESTIMATORS, IWELBO
 from pyro_mnar.mcmc.posterior import sample_posterior
@@ -346,7 +346,7 @@ def test_weights_of_discrete_rows_are_unbiased_given_z_and_exact_where_masks_rea
             elif not bool(mask[i, [0, 2]].all()) or not bool(mask[i].all()):
                 assert abs(float(z_score((log_w[:, i] - exact).exp(), 1.0))) < Z_MAX
     # What is imputed has the support of the cells.
-    drawn = impute(mnar, x, mask, draws=20).draws
+    drawn = impute(mnar, x, mask, draws=20, particles=500).draws
     assert torch.equal(drawn[:, mask], x[mask].expand(20, -1)) and set(drawn[..., [0, 2]].unique().tolist()) <= set(range(4))
 
 

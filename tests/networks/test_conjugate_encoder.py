@@ -8,7 +8,7 @@ from exact import LAW, Z_MAX, PosteriorEncoder, z_score
 from torch.distributions import MultivariateNormal, kl_divergence
 
 from pyro_mnar.infer.bound import IWELBO
-from pyro_mnar.infer.training import fit
+from pyro_mnar.infer.ensembles import fit
 from pyro_mnar.model import MNAR
 from pyro_mnar.networks import ConjugateEncoder, GaussianDecoder, MixedDecoder, NormalHead
 
@@ -101,7 +101,7 @@ def test_training_it_on_holes_at_random_closes_the_gap_to_the_exact_evidence():
         return kl_divergence(as_torch(model.encoder(x, mask)), PosteriorEncoder(LAW, 1.0)(x, mask))
 
     start = gaps()
-    fit(IWELBO(model, 5), x, mask, steps=300, batch_size=100, lr=2e-2, weight_decay=0.0, progress=False)
+    fit(IWELBO(model, 5), x, mask, steps=300, batch_size=100, lr=2e-2, weight_decay=0.0, progress=False, mechanism_lr=1e-1)
     end = gaps()
     assert float(start.mean()) > 0.01 and float(end.mean()) < 0.001
     # And the bound is below the evidence by just that much.

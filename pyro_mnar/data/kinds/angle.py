@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
+from pyro_mnar.data.kinds.evidence import Name
 from pyro_mnar.data.kinds.numbers import Number
+
+if TYPE_CHECKING:
+    from pandas import Series
 
 _CLOCK = re.compile(r"(\d{1,2}):([0-5]\d)(?::([0-5]\d))?")
 
@@ -45,7 +49,7 @@ class Angle(Number):
     clock: str = ""
 
     @classmethod
-    def declare(cls, name: Any, dtype: str, rest: Sequence[str], values: np.ndarray, order: Sequence[Any] | None = None) -> Self:
+    def declare(cls, name: Name, dtype: str, rest: Sequence[str], values: np.ndarray, order: Sequence[Hashable] | None = None) -> Self:
         """Return the column with the period that the word says."""
         try:
             (period,) = (float(part) for part in rest)
@@ -57,7 +61,7 @@ class Angle(Number):
         fine = any(text.count(":") > 1 for text in texts)
         return cls(name, dtype, period=period, clock=("seconds" if fine else "minutes") if texts else "")
 
-    def read_series(self, series: Any) -> np.ndarray:
+    def read_series(self, series: Series) -> np.ndarray:
         """Return a pandas Series (N,) as numbers, NaN in the holes; text as times of a day."""
         if not _is_text(series):
             return super().read_series(series)
@@ -70,7 +74,7 @@ class Angle(Number):
                 days[i] = (int(found[1]) * 3600 + int(found[2]) * 60 + int(found[3] or 0)) / 86400
         return days * self.period
 
-    def fill(self, series: Any, holes: np.ndarray, values: np.ndarray) -> Any:
+    def fill(self, series: Series, holes: np.ndarray, values: np.ndarray) -> Series:
         """Return a pandas Series (N,) with numbers ``values`` at ``holes`` (N,), or with the times of a day that they are."""
         if not _is_text(series) and not (self.clock and holes.all()):
             return super().fill(series, holes, values)
@@ -108,7 +112,7 @@ class Angle(Number):
         """Return mean directions in the table's units, given them in radians."""
         return self.off_line(center + scale * found)
 
-    def cell(self, seen: np.ndarray, center: float, scale: float) -> dict[str, Any]:
+    def cell(self, seen: np.ndarray, center: float, scale: float) -> dict[str, object]:
         """Return the means of cosine and sine."""
         x = self.on_line(seen) / scale
         return {"cosines": float(np.cos(x).mean()), "sines": float(np.sin(x).mean())}
@@ -119,6 +123,6 @@ class Angle(Number):
         return f"period {self.period:g}"
 
 
-def _is_text(series: Any) -> bool:
+def _is_text(series: Series) -> bool:
     seen = series.dropna()
     return len(seen) > 0 and all(isinstance(value, str) for value in seen)

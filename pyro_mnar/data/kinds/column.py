@@ -8,13 +8,16 @@ logarithms; a model's column is these, less a center, over a scale.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NoReturn, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 
 import numpy as np
 
-from pyro_mnar.data.kinds.evidence import Evidence
+from pyro_mnar.data.kinds.evidence import Evidence, Name
+
+if TYPE_CHECKING:
+    from pandas import Series
 
 _CODE = re.compile(r"-?9\d{0,2}|-?9+|-?8+|-?7+|-1")
 
@@ -52,7 +55,7 @@ class Column:
     may_stray: ClassVar[bool] = False
     about: ClassVar[str] = ""
 
-    name: str | int
+    name: Name
     dtype: str
     levels: tuple[Any, ...] = ()
     bounds: tuple[float, float] | None = None
@@ -72,7 +75,7 @@ class Column:
         return self.bounds
 
     @classmethod
-    def declare(cls, name: Any, dtype: str, rest: Sequence[str], values: np.ndarray, order: Sequence[Any] | None = None) -> Self:
+    def declare(cls, name: Name, dtype: str, rest: Sequence[str], values: np.ndarray, order: Sequence[Hashable] | None = None) -> Self:
         """Return the column that a word declares.
 
         Args:
@@ -90,7 +93,7 @@ class Column:
         return cls(name, dtype)
 
     @classmethod
-    def refuse_word(cls, name: Any, rest: Sequence[str], expected: str) -> NoReturn:
+    def refuse_word(cls, name: Name, rest: Sequence[str], expected: str) -> NoReturn:
         """Raise the ValueError of a word that declares nothing."""
         raise ValueError(f"kinds: got {':'.join([cls.kind, *rest])!r} for column {name!r}, expected {expected}") from None
 
@@ -108,12 +111,12 @@ class Column:
         """Return the column as one of plain numbers, for a model that knows no other, where it can be."""
         return self
 
-    def read_series(self, series: Any) -> np.ndarray:
+    def read_series(self, series: Series) -> np.ndarray:
         """Return a pandas Series (N,) as numbers, NaN in the holes."""
         # Never through NumPy's own conversion, which would take '1.5' and True for numbers.
         return self.read(series.to_numpy(dtype=object, na_value=np.nan), series.index)
 
-    def read(self, values: np.ndarray, labels: Any) -> np.ndarray:
+    def read(self, values: np.ndarray, labels: Iterable[Hashable]) -> np.ndarray:
         """Return an array (N,) of numbers or objects, with its rows' labels, as numbers, NaN in the holes.
 
         Raises:
@@ -121,7 +124,7 @@ class Column:
         """
         raise NotImplementedError
 
-    def fill(self, series: Any, holes: np.ndarray, values: np.ndarray) -> Any:
+    def fill(self, series: Series, holes: np.ndarray, values: np.ndarray) -> Series:
         """Return a pandas Series (N,) with what numbers ``values`` stand for at ``holes`` (N,), all True being a column that is missing
         altogether; its dtype stays where it can hold them."""
         raise NotImplementedError
@@ -134,7 +137,7 @@ class Column:
         """Return which numbers (N,), NaN in the holes, are none of the kind, and what is expected."""
         return np.zeros(len(numbers), bool), ""
 
-    def check(self, numbers: np.ndarray, labels: Sequence[Any]) -> None:
+    def check(self, numbers: np.ndarray, labels: Sequence[Hashable]) -> None:
         """Raise a ValueError, naming the row, where numbers (N,), NaN in the holes, are not of the kind."""
         wrong, expected = self.outside(numbers)
         if wrong.any():
@@ -177,7 +180,7 @@ class Column:
         """Return the place of the level (N,) that answers for the whole posterior, given probabilities (N, V) of the levels."""
         raise NotImplementedError
 
-    def cell(self, seen: np.ndarray, center: float, scale: float) -> dict[str, Any]:
+    def cell(self, seen: np.ndarray, center: float, scale: float) -> dict[str, object]:
         """Return what the head that models the column must know beside its place, by argument, plain enough for a model file.
 
         Args:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
 from pyro_mnar.data.kinds.evidence import Evidence
 from pyro_mnar.data.kinds.numbers import Number
+
+if TYPE_CHECKING:
+    from pandas import Series
 
 #: Numbers from here on are whole dates, below years.
 _YEARS = 10_000
@@ -36,11 +39,11 @@ class Date(Number):
         """Return a column of dates."""
         return cls(seen.name, seen.dtype) if seen.says == "dates" else None
 
-    def read_series(self, series: Any) -> np.ndarray:
+    def read_series(self, series: Series) -> np.ndarray:
         """Return days since 1970."""
         return days_of(series)
 
-    def fill(self, series: Any, holes: np.ndarray, values: np.ndarray) -> Any:
+    def fill(self, series: Series, holes: np.ndarray, values: np.ndarray) -> Series:
         """Return a pandas Series (N,) with the dates of days ``values`` at ``holes`` (N,), as it has its others.
 
         They are rounded to whole days, minutes or seconds where all that were seen are. A column that is missing altogether may come
@@ -79,7 +82,7 @@ class Date(Number):
         return count > 1 and str(np.datetime64(int(np.clip(value, -700_000, 3_000_000)), "D")) in _CODES
 
 
-def days_of(series: Any) -> np.ndarray:
+def days_of(series: Series) -> np.ndarray:
     """Return points in time as days since 1970 (N,), NaN in the holes; text is read as ISO 8601.
 
     Raises:
@@ -101,7 +104,7 @@ def days_of(series: Any) -> np.ndarray:
         return ((times - zero.as_unit("s")).dt.total_seconds() / 86400).to_numpy(dtype=np.float64, na_value=np.nan)
 
 
-def _as_written(times: Any, series: Any) -> Any:
+def _as_written(times: Series, series: Series) -> Series | list[object]:
     """Return points in time as those of ``series`` are given: timestamps, dates, numbers such as 20201231, or text."""
     import pandas as pd
 
@@ -124,7 +127,7 @@ def _as_written(times: Any, series: Any) -> Any:
     return [time.date().isoformat() if whole else time.isoformat(mark, spec) for time in times]
 
 
-def _times(series: Any) -> Any:
+def _times(series: Series) -> Series:
     import pandas as pd
 
     if str(series.dtype).startswith("date"):  # Arrow's dates, and pandas' own
@@ -147,7 +150,7 @@ def _times(series: Any) -> Any:
         ) from None
 
 
-def _is_date(value: Any) -> bool:
+def _is_date(value: object) -> bool:
     import pandas as pd
 
     try:
@@ -157,7 +160,7 @@ def _is_date(value: Any) -> bool:
     return True
 
 
-def _digits(series: Any) -> Any:
+def _digits(series: Series) -> Series:
     """Return numbers such as 20241231 or 1985 as text.
 
     Raises:

@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from pandas import Series
+
+#: What a column is called: its name, or its position in an array.
+Name: TypeAlias = str | int
 
 
 class Evidence(NamedTuple):
@@ -22,21 +28,21 @@ class Evidence(NamedTuple):
         numbers: (n,) float64 where all values are numbers, NaN in the holes of arrays; else None.
     """
 
-    name: str | int
+    name: Name
     dtype: str
     says: str
     values: list[Any]
     numbers: np.ndarray | None
 
 
-def is_hole(value: Any) -> bool:
+def is_hole(value: object) -> bool:
     """Return whether an object stands for a missing value: None, NaN, and pandas' NA and NaT (by name: pandas need not be there)."""
     return (
         value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, (float, np.floating)) and value != value)
     )
 
 
-def distinct(values: Iterable[Any], name: Any) -> list[Any]:
+def distinct(values: Iterable[object], name: Name) -> list[Any]:
     """Return the distinct values that are no holes, in the order of their first, as plain Python objects.
 
     Raises:
@@ -60,7 +66,7 @@ def evidence_of_array(values: np.ndarray, position: int) -> Evidence:
     return Evidence(position, str(values.dtype), "array", [], values.astype(np.float64) if values.dtype.kind in "iuf" else None)
 
 
-def evidence_of(series: Any) -> Evidence:
+def evidence_of(series: Series) -> Evidence:
     """Return what a pandas Series' kind is inferred from."""
     from pandas.api.types import is_bool_dtype, is_complex_dtype, is_datetime64_any_dtype, is_numeric_dtype
 

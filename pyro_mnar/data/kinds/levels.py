@@ -10,13 +10,16 @@ made for a column's standard deviations, expect about one unit of score between 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Self
+from collections.abc import Hashable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from pyro_mnar.data.kinds.column import Column
-from pyro_mnar.data.kinds.evidence import Evidence, distinct, is_hole
+from pyro_mnar.data.kinds.evidence import Evidence, Name, distinct, is_hole
+
+if TYPE_CHECKING:
+    from pandas import Series
 
 #: Text of more distinct values than this is taken for names, not categories, unless declared.
 MOST_LEVELS = 50
@@ -37,7 +40,7 @@ class Leveled(Column):
             )
 
     @classmethod
-    def declare(cls, name: Any, dtype: str, rest: Sequence[str], values: np.ndarray, order: Sequence[Any] | None = None) -> Self:
+    def declare(cls, name: Name, dtype: str, rest: Sequence[str], values: np.ndarray, order: Sequence[Hashable] | None = None) -> Self:
         """Return the column with the levels that were observed."""
         if rest:
             cls.refuse_word(name, rest, f"nothing after {cls.kind}")
@@ -45,11 +48,11 @@ class Leveled(Column):
         return cls(name, dtype, tuple(level for level in order or cls.arranged(name, found) if level in found))
 
     @classmethod
-    def arranged(cls, name: Any, found: set[Any]) -> list[Any]:
+    def arranged(cls, name: Name, found: set[Any]) -> list[Any]:
         """Return levels in the order in which they are listed: numbers first, and by size."""
         return sorted(found, key=lambda level: (isinstance(level, str), level))
 
-    def read(self, values: np.ndarray, labels: Iterable[Any]) -> np.ndarray:
+    def read(self, values: np.ndarray, labels: Iterable[Hashable]) -> np.ndarray:
         """Return objects (N,) as the places of their levels, NaN in the holes.
 
         Raises:
@@ -69,7 +72,7 @@ class Leveled(Column):
                 ) from None
         return codes
 
-    def fill(self, series: Any, holes: np.ndarray, values: np.ndarray) -> Any:
+    def fill(self, series: Series, holes: np.ndarray, values: np.ndarray) -> Series:
         """Return a pandas Series (N,) with the levels whose places are ``values`` at ``holes`` (N,).
 
         A column that is missing altogether may come with another dtype; it then gets that of its levels.
@@ -78,8 +81,7 @@ class Leveled(Column):
 
         levels = [self.levels[int(k)] for k in values]
         if str(series.dtype) == "category":
-            new = [level for level in dict.fromkeys(levels) if level not in series.cat.categories]
-            series = series.cat.add_categories(new) if new else series
+            series = series.cat.add_categories([level for level in dict.fromkeys(levels) if level not in series.cat.categories])
         elif holes.all():
             return pd.Series(levels, series.index, name=series.name)
         series.iloc[np.flatnonzero(holes)] = levels
@@ -107,13 +109,12 @@ class Leveled(Column):
         """Return the place of the most probable level, (N,)."""
         return probabilities[:, : len(self.levels)].argmax(-1)
 
-    def cell(self, seen: np.ndarray, center: float, scale: float) -> dict[str, Any]:
+    def cell(self, seen: np.ndarray, center: float, scale: float) -> dict[str, object]:
         """Return the levels' shares, and which of a model's values stand for them."""
         return {"shares": self._shares(seen), "first": float(-center / scale), "step": float(1 / scale)}
 
     def _shares(self, seen: np.ndarray) -> list[float]:
-        # Half a row for each level, so that none starts as impossible.
-        counts = np.bincount(seen.astype(int), minlength=len(self.levels)) + 0.5
+        counts = np.bincount(seen.astype(int), minlength=len(self.levels)) + 0.5  # so that no level starts as impossible
         return (counts / (len(seen) + 0.5 * len(self.levels))).tolist()
 
     @property
@@ -150,7 +151,7 @@ class Binary(Leveled):
         return cls(seen.name, seen.dtype, (0, 1)) if numbers is not None and set(np.unique(numbers)) == {0.0, 1.0} else None
 
     @classmethod
-    def declare(cls, name: Any, dtype: str, rest: Sequence[str], values: np.ndarray, order: Sequence[Any] | None = None) -> Self:
+    def declare(cls, name: Name, dtype: str, rest: Sequence[str], values: np.ndarray, order: Sequence[Hashable] | None = None) -> Self:
         """Return the column with the levels that were observed, or 0 and 1, or False and True, where these are among them."""
         found = set(distinct(values, name))
         if rest or not found <= {0, 1}:
@@ -192,7 +193,7 @@ class Categorical(Leveled):
         """Return 0 and 1: a model's values are the places."""
         return 0.0, 1.0
 
-    def cell(self, seen: np.ndarray, center: float, scale: float) -> dict[str, Any]:
+    def cell(self, seen: np.ndarray, center: float, scale: float) -> dict[str, object]:
         """Return the levels' shares."""
         return {"shares": self._shares(seen)}
 
@@ -215,7 +216,7 @@ class Ordinal(Leveled):
         return cls(seen.name, seen.dtype, tuple(seen.values)) if seen.says == "ordered" and seen.values else None
 
     @classmethod
-    def declare(cls, name: Any, dtype: str, rest: Sequence[str], values: np.ndarray, order: Sequence[Any] | None = None) -> Self:
+    def declare(cls, name: Name, dtype: str, rest: Sequence[str], values: np.ndarray, order: Sequence[Hashable] | None = None) -> Self:
         """Return the column with the levels of the word, in their order, or those that were observed."""
         if not rest:
             return super().declare(name, dtype, rest, values, order)
@@ -225,7 +226,7 @@ class Ordinal(Leveled):
         return cls(name, dtype, tuple(by_text.get(part, part) for part in rest))
 
     @classmethod
-    def arranged(cls, name: Any, found: set[Any]) -> list[Any]:
+    def arranged(cls, name: Name, found: set[Any]) -> list[Any]:
         """Return numbers by size; text has no order of its own."""
         if any(isinstance(level, str) for level in found):
             raise ValueError(f"kinds: column {name!r} is text without an order, expected ordinal:A:B:C, from lowest to highest")
@@ -238,5 +239,4 @@ class Ordinal(Leveled):
 
     def typical(self, probabilities: np.ndarray) -> np.ndarray:
         """Return the place of the median (N,), which minimizes the expected distance."""
-        below = np.cumsum(probabilities.astype(np.float64), -1) < 0.5
-        return np.minimum(below.sum(-1), len(self.levels) - 1)
+        return np.minimum((np.cumsum(probabilities.astype(np.float64), -1) < 0.5).sum(-1), len(self.levels) - 1)

@@ -8,14 +8,17 @@ count              0, 1, 2, ...
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from decimal import Decimal
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
 from pyro_mnar.data.kinds.column import Column
-from pyro_mnar.data.kinds.evidence import Evidence
+from pyro_mnar.data.kinds.evidence import Evidence, Name, is_hole
+
+if TYPE_CHECKING:
+    from pandas import Series
 
 #: A count above is none to sum over.
 LARGEST_COUNT = 1000
@@ -26,35 +29,34 @@ _EDGE = 0.005
 class Number(Column):
     """Numbers in the table, whatever their law."""
 
-    def read_series(self, series: Any) -> np.ndarray:
+    def read_series(self, series: Series) -> np.ndarray:
         """Return a pandas Series (N,) as numbers, NaN in the holes."""
         from pandas.api.types import is_bool_dtype, is_complex_dtype, is_numeric_dtype
 
         plain = is_numeric_dtype(series.dtype) and not is_bool_dtype(series.dtype) and not is_complex_dtype(series.dtype)
         return series.to_numpy(dtype=np.float64, na_value=np.nan) if plain else super().read_series(series)
 
-    def read(self, values: np.ndarray, labels: Any) -> np.ndarray:
+    def read(self, values: np.ndarray, labels: Iterable[Hashable]) -> np.ndarray:
         """Return an array (N,) of numbers or objects, with its rows' labels, as numbers, NaN in the holes."""
         if values.dtype.kind in "biuf":
             return values.astype(np.float64)
         floats = np.empty(len(values))
         for i, (label, value) in enumerate(zip(labels, values, strict=True)):
-            # pandas' NA and NaT by the names of their types, since pandas need not be there for arrays.
-            if value is None or type(value).__name__ in ("NAType", "NaTType"):
+            if is_hole(value):
                 floats[i] = np.nan
             elif isinstance(value, (int, float, np.integer, np.floating, Decimal)) and not isinstance(value, bool):
                 try:
                     floats[i] = float(value)
                 except OverflowError:
                     raise ValueError(f"column {self.name!r}: got a number too large for float64 in row {label}") from None
-            elif isinstance(value, (dict, list, tuple, set)):
-                said = "each cell of the argument must be a string or a number"  # scikit-learn's words
-                raise TypeError(f"column {self.name!r}: got {value!r} in row {label}; {said}")
+            elif isinstance(value, (dict, list, tuple, set)):  # in scikit-learn's words
+                said = f"got {value!r} in row {label}; each cell of the argument must be a string or a number"
+                raise TypeError(f"column {self.name!r}: {said}")
             else:
                 raise ValueError(f"column {self.name!r}: got {value!r} in row {label}, expected a number")
         return floats
 
-    def fill(self, series: Any, holes: np.ndarray, values: np.ndarray) -> Any:
+    def fill(self, series: Series, holes: np.ndarray, values: np.ndarray) -> Series:
         """Return a pandas Series (N,) with numbers ``values`` at ``holes`` (N,), of its dtype; whole where it holds whole ones."""
         from pandas.api.types import is_integer_dtype, is_numeric_dtype
 
@@ -63,8 +65,7 @@ class Number(Column):
             return self.fill(series.sparse.to_dense(), holes, values).astype(series.dtype)
         if is_integer_dtype(series.dtype):
             values = _whole(values, getattr(series.dtype, "numpy_dtype", series.dtype), series.name)
-        first = series.dropna().iloc[0] if not holes.all() else None
-        if isinstance(first, Decimal):
+        if not holes.all() and isinstance(series.dropna().iloc[0], Decimal):
             digits = max(-int(value.as_tuple().exponent) for value in series.dropna())
             series.iloc[places] = [Decimal(f"{value:.{max(digits, 0)}f}") for value in values]
             return series
@@ -158,7 +159,7 @@ class Bounded(Number):
             raise ValueError(f"column {self.name!r}: got bounds {self.bounds}, expected two finite numbers, the lower first")
 
     @classmethod
-    def declare(cls, name: Any, dtype: str, rest: Sequence[str], values: np.ndarray, order: Sequence[Any] | None = None) -> Self:
+    def declare(cls, name: Name, dtype: str, rest: Sequence[str], values: np.ndarray, order: Sequence[Hashable] | None = None) -> Self:
         """Return the column with the bounds that the word says."""
         try:
             low, high = (float(part) for part in rest)
@@ -204,8 +205,7 @@ class Bounded(Number):
         return "{:g} to {:g}".format(*self.ends)
 
     def _share(self, values: np.ndarray) -> np.ndarray:
-        low, high = self.ends
-        return _EDGE + (1 - 2 * _EDGE) * (values - low) / (high - low)
+        return _EDGE + (1 - 2 * _EDGE) * (values - self.ends[0]) / (self.ends[1] - self.ends[0])
 
 
 class Count(Number):
@@ -229,17 +229,17 @@ class Count(Number):
         """Return whole numbers, none below 0."""
         return np.maximum(np.rint(numbers), 0.0)
 
-    def cell(self, seen: np.ndarray, center: float, scale: float) -> dict[str, Any]:
+    def cell(self, seen: np.ndarray, center: float, scale: float) -> dict[str, object]:
         """Return where the mean starts, the largest count, and which of a model's values stand for the counts."""
-        means, largest = float(max(seen.mean(), 0.1)), float(seen.max())
-        return {"means": means, "largest": largest, "first": float(-center / scale), "step": float(1 / scale)}
+        first, step = float(-center / scale), float(1 / scale)
+        return {"means": float(max(seen.mean(), 0.1)), "largest": float(seen.max()), "first": first, "step": step}
 
 
 def _share_below(line: np.ndarray) -> np.ndarray:
     return np.clip((0.5 * (1 + np.tanh(0.5 * line)) - _EDGE) / (1 - 2 * _EDGE), 0.0, 1.0)
 
 
-def _whole(values: np.ndarray, dtype: np.dtype, name: Any) -> np.ndarray:
+def _whole(values: np.ndarray, dtype: np.dtype, name: Name) -> np.ndarray:
     """Round to whole numbers of ``dtype``; what lies outside its range would wrap around."""
     if np.isnan(values).any():
         raise ValueError(f"completed: got NaN for column {name!r}, expected numbers")

@@ -7,13 +7,14 @@ what is within is never at the end, however near.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 
+from pyro_mnar.data.kinds.evidence import Name
 from pyro_mnar.data.kinds.numbers import Bounded
 from pyro_mnar.data.scaling import Scaling
 
@@ -48,7 +49,7 @@ class Proportion(Bounded):
     most: float | None = None
 
     @classmethod
-    def declare(cls, name: Any, dtype: str, rest: Sequence[str], values: np.ndarray, order: Sequence[Any] | None = None) -> Self:
+    def declare(cls, name: Name, dtype: str, rest: Sequence[str], values: np.ndarray, order: Sequence[Hashable] | None = None) -> Self:
         """Return the column with the ends that the word says, else 0 and 1, and which of them were seen."""
         try:
             low, high = (float(part) for part in rest or (0, 1))
@@ -106,7 +107,7 @@ class Proportion(Bounded):
         """Return shares of the range."""
         return (self.off_line(center + scale * x) - self.ends[0]) / (self.ends[1] - self.ends[0])
 
-    def cell(self, seen: np.ndarray, center: float, scale: float) -> dict[str, Any]:
+    def cell(self, seen: np.ndarray, center: float, scale: float) -> dict[str, object]:
         """Return a model's values of the ends, None of one that was not seen, and how often each is there beside the others."""
         at = [(seen <= self.ends[0]).sum() + 0.5, (seen >= self.ends[1]).sum() + 0.5]
         within = len(seen) - sum(at) + 1.5
@@ -132,7 +133,7 @@ class Proportion(Bounded):
         below, above = (None if value is None else float(self._log_odds(np.float64(value))) for value in (self.least, self.most))
         return None if below is None else below - _BEYOND, None if above is None else above + _BEYOND
 
-    def _log_odds(self, values: Any) -> Any:
+    def _log_odds(self, values: np.ndarray | np.float64) -> np.ndarray:
         return np.log(values - self.ends[0]) - np.log(self.ends[1] - values)
 
     @property

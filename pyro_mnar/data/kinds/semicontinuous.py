@@ -7,13 +7,13 @@ is nearer to the end than half of it counts as the end.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Self
+from collections.abc import Hashable, Iterable, Sequence
+from typing import ClassVar, Self
 
 import numpy as np
 
 from pyro_mnar.data.kinds.column import Column
-from pyro_mnar.data.kinds.evidence import Evidence
+from pyro_mnar.data.kinds.evidence import Evidence, Name
 from pyro_mnar.data.kinds.numbers import Continuous, Number
 
 #: A column of numbers is taken for semicontinuous where its smallest or largest value is so large a share of those observed, and so
@@ -44,7 +44,7 @@ class Semicontinuous(Number):
             raise ValueError(f"column {self.name!r}: got bounds {self.bounds}, expected two finite numbers, which differ")
 
     @classmethod
-    def declare(cls, name: Any, dtype: str, rest: Sequence[str], values: np.ndarray, order: Sequence[Any] | None = None) -> Self:
+    def declare(cls, name: Name, dtype: str, rest: Sequence[str], values: np.ndarray, order: Sequence[Hashable] | None = None) -> Self:
         """Return the column with the value that the word names, or else the more frequent end."""
         try:
             mass = float(":".join(rest)) if rest else None
@@ -97,7 +97,7 @@ class Semicontinuous(Number):
         mass, nearest = ((end - center) / scale for end in self.ends)
         return snapped(x, (mass, nearest))
 
-    def cell(self, seen: np.ndarray, center: float, scale: float) -> dict[str, Any]:
+    def cell(self, seen: np.ndarray, center: float, scale: float) -> dict[str, object]:
         """Return a model's value that repeats, how often it does, and on which side the others lie."""
         share = ((seen == self.ends[0]).sum() + 0.5) / (len(seen) + 1)
         return {"mass": float((self.ends[0] - center) / scale), "shares": float(share), "sides": self.side}
@@ -118,7 +118,7 @@ class Semicontinuous(Number):
         return f"{self.ends[0]:g} repeats"
 
 
-def mass_in(values: Iterable[Any]) -> tuple[float, float] | None:
+def mass_in(values: Iterable[object]) -> tuple[float, float] | None:
     """Return the value that repeats at an end and the nearest beside it, or None where a column is not semicontinuous.
 
     Args:
@@ -137,7 +137,7 @@ def mass_in(values: Iterable[Any]) -> tuple[float, float] | None:
     return float(found[end]), float(found[nearest])
 
 
-def mass_at(name: Any, mass: float | None, values: Iterable[Any]) -> tuple[float, float]:
+def mass_at(name: Name, mass: float | None, values: Iterable[object]) -> tuple[float, float]:
     """Return the value that repeats, as it is declared or else the more frequent end, and the nearest beside it.
 
     Raises:
@@ -158,7 +158,7 @@ def mass_at(name: Any, mass: float | None, values: Iterable[Any]) -> tuple[float
     )
 
 
-def _counted(values: Iterable[Any]) -> tuple[np.ndarray, np.ndarray]:
+def _counted(values: Iterable[object]) -> tuple[np.ndarray, np.ndarray]:
     """Return the different finite numbers among ``values``, from the smallest, and how often each is there."""
     numbers = np.asarray(values, np.float64)
     return np.unique(numbers[np.isfinite(numbers)], return_counts=True)

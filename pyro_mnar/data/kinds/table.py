@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
 from pyro_mnar.data.kinds.angle import Angle
 from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.kinds.dates import Date
-from pyro_mnar.data.kinds.evidence import Evidence
+from pyro_mnar.data.kinds.evidence import Evidence, Name
 from pyro_mnar.data.kinds.levels import Binary, Categorical, Ordinal
 from pyro_mnar.data.kinds.numbers import Bounded, Continuous, Count, Positive
 from pyro_mnar.data.kinds.proportion import Proportion
@@ -35,7 +34,7 @@ KINDS: dict[str, type[Column]] = {
 }
 
 
-def kind_of(word: str, name: Any, argument: str = "kind") -> type[Column]:
+def kind_of(word: str, name: Name, argument: str = "kind") -> type[Column]:
     """Return the class of a kind.
 
     Raises:
@@ -46,7 +45,7 @@ def kind_of(word: str, name: Any, argument: str = "kind") -> type[Column]:
     return KINDS[word]
 
 
-def declared(name: Any, word: Any, dtype: str, values: np.ndarray, order: Sequence[Any] | None = None) -> Column:
+def declared(name: Name, word: object, dtype: str, values: np.ndarray, order: Sequence[Hashable] | None = None) -> Column:
     """Return the column that ``word`` declares.
 
     Args:

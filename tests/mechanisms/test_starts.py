@@ -1,0 +1,41 @@
+"""What other columns say of missing values before anything is fitted."""
+
+import pytest
+import torch
+
+from pyro_mnar.mechanisms.starts import contrasts
+
+
+def told(predictor, missing):
+    """Return shift, spread and turn of a column that one other column predicts well."""
+    values = predictor + 0.1 * torch.randn_like(predictor)
+    return contrasts(torch.stack([predictor, values], -1), torch.stack([torch.ones_like(missing), ~missing], -1))[:, 1]
+
+
+@pytest.mark.parametrize("skewed", [False, True])
+def test_masks_of_a_middle_and_of_both_tails_turn_and_one_sided_ones_do_not(skewed):
+    x = torch.randn(600).double()
+    x = x.exp() if skewed else x
+    ranks = x.argsort().argsort() / len(x)
+    # Not about the middle of the values, so that means differ too.
+    middle, tails, large = (ranks - 0.55).abs() < 0.15, (ranks - 0.55).abs() > 0.35, ranks > 0.7
+    assert (
+        float(told(x, middle)[2]) > 3 and float(told(x, tails)[2]) < -3 and float(told(x, ~large)[2]) == 0 == float(told(x, large)[2])
+    )
+    # Where predictions are turned round, all but the shift stays.
+    here, there = told(x, middle), told(-x, middle)
+    assert float(here[0]) * float(there[0]) < 0 < float(here[2]) * float(there[2])
+
+
+def test_masks_that_nothing_predicts_turn_seldom_and_either_way():
+    turns = torch.stack([told(torch.randn(100).double(), torch.rand(100) < 0.3)[2] for _ in range(300)])
+    # Both halves beyond two standard errors, one up and one down: 2 x .023 x .023, for each of 300 trials.
+    assert int((turns.abs() > 2).sum()) <= 4
+    # Both halves go one way in half of the cases; binomial deviations at 4.5 standard errors.
+    assert abs(float((turns == 0).double().mean()) - 0.5) < 4.5 * (0.25 / 300) ** 0.5
+    assert abs(float(turns.sign().sum())) < 4.5 * 150**0.5
+
+
+def test_a_half_without_missing_values_says_nothing():
+    x = torch.linspace(-1, 1, 60).double()
+    assert float(told(x, x > 0.5)[2]) == 0
