@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pyro_mnar.cli.names import missing_words, names_in, pair
-from pyro_mnar.cli.reading import counted, declared_levels, usable
+from pyro_mnar.cli.reading import counted, known_levels, usable
 from pyro_mnar.data.kinds.column import Column
+from pyro_mnar.data.names import missing_words, names_in, pair
 from pyro_mnar.data.source import Source
+from pyro_mnar.data.stated_holes import stated_holes
 from pyro_mnar.imputer.imputer import MNARImputer
 from pyro_mnar.imputer.learning import fit_given
 from pyro_mnar.imputer.tables import Given, given, learned
@@ -54,11 +55,7 @@ def asked_for(options: argparse.Namespace, source: Source) -> Asked:
     Raises:
         ValueError: naming the option, for what does not fit together or is none of the table's.
     """
-    words = missing_words(getattr(options, "missing", None), source.names)
-
-    def missing(name: str) -> list[str]:
-        return [*words[None], *words.get(name, [])]
-
+    missing = missing_words(options.missing, source.names)
     if options.model is not None:
         return _with_model(options, source, missing)
     chosen = None if options.columns is None else names_in(options.columns, source.names, "columns")
@@ -66,7 +63,7 @@ def asked_for(options: argparse.Namespace, source: Source) -> Asked:
     unknown = [name for name in kinds if name not in (chosen or source.names)]
     if unknown:
         raise ValueError(f"kinds: got unknown column {unknown[0]!r}, expected some of {', '.join(chosen or source.names)}")
-    part, columns, notes = usable(source, chosen, kinds, missing)
+    part, columns, notes = usable(source, chosen, kinds, stated_holes(missing, source.names, kinds))
     if options.regress is not None:
         parsed(options.regress, columns.values())
     if options.steps is not None and options.steps < 1:
@@ -79,6 +76,9 @@ def asked_for(options: argparse.Namespace, source: Source) -> Asked:
     stated["keep_partial"] = getattr(options, "keep_partial", False)
     if kinds:
         stated["kinds"] = kinds
+    if missing:
+        # Of the columns that are used, so that the model knows them for other tables.
+        stated["missing"] = {name: words for name, words in missing.items() if name in part.columns}
     if options.order is not None:
         stated["order"] = names_in(options.order, part.columns, "order")
     if options.ignorable is not None:
@@ -87,7 +87,7 @@ def asked_for(options: argparse.Namespace, source: Source) -> Asked:
     return Asked(MNARImputer(direction=direction, n_jobs=_jobs(options), **stated), False, part, columns, notes)
 
 
-def _with_model(options: argparse.Namespace, source: Source, missing: Callable[[str], list[str]]) -> Asked:
+def _with_model(options: argparse.Namespace, source: Source, missing: dict[str, list[Any]]) -> Asked:
     for name in ("mechanism", "direction", "order", "ignorable", "kind", "columns", "save", "steps"):
         if getattr(options, name, None) is not None:
             raise ValueError(f"--{name}: got one with --model, expected it only when fitting (the model has its own)")
@@ -98,7 +98,9 @@ def _with_model(options: argparse.Namespace, source: Source, missing: Callable[[
         unknown = [name for name in source.names if name not in names]
         more = f"; the model does not know {', '.join(unknown)}" if unknown else ""
         raise ValueError(f"table: lacks the model's column(s) {', '.join(lacking)}{more}")
-    part = source.frame(names, missing, declared_levels(None, imputer.schema_))
+    own = stated_holes(imputer.missing, names, imputer.kinds)
+    words = {name: [*map(str, own.get(name, [])), *missing.get(name, [])] for name in names}
+    part = source.frame(names, words, known_levels(imputer.schema_))
     if getattr(options, "seed", None) is not None:
         imputer.random_state = options.seed
     imputer.point = getattr(options, "point", None) or imputer.point

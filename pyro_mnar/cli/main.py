@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from pyro_mnar.cli.interruption import interruptible, placed
 from pyro_mnar.cli.options import parser
+from pyro_mnar.cli.results import said_of
 from pyro_mnar.data.extras import MissingExtraError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
-
     from pyro_mnar.imputation.impute import Imputation
-    from pyro_mnar.imputer.imputer import MNARImputer
     from pyro_mnar.imputer.tables import Given
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0, or 2 after one line on standard error; 128 and a signal's number after that.
+
+    Where nobody reads what it prints any more (``| head``), that is as if SIGPIPE had come, and it says no more.
 
     Example:
         >>> main(["impute", "no-such-file.csv", "--output", "completed.csv"])
@@ -34,11 +35,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with interruptible() as interruption:
         options.interruption = interruption
         try:
-            return COMMANDS[options.command](options)
+            code = COMMANDS[options.command](options)
+            sys.stdout.flush()
+            return code
+        except BrokenPipeError:
+            # What is left to be printed goes nowhere, also at the end of Python.
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 128 + 13
         except KeyboardInterrupt:
             print("pyro-mnar: interrupted, nothing written", file=sys.stderr)
             return interruption.code
-        except (ValueError, FloatingPointError, MissingExtraError) as error:
+        except (ValueError, FloatingPointError, MissingExtraError, OSError) as error:
             print(f"pyro-mnar: {' '.join(str(error).split())}", file=sys.stderr)
             return 2
 
@@ -63,9 +71,10 @@ def _impute(options: argparse.Namespace) -> int:
         asked = asked_for(options, source)
         imputer, part = asked.imputer, asked.part
         if not asked.fitted and not part.isna().to_numpy().any() and options.save is None:
-            source.write(options.output, part.iloc[:, :0], part.isna())
+            source.write(options.output, part.iloc[:, :0], part.isna(), options.escape_formulas)
             _notes(asked.notes)
-            _print(options, [f"Nothing is missing in {options.table}; {options.output} is a copy.", *read_holes(source, part)])
+            where = "" if part.shape[1] == len(source.names) else " in the columns that are used"
+            _print(options, [f"Nothing is missing in {options.table}{where}; {options.output} is a copy.", *read_holes(source, part)])
             return 0
         table, doubts = told(lambda: asked.fit(asked.learned()))
         # Where none are asked for, five of each model for the estimates that are printed, unless they would fill the memory.
@@ -82,13 +91,13 @@ def _impute(options: argparse.Namespace) -> int:
             imputer.save(new(options.save))
         if options.report is not None:
             told(write_report, str(new(options.report)), options.table, imputer, table, found, options.regress, options.arguments)
-        source.write(options.output if options.output == "-" else str(new(options.output)), filled, holes)
+        source.write(options.output if options.output == "-" else str(new(options.output)), filled, holes, options.escape_formulas)
         if options.save is not None:
             check_model_folder(options.save)
     _notes(asked.notes)
     lines = [f"{options.output}: {int(holes.to_numpy().sum())} of {part.size} cells imputed", *read_holes(source, part)]
     lines += [f"Note: {sentence}" for sentence in [*doubts, *far, *more]]
-    _print(options, [*lines, *_said(imputer, found.result, table.mask)])
+    _print(options, [*lines, *said_of(imputer, found.result, table.mask)])
     return 0
 
 
@@ -103,6 +112,8 @@ def _check_outputs(options: argparse.Namespace) -> None:
     if options.output != "-":
         check_ending(options.output)
         check_writable(options.output)
+        if options.escape_formulas and not options.output.lower().endswith(".csv"):
+            raise ValueError(f"--escape-formulas: got output {options.output}, expected a CSV (of Parquet no cell is a formula)")
     if options.draws_output is not None:
         check_draws_path(options.draws_output)
     elif options.draws is not None:
@@ -236,15 +247,3 @@ def _naming(table: str) -> Iterator[None]:
 
 
 COMMANDS = {"impute": _impute, "report": _report, "sensitivity": _sensitivity, "diagnose": _diagnose}
-
-
-def _said(imputer: MNARImputer, result: Imputation, mask: np.ndarray) -> list[str]:
-    from pyro_mnar.imputer.points import POINTS
-    from pyro_mnar.imputer.summary import assumptions, estimates, kinds_of, shifts
-
-    lines = [*kinds_of(imputer.schema_), *assumptions(imputer), f"Filled with {POINTS[imputer.point]}."]
-    lines += [*shifts(imputer, result, mask), *estimates(imputer, result, mask)]
-    poor = int(result.unreliable.sum())
-    if poor:
-        lines.append(f"Importance weights of {poor} of {len(mask)} rows are unreliable (Pareto k above threshold): trust them less.")
-    return lines

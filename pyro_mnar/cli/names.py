@@ -1,10 +1,9 @@
-"""Names on the command line: files that must differ, columns in lists and pairs, words for missing values."""
+"""Files on the command line, which must differ."""
 
 from __future__ import annotations
 
-import csv
 import os
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -25,57 +24,3 @@ def refuse_inside(folder: str, outputs: Iterable[tuple[str, str | None]]) -> Non
     for option, path in outputs:
         if path is not None and option != "save" and Path(os.path.realpath(path)).parent.is_relative_to(os.path.realpath(folder)):
             raise ValueError(f"--{option}: got {path}, which lies in the folder of --save, expected another place")
-
-
-def names_in(words: str, names: Iterable[Hashable], option: str) -> list[str]:
-    """Return the columns that a list with commas names; names with commas as they are, or in quotes.
-
-    Raises:
-        ValueError: for a name that is no column's.
-
-    Example:
-        >>> names_in("income, eur,b", ["income, eur", "b", "c"], "columns")
-        ['income, eur', 'b']
-    """
-    known = {str(name) for name in names}
-    pieces, found, i = words.split(","), [], 0
-    if '"' in words:
-        pieces = next(csv.reader([words], skipinitialspace=True))
-    while i < len(pieces):
-        for j in range(len(pieces), i, -1):
-            joined = ",".join(pieces[i:j])
-            name = next((word for word in (joined, joined.strip()) if word in known), None)
-            if name is not None:
-                found.append(name)
-                i = j
-                break
-        else:
-            raise ValueError(f"{option}: got unknown column {pieces[i].strip()!r}, expected some of {', '.join(map(str, names))}")
-    return found
-
-
-def pair(word: str, names: Iterable[Hashable]) -> tuple[str, str] | None:
-    """Return column and rest of COLUMN=REST, the column the longest that has such a name, or the part before the first ``=``.
-
-    Example:
-        >>> pair("a=b=count", ["a=b", "a"]), pair("count", ["a"])
-        (('a=b', 'count'), None)
-    """
-    known = {str(name) for name in names}
-    places = [i for i, letter in enumerate(word) if letter == "="]
-    if not places or places[0] == 0:
-        return None
-    at = next((i for i in reversed(places) if word[:i] in known), places[0])
-    return word[:at], word[at + 1 :]
-
-
-def missing_words(words: Sequence[str] | None, names: Iterable[Hashable]) -> dict[str | None, list[str]]:
-    """Return by column the words of ``--missing WORD`` and ``--missing COLUMN=WORD``; those of every column under None."""
-    found: dict[str | None, list[str]] = {None: []}
-    for word in words or []:
-        own = pair(word, names)
-        if own is not None and own[0] in names:
-            found.setdefault(own[0], []).append(own[1])
-        else:
-            found[None].append(word)
-    return found

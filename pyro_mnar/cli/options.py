@@ -73,6 +73,12 @@ def parser() -> argparse.ArgumentParser:
         help="impute Parquet files with a saved model row group by row group, into the folder --output; the column names the rows, "
         "each another, and is what their randomness hangs on; needed where the table is a folder of files",
     )
+    impute.add_argument(
+        "--escape-formulas",
+        action="store_true",
+        help="put ' before texts of a CSV that a spreadsheet would take for formulas, those that begin with = + - @ (default: every "
+        "text comes back as it stands)",
+    )
     impute.add_argument("--save", metavar="FOLDER", help="keep the fitted model here")
     impute.add_argument("--draws", type=int, metavar="M", help="draws of each missing value (with --draws-output)")
     impute.add_argument("--draws-output", metavar="FILE", help="where the draws go, as netCDF (.nc); 20 of them without --draws")

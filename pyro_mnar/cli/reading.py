@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from pyro_mnar.data.doubts import constant
 from pyro_mnar.data.kinds.column import Column
-from pyro_mnar.data.kinds.table import KINDS
 from pyro_mnar.data.reading import read_source
 from pyro_mnar.data.schema import Schema
 from pyro_mnar.data.source import Source
+from pyro_mnar.data.stated_holes import level_words
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -25,21 +25,14 @@ def opened(options: argparse.Namespace) -> Source:
     return read_source(options.table, separator=options.separator, decimal=options.decimal or ".", encoding=options.encoding)
 
 
-def declared_levels(kinds: dict[str, str] | None, schema: Schema | None = None) -> dict[str, Collection[str]]:
-    """Return by column the words that are levels, as declared or as a model knows them, and so no holes."""
-    found: dict[str, Collection[str]] = {}
-    for name, word in (kinds or {}).items():
-        kind, *rest = word.split(":")
-        if kind in KINDS and KINDS[kind].level_words(rest):
-            found[name] = KINDS[kind].level_words(rest)
-    for column in () if schema is None else schema.columns:
-        if column.levels and all(isinstance(level, str) for level in column.levels):
-            found[str(column.name)] = column.levels
-    return found
+def known_levels(schema: Schema) -> dict[str, Collection[str]]:
+    """Return by column the texts that a model knows as levels, and so no holes."""
+    texts = {str(column.name): [level for level in column.levels if isinstance(level, str)] for column in schema.columns}
+    return {name: levels for name, levels in texts.items() if levels}
 
 
 def usable(
-    source: Source, chosen: list[str] | None, kinds: dict[str, str], missing: Callable[[str], Collection[str]]
+    source: Source, chosen: list[str] | None, kinds: dict[str, str], missing: Mapping[str, Collection[str]]
 ) -> tuple[DataFrame, dict[str, Column], list[str]]:
     """Return the columns that a model can be of, what each of them is, and a sentence on each other column.
 
@@ -50,7 +43,7 @@ def usable(
     """
     names, said, kept = source.names if chosen is None else chosen, [], []
     known: dict[str, Column] = {}
-    frame = counted(source.frame(names, missing, declared_levels(kinds)))
+    frame = counted(source.frame(names, missing, level_words(kinds)))
     for name in names:
         series = frame[name]
         if not series.notna().any():

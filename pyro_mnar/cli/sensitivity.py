@@ -14,6 +14,7 @@ from pyro_mnar.analysis.completions import Completions
 from pyro_mnar.analysis.tipping import TippingPoint, tipping_point
 from pyro_mnar.cli.options import MOVES
 from pyro_mnar.data.kinds.column import Column
+from pyro_mnar.data.names import pair, place
 from pyro_mnar.data.schema import Schema
 from pyro_mnar.imputer.imputer import MNARImputer
 from pyro_mnar.imputer.sensitivity import completions
@@ -72,7 +73,7 @@ def _move(how: str, word: str, schema: Schema, mask: np.ndarray) -> Move:
         if target:
             raise ValueError(f"--strength: got {word!r}, expected LOW:HIGH:COUNT")
         return Move(how, None, None, values)
-    name, _, level = target.partition(":")
+    name, level = place(target, [column.name for column in schema.columns], ":")
     column = _column(f"--{how}", name, schema)
     if mask[:, schema.columns.index(column)].all():
         raise ValueError(f"--{how}: got column {name!r}, expected one with missing values (there is nothing to move)")
@@ -94,7 +95,7 @@ def conclusion(options: argparse.Namespace, schema: Schema) -> tuple[Callable[[C
     if options.regress is not None:
         outcome, predictors = parsed(options.regress, schema.columns)
         return lambda _: regression(outcome, predictors), f"coefficient of {predictors[0]} on {outcome}"
-    name, _, word = options.mean.partition("=")
+    name, word = place(options.mean, [column.name for column in schema.columns], "=")
     column = _column("--mean", name, schema)
     level = _level("--mean", column, word) if column.levels else None
     about = f"mean of {name}" if level is None else f"share of {name} = {level}"
@@ -109,9 +110,10 @@ def moved_rows(options: argparse.Namespace, table: DataFrame) -> np.ndarray | No
     """
     if options.rows is None:
         return None
-    name, equals, value = options.rows.partition("=")
-    if name not in table.columns or not equals:
+    own = pair(options.rows, list(table.columns))
+    if own is None or own[0] not in table.columns:
         raise ValueError(f"--rows: got {options.rows!r}, expected COLUMN=VALUE of {', '.join(map(str, table.columns))}")
+    name, value = own
     chosen = _same(table[name], value)
     if not chosen.any():
         raise ValueError(f"--rows: got {options.rows!r}, expected a value that column {name!r} has")

@@ -58,6 +58,7 @@ def to_frame(table: pyarrow.Table, columns: list[str] | None) -> DataFrame:
     nullable = {pa.field("", kind).type: dtype for kind, dtype in _nullable(pd, pa).items()}
     holed = {field.name for field, column in zip(table.schema, table.columns, strict=True) if column.null_count}
     frame = table.to_pandas()
+    frame.columns = frame.columns.map(str)  # pandas writes down that names were numbers, and has them again; in the file they are texts
     for field in table.schema:
         if field.name in holed and field.type in nullable and field.name in frame.columns:
             frame[field.name] = pd.Series(

@@ -11,8 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from pyro_mnar.data.disguises import disguised, kind_option
 from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.kinds.evidence import is_hole
+from pyro_mnar.data.kinds.numbers import LARGEST_COUNT
+from pyro_mnar.data.texts import number_in
 
 #: Words that may well stand for a missing value.
 # fmt: off
@@ -20,17 +23,25 @@ _WORDS = frozenset({
     "?", "-", "--", "---", ".", "..", "x", "*", "unknown", "unk", "missing", "n.a.", "n.a", "na", "n/a", "nil", "none", "null",
     "nan", "refused", "dk", "tbd", "blank", "empty", "undefined", "unspecified", "nodata", "undetermined", "-9", "-99", "-999",
     "-9999", "99", "999", "9999", "#value!", "#ref!", "#div/0!", "not available", "not applicable", "not known", "not stated",
-    "not recorded", "not reported", "no data", "no answer", "don't know",
+    "not recorded", "not reported", "no data", "no answer", "don't know", "prefer not to say", "no response", "withheld", "n/k",
+    "k.a.", "k. a.", "keine angabe", "unbekannt", "weiß nicht", "inconnu", "sin dato", "desconocido", "n/d", "s/d", "sconosciuto",
 })
 # fmt: on
-_DISGUISED = re.compile(
-    r"[+-]?(\d+|\d*[.,]\d+)|[+-]?\d{1,3}([,. ']\d{3})+([.,]\d+)?|[+-]?\d+([.,]\d+)?\s*(%|[A-Za-zµ°€£$¥/]+\d?)"
-    r"|[€£$¥]\s*\d[\d.,]*|[<>]=?\s*\d[\d.,]*"
-)
 _LABEL = re.compile(
-    r"(^|[_. ])(id|nr|no|key|index|uuid|code|zip|postcode|ticket)$|^(id|index|row)($|[_. ])|[a-z]I[dD]$|^Unnamed: 0$", re.IGNORECASE
+    r"(^|[_. ])(id|nr|no|num|number|key|index|uuid|code|zip|postcode|ticket|serial|barcode|phone|ssn)$"
+    r"|^(id|index|row|case|record)($|[_. ])|[a-z]I[dD]$|^Unnamed: 0$"
+    r"|^(patient|subject|customer|person|respondent|participant|household|user|account|sample)s?$",
+    re.IGNORECASE,
 )
-_WEIGHT = re.compile(r"^(wt|wgt|w|fnlwgt|weights?)$|(sampl\w*|survey|design|person|p|f)_?(weights?|wgt|wt)$|_(wgt|wt)$", re.IGNORECASE)
+_WEIGHT = re.compile(
+    r"^(wt|wgt|w|fnlwgt|weights?|wt(int|mec|fa|dr|saf)\w*|(per|hh|asec)wt|[afip]weight)$|(sampl\w*|survey|design|person|p|f)_?(weights?|wgt|wt)$"
+    r"|_(wgt|wt)$",
+    re.IGNORECASE,
+)
+#: Whole numbers that are no more different ones than these are more often codes or grades than amounts.
+_FEW = 10
+#: Values from which on something can be said of all of them.
+_ENOUGH = 10
 
 
 def doubts(
@@ -57,36 +68,59 @@ def doubts(
         if column.levels:
             found += [] if known else _of_levels(column, seen)
         elif len(seen):
-            found += _of_numbers(column, seen, known)
+            own = _of_numbers(column, seen, known)
+            found += own or ([] if known or mask[:, j].all() else _of_few(column, seen))
     return found
 
 
 def _of_levels(column: Column, seen: np.ndarray) -> list[str]:
     found, texts = [], [level for level in column.levels if isinstance(level, str)]
+    numbers = [level for level in texts if number_in(level) is not None]
     for k, level in enumerate(column.levels):
-        if isinstance(level, str) and (level.strip().lower() in _WORDS or not level.strip()):
+        odd = level in numbers and len(numbers) < 0.5 * len(texts)
+        if isinstance(level, str) and (odd or _may_be_hole(level)):
             found.append(
                 f"column {column.name!r}: {level!r} ({int((seen == k).sum())} times) is taken for a category and may be a code for "
-                f"missing (--missing {level!r}; in Python, NaN in its place)"
+                f"missing ({_stated(column.name, [level])})"
             )
-    plain = [level for level in texts if level.strip().lower() not in _WORDS]
-    if len(plain) > 1 and sum(bool(_DISGUISED.fullmatch(level.strip())) for level in plain) > 0.8 * len(plain):
-        found.append(
-            f"column {column.name!r}: text such as {plain[0]!r} looks like numbers and is taken for categories (make it numbers, with "
-            "--decimal or --separator where the file has others; or declare it categorical or ordinal)"
-        )
+    plain = [level for level in texts if not _may_be_hole(level)]
+    said = disguised(column.name, plain)
+    if said is not None:
+        found.append(f"column {column.name!r}: text such as {plain[0]!r} is taken for categories and {said}")
     return found
+
+
+def _may_be_hole(level: str) -> bool:
+    word = level.strip(" ()[]<>").lower()
+    return word in _WORDS or not any(letter.isalnum() or letter in "+<>=" for letter in level)
+
+
+def _stated(name: Any, values: Sequence[Any]) -> str:
+    """Return how values are stated to stand for missing ones."""
+    options = " ".join(f"--missing '{name}={value}'" for value in values)
+    return f"{options}; in Python missing={{{name!r}: {list(values)!r}}}"
+
+
+def _of_few(column: Column, seen: np.ndarray) -> list[str]:
+    """Return a sentence on whole numbers that are few, and are imputed as amounts."""
+    different = np.unique(seen)
+    if not column.may_stray or not 2 <= len(different) <= _FEW or len(seen) < 2 * _FEW or (different != np.rint(different)).any():
+        return []
+    listed = ", ".join(f"{value:g}" for value in different[:3]) + (", ..." if len(different) > 3 else "")
+    return [
+        f"column {column.name!r}: whole numbers {listed} are taken for amounts ({kind_option(column.name, 'categorical')} if they are "
+        "codes, ordinal if grades, count if they count; in Python kinds)"
+    ]
 
 
 def _of_numbers(column: Column, seen: np.ndarray, known: bool) -> list[str]:
     codes = codes_in(seen, column.may_be_code)
     name, found = column.name, []
     if codes:
-        said = ", ".join(
-            f"{column.in_words(code, 10)} ({count} times)" if count > 1 else column.in_words(code, 10) for code, count in codes
-        )
-        words = " ".join(f"--missing {column.in_words(code, 10)}" for code, _ in codes)
-        found.append(f"column {name!r}: {said} may be a code for missing, far from the others ({words}; in Python, NaN in its place)")
+        words = [column.in_words(code, 10) for code, _ in codes]
+        said = ", ".join(f"{word} ({count} times)" if count > 1 else word for word, (_, count) in zip(words, codes, strict=True))
+        values = [number_in(word) if number_in(word) is not None else word for word in words]
+        found.append(f"column {name!r}: {said} may be a code for missing, far from the others ({_stated(name, values)})")
     if known or not column.is_number:
         return found
     different = np.unique(seen)
@@ -94,10 +128,13 @@ def _of_numbers(column: Column, seen: np.ndarray, known: bool) -> list[str]:
     if whole and len(seen) >= 20 and len(different) == len(seen):
         steps = np.diff(different)
         if (steps == steps[0]).all() or _LABEL.search(str(name)):
-            found.append(f"column {name!r}: every value differs, as those of labels or row numbers do (leave it out of the model)")
+            found.append(
+                f"column {name!r}: every value differs, as those of labels or row numbers do (leave it out: --columns, or drop it)"
+            )
     elif _WEIGHT.search(str(name)) and seen.min() > 0:
         found.append(
-            f"column {name!r}: may be a weight, which is imputed with like any other column (leave it out, or declare its kind)"
+            f"column {name!r}: may be a weight, which is imputed with like any other column (leave it out: --columns, or drop it; "
+            "or declare its kind)"
         )
     return found
 
@@ -113,17 +150,33 @@ def codes_in(seen: np.ndarray, coded: Callable[[float, int], bool]) -> list[tupl
         >>> codes_in(np.array([20.0, 21, 22, 23, 24, 25, 999, 999]), lambda value, count: value == 999)
         [(999.0, 2)]
     """
+    found: list[tuple[float, int]] = []
+    for _ in range(3):  # at both ends, such as -99 and 999, and one beyond another, such as 99 and 9999
+        found += _code_of(seen[~np.isin(seen, [value for value, _ in found])], coded)
+    return found
+
+
+def _code_of(seen: np.ndarray, coded: Callable[[float, int], bool]) -> list[tuple[float, int]]:
+    """Return the codes at one end of values (n,), or none."""
     different, counts = np.unique(seen, return_counts=True)
     for end in (slice(None), slice(None, None, -1)):
         values, often = different[end], counts[end]
         # As many as four codes beside each other, such as -99, -98 and -97.
-        for size in range(1, min(5, len(values) - 2)):
+        for size in range(1, min(5, len(values))):
             group, rest = values[:size], values[size:]
-            width, gap = abs(rest[-1] - rest[0]), abs(rest[0] - group[-1])
-            if all(coded(value, count) for value, count in zip(group, often, strict=False)) and gap > 0.5 * width:
-                return list(zip(group.tolist(), often[:size].tolist(), strict=True))
-            if size == 1 and group[0] != 0 and often[0] >= max(3, 0.02 * len(seen)) and gap > 2 * width:
+            with np.errstate(over="ignore"):
+                width, gap = abs(rest[-1] - rest[0]), abs(rest[0] - group[-1])
+            far = gap > 0.5 * width if width or abs(group).min() >= 9 else False
+            if all(coded(value, count) for value, count in zip(group, often, strict=False)):
+                below = group.max() < 0 <= rest.min() and often[:size].min() > 1 and len(rest) > 2
+                if (far and len(rest) > 2) or below or (far and abs(group).min() >= 9):
+                    return list(zip(group.tolist(), often[:size].tolist(), strict=True))
+            if size == 1 and len(rest) > 2 and group[0] != 0 and often[0] >= max(3, 0.02 * len(seen)) and gap > 2 * width:
                 return [(float(group[0]), int(often[0]))]
+        digit = values[0] if len(values) > 2 else 0.0
+        # A single 7, 8 or 9 after few others, as in 1, 2, 9.
+        if digit in (7.0, 8.0, 9.0) and len(values) <= 6 and values[0] - values[1] >= max(3.0, values[1] - values[-1]) and often[0] > 1:
+            return [(float(digit), int(often[0]))]
     return []
 
 
@@ -139,18 +192,21 @@ def impossible(columns: Sequence[Column], values: np.ndarray, mask: np.ndarray, 
     found = []
     for j, column in enumerate(columns):
         seen, own = values[mask[:, j], j], filled[..., ~mask[:, j], j]
-        if not column.may_stray or len(seen) < 20 or not own.size:
+        if not column.may_stray or len(seen) < _ENOUGH or not own.size:
             continue
         if seen.min() >= 0 and own.min() < 0:
             word = "positive" if seen.min() > 0 else "bounded:0:HIGH or semicontinuous:0"
             some = f"{int((own < 0).sum())} of {own.size} imputed values are below 0, where no observed one is"
-            found.append(f"column {column.name!r}: {some}; declare it {word} (--kind, kinds=) if it cannot be")
+            found.append(
+                f"column {column.name!r}: {some}; declare it {word} ({kind_option(column.name, word)}, kinds=) if it cannot be"
+            )
         different = np.unique(seen)
-        if len(different) > 2 and (different == np.rint(different)).all():
+        if len(different) > 1 and (different == np.rint(different)).all():
             if (own != np.rint(own)).any():
+                kinds = "count or ordinal, or " if seen.min() >= 0 and seen.max() <= LARGEST_COUNT else ""
                 found.append(
                     f"column {column.name!r}: imputed values lie between whole numbers, which all that were observed are; declare it "
-                    "count or ordinal, or give it a dtype of whole numbers"
+                    f"{kinds}make it a column of whole numbers (dtype Int64; 2 for 2.0 in a CSV)"
                 )
             elif len(different) <= 10 and ((own < seen.min()) | (own > seen.max())).any():
                 found.append(
@@ -170,6 +226,8 @@ def constant(values: Iterable[object]) -> tuple[bool, object]:
     for value in values:
         if is_hole(value):
             continue
+        if isinstance(value, np.ndarray):
+            return False, None
         if first is None:
             first = value
         elif type(value) is not type(first) or value != first:

@@ -145,6 +145,8 @@ def as_pandas(table: _Given) -> _Given | DataFrame:
     """
     if type(table).__name__ == "LazyFrame":
         raise ValueError("table: got a lazy frame, expected its data (.collect())")
+    if type(table).__module__.split(".")[0] == "pyarrow":
+        raise ValueError(f"table: got pyarrow's {type(table).__name__}, expected a DataFrame (.to_pandas())")
     if not is_polars(table):
         return table
     import pandas as pd
@@ -159,7 +161,14 @@ def as_pandas(table: _Given) -> _Given | DataFrame:
 
 
 def like(table: object, completed: DataFrame | np.ndarray) -> DataFrame | np.ndarray:
-    """Return a ``completed`` pandas DataFrame as a polars one with the dtypes of ``table``, where that is one, else as it is."""
+    """Return a ``completed`` pandas DataFrame as a polars one with the dtypes of ``table``, where that is one.
+
+    Of a pandas one, whole numbers and sparse columns, which took holes by what stands for missing values, have their dtype again.
+    """
+    if is_frame(completed) and is_frame(table):
+        dtypes = {name: table.dtypes[name] for name in completed.columns if name in table.columns}
+        given = {name: dtype for name, dtype in dtypes.items() if str(dtype).startswith(("int", "uint", "Sparse", "bool"))}
+        return completed.astype({name: dtype for name, dtype in given.items() if completed.dtypes[name] != dtype})
     if not (is_polars(table) and is_frame(completed)):
         return completed
     import polars as pl

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeGuard
 
 import numpy as np
 
+from pyro_mnar.data.disguises import disguised
 from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.kinds.evidence import distinct, evidence_of, evidence_of_array
 from pyro_mnar.data.kinds.levels import MOST_LEVELS
@@ -206,11 +207,14 @@ def _column_of(series: Series, word: str | None) -> Column:
     column = infer(evidence_of(series))
     if column is not None:
         return column
-    for label, value in series.dropna().items():
+    seen = series.dropna()
+    texts = [value for value in seen.iloc[:100] if isinstance(value, str)]
+    said = disguised(series.name, texts) if len(texts) == min(100, len(seen)) else None
+    for label, value in seen.items():
         if not isinstance(value, (int, float, np.number)) or isinstance(value, bool):
             raise ValueError(
                 f"column {series.name!r}: got {value!r} in row {label}, expected numbers, or at most {MOST_LEVELS} categories that "
-                "repeat (leave the column out, or declare its kind)"
+                f"repeat ({said or 'leave the column out, or declare its kind'})"
             )
     raise ValueError(
         f"column {series.name!r}: got dtype {series.dtype} ({series.dropna().iloc[0]!r} first), expected numbers, categories or dates"

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,9 @@ import numpy as np
 from pyro_mnar.data.arrow import filled_column, to_frame
 from pyro_mnar.data.extras import extra
 from pyro_mnar.data.files import write_table, write_whole
-from pyro_mnar.data.texts import StrayTextError, as_series, spelled, without, written
+from pyro_mnar.data.kinds.evidence import is_hole
+from pyro_mnar.data.stated_holes import with_holes
+from pyro_mnar.data.texts import StrayTextError, as_series, escaped, spelled, written
 
 if TYPE_CHECKING:
     import pyarrow
@@ -53,7 +56,7 @@ class Source:
     def frame(
         self,
         columns: Sequence[str] | None = None,
-        missing: Callable[[str], Collection[str]] = lambda _: (),
+        missing: Mapping[str, Collection[str]] | None = None,
         levels: Mapping[str, Collection[str]] | None = None,
         lenient: bool = False,
     ) -> DataFrame:
@@ -61,7 +64,7 @@ class Source:
 
         Args:
             columns: their names.
-            missing: of a column's name, further words that stand for a hole there.
+            missing: by column, further words that stand for a hole there.
             levels: by column, words that are levels and so no holes.
             lenient: whether text among numbers makes a column text.
 
@@ -76,11 +79,14 @@ class Source:
             raise ValueError(f"columns: got unknown {unknown[0]!r}, expected some of {', '.join(self.names)}")
         if self.arrow is not None:
             frame = to_frame(self.arrow, chosen)
-            words = {name: missing(name) for name in chosen if missing(name)}
-            return frame.assign(**{name: without(frame[name], own) for name, own in words.items()}) if words else frame
+            result = with_holes(frame, {name: words for name, words in (missing or {}).items() if name in chosen})
+            for name in chosen if result is not frame else ():
+                gone = (result[name].isna() & ~frame[name].isna()).to_numpy(bool)
+                self.read_as_missing[name] = Counter(str(value) for value in frame[name][gone])
+            return result
         found = {}
         for name in chosen:
-            own, known = missing(name), (levels or {}).get(name, ())
+            own, known = (missing or {}).get(name, ()), (levels or {}).get(name, ())
             try:
                 found[name], self.read_as_missing[name] = as_series(
                     name, self.cells[name], missing=own, levels=known, decimal=self.decimal
@@ -96,22 +102,23 @@ class Source:
                 ) from None
         return pd.DataFrame(found, columns=chosen)
 
-    def write(self, path: str, completed: DataFrame, holes: DataFrame) -> None:
+    def write(self, path: str, completed: DataFrame, holes: DataFrame, escape: bool = False) -> None:
         """Write the table with ``completed`` values of some columns where ``holes`` are, and everything else as it stands.
 
         Args:
             path: ends in .csv or .parquet; ``-`` is standard output.
             completed: (N, any columns).
             holes: (N, the same columns) bool.
+            escape: whether texts of a CSV that a spreadsheet would take for formulas are escaped, against the rule.
 
         Raises:
             ValueError: naming the file, when it cannot be written.
         """
         as_csv = path == "-" or path.lower().endswith(".csv")
         if self.arrow is None and as_csv:
-            text = self._text(completed, holes)
+            text = self._text(completed, holes, escape)
             if path == "-":
-                print(text, end="")
+                self._print(text)
                 return
             write_whole(Path(path), lambda temporary: temporary.write_bytes(text.encode(self.encoding, "strict")))
         elif self.arrow is not None and not as_csv:
@@ -127,8 +134,11 @@ class Source:
         else:
             whole = self._as_frame() if self.arrow is None else to_frame(self.arrow, None)
             whole = whole.assign(**{str(name): completed[name].to_numpy() for name in completed.columns})
+            if escape:
+                texts = {name: whole[name].map(_escaped) for name in whole.columns if whole[name].dtype.kind not in "iufbM"}
+                whole = whole.assign(**texts).rename(columns=escaped)
             if path == "-":
-                print(whole.to_csv(index=False), end="")
+                self._print(whole.to_csv(index=False))
             else:
                 write_table(whole, path)
 
@@ -142,11 +152,20 @@ class Source:
                 series = as_series(name, cells, decimal=self.decimal)[0]
             except StrayTextError:
                 series = None
-            words = [] if series is None else ["" if value != value or value is pd.NA else written(value) for value in series.tolist()]
+            words = [] if series is None else ["" if is_hole(value) else written(value) for value in series.tolist()]
             found[name] = series if words == cells else pd.Series([cell or None for cell in cells], dtype=object)
         return pd.DataFrame(found)
 
-    def _text(self, completed: DataFrame, holes: DataFrame) -> str:
+    def _print(self, text: str) -> None:
+        """Write to standard output, in the encoding of the table that was read, whatever the terminal's."""
+        sys.stdout.flush()
+        if hasattr(sys.stdout, "buffer"):
+            sys.stdout.buffer.write(text.encode(self.encoding))
+            sys.stdout.buffer.flush()
+        else:
+            sys.stdout.write(text)
+
+    def _text(self, completed: DataFrame, holes: DataFrame, escape: bool) -> str:
         columns = []
         for name in self.names:
             cells = self.cells[name]
@@ -157,9 +176,13 @@ class Source:
                 for i, value in zip(gone, filled, strict=True):
                     is_truth = isinstance(value, (bool, np.bool_))
                     cells[i] = words.get(bool(value), str(value)) if is_truth else written(value, self.decimal)
-            columns.append(cells)
+            columns.append([escaped(cell, self.decimal) for cell in cells] if escape else cells)
         file = io.StringIO(newline="")
         writer = csv.writer(file, delimiter=self.separator, lineterminator="\n")
-        writer.writerow(self.header)
+        writer.writerow([escaped(name) for name in self.header] if escape else self.header)
         writer.writerows(zip(*columns, strict=True))
         return file.getvalue()
+
+
+def _escaped(value: object) -> object:
+    return escaped(value) if isinstance(value, str) else value

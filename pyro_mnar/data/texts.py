@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Hashable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,6 +37,7 @@ HOLES = frozenset(
     ],
 )
 _NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf|infinity)", re.IGNORECASE | re.ASCII)
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _TRUTH = {word: value for value in (True, False) for word in (str(value), str(value).upper(), str(value).lower())}
 #: Other text among numbers is a mistake of the file, unless there are more different ones than this: then the column is one of text.
@@ -61,8 +63,8 @@ def as_series(
     Args:
         name: the column's.
         cells: texts.
-        missing: further words that stand for a missing value.
-        levels: words that do not, being declared levels.
+        missing: further words that stand for a missing value; a number does so however it is written.
+        levels: words that do not, being declared levels; unless all are numbers, cells are text.
         decimal: the decimal mark.
 
     Raises:
@@ -75,24 +77,32 @@ def as_series(
     """
     import pandas as pd
 
-    words = (HOLES | set(missing)) - set(levels)
-    hole = np.fromiter((not cell.strip() or cell in words or cell.strip() in words for cell in cells), bool, len(cells))
+    words = (HOLES | {word.strip() for word in missing}) - set(levels)
+    numbers = {number_in(word) for word in missing} - {number_in(level) for level in levels} - {None}
+    # A level that is a text makes all of them texts.
+    textual = any(number_in(level) is None for level in levels)
+
+    def is_hole(cell: str) -> bool:
+        word = cell.strip()
+        return not word or word in words or (bool(numbers) and number_in(word, decimal) in numbers)
+
+    hole = np.fromiter((is_hole(cell) for cell in cells), bool, len(cells))
     found = Counter(cell for cell, gone in zip(cells, hole, strict=True) if gone)
     seen = np.flatnonzero(~hole)
     if not len(seen):
         return pd.Series(np.full(len(cells), np.nan), name=name), found
     texts = [cells[i] for i in seen.tolist()]
-    numbers = texts if decimal == "." else [text if "." in text else text.replace(decimal, ".") for text in texts]
-    stripped = [text.strip() for text in numbers]
+    pointed = texts if decimal == "." else [text if "." in text else text.replace(decimal, ".") for text in texts]
+    stripped = [text.strip() for text in pointed]
     stray = [k for k, text in enumerate(stripped) if not _NUMBER.fullmatch(text)]
-    if not stray and not levels:
+    if not stray and not textual:
         return _numbers(name, stripped, seen, len(cells)), found
-    if all(text.strip() in _TRUTH for text in texts) and not levels:
+    if all(text.strip() in _TRUTH for text in texts) and not textual:
         flags = pd.array([None] * len(cells), dtype="boolean")
         flags[seen] = [_TRUTH[text.strip()] for text in texts]
         return pd.Series(flags, name=name).astype("boolean" if hole.any() else "bool"), found
     few = len({texts[k] for k in stray}) <= _STRAY
-    if stray and len(stray) < 0.5 * len(texts) and few and not levels:
+    if stray and len(stray) < 0.5 * len(texts) and few and not textual:
         raise StrayTextError(int(seen[stray[0]]), texts[stray[0]])
     values = np.full(len(cells), np.nan, dtype=object)
     values[seen] = texts
@@ -141,21 +151,32 @@ def written(value: object, decimal: str = ".") -> str:
         return str(int(value))
     if isinstance(value, (float, np.floating)):
         return repr(float(value)).replace(".", decimal)
-    return str(value)
+    # A date of its own dtype has a time, which a whole day shall not show.
+    return str(value).removesuffix(" 00:00:00") if isinstance(value, datetime) else str(value)
 
 
-def without(series: Series, words: Collection[str]) -> Series:
-    """Return a Series of any dtype with holes where its values are ``words``, as text or as numbers.
+def escaped(cell: str, decimal: str = ".") -> str:
+    """Return a cell with ``'`` before it where a spreadsheet would take it for a formula, numbers as they are.
+
+    The marks are those of the OWASP page on CSV injection.
 
     Example:
-        >>> import pandas as pd
-        >>> without(pd.Series([1, -99]), ["-99"]).isna().tolist()
-        [False, True]
+        >>> escaped("=1+1"), escaped("-7.5"), escaped("a=b")
+        ("'=1+1", '-7.5', 'a=b')
     """
-    gone = series.astype("string").isin(list(words)).fillna(False)
-    numbers = [float(word) for word in words if _NUMBER.fullmatch(word)]
-    if series.dtype.kind in "iuf":
-        gone |= series.isin(numbers)
-    if not gone.any():
-        return series
-    return (series.astype("Int64") if series.dtype.kind in "iu" else series).mask(gone.to_numpy(bool))
+    return f"'{cell}" if cell.startswith(_FORMULA) and number_in(cell, decimal) is None else cell
+
+
+def number_in(text: str, decimal: str = ".") -> int | float | None:
+    """Return the number that a text is, a whole one exactly, or None where it is none.
+
+    Example:
+        >>> number_in(" -99 "), number_in("-99,0", ","), number_in("x")
+        (-99, -99.0, None)
+    """
+    stripped = text.strip()
+    if decimal != "." and "." not in stripped:
+        stripped = stripped.replace(decimal, ".")
+    if not _NUMBER.fullmatch(stripped):
+        return None
+    return int(stripped) if _WHOLE.fullmatch(stripped) and len(stripped) < 25 else float(stripped)

@@ -32,6 +32,7 @@ class Imputer(Protocol):
     add_indicator: bool
     keep_empty_features: bool
     kinds: Mapping[Any, str] | None
+    missing: object
     point: str
     tolerance: float | None
     progress: bool

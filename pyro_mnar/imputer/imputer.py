@@ -50,13 +50,14 @@ class MNARImputer(TransformerMixin, BaseEstimator):
             these are seen. Columns that it leaves out come first. None: the data choose whether they do, and in which order.
         ignorable: columns whose missingness is taken as ignorable whatever the mechanism.
         latent_dim, hidden: L, by default one less than the number of columns, at most 10; hidden layers of decoder and encoder.
-        members, particles: of the ensemble, of which one has no intervals worth the name; K of the training bound.
+        members, particles: of the ensemble (with one there are no intervals worth the name); K of the training bound.
         steps, batch_size: training updates of each member, and rows an update.
         random_state: seed of training and draws; with a ``RandomState`` or None, one is drawn from it at each ``fit``.
         add_indicator: whether ``transform`` adds a column ``missingindicator_NAME`` for each with holes in training, 1 where missing.
         keep_empty_features: whether columns without an observed value in training stay, their holes filled with 0, or are left out.
-        kinds: what columns are, by name (position, for arrays), where dtypes do not say it, such as ``bounded:LOW:HIGH``: words of
-            :mod:`pyro_mnar.data.kinds`.
+        kinds: what columns are, by name (position, for arrays), where dtypes do not say it: words of
+            :mod:`pyro_mnar.data.kinds`, such as ``positive``, ``bounded:LOW:HIGH``, ``ordinal:A:B:C``.
+        missing: values that stand for a missing one, such as ``[-99, "?"]``, or a mapping from columns to such; no declared level is.
         point: what ``transform`` fills holes with: ``mean`` of the posterior (right for totals), ``median``, or ``draw`` (right for
             shares and spread); of a mean or median, categories get the most probable one.
         tolerance: Monte Carlo error of means, as a share of standard deviations, at which rows have enough particles; None: none.
@@ -95,6 +96,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
     add_indicator: bool = False
     keep_empty_features: bool = False
     kinds: Mapping[Any, str] | None = None
+    missing: object = None
     point: str = "mean"
     tolerance: float | None = None
     progress: bool = True

@@ -82,6 +82,8 @@ def restore(tensors: dict[str, Tensor], description: dict[str, Any]) -> tuple[di
     for name in ("direction", "kinds"):
         if isinstance(given[name], list):
             given[name] = dict(given[name])
+    if isinstance(given["missing"], list) and any(isinstance(one, list) for one in given["missing"]):
+        given["missing"] = dict(given["missing"])
     codec, specification = TableCodec.from_json(description["codec"]), Specification.from_json(description["specification"])
     fitted: dict[str, Any] = {
         "codec_": codec,
@@ -122,9 +124,11 @@ def _check(codec: TableCodec, specification: Specification, histories: Sequence[
 def _plain(value: object) -> object:
     """Return a setting as JSON holds it; a mapping as pairs, since its keys may be positions; a generator as none."""
     if isinstance(value, Mapping):
-        return [list(pair) for pair in value.items()]
+        return [[_plain(key), _plain(own)] for key, own in value.items()]
     if isinstance(value, Integral) and not isinstance(value, bool):
         return int(value)
     if isinstance(value, np.random.RandomState):
         return None
-    return list(value) if isinstance(value, (tuple, list)) else value
+    if isinstance(value, np.floating):
+        return float(value)
+    return [_plain(one) for one in value] if isinstance(value, (tuple, list, set, frozenset)) else value

@@ -21,6 +21,7 @@ from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.layout import as_pandas, like
 from pyro_mnar.data.masking import split
 from pyro_mnar.data.schema import as_array, is_frame
+from pyro_mnar.data.stated_holes import stated_holes, with_holes
 from pyro_mnar.data.warn import warn
 from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.mechanisms.starts import contrasts
@@ -140,8 +141,14 @@ def _as_table(imputer: Imputer, X: ArrayLike | DataFrame, *, fitting: bool = Fal
     if not is_frame(table):
         plain = issparse(table) or type(table) is np.ndarray
         table = check_array(table if plain else as_array(table), dtype=None, ensure_all_finite=False, estimator=imputer)
+    twice = [name for name in table.columns if list(table.columns).count(name) > 1] if is_frame(table) else []
+    if twice:  # before scikit-learn says it without the name
+        raise ValueError(f"table: column {twice[0]!r} stands more than once, expected distinct names")
     validate_data(imputer, table, reset=fitting, skip_check_array=True)
     if not fitting and is_frame(table) and set(table.columns) != set(imputer.codec_.layout.names):
         # Training had no names, or the line above had refused these.
         table = table.set_axis(list(imputer.codec_.layout.names), axis=1)
-    return table
+    if imputer.missing is None:
+        return table
+    names = list(table.columns) if is_frame(table) else list(range(table.shape[1]))
+    return with_holes(table, stated_holes(imputer.missing, names, imputer.kinds))

@@ -10,7 +10,7 @@ import numpy as np
 from pyro_mnar.data.extras import extra
 from pyro_mnar.diagnostics.mask_check import MaskCheck
 from pyro_mnar.infer.history import History
-from pyro_mnar.plots.panels import IMPUTED, OBSERVED, TRUE, WIDTH, name_values, panels
+from pyro_mnar.plots.panels import IMPUTED, OBSERVED, TRUE, WIDTH, name_values, panels, text_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -106,7 +106,7 @@ def plot_distributions(
                 fill=label == "observed",
                 alpha=0.35 if label == "observed" else 1.0,
             )
-        axis.set_title(str(names[j]), fontsize=9)
+        axis.set_title(text_of(names[j]), fontsize=9)
         axis.tick_params(labelsize=7)
         axis.set_xlabel("value", fontsize=8)
     for axis in axes[::3]:
@@ -155,7 +155,7 @@ def plot_missingness(
         if name not in (levels or {}):
             axis.plot(observed[i], np.full(len(observed[i]), -0.04), "|", color=OBSERVED, markersize=4, alpha=0.4, label="observed")
         axis.set(ylim=(-0.08, 1.05))
-        axis.set_title(str(name), fontsize=9)
+        axis.set_title(text_of(name), fontsize=9)
         axis.tick_params(labelsize=7)
         name_values(axis, (levels or {}).get(name))
     for axis in axes[::3]:
@@ -193,10 +193,10 @@ def plot_mask_check(check: MaskCheck, max_columns: int = 6) -> Figure:
         axis.errorbar(place, middle, spread, fmt="_", color=TRUE, capsize=2, linewidth=1, label="expected (90 %)")
         axis.plot(place, check.rate[j][at], "o", color=IMPUTED, markersize=3, label="data")
         axis.set_xticks(
-            place, [check.where(*pair).removeprefix(f"{check.by[k]} ") for pair in shown], fontsize=6, rotation=40, ha="right"
+            place, [text_of(check.where(*pair).removeprefix(f"{check.by[k]} ")) for pair in shown], fontsize=6, rotation=40, ha="right"
         )
         p = check.p_value[j, worst[j]]
-        axis.set_title(f"{check.columns[j]}" + (f" by {check.by[k]}" if k else "") + f" (p = {p:.2g})", fontsize=8)
+        axis.set_title(text_of(f"{check.columns[j]}" + (f" by {check.by[k]}" if k else "") + f" (p = {p:.2g})"), fontsize=8)
         axis.set_ylim(-0.04, 1.04)
         axis.tick_params(axis="y", labelsize=7)
     for axis in axes[::3]:

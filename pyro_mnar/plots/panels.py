@@ -43,8 +43,18 @@ def name_values(axis: Axes, levels: Sequence[object] | None) -> None:
         axis.set_xlabel("value", fontsize=8)
         return
     long = max(len(str(level)) for level in levels) * len(levels) > 20
-    names = [str(level)[:10] for level in levels]
+    names = [text_of(str(level)[:10]) for level in levels]
     axis.set_xticks(range(len(levels)), names, fontsize=6, rotation=60 if long else 0, ha="right" if long else "center")
     if long:
         for label in axis.get_xticklabels():
             label.set_rotation_mode("anchor")
+
+
+def text_of(name: object) -> str:
+    """Return a name of a user's as Matplotlib shows it, in which dollars would make it a formula.
+
+    Example:
+        >>> print(text_of("US$"))
+        US\\$
+    """
+    return str(name).replace("$", r"\$")

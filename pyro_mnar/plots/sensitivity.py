@@ -9,7 +9,7 @@ import numpy as np
 
 from pyro_mnar.analysis.pooled import Pooled
 from pyro_mnar.data.extras import extra
-from pyro_mnar.plots.panels import IMPUTED, OBSERVED, TRUE, WIDTH, name_values, panels
+from pyro_mnar.plots.panels import IMPUTED, OBSERVED, TRUE, WIDTH, name_values, panels, text_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,7 +40,7 @@ def plot_pattern(mask: np.ndarray, names: Sequence[Hashable], most: int = 12) ->
     axis.pcolormesh(patterns[order], cmap=ListedColormap(["#f6c9a8", OBSERVED]), vmin=0, vmax=1, edgecolors="white", linewidth=1)
     axis.invert_yaxis()
     axis.set_yticks(np.arange(len(order)) + 0.5, [f"{counts[i]} rows" for i in order], fontsize=8)
-    axis.set_xticks(np.arange(len(names)) + 0.5, [f"{str(name)[:18]}" for name in names], fontsize=8, rotation=45, ha="right")
+    axis.set_xticks(np.arange(len(names)) + 0.5, [text_of(str(name)[:18]) for name in names], fontsize=8, rotation=45, ha="right")
     axis.tick_params(length=0)
     left = len(counts) - len(order)
     axis.set_title("dark: observed, light: missing" + (f" ({left} rarer patterns left out)" if left else ""), fontsize=9)
@@ -82,7 +82,7 @@ def plot_assumptions(
     for axis, j in zip(axes, chosen, strict=True):
         observed, holes = values[mask[:, j], j], ~mask[:, j]
         imputed = {name: part[:, holes, j].ravel() for name, part in draws.items()}
-        axis.set_title(str(names[j]), fontsize=9)
+        axis.set_title(text_of(names[j]), fontsize=9)
         axis.tick_params(labelsize=7)
         axis.set_yticks([])
         own = list(levels[j]) if levels is not None and len(levels[j]) else None
@@ -130,10 +130,10 @@ def plot_estimates(estimates: Mapping[str, Pooled], label: str = "estimate", nul
         axis.plot(float(np.squeeze(pooled.estimate)), row, "o", color=IMPUTED, markersize=5)
     if null is not None:
         axis.axvline(null, color=OBSERVED, linestyle=":", linewidth=1)
-    axis.set_yticks(range(len(estimates)), list(estimates), fontsize=8)
+    axis.set_yticks(range(len(estimates)), [text_of(name) for name in estimates], fontsize=8)
     axis.set_ylim(len(estimates) - 0.5, -0.5)
     axis.tick_params(axis="x", labelsize=8)
-    axis.set_xlabel(f"{label} ({100 * level:g} % interval)", fontsize=8)
+    axis.set_xlabel(f"{text_of(label)} ({100 * level:g} % interval)", fontsize=8)
     return figure
 
 

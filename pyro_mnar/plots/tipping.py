@@ -9,7 +9,7 @@ import numpy as np
 
 from pyro_mnar.analysis.tipping import TippingPoint
 from pyro_mnar.data.extras import extra
-from pyro_mnar.plots.panels import IMPUTED, OBSERVED, TRUE, WIDTH, panels
+from pyro_mnar.plots.panels import IMPUTED, OBSERVED, TRUE, WIDTH, panels, text_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,14 +44,14 @@ def plot_tipping(path: TippingPoint, labels: Sequence[str], estimate: str = "est
     if len(labels) == 1:
         grid = path.grids[0]
         axis.fill_between(grid, path.lower, path.upper, color=IMPUTED, alpha=0.2, linewidth=0, label=f"{100 * path.level:g} % interval")
-        axis.plot(grid, path.estimate, color=IMPUTED, label=estimate)
+        axis.plot(grid, path.estimate, color=IMPUTED, label=text_of(estimate))
         axis.axhline(path.null, color=OBSERVED, linestyle=":", linewidth=1, label="null")
         if path.refit_due.any():
             axis.plot(grid[path.refit_due], path.estimate[path.refit_due], "x", color=OBSERVED, label=_DUE)
         for i, crossing in enumerate(path.crossings):
             axis.axvline(crossing, color=TRUE, linestyle="--", linewidth=1, label=None if i else "tips")
-        axis.set_xlabel(labels[0], fontsize=9)
-        axis.set_ylabel(estimate, fontsize=9)
+        axis.set_xlabel(text_of(labels[0]), fontsize=9)
+        axis.set_ylabel(text_of(estimate), fontsize=9)
         axis.legend(frameon=False, fontsize=7)
     else:
         shade = axis.pcolormesh(*path.grids, path.p_value.T, cmap="cividis_r", vmin=0, vmax=0.2, shading="nearest")
@@ -65,8 +65,8 @@ def plot_tipping(path: TippingPoint, labels: Sequence[str], estimate: str = "est
         if path.crossings or path.refit_due.any():
             axis.legend(fontsize=7)
         axis.plot(0, 0, "+", color="black", markersize=10, markeredgewidth=2)
-        axis.set_xlabel(labels[0], fontsize=9)
-        axis.set_ylabel(labels[1], fontsize=9)
+        axis.set_xlabel(text_of(labels[0]), fontsize=9)
+        axis.set_ylabel(text_of(labels[1]), fontsize=9)
     axis.tick_params(labelsize=8)
     return figure
 
@@ -96,9 +96,9 @@ def plot_paths(paths: Mapping[str, TippingPoint], label: str, estimate: str) -> 
         axis.fill_between(grid, path.lower, path.upper, color=IMPUTED, alpha=0.2, linewidth=0)
         axis.plot(grid, path.estimate, color=IMPUTED)
         axis.plot(grid[path.refit_due], path.estimate[path.refit_due], "x", color=OBSERVED)
-        axis.set_title(name, fontsize=9)
-        axis.set_xlabel(label, fontsize=8)
+        axis.set_title(text_of(name), fontsize=9)
+        axis.set_xlabel(text_of(label), fontsize=8)
         axis.tick_params(labelsize=7)
     for axis in axes[::3]:
-        axis.set_ylabel(estimate, fontsize=8)
+        axis.set_ylabel(text_of(estimate), fontsize=8)
     return figure

@@ -13,6 +13,7 @@ from pyro_mnar.analysis.completions import Completions, numbers
 from pyro_mnar.analysis.pooled import Pooled
 from pyro_mnar.analysis.tipping import TippingPoint, tipping_point
 from pyro_mnar.data.kinds.column import Column
+from pyro_mnar.data.names import names_in, pair
 from pyro_mnar.data.scaling import Scaling
 from pyro_mnar.imputer.imputer import MNARImputer
 from pyro_mnar.imputer.tables import Given
@@ -42,11 +43,12 @@ def parsed(word: str, columns: Iterable[Column]) -> tuple[str, list[str]]:
         >>> parsed("y=x", [Continuous("y", "float64"), Count("x", "int64")])
         ('y', ['x'])
     """
-    outcome, _, rest = word.partition("=")
     known = {str(column.name): column for column in columns}
-    for name in (wanted := [outcome, *rest.split(",")]):
-        if name not in known:
-            raise ValueError(f"--regress: got {word!r}, expected OUTCOME=PREDICTOR,... of {', '.join(known)}")
+    own = pair(word, list(known))
+    if own is None or own[0] not in known:
+        raise ValueError(f"--regress: got {word!r}, expected OUTCOME=PREDICTOR,... of {', '.join(known)}")
+    outcome, wanted = own[0], [own[0], *names_in(own[1], list(known), "--regress")]
+    for name in wanted:
         if not known[name].is_number:
             raise ValueError(f"--regress: got {known[name].kind} column {name!r}, expected columns of numbers")
     return outcome, wanted[1:]

@@ -8,7 +8,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from pyro_mnar.data import Schema, as_pandas, join, split
+from pyro_mnar.data import Schema, TableCodec, as_pandas, join, split
+from pyro_mnar.data.reading import read_source
 
 DAYS = [datetime.date(2020, 1, 1), None, datetime.date(2020, 3, 5), datetime.date(2020, 2, 1)] * 6
 MONEY = [decimal.Decimal("1.10"), None, decimal.Decimal("2.25"), decimal.Decimal("3")] * 6
@@ -73,3 +74,49 @@ def test_a_lazy_frame_is_refused():
     polars = pytest.importorskip("polars")
     with pytest.raises(ValueError, match="got a lazy frame, expected its data"):
         as_pandas(polars.DataFrame({"a": [1.0]}).lazy())
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([10**400 + i for i in range(20)], "more than 308 digits"),
+        ([np.array([1, 2])] * 20, "got array"),
+        ([[1, 2]] * 20, "got \\[1, 2\\]"),
+        (pd.array([[1, 2]] * 20, dtype=pd.ArrowDtype(pa.list_(pa.int64()))), "expected numbers"),
+        ([f"{i},5" for i in range(20)], "decimal comma"),
+        ([f"{i} mg" for i in range(20)], "units, signs or marks"),
+        ([f"2020-01-{i + 1:02}" for i in range(20)], "--kind 'c=date'"),
+        ([str(i / 3) for i in range(20)], "pandas.to_numeric"),
+    ],
+)
+def test_what_is_no_kind_is_refused_by_name_with_what_settles_it(values, said):
+    frame = pd.DataFrame({"a": np.arange(20.0), "c": pd.Series(values)})
+    with pytest.raises(ValueError, match=f"column 'c': .*{said}"):
+        TableCodec.fit(frame)
+
+
+@pytest.mark.parametrize("unit", ["s", "us"])
+@pytest.mark.parametrize("form", [lambda d: d, lambda d: d.dt.tz_localize("UTC"), lambda d: d.dt.strftime("%Y-%m-%d"), "arrow"])
+def test_dates_of_years_that_nanoseconds_do_not_reach(unit, form):
+    days = pd.Series(np.array(["0894-02-09", "2020-01-01", "NaT", "4000-01-01"], dtype=f"datetime64[{unit}]"))
+    column = days.astype(pd.ArrowDtype(pa.timestamp(unit))) if form == "arrow" else form(days)
+    frame = pd.DataFrame({"d": column, "x": np.arange(4.0)})
+    schema = Schema.of(frame, kinds={"d": "date"})
+    values, mask = split(frame, schema)
+    assert values[mask[:, 0], 0].tolist() == np.array(["0894-02-09", "2020-01-01", "4000-01-01"], "datetime64[D]").astype(int).tolist()
+    values[2, 0] = 741442.0
+    filled = join(frame, values, mask, schema)
+    assert filled.d.dtype == frame.d.dtype and filled.d[2] == filled.d[3] and filled.d[mask[:, 0]].equals(frame.d[mask[:, 0]])
+
+
+def test_names_of_a_parquet_file_are_texts_and_whole_numbers_with_holes_are_written_to_one(tmp_path):
+    frame = pd.DataFrame({0: pd.array([1, None, 3], dtype="Int64"), 1: [0.5, 1.5, np.nan]})
+    frame.to_parquet(tmp_path / "t.parquet")
+    source = read_source(tmp_path / "t.parquet")
+    part = source.frame(["0", "1"])
+    source.write(str(tmp_path / "c.parquet"), part.assign(**{"1": part["1"].fillna(2.0)}), part.isna() & [False, True])
+    assert pd.read_parquet(tmp_path / "c.parquet")[1].tolist() == [0.5, 1.5, 2.0]
+    (tmp_path / "t.csv").write_text("n,x\n1,2\n,3\n")
+    source = read_source(tmp_path / "t.csv")
+    source.write(str(tmp_path / "c.parquet"), source.frame(["x"]), source.frame(["x"]).isna())
+    assert pd.read_parquet(tmp_path / "c.parquet").n.isna().tolist() == [False, True]

@@ -128,5 +128,5 @@ def test_parquet_keeps_its_types_and_metadata(tmp_path):
     assert back.column("day").to_pylist()[1] == day and back.column("word").to_pylist() == ["x", "y", "y"]
     assert back.column("time").to_pylist() == [half, None, half] and back.column("list").to_pylist() == [[1], None, [2, 3]]
     assert back.column("x").to_pylist() == [0.5, 1.5, 2.0]
-    codes = source.frame(["n", "x"], lambda name: ["3", "2"] if name == "n" else ["2"])
+    codes = source.frame(["n", "x"], {"n": ["3", "2"], "x": ["2"]})
     assert codes.n.isna().tolist() == [False, True, True] and codes.x.isna().tolist() == [False, True, True]

@@ -154,7 +154,7 @@ def test_a_new_category_at_transform_is_named(fitted):
 )
 def test_fit_refuses(settings, said):
     with pytest.raises(ValueError, match=said):
-        MNARImputer(**(QUICK | settings)).fit(table())
+        MNARImputer(**(QUICK | {"kinds": KINDS} | settings)).fit(table())
 
 
 @pytest.mark.parametrize("names", [["color"], ["flag", "grade"], ["visits"], ["color", "x"]])

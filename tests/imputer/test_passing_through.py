@@ -53,7 +53,7 @@ def test_an_indicator_never_takes_a_columns_name():
 
 def test_text_that_looks_like_numbers_is_doubted_by_name():
     table = frame().assign(v=np.arange(40) % 5)
-    with pytest.warns(UserWarning, match="column 'v': text such as '0' looks like numbers"):
+    with pytest.warns(UserWarning, match="column 'v': text such as '0' is taken for categories and looks like numbers"):
         imputer().fit(table.assign(v=table.v.astype(str)))
 
 

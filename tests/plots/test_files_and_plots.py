@@ -1,17 +1,22 @@
 """Model files that cannot harm, scores by their definitions, figures that show what they are given."""
 
+import io
 import json
 from itertools import combinations
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.text import Text
 
 from pyro_mnar.analysis.scores import coverage, crps
+from pyro_mnar.analysis.tipping import TippingPoint
 from pyro_mnar.imputation.netcdf import write_draws
 from pyro_mnar.imputer.model_files import load_model, save_model
 from pyro_mnar.infer.history import Evaluation, History
 from pyro_mnar.plots.model import plot_distributions, plot_missingness, plot_training
+from pyro_mnar.plots.sensitivity import plot_assumptions, plot_pattern
+from pyro_mnar.plots.tipping import plot_paths, plot_tipping
 
 TENSORS = {"a.weight": torch.randn(3, 2), "b": torch.zeros(())}
 
@@ -82,6 +87,26 @@ def test_figures_show_what_they_are_given():
     assert (axis.lines[0].get_ydata() == grid**2).all() and axis.get_xlabel() == "value"
     with pytest.raises(ValueError, match="got none"):
         plot_missingness([], [])
+
+
+@pytest.mark.parametrize("name", ["US$", "price $ and $ cost", "$\\frac{$", "$a_$b", "a\\$b", "_hidden"])
+def test_names_with_dollars_are_texts_in_every_figure(name):
+    grid = np.linspace(0, 1, 3)
+    path = TippingPoint((grid,), grid, grid - 1, grid + 1, grid, grid - 1, grid > 2, [1.0], 0.0, 0.95)
+    values, mask = np.random.default_rng(0).normal(size=(30, 2)), np.random.default_rng(1).random((30, 2)) > 0.4
+    levels = [[name, f"{name}2"]] * 2
+    figures = [
+        plot_missingness([(name, grid, grid)], [grid]),
+        plot_tipping(path, [name], name),
+        plot_paths({name: path}, name, name),
+        plot_distributions(values, mask, values[None], [name, name]),
+        plot_pattern(mask, [name, name]),
+        plot_assumptions((values > 0).astype(float), mask, {"as assumed": (values > 0)[None].astype(float)}, [name, name], 6, levels),
+    ]
+    for figure in figures:
+        figure.savefig(io.BytesIO(), format="png", dpi=40)
+        shown = [text for text in figure.findobj(Text) if text.get_text() == name.replace("$", r"\$")]
+        assert shown and all(text._preprocess_math(text.get_text())[1] is False for text in shown)
 
 
 def test_figures_of_an_ensemble_show_each_member_and_name_each_kind_once():

@@ -27,6 +27,8 @@ class Angle(Number):
 
     Attributes:
         period: above 0.
+        clock: ``minutes`` or ``seconds`` where training had times of a day as text, and then a column that is missing altogether gets
+            such; else empty.
 
     Example:
         >>> wind = Angle("wind", "float64", period=360.0)
@@ -44,6 +46,7 @@ class Angle(Number):
     linear: ClassVar[bool] = False
 
     period: float = 360.0
+    clock: str = ""
 
     @classmethod
     def declare(cls, name: Name, dtype: str, rest: Sequence[str], values: np.ndarray, order: Sequence[Hashable] | None = None) -> Self:
@@ -54,7 +57,9 @@ class Angle(Number):
             period = np.nan
         if not (np.isfinite(period) and period > 0):
             cls.refuse_word(name, rest, "angle:PERIOD, such as angle:360 or angle:24")
-        return cls(name, dtype, period=period)
+        texts = [value for value in values if isinstance(value, str)] if values.dtype == object else []
+        fine = any(text.count(":") > 1 for text in texts)
+        return cls(name, dtype, period=period, clock=("seconds" if fine else "minutes") if texts else "")
 
     def read_series(self, series: Series) -> np.ndarray:
         """Return a pandas Series (N,) as numbers, NaN in the holes; text as times of a day."""
@@ -71,9 +76,12 @@ class Angle(Number):
 
     def fill(self, series: Series, holes: np.ndarray, values: np.ndarray) -> Series:
         """Return a pandas Series (N,) with numbers ``values`` at ``holes`` (N,), or with the times of a day that they are."""
-        if not _is_text(series):
+        if not _is_text(series) and not (self.clock and holes.all()):
             return super().fill(series, holes, values)
-        step = 60 if series.dropna().str.count(":").max() == 1 else 1
+        if holes.all():
+            series, step = series.astype(object), 1 if self.clock == "seconds" else 60
+        else:
+            step = 60 if series.dropna().str.count(":").max() == 1 else 1
         seconds = np.rint(values / self.period * 86400 / step).astype(int) * step % 86400
         words = [f"{s // 3600:02}:{s // 60 % 60:02}" + (f":{s % 60:02}" if step == 1 else "") for s in seconds]
         series.iloc[np.flatnonzero(holes)] = words

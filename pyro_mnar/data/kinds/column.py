@@ -104,7 +104,7 @@ class Column:
 
     @classmethod
     def level_words(cls, rest: Sequence[str]) -> Sequence[str]:
-        """Return which words, of those that follow the kind, are texts in the table and so no holes."""
+        """Return which words, of those that follow the kind, are values of the table and so no holes."""
         return ()
 
     def plain(self) -> Column:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Numbers from here on are whole dates, below years.
 _YEARS = 10_000
+#: Days from 1970 that times in nanoseconds reach, about 290 years.
+_NANOSECONDS = 106_000
 #: Dates that are likely codes for missing ones, where they repeat.
 _CODES = {"1900-01-01", "1899-12-30", "1901-01-01", "1970-01-01", "9999-12-31", "2099-12-31", "9999-01-01"}
 
@@ -59,7 +61,10 @@ class Date(Number):
         if holes.all() and not pd.api.types.is_datetime64_any_dtype(series.dtype):
             series = pd.Series(pd.NaT, series.index, name=series.name, dtype="datetime64[ns]")
         zone = getattr(_times(series).dt, "tz", None)
-        times = pd.Timestamp(0, tz=zone) + pd.to_timedelta(values, unit="D").round("us")
+        if np.abs(values).max() < _NANOSECONDS:
+            times = pd.Timestamp(0, tz=zone) + pd.to_timedelta(values, unit="D").round("us")
+        else:
+            times = pd.Timestamp(0, tz=zone).as_unit("s") + pd.to_timedelta(np.rint(values * 86400).astype("timedelta64[s]"))
         series.iloc[np.flatnonzero(holes)] = _as_written(times, series)
         return series
 
@@ -92,7 +97,11 @@ def days_of(series: Series) -> np.ndarray:
 
     times = _times(series)
     zero = pd.Timestamp(0, tz=getattr(times.dt, "tz", None))
-    return ((times - zero) / pd.Timedelta(days=1)).to_numpy(dtype=np.float64, na_value=np.nan)
+    try:
+        return ((times - zero) / pd.Timedelta(days=1)).to_numpy(dtype=np.float64, na_value=np.nan)
+    except (ValueError, OverflowError):  # of years that nanoseconds do not reach
+        times = times if isinstance(times.dtype, (np.dtype, pd.DatetimeTZDtype)) else pd.to_datetime(times.astype(object))
+        return ((times - zero.as_unit("s")).dt.total_seconds() / 86400).to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def _as_written(times: Series, series: Series) -> Series | list[object]:
@@ -131,8 +140,24 @@ def _times(series: Series) -> Series:
         series = _digits(series)
     try:
         return pd.to_datetime(series, format="ISO8601")
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"column {series.name!r}: {str(error).splitlines()[0]}, expected dates such as 2024-12-31") from None
+    except (ValueError, TypeError):
+        wrong = next((item for item in series.dropna().items() if not _is_date(item[1])), None)
+        if wrong is None:
+            raise ValueError(f"column {series.name!r}: got points in time of several time zones, expected one") from None
+        raise ValueError(
+            f"column {series.name!r}: got {wrong[1]!r} in row {wrong[0]}, expected dates such as 2024-12-31 (--missing {wrong[1]!r}, "
+            "in Python missing=, if it stands for a missing value)"
+        ) from None
+
+
+def _is_date(value: object) -> bool:
+    import pandas as pd
+
+    try:
+        pd.to_datetime(pd.Series([value]), format="ISO8601")
+    except (ValueError, TypeError):
+        return False
+    return True
 
 
 def _digits(series: Series) -> Series:

@@ -88,7 +88,14 @@ def evidence_of(series: Series) -> Evidence:
     values = [value for value in series.to_numpy(dtype=object, na_value=np.nan) if not is_hole(value)]
     plain = (int, float, np.integer, np.floating, Decimal)
     if values and all(isinstance(value, plain) and not isinstance(value, bool) for value in values):
-        return Evidence(name, dtype, "objects", values, np.array([float(value) for value in values]))
+        return Evidence(name, dtype, "objects", values, np.array([_float(name, value) for value in values]))
     if values and all(isinstance(value, date) for value in values):
         return Evidence(name, dtype, "dates", values, None)
     return Evidence(name, dtype, "objects", values, None)
+
+
+def _float(name: Any, value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"column {name!r}: got a number of more than 308 digits, expected one that float64 holds") from None

@@ -234,17 +234,9 @@ class Ordinal(Leveled):
 
     @classmethod
     def level_words(cls, rest: Sequence[str]) -> Sequence[str]:
-        """Return the levels, unless all are numbers."""
-        return () if all(_is_number(word) for word in rest) else rest
+        """Return the levels."""
+        return rest
 
     def typical(self, probabilities: np.ndarray) -> np.ndarray:
         """Return the place of the median (N,), which minimizes the expected distance."""
         return np.minimum((np.cumsum(probabilities.astype(np.float64), -1) < 0.5).sum(-1), len(self.levels) - 1)
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True

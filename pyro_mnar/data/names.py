@@ -1,0 +1,78 @@
+"""Columns' names in texts such as ``A,B``, ``COLUMN=WORD`` and ``Y=X,A``, with whatever marks these names have themselves."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from typing import Any
+
+
+def names_in(words: str, names: Sequence[Any], option: str) -> list[str]:
+    """Return the columns that a list with commas names; names with commas as they are, or in quotes.
+
+    Raises:
+        ValueError: for a name that is no column's.
+
+    Example:
+        >>> names_in("income, eur,b", ["income, eur", "b", "c"], "columns")
+        ['income, eur', 'b']
+    """
+    known = {str(name) for name in names}
+    pieces, found, i = words.split(","), [], 0
+    if '"' in words:
+        pieces = next(csv.reader([words], skipinitialspace=True))
+    while i < len(pieces):
+        for j in range(len(pieces), i, -1):
+            joined = ",".join(pieces[i:j])
+            name = next((word for word in (joined, joined.strip()) if word in known), None)
+            if name is not None:
+                found.append(name)
+                i = j
+                break
+        else:
+            raise ValueError(f"{option}: got unknown column {pieces[i].strip()!r}, expected some of {', '.join(map(str, names))}")
+    return found
+
+
+def pair(word: str, names: Sequence[Any]) -> tuple[str, str] | None:
+    """Return column and rest of COLUMN=REST, the column the longest that has such a name, or the part before the first ``=``.
+
+    Example:
+        >>> pair("a=b=count", ["a=b", "a"]), pair("count", ["a"])
+        (('a=b', 'count'), None)
+    """
+    known = {str(name) for name in names}
+    places = [i for i, letter in enumerate(word) if letter == "="]
+    if not places or places[0] == 0:
+        return None
+    at = next((i for i in reversed(places) if word[:i] in known), places[0])
+    return word[:at], word[at + 1 :]
+
+
+def place(word: str, names: Sequence[Any], mark: str) -> tuple[str, str]:
+    """Return column and rest of COLUMN and, after ``mark``, what may be left out: the column the longest that has such a name.
+
+    Example:
+        >>> place("a:b:x", ["a", "a:b"], ":"), place("a", ["a"], ":"), place("c:x", ["a"], ":")
+        (('a:b', 'x'), ('a', ''), ('c', 'x'))
+    """
+    known = {str(name) for name in names}
+    ends = [len(word), *(i for i in reversed(range(len(word))) if word.startswith(mark, i))]
+    at = next((i for i in ends if word[:i] in known), ends[-1])
+    return word[:at], word[at + len(mark) :]
+
+
+def missing_words(words: Sequence[str] | None, names: Sequence[str]) -> dict[str, list[str]]:
+    """Return by column the words of ``--missing WORD``, which are every column's, and ``--missing COLUMN=WORD``.
+
+    Example:
+        >>> missing_words(["-99", "job=?"], ["age", "job"])
+        {'age': ['-99'], 'job': ['-99', '?']}
+    """
+    found: dict[str, list[str]] = {}
+    for word in words or []:
+        own = pair(word, names)
+        chosen, word = ([own[0]], own[1]) if own is not None and own[0] in names else (names, word)
+        for name in chosen:
+            found.setdefault(name, []).append(word)
+    return found
