@@ -27,6 +27,7 @@ _ONE_TABLE = (
     "separator",
     "decimal",
     "encoding",
+    "escape_formulas",
 )
 
 

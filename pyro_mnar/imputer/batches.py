@@ -115,16 +115,14 @@ def _completed(imputer: Imputer, table: pyarrow.Table, labels: np.ndarray) -> py
 
 def _put(table: pyarrow.Table, column: Column, holes: np.ndarray, numbers: np.ndarray) -> pyarrow.Table:
     """Return an Arrow table with what ``numbers`` (N,) stand for in the ``holes`` (N,) of a column."""
-    import pandas as pd
     import pyarrow as pa
 
     kind = table.schema.field(str(column.name)).type
     values = np.empty(len(holes), object)
     if column.kind == "date":
-        zone = kind.tz if pa.types.is_timestamp(kind) else None
-        unit = "D" if pa.types.is_date(kind) else "s"
-        days = pd.Timestamp(0, tz=zone) + pd.to_timedelta(numbers[holes], unit="D").round(unit)
-        values[holes] = list(days.to_pydatetime())
+        unit, steps = ("D", 1) if pa.types.is_date(kind) else ("s", 86400)
+        # Of a type with a zone they are in UTC, as Arrow takes points in time without one.
+        values[holes] = np.rint(numbers[holes] * steps).astype(np.int64).astype(f"datetime64[{unit}]").astype(object)
     else:
         own = column.written(numbers[holes])
         if pa.types.is_integer(kind):

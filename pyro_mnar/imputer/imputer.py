@@ -55,8 +55,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         random_state: seed of training and draws; with a ``RandomState`` or None, one is drawn from it at each ``fit``.
         add_indicator: whether ``transform`` adds a column ``missingindicator_NAME`` for each with holes in training, 1 where missing.
         keep_empty_features: whether columns without an observed value in training stay, their holes filled with 0, or are left out.
-        kinds: what columns are, by name (position, for arrays), where dtypes do not say it: words of
-            :mod:`pyro_mnar.data.kinds`, such as ``positive``, ``bounded:LOW:HIGH``, ``ordinal:A:B:C``.
+        kinds: what columns are, by name (position, for arrays), where dtypes do not say it, such as ``bounded:LOW:HIGH``.
         missing: values that stand for a missing one, such as ``[-99, "?"]``, or a mapping from columns to such; no declared level is.
         point: what ``transform`` fills holes with: ``mean`` of the posterior (right for totals), ``median``, or ``draw`` (right for
             shares and spread); of a mean or median, categories get the most probable one.
@@ -77,8 +76,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         >>> rng = np.random.default_rng(0)
         >>> x = rng.normal(size=(60, 3)) @ rng.normal(size=(3, 3))
         >>> x[x[:, 0] > 1, 0] = np.nan
-        >>> completed = MNARImputer(direction="high", steps=20, progress=False).fit_transform(x)
-        >>> bool(np.isfinite(completed).all())
+        >>> bool(np.isfinite(MNARImputer(direction="high", steps=20, progress=False).fit_transform(x)).all())
         True
     """
 

@@ -41,6 +41,7 @@ def table():
         ],
         pa.timestamp("us"),
     )
+    arrays["zoned"] = arrays["time"].cast(pa.timestamp("s", "UTC")).cast(pa.timestamp("s", "Europe/Berlin"))
     arrays["single"] = pa.array([None if h else v for h, v in zip(holes[:, 5], values[:, 3], strict=True)], pa.float32())
     return pa.table({"id": [f"row {i}" for i in range(N)], "note": [f"{i}!" for i in range(N)]} | arrays)
 
@@ -49,7 +50,7 @@ def table():
 def model(table, tmp_path_factory):
     folder = tmp_path_factory.mktemp("model") / "m"
     frame = table.drop_columns(["id", "note"]).to_pandas()
-    kinds = {"whole": "continuous", "day": "date", "time": "date"}
+    kinds = {"whole": "continuous", "day": "date", "time": "date", "zoned": "date"}
     MNARImputer("self-masking", "high", members=2, steps=3, hidden=(8,), kinds=kinds, progress=False).fit(frame).save(folder)
     return folder
 
@@ -99,7 +100,7 @@ def test_batches_of_any_size_and_rows_in_any_order_have_the_same_results(table, 
 
 def test_results_are_those_of_a_frame_whose_index_is_the_label(table, model):
     imputer = imputer_of(model)
-    frame = table.select(["id", "a", "b", "whole", "day", "time", "single"]).to_pandas().set_index("id")
+    frame = table.select(["id", "a", "b", "whole", "day", "time", "zoned", "single"]).to_pandas().set_index("id")
     whole = pa.Table.from_batches(impute_batches(imputer, table.to_batches(20), label="id"))
     filled = imputer.impute(frame).completed.numpy()
     for j, name in enumerate("ab"):
