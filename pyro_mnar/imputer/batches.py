@@ -107,9 +107,8 @@ def _completed(imputer: Imputer, table: pyarrow.Table, labels: np.ndarray) -> py
     for j, column in enumerate(codec.columns):
         table = _put(table, column, ~read.mask[:, j], found[:, j])
     for j, value in layout.constants:
-        name = str(layout.names[j])
-        holes = frame[name].isna().to_numpy()
-        table = _placed(table, name, np.full(len(holes), value, object), holes)
+        holes = read.table[layout.names[j]].isna().to_numpy()
+        table = _placed(table, str(layout.names[j]), np.full(len(holes), value, object), holes)
     return table
 
 

@@ -9,6 +9,7 @@ import sys
 import time
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -248,3 +249,14 @@ def test_a_folder_s_hidden_files_do_not_count_and_folders_in_it_are_refused(tabl
         Shards.of(source)
     with pytest.raises(ValueError, match="no such file or folder"):
         Shards.of(tmp_path / "absent")
+
+
+def test_stated_holes_and_columns_that_are_always_the_same_are_filled():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(40, 2)), columns=list("ab")).assign(same=5)
+    frame.loc[::4, "a"], frame.loc[1::4, "a"], frame.loc[::5, "same"] = np.nan, -9.0, -9
+    imputer = MNARImputer("none", members=1, steps=2, hidden=(8,), missing=-9, progress=False).fit(frame)
+    table = pa.Table.from_pandas(frame.assign(id=range(40)), preserve_index=False)
+    found = pa.Table.from_batches(impute_batches(imputer, table.to_batches(7), label="id")).to_pandas()
+    assert found.same.tolist() == [5] * 40 and not (found.a == -9).any() and found.a.notna().all()
+    pd.testing.assert_series_equal(found.a[2::4], frame.a[2::4])
