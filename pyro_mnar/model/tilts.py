@@ -25,7 +25,7 @@ from torch.nn.functional import softplus
 from torch.nn.utils.parametrizations import spectral_norm
 
 from pyro_mnar.distributions.alignment import aligned
-from pyro_mnar.networks.layers import Linear
+from pyro_mnar.networks.layers import AlignedLinear
 
 
 class Tilt(nn.Module):
@@ -171,8 +171,8 @@ def energy_net(n_inputs: int, hidden: Sequence[int] = (128, 128, 128), spectral:
     """
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise([n_inputs, *hidden]):
-        layers += [Linear(n_in, n_out), nn.SiLU()]
-    last = Linear(hidden[-1], 1)
+        layers += [AlignedLinear(n_in, n_out), nn.SiLU()]
+    last = AlignedLinear(hidden[-1], 1)
     layers.append(last)
     if spectral:
         return nn.Sequential(*[spectral_norm(layer) if isinstance(layer, nn.Linear) else layer for layer in layers])

@@ -17,7 +17,7 @@ MIN_SCALE = 0.05
 FAR = 8.0
 
 
-class Linear(nn.Linear):
+class AlignedLinear(nn.Linear):
     """torch's, in which a row's result does not depend on its place (:mod:`pyro_mnar.distributions.alignment`)."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -33,7 +33,7 @@ def mlp(sizes: Sequence[int]) -> nn.Sequential:
     """
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(sizes):
-        layers += [Linear(n_in, n_out), nn.ReLU()]
+        layers += [AlignedLinear(n_in, n_out), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
 
