@@ -1,7 +1,8 @@
-"""Speed: a training step against plain torch, growth over two decades of rows, columns and particles, and the time of an import.
+"""Speed: a training step against plain torch, growth over two decades of rows, columns and particles, single rows, and an import.
 
     python benchmarks/speed.py step [--batch 16 128 1024]
     python benchmarks/speed.py scaling [--decades 2]
+    python benchmarks/speed.py serve
     python benchmarks/speed.py import
 
 Each prints a table and writes JSON (and ``scaling`` a figure) to ``benchmarks/results``. One thread. Everything that is compared is run
@@ -166,6 +167,35 @@ def draw(results: list[dict], path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
+def serve(options: argparse.Namespace) -> dict:
+    """Time ``transform`` of one row and of 1000 by a fitted imputer of eight members, with and without a tolerance.
+
+    Of the processor's time beside the clock's: on a busy machine that is the one to compare.
+    """
+    from pyro_mnar import MNARImputer
+
+    x, mask = table(1000)
+    x[:, 1:] += x[:, :1]
+    x[~mask | ((x > 0.8) & (torch.arange(COLUMNS) < COLUMNS // 2))] = torch.nan
+    values = x.double().numpy()
+    imputer = MNARImputer("self-masking", {j: "high" for j in range(COLUMNS // 2)}, steps=50, progress=False).fit(values)
+    results = {}
+    for tolerance in (None, 0.02):
+        imputer.tolerance = tolerance
+        for rows, repeats in ((1, options.repeats or 20), (1000, 3)):
+            seconds = []
+            for i in range(repeats + 1):
+                start = time.perf_counter(), time.process_time()
+                imputer.transform(values[:rows])
+                seconds += [(time.perf_counter() - start[0], time.process_time() - start[1])] if i else []
+            clock, processor = (1e3 * statistics.median(times) / (rows if rows > 1 else 1) for times in zip(*seconds, strict=True))
+            name = f"{rows} rows{'' if tolerance is None else f', tolerance {tolerance}'}"
+            results[name] = {"milliseconds": clock, "of the processor": processor}
+            each = "" if rows == 1 else f" a row, {clock / imputer.members:.3f} ({processor / imputer.members:.3f}) a row and member"
+            print(f"{name:26} {clock:.2f} ms ({processor:.2f} of the processor){each}", flush=True)
+    return results
+
+
 def import_time(options: argparse.Namespace) -> dict:
     """Time processes that import Pyro, this package, and this package with every public name in use."""
     lines = {"import pyro": "import pyro", "import pyro_mnar": "import pyro_mnar", "every name": "from pyro_mnar import *"}
@@ -177,16 +207,16 @@ def import_time(options: argparse.Namespace) -> dict:
 
 
 def main() -> None:
-    """Run one of the three."""
+    """Run one of the four."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["step", "scaling", "import"])
+    parser.add_argument("what", choices=["step", "scaling", "serve", "import"])
     parser.add_argument("--batch", type=int, nargs="+", default=[16, 128, 1024], help="rows a training step")
-    parser.add_argument("--repeats", type=int, help="rounds of step and import")
+    parser.add_argument("--repeats", type=int, help="rounds of step, serve and import")
     parser.add_argument("--decades", type=int, default=2, help="of scaling, on each axis")
     parser.add_argument("--output", default="benchmarks/results", help="folder")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    result = {"step": step, "scaling": scaling, "import": import_time}[options.what](options)
+    result = {"step": step, "scaling": scaling, "serve": serve, "import": import_time}[options.what](options)
     Path(options.output).mkdir(parents=True, exist_ok=True)
     Path(options.output, f"{options.what}.json").write_text(json.dumps(result, indent=1))
 

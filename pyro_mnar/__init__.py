@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pyro_mnar.imputation.ensemble import impute as impute
     from pyro_mnar.imputation.importance import sample_importance as sample_importance
     from pyro_mnar.imputation.predict import predict as predict
+    from pyro_mnar.imputer.batches import impute_batches as impute_batches
     from pyro_mnar.imputer.imputer import MNARImputer as MNARImputer
     from pyro_mnar.infer.bound import IWELBO as IWELBO
     from pyro_mnar.infer.ensembles import fit as fit
@@ -78,6 +79,7 @@ _HOMES = {
     "diagnose": "pyro_mnar.diagnostics.diagnosis",
     "fit": "pyro_mnar.infer.ensembles",
     "impute": "pyro_mnar.imputation.ensemble",
+    "impute_batches": "pyro_mnar.imputer.batches",
     "pool": "pyro_mnar.analysis.rubin",
     "predict": "pyro_mnar.imputation.predict",
     "sample_importance": "pyro_mnar.imputation.importance",

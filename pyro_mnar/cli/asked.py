@@ -71,6 +71,8 @@ def asked_for(options: argparse.Namespace, source: Source) -> Asked:
     settings = {"steps": options.steps, "mechanism": options.mechanism, "random_state": options.seed}
     settings["point"] = getattr(options, "point", None)
     stated = {name: value for name, value in settings.items() if value is not None}
+    if options.device is not None:
+        stated["device"] = options.device
     stated["keep_partial"] = getattr(options, "keep_partial", False)
     if kinds:
         stated["kinds"] = kinds
@@ -82,7 +84,7 @@ def asked_for(options: argparse.Namespace, source: Source) -> Asked:
     if options.ignorable is not None:
         stated["ignorable"] = names_in(options.ignorable, part.columns, "ignorable")
     direction = _direction(options.direction, part.columns)
-    return Asked(MNARImputer(direction=direction, n_jobs=_jobs(options.jobs), **stated), False, part, columns, notes)
+    return Asked(MNARImputer(direction=direction, n_jobs=_jobs(options), **stated), False, part, columns, notes)
 
 
 def _with_model(options: argparse.Namespace, source: Source, missing: dict[str, list[Any]]) -> Asked:
@@ -102,18 +104,20 @@ def _with_model(options: argparse.Namespace, source: Source, missing: dict[str, 
     if getattr(options, "seed", None) is not None:
         imputer.random_state = options.seed
     imputer.point = getattr(options, "point", None) or imputer.point
-    imputer.n_jobs = _jobs(options.jobs)
+    imputer.n_jobs, imputer.device = _jobs(options), getattr(options, "device", None) or imputer.device
     if getattr(options, "regress", None) is not None:
         parsed(options.regress, imputer.codec_.columns)
     return Asked(imputer, True, counted(part), {}, [])
 
 
-def _jobs(wanted: int | None) -> int:
+def _jobs(options: argparse.Namespace) -> int:
+    import torch
     from joblib import cpu_count
 
-    if wanted is not None and wanted < 1:
-        raise ValueError(f"--jobs: got {wanted}, expected at least 1")
-    return wanted or cpu_count()
+    if options.jobs is not None and options.jobs < 1:
+        raise ValueError(f"--jobs: got {options.jobs}, expected at least 1")
+    on_gpu = getattr(options, "device", None) not in (None, "cpu") and torch.cuda.is_available()
+    return options.jobs or (1 if on_gpu else cpu_count())
 
 
 def _kinds(words: list[str] | None, names: Sequence[str]) -> dict[str, str]:

@@ -49,12 +49,15 @@ def _impute(options: argparse.Namespace) -> int:
 
     from pyro_mnar.cli.asked import asked_for
     from pyro_mnar.cli.reading import opened, read_holes, told
+    from pyro_mnar.cli.shards import impute_folder, is_sharded
     from pyro_mnar.imputer.imputing import imputed
     from pyro_mnar.imputer.model_files import check_model_folder
     from pyro_mnar.report.report import MOST_CELLS, draws_of, write_report
 
     # The networks are small: a second thread gains little, and stalls when the machine's cores are shared.
     torch.set_num_threads(1)
+    if is_sharded(options):
+        return impute_folder(options)
     _check_outputs(options)
     source = opened(options)
     with _naming(options.table):
@@ -127,8 +130,7 @@ def _check_outputs(options: argparse.Namespace) -> None:
 
 
 def _notes(sentences: Sequence[str]) -> None:
-    for sentence in sentences:
-        print(f"pyro-mnar: {sentence}", file=sys.stderr)
+    print(*(f"pyro-mnar: {sentence}\n" for sentence in sentences), sep="", end="", file=sys.stderr)
 
 
 def _print(options: argparse.Namespace, lines: Sequence[str]) -> None:

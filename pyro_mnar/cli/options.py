@@ -28,6 +28,8 @@ examples:
       what columns are, where numbers and text do not say it
   pyro-mnar impute new.csv --model model --output c.csv --draws 20 --draws-output draws.nc
       new rows with that model, and 20 draws of each missing value
+  pyro-mnar impute parts/ --model model --label id --output completed/
+      a table larger than memory, with that model; the same command again goes on where it stopped
   pyro-mnar report table.csv --output report.html --direction income=high --regress income=education,age
       what was assumed and how far the coefficient of education moves, as one HTML file
   pyro-mnar sensitivity trial.csv --mechanism none --regress score=drug,base --shift score=0:12:13 --rows drug=1 --output path.csv
@@ -52,7 +54,10 @@ def parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    impute.add_argument("table", help="the table to impute (.csv, .parquet; - for a CSV from standard input); empty cells are holes")
+    impute.add_argument(
+        "table",
+        help="the table to impute (.csv, .parquet; - for a CSV from standard input; a folder of .parquet); empty cells are holes",
+    )
     impute.add_argument(
         "--output", required=True, metavar="FILE", help="where the completed table goes (.csv, .parquet; - for standard output)"
     )
@@ -61,6 +66,12 @@ def parser() -> argparse.ArgumentParser:
         "--point",
         choices=list(POINTS),
         help="what holes are filled with: " + "; ".join(f"{word}: {meaning}" for word, meaning in POINTS.items()) + " (default: mean)",
+    )
+    impute.add_argument(
+        "--label",
+        metavar="COLUMN",
+        help="impute Parquet files with a saved model row group by row group, into the folder --output; the column names the rows, "
+        "each another, and is what their randomness hangs on; needed where the table is a folder of files",
     )
     impute.add_argument(
         "--escape-formulas",
@@ -170,5 +181,10 @@ def _model_options(impute: argparse.ArgumentParser) -> None:
         "--columns", metavar="A,B", help="columns to use (default: all that can be); the others are passed through untouched"
     )
     impute.add_argument("--model", metavar="FOLDER", help="impute with this saved model instead of fitting one")
+    impute.add_argument(
+        "--device",
+        metavar="WORD",
+        help="where to compute: cpu, cuda, or auto, a GPU where there is one and the table is large (default: cpu)",
+    )
     impute.add_argument("--steps", type=int, metavar="N", help="training updates of each model (default: 1000)")
     impute.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same result (default: 0)")

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from pyro_mnar.distributions.censored import Missing, Normals
+from pyro_mnar.distributions.indexing import broadcast
 
 
 class OwnScore(Protocol):
@@ -137,4 +138,4 @@ class Cells:
 
 def spread(hidden: Tensor, batch_shape: Sequence[int]) -> Tensor:
     """Return ``hidden`` (..., J) expanded to those of the last dimensions of ``batch_shape`` that it has."""
-    return hidden.expand(torch.broadcast_shapes(hidden.shape, torch.Size(batch_shape[-hidden.dim() :])))
+    return hidden.expand(broadcast(hidden.shape, batch_shape[-hidden.dim() :]))

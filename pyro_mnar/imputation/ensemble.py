@@ -6,6 +6,7 @@ agree it is as narrow as each; where the data leave them free to differ it is wi
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
@@ -42,8 +43,10 @@ def impute(
     seed: int = 0,
     labels: Sequence[Hashable] | None = None,
     functions: Mapping[int, Callable[[Tensor], Tensor]] | None = None,
+    tolerance: float | None = None,
     progress: bool = True,
     n_jobs: int | None = None,
+    device: torch.device | str | None = None,
 ) -> Imputation:
     """Return the imputation of a module, or the pooled one of an ensemble's members, a list.
 
@@ -52,7 +55,11 @@ def impute(
     first members have one more. ``particles`` are of each member; ``ess`` and ``pareto_k`` are the members' means, ``rhat`` the worst
     of those members that sampled the row.
 
-    ``n_jobs`` processes impute, a member each; None is 1 and -1 all cores, and the result is the same.
+    ``tolerance`` is of the pooled means: the members' errors are independent, and each may have the square root of their number times
+    as much.
+
+    ``n_jobs`` processes impute, a member each; None is 1 and -1 all cores, and the result is the same. On another ``device`` than that
+    of ``x`` copies of the members compute, and the result comes back.
 
     Raises:
         ValueError: also for a list of none.
@@ -67,13 +74,18 @@ def impute(
         (torch.Size([5, 3, 2]), torch.Size([5, 3, 2]))
     """
     options: dict[str, Any] = {"particles": particles, "method": method, "labels": labels, "functions": functions}
+    if device is not None and torch.device(device) != x.device:
+        there = copy.deepcopy(module).to(device) if isinstance(module, nn.Module) else [copy.deepcopy(one).to(device) for one in module]
+        options |= {"draws": draws, "seed": seed, "tolerance": tolerance, "progress": progress, "n_jobs": n_jobs}
+        return impute(there, x.to(device), mask.to(device), **options).to(x.device)
     if isinstance(module, nn.Module):
-        return impute_one(module, x, mask, draws=draws, seed=seed, progress=progress, **options)
+        return impute_one(module, x, mask, draws=draws, seed=seed, tolerance=tolerance, progress=progress, **options)
     members = module
     if not len(members):
         raise ValueError("module: got no members, expected at least one")
     shares = draws_of(draws, len(members))
     options["progress"] = progress and len(members) == 1
+    options["tolerance"] = None if tolerance is None else tolerance * math.sqrt(len(members))
     calls = [
         partial(impute_one, member, x, mask, draws=share, seed=member_seed(seed, i), **options)
         for i, (member, share) in enumerate(zip(members, shares, strict=True))

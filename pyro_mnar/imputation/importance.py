@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from pyro_mnar.imputation.impute import Imputation
-from pyro_mnar.imputation.resampling import CHUNK, resample, warn_of_impossible, weigh
+from pyro_mnar.imputation.resampling import chunk_size, padded, resample, warn_of_impossible, weigh
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.checks import check_labels, check_rows, row_names
 from pyro_mnar.infer.ensembles import member_seed
@@ -104,7 +104,7 @@ def sample_importance(
     with tqdm(total=chains * len(x), desc="sampling", unit="row", disable=None if progress else True, leave=False) as bar:
         for chain in range(chains):
             own, pieces = member_seed(seed, chain), []
-            for rows in torch.arange(len(x)).split(CHUNK):
+            for rows in torch.arange(len(x)).split(chunk_size(x.device)):
                 pieces += _pieces(bound, x, mask, rows, draws, own, names)
                 bar.update(len(rows))
             parts.append({name: torch.cat([p[name] for p in pieces], 0 if name in ("ess", "pareto_k") else 1) for name in pieces[0]})
@@ -148,9 +148,9 @@ def _pieces(
     bound: IWELBO, x: Tensor, mask: Tensor, rows: Tensor, draws: int, seed: int, names: list[Hashable]
 ) -> list[dict[str, Tensor]]:
     """Return the draws of a few rows in one piece, or one for each row where a site cannot be drawn from the rows' own noise."""
-    padded = torch.cat([rows, rows[:1].expand(CHUNK - len(rows))])
+    together = padded(rows)
     try:
-        whole = _piece(bound, x[padded], mask[padded], draws, seed, [names[i] for i in padded.tolist()], True)
+        whole = _piece(bound, x[together], mask[together], draws, seed, [names[i] for i in together.tolist()], True)
         return [{name: value[: len(rows)] if value.dim() == 1 else value[:, : len(rows)] for name, value in whole.items()}]
     except NoInverseError:
         alone = [(row.expand(2), [names[int(row)]] * 2) for row in rows]

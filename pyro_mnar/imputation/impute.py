@@ -10,28 +10,34 @@ Where the missing cells come from: :mod:`pyro_mnar.model.missing_sites`.
 Where the weights have too heavy a tail for the number of particles, Markov chains can take over, row by row
 (:func:`~pyro_mnar.mcmc.posterior.sample_posterior`).
 
-Networks run on chunks padded to one fixed number of rows and every row has its own random stream, so a row's result is the same bit
-for bit whatever the table it comes in, its place, or how the work is split; with columns of levels or counts, whose sums run over
-the missing cells alone, to rounding.
+Networks run on chunks padded to 8, 16, 32 or 64 rows, inner dimensions of products to multiples of four
+(:mod:`pyro_mnar.distributions.alignment`), and every row has its own random stream. So a row's result is the same bit for bit whatever
+the table it comes in, its place, or how the work is split; with columns of levels or counts, whose sums run over the missing cells
+alone, to rounding.
+
+With a ``tolerance`` a row starts with 100 particles, and has twice as many, all anew, until the error of its means is small beside the
+cells' own spread. The error of a mean m is taken to be (sum_k w_k^2 (E[x | z_k, s] - m)^2)^1/2, as of independent particles; those
+here are evenly spread, and have less. What a row gets is that of an imputation with the number of particles at which it stops.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from pyro_mnar.imputation.mcmc_rows import RHAT, impute_chunk
-from pyro_mnar.imputation.resampling import CHUNK, resample, warn_of_impossible, weigh
+from pyro_mnar.imputation.mcmc_rows import CHAINS_CHUNK, RHAT, impute_chunk
+from pyro_mnar.imputation.resampling import chunk_size, padded, warn_of_impossible
+from pyro_mnar.imputation.weighed_rows import impute_weighed
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.checks import check_rows, row_names
 from pyro_mnar.infer.streams import NoInverseError
 from pyro_mnar.infer.structure import check_any_rows
 from pyro_mnar.infer.weights import LEAST_DRAWS, pareto_threshold
-from pyro_mnar.model.missing_sites import level_probabilities, missing_cells
 
 METHODS = ("importance", "auto", "mcmc")
 
@@ -82,6 +88,11 @@ class Imputation:
         (low, high), (below, above) = ([part.gather(0, upper - i) for i in (1, 0)] for part in (places, values))
         return torch.lerp(below, above, ((q - low) / (high - low)).clamp(0, 1)).squeeze(0)
 
+    def to(self, device: torch.device | str) -> Imputation:
+        """Return the same on a device."""
+        tensors: dict[str, Any] = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **tensors)
+
     @property
     def by_mcmc(self) -> Tensor:
         """(N,) bool: rows whose missing cells come from Markov chains, not from importance weights."""
@@ -105,6 +116,7 @@ def impute_one(
     seed: int = 0,
     labels: Sequence[Hashable] | None = None,
     functions: Mapping[int, Callable[[Tensor], Tensor]] | None = None,
+    tolerance: float | None = None,
     progress: bool = True,
 ) -> Imputation:
     """Return the posterior mean and draws of the missing cells of each row, with the reliability of its weights.
@@ -114,7 +126,7 @@ def impute_one(
         x: (N, D) float; the holes may hold anything.
         mask: (N, D) bool, True = observed.
         draws: M, imputations of each missing cell.
-        particles: S, at least 100.
+        particles: S, at least 100; with a ``tolerance`` the most of them.
         method: ``importance`` (weights alone), ``auto`` (Markov chains for the rows whose Pareto k is above the threshold) or ``mcmc``
             (chains for every row that misses something).
         seed: of all draws; global random state is neither read nor changed.
@@ -122,6 +134,8 @@ def impute_one(
             Rows may share one: the second of a label, in the table's order, has other draws than the first. 1 and "1" are two.
         functions: by column of real values, what takes it (a tensor of any shape) to other units. ``completed`` holds its posterior
             mean in these, which is not the function of the mean; ``draws`` are not touched.
+        tolerance: the Monte Carlo error of a row's means that suffices, as a share of each cell's posterior standard deviation, such as
+            .02; None spends all particles on every row.
         progress: a bar on standard error; none where that is not a terminal.
 
     Raises:
@@ -138,38 +152,44 @@ def impute_one(
     """
     check_rows(x, mask)
     check_any_rows(module)
-    _check_asked(draws, particles, method)
+    _check_asked(draws, particles, method, tolerance)
     names = row_names(labels, len(x))
-    bound = IWELBO(module, particles)
     mean, draw = torch.where(mask, x, 0.0), torch.where(mask, x, 0.0).repeat(draws, 1, 1)
     ess, pareto_k = torch.full((len(x),), float(particles)), torch.full((len(x),), -torch.inf)
     shares = x.new_zeros(len(x), x.shape[-1], 0)
     rhat, inverse = torch.full((len(x),), torch.nan), True
     holed = ~mask.all(-1).cpu()
     weighed = holed.nonzero().flatten() if method != "mcmc" else torch.arange(0)
-    for rows in _chunks(weighed, "imputing", progress):
-        padded = torch.cat([rows, rows[:1].expand(CHUNK - len(rows))])
-        if inverse:
-            try:
-                parts = [_chunk(bound, x[padded], mask[padded], draws, seed, [names[i] for i in padded.tolist()], True, functions)]
-            except NoInverseError:
-                inverse = False
-        if not inverse:
-            # A site that cannot be drawn from given noise: one row at a time, each with torch's own generator seeded for it.
-            one = [rows[i : i + 1].expand(2) for i in range(len(rows))]
-            parts = [_chunk(bound, x[r], mask[r], draws, seed, [names[int(r[0])]] * 2, False, functions) for r in one]
-        size = len(rows) if inverse else 1
-        for i, (m, d, e, k, p) in enumerate(parts):
-            at = rows if inverse else rows[i : i + 1]
-            mean[at] = torch.where(mask[at], x[at], m[:size].to(x))
-            draw[:, at] = torch.where(mask[at], x[at], d[:, :size].to(x))
-            ess[at], pareto_k[at] = e[:size].to(ess), k[:size].to(ess)
-            shares = _wide(shares, p, len(x))
-            shares[at] = p[:size].to(shares)
+
+    def weighed_of(at: Tensor, bound: IWELBO, inverse: bool, within: float | None) -> tuple[Tensor, ...]:
+        own = [names[i] for i in at.tolist()]
+        return impute_weighed(bound, x[at], mask[at], draws, seed, own, inverse, functions, within)
+
+    for size in _sizes(particles, tolerance):
+        bound, within, left = IWELBO(module, size), tolerance if size < particles else None, [weighed[:0]]
+        for rows in _chunks(weighed, chunk_size(x.device), "imputing", progress):
+            if inverse:
+                try:
+                    parts = [weighed_of(padded(rows), bound, True, within)]
+                except NoInverseError:
+                    inverse = False
+            if not inverse:
+                # A site that cannot be drawn from given noise: one row at a time, each with torch's own generator seeded for it.
+                parts = [weighed_of(row.expand(2), bound, False, within) for row in rows]
+            n_own = len(rows) if inverse else 1
+            for i, (m, d, e, k, p, enough) in enumerate(parts):
+                at = rows if inverse else rows[i : i + 1]
+                mean[at] = torch.where(mask[at], x[at], m[:n_own].to(x))
+                draw[:, at] = torch.where(mask[at], x[at], d[:, :n_own].to(x))
+                ess[at], pareto_k[at] = e[:n_own].to(ess), k[:n_own].to(ess)
+                shares = _wide(shares, p, len(x))
+                shares[at] = p[:n_own].to(shares)
+                left.append(at[~enough[:n_own].cpu()])
+        weighed = torch.cat(left)
     hard = {"importance": torch.zeros_like(rhat), "auto": pareto_k > pareto_threshold(particles), "mcmc": holed}[method]
-    for rows in _chunks(hard.nonzero().flatten(), "sampling", progress):
-        padded = torch.cat([rows, rows[:1].expand(CHUNK - len(rows))])
-        m, d, e, r, p = impute_chunk(module, x[padded], mask[padded], draws, seed, [names[i] for i in padded.tolist()], functions)
+    for rows in _chunks(hard.nonzero().flatten(), CHAINS_CHUNK, "sampling", progress):
+        whole = padded(rows, CHAINS_CHUNK)
+        m, d, e, r, p = impute_chunk(module, x[whole], mask[whole], draws, seed, [names[i] for i in whole.tolist()], functions)
         mean[rows] = torch.where(mask[rows], x[rows], m[: len(rows)].to(x))
         draw[:, rows] = torch.where(mask[rows], x[rows], d[:, : len(rows)].to(x))
         ess[rows], rhat[rows] = e[: len(rows)].to(ess), r[: len(rows)].to(rhat)
@@ -179,41 +199,26 @@ def impute_one(
     return Imputation(mean, draw, ess, pareto_k, rhat, particles, shares)
 
 
-def _check_asked(draws: int, particles: int, method: str) -> None:
+def _check_asked(draws: int, particles: int, method: str, tolerance: float | None) -> None:
     if particles < LEAST_DRAWS:
         raise ValueError(f"particles: got {particles}, expected at least {LEAST_DRAWS}")
     if draws < 0:
         raise ValueError(f"draws: got {draws}, expected 0 or more")
+    if tolerance is not None and not tolerance > 0:
+        raise ValueError(f"tolerance: got {tolerance}, expected one above 0, or None")
     if method not in METHODS:
         raise ValueError(f"method: got {method!r}, expected one of {', '.join(METHODS)}")
 
 
-def _chunks(rows: Tensor, said: str, progress: bool) -> Iterator[Tensor]:
-    chunks = rows.split(CHUNK) if len(rows) else []
-    yield from tqdm(chunks, said, unit="chunk", disable=None if progress else True, leave=False)
+def _chunks(rows: Tensor, size: int, said: str, progress: bool) -> Iterator[Tensor]:
+    chunks = rows.split(size) if len(rows) else []
+    yield from tqdm(chunks, said, unit="chunk", disable=None, leave=False) if progress and chunks else chunks
 
 
-def _chunk(
-    bound: IWELBO,
-    x: Tensor,
-    mask: Tensor,
-    draws: int,
-    seed: int,
-    labels: list[Hashable],
-    inverse: bool,
-    functions: Mapping[int, Callable[[Tensor], Tensor]] | None,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Return mean (N, D), draws (M, N, D), effective sample size (N,), Pareto k (N,) and levels (N, D, V) of a few rows."""
-    found = weigh(bound, x, mask, seed, labels, inverse)
-    weights = found.log_weights.exp()
-    mean = (weights.unsqueeze(-1) * missing_cells(found.model, mask, None, functions)).sum(0)
-    sampled = x.new_zeros(draws, *x.shape)
-    if draws:
-        uniforms = found.streams.uniform("cells", draws, (x.shape[-1], 3), x)
-        sampled = missing_cells(resample(found, bound, draws, x, mask), mask, uniforms)
-    none = found.impossible.unsqueeze(-1)
-    levels = level_probabilities(found.model, weights).masked_fill(none.unsqueeze(-1), torch.nan)
-    return mean.masked_fill(none, torch.nan), sampled.masked_fill(none, torch.nan), found.ess, found.pareto_k, levels
+def _sizes(particles: int, tolerance: float | None) -> list[int]:
+    """Return the numbers of particles that a row may have, one after the other until it has enough."""
+    sizes = [] if tolerance is None else [LEAST_DRAWS * 2**i for i in range(particles.bit_length()) if LEAST_DRAWS * 2**i < particles]
+    return [*sizes, particles]
 
 
 def _wide(shares: Tensor, part: Tensor, n_rows: int) -> Tensor:

@@ -16,6 +16,8 @@ from pyro_mnar.model.missing_sites import level_probabilities, missing_cells
 #: R-hat above which chains are not to be trusted: Vehtari et al., arXiv 1903.08008, ask for 1.01 of a final analysis; an imputed value
 #: needs less.
 RHAT = 1.05
+#: Rows whose chains run at once.
+CHAINS_CHUNK = 64
 
 
 def impute_chunk(

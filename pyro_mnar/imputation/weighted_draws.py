@@ -11,7 +11,7 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor, nn
 
-from pyro_mnar.imputation.resampling import CHUNK, weigh
+from pyro_mnar.imputation.resampling import chunk_size, padded, weigh
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.model.missing_sites import missing_cells
 
@@ -41,11 +41,11 @@ def weighted_draws(
     """
     names = list(range(len(x))) if labels is None else list(labels)
     bound, drawn, log_weights = IWELBO(module, particles), [], []
-    for rows in torch.arange(len(x)).split(CHUNK):
-        padded = torch.cat([rows, rows[:1].expand(CHUNK - len(rows))])
-        found = weigh(bound, x[padded], mask[padded], seed, [names[i] for i in padded.tolist()], True)
+    for rows in torch.arange(len(x)).split(chunk_size(x.device)):
+        whole = padded(rows)
+        found = weigh(bound, x[whole], mask[whole], seed, [names[i] for i in whole.tolist()], True)
         uniforms = found.streams.uniform("cells", particles, (x.shape[-1], 3), x)
-        cells = missing_cells(found.model, mask[padded], uniforms).masked_fill(found.impossible.unsqueeze(-1), torch.nan)
+        cells = missing_cells(found.model, mask[whole], uniforms).masked_fill(found.impossible.unsqueeze(-1), torch.nan)
         drawn.append(torch.where(mask[rows], x[rows], cells[:, : len(rows)].to(x)))
         log_weights.append(found.log_weights[:, : len(rows)])
     return torch.cat(drawn, 1), torch.cat(log_weights, 1)

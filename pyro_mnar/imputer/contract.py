@@ -34,8 +34,10 @@ class Imputer(Protocol):
     kinds: Mapping[Any, str] | None
     missing: object
     point: str
+    tolerance: float | None
     progress: bool
     n_jobs: int | None
+    device: str
     keep_partial: bool
 
     codec_: TableCodec

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from pyro_mnar.imputer.specification import Specification
@@ -22,7 +23,16 @@ class Fitted(NamedTuple):
     histories: list[History]
 
 
-def fit_specified(specification: Specification, x: Tensor, mask: Tensor, *, seed: int, particles: int = 5, **settings: Any) -> Fitted:
+def fit_specified(
+    specification: Specification,
+    x: Tensor,
+    mask: Tensor,
+    *,
+    seed: int,
+    particles: int = 5,
+    device: torch.device | str = "cpu",
+    **settings: Any,
+) -> Fitted:
     """Make an ensemble and fit it.
 
     Args:
@@ -30,6 +40,7 @@ def fit_specified(specification: Specification, x: Tensor, mask: Tensor, *, seed
         x: (N, D) scaled columns; the holes may hold any number.
         mask: (N, D) bool, True = observed.
         particles: K of the training bound.
+        device: where it is fitted; the members come back on the processor.
         seed, settings: as :func:`~pyro_mnar.infer.ensembles.fit`'s.
 
     Example:
@@ -41,8 +52,9 @@ def fit_specified(specification: Specification, x: Tensor, mask: Tensor, *, seed
     """
     with seeded(seed):
         members = specification.models()
+    x, mask = x.to(device), mask.to(device)
     for member in members:
-        member.initialize(x, mask)
+        member.to(device).initialize(x, mask)
     histories = fit([IWELBO(member, particles) for member in members], x, mask, seed=seed, **settings)
     fewer = len(histories)
-    return Fitted(specification.first(fewer), members[:fewer], histories)
+    return Fitted(specification.first(fewer), [member.cpu() for member in members[:fewer]], histories)

@@ -12,6 +12,7 @@ from torch import Tensor
 from pyro_mnar.imputation.ensemble import impute, score_ensemble
 from pyro_mnar.imputation.impute import Imputation
 from pyro_mnar.imputer.contract import Imputer
+from pyro_mnar.imputer.devices import device_of
 from pyro_mnar.imputer.extremes import refuse_unfilled, warn_of_far, within_reach
 from pyro_mnar.imputer.points import points_of, sines, summands
 from pyro_mnar.imputer.tables import Given
@@ -19,6 +20,9 @@ from pyro_mnar.infer.torch_state import as_usual
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+#: Particles of each row and member, and the most that a tolerance may take.
+_PARTICLES, _MOST = 200, 3200
 
 
 class Imputed(NamedTuple):
@@ -28,7 +32,7 @@ class Imputed(NamedTuple):
     result: Imputation
 
 
-def imputed(imputer: Imputer, given: Given, draws: int = 0, particles: int = 200, method: str = "importance") -> Imputed:
+def imputed(imputer: Imputer, given: Given, draws: int = 0, particles: int | None = None, method: str = "importance") -> Imputed:
     """Return the imputation of a table by a fitted imputer; arguments as of :meth:`~pyro_mnar.imputer.imputer.MNARImputer.impute`."""
     raw = drawn(imputer, given, draws, particles, method)
     return Imputed(raw, in_units(imputer, given, raw, method))
@@ -47,7 +51,7 @@ def mean_bound(imputer: Imputer, given: Given, particles: int) -> float:
 
 
 @as_usual
-def drawn(imputer: Imputer, given: Given, draws: int = 0, particles: int = 200, method: str = "importance") -> Imputation:
+def drawn(imputer: Imputer, given: Given, draws: int = 0, particles: int | None = None, method: str = "importance") -> Imputation:
     """Return the imputation of a table in a model's units, after a warning that names values too far out for it.
 
     Args:
@@ -56,7 +60,7 @@ def drawn(imputer: Imputer, given: Given, draws: int = 0, particles: int = 200, 
         draws, particles, method: as of :meth:`~pyro_mnar.imputer.imputer.MNARImputer.impute`.
     """
     warn_of_far(given)
-    settings = _settings(imputer, given, particles, method)
+    settings = _settings(imputer, given, particles or (_PARTICLES if imputer.tolerance is None else _MOST), method)
     return impute(imputer.members_, within_reach(given), given.seen, draws=draws, functions=summands(given.codec), **settings)
 
 
@@ -95,4 +99,6 @@ def _settings(imputer: Imputer, given: Given, particles: int, method: str) -> di
         "progress": imputer.progress,
         "labels": given.labels,
         "seed": imputer.seed,
+        "tolerance": imputer.tolerance,
+        "device": device_of(imputer, len(given.mask)),
     }

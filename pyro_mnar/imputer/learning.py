@@ -14,6 +14,7 @@ from pyro_mnar.data.codec import TableCodec
 from pyro_mnar.data.warn import warn
 from pyro_mnar.imputer.censored_scaling import in_supposed_units
 from pyro_mnar.imputer.contract import Imputer
+from pyro_mnar.imputer.devices import device_of
 from pyro_mnar.imputer.doubts import Doubt, doubts, never_together
 from pyro_mnar.imputer.fit_guard import all_or_nothing, check_interrupted
 from pyro_mnar.imputer.fitting import fit_specified
@@ -56,7 +57,7 @@ def fit_given(imputer: Imputer, given: Given, callback: Callable[[Evaluation], N
         ValueError: for an unknown word among the settings.
         KeyboardInterrupt: when interrupted, before the data have chosen or where what was fitted is not to be kept.
     """
-    codec, values, mask = given.codec, given.values, given.mask
+    codec, values, mask, device = given.codec, given.values, given.mask, device_of(imputer, len(given.mask))
     left_out = [name for j, name in enumerate(codec.layout.names) if j not in codec.layout.known]
     specification, stated = specification_of(imputer, codec.schema, mask, left_out)
     if mask.all() and imputer.mechanism != "none":
@@ -72,7 +73,7 @@ def fit_given(imputer: Imputer, given: Given, callback: Callable[[Evaluation], N
         choice, first = _chosen(specification, stated, order, given, settings)
         specification = choice.specification
     codec, specification = in_supposed_units(given, specification)
-    fitted = fit_specified(specification, replace(given, codec=codec).x, seen, callback=callback, **settings)
+    fitted = fit_specified(specification, replace(given, codec=codec).x, seen, callback=callback, device=device, **settings)
     check_interrupted(fitted.histories, imputer.members, imputer.keep_partial)
     imputer.codec_, imputer.seed_ = codec, seed
     imputer.candidates_ = [] if choice is None else choice.candidates

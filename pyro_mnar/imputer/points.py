@@ -55,7 +55,7 @@ def sines(codec: TableCodec) -> dict[int, Callable[[Tensor], Tensor]]:
 
 
 def _summand(column: Column, center: float, scale: float, x: Tensor) -> Tensor:
-    return torch.from_numpy(np.asarray(column.summand(x.double().numpy(), center, scale)))
+    return torch.from_numpy(np.asarray(column.summand(x.double().cpu().numpy(), center, scale))).to(x.device)
 
 
 def points_of(

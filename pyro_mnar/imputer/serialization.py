@@ -53,8 +53,7 @@ def describe(imputer: Imputer) -> tuple[dict[str, Tensor], dict[str, object]]:
     """Return the state of a fitted ``imputer``'s members and plain data from which :func:`restore` makes the rest.
 
     Args:
-        imputer: an ``MNARImputer``; of its constructor's arguments all are kept but ``progress`` and
-            ``n_jobs``.
+        imputer: an ``MNARImputer``; of its constructor's arguments all are kept but ``progress``, ``n_jobs`` and ``device``.
     """
     description = {
         "specification": imputer.specification_.to_json(),
@@ -62,7 +61,9 @@ def describe(imputer: Imputer) -> tuple[dict[str, Tensor], dict[str, object]]:
         "candidates": [list(candidate) for candidate in imputer.candidates_],
         "reasons": reasons_to_json(imputer.reasons_),
         "settings": {
-            name: _plain(value) for name, value in imputer.get_params(deep=False).items() if name not in ("progress", "n_jobs")
+            name: _plain(value)
+            for name, value in imputer.get_params(deep=False).items()
+            if name not in ("progress", "n_jobs", "device")
         },
         "histories": [asdict(history) for history in imputer.histories_],
         "seed": imputer.seed,

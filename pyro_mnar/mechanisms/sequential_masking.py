@@ -26,6 +26,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from pyro_mnar.distributions.alignment import linear
 from pyro_mnar.mechanisms.base import Anchors, LogPrior, Mechanism, OwnColumns
 from pyro_mnar.mechanisms.earlier_columns import features_of, read_of
 from pyro_mnar.mechanisms.latent_masking import GivenLatent
@@ -110,7 +111,7 @@ class SequentialMasking(Mechanism):
         seen = features_of(x, mask, self.owner, self.at)
         features = torch.cat([seen, (~mask).to(seen).expand(*seen.shape[:-1], -1)], -1)
         weights = torch.cat([self.effects, self.absences], -1) * self.allowed
-        return nn.functional.linear(features, weights)
+        return linear(features, weights)
 
     def model(self, z: Tensor) -> Mechanism:
         effect = self.effects_of(z)
@@ -121,7 +122,7 @@ class SequentialMasking(Mechanism):
             return None
         if z.shape[-1] != self.loadings.shape[-1]:
             raise ValueError(f"mechanism: reads {self.loadings.shape[-1]} latents, expected the decoder's {z.shape[-1]}")
-        return nn.functional.linear(z, self.loadings)
+        return linear(z, self.loadings)
 
     def own_effects(self) -> Tensor:
         return self.own.own_effects()

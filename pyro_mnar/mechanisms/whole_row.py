@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from pyro_mnar.distributions.indexing import column_indices, indicator
 from pyro_mnar.distributions.links import LOGIT
 from pyro_mnar.mechanisms.base import MaskDistribution, Mechanism
+from pyro_mnar.networks.layers import AlignedLinear
 
 
 class LinearMasking(Mechanism):
@@ -26,7 +27,7 @@ class LinearMasking(Mechanism):
 
     def __init__(self, n_columns: int, columns: Sequence[int] | None = None) -> None:
         super().__init__(n_columns, columns, whole_row(n_columns, columns))
-        self.score = nn.Linear(n_columns, len(self.columns))
+        self.score = AlignedLinear(n_columns, len(self.columns))
 
     @torch.no_grad()
     def initialize(self, x: Tensor, mask: Tensor) -> Tensor:
@@ -55,7 +56,7 @@ class NeuralMasking(Mechanism):
 
     def __init__(self, n_columns: int, columns: Sequence[int] | None = None, hidden: int = 32) -> None:
         super().__init__(n_columns, columns, whole_row(n_columns, columns))
-        self.score = nn.Sequential(nn.Linear(n_columns, hidden), nn.Tanh(), nn.Linear(hidden, len(self.columns)))
+        self.score = nn.Sequential(AlignedLinear(n_columns, hidden), nn.Tanh(), AlignedLinear(hidden, len(self.columns)))
 
     @torch.no_grad()
     def initialize(self, x: Tensor, mask: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pyro_mnar.distributions.cells import Cells, Censored, OwnScore, spread
-from pyro_mnar.distributions.indexing import chosen_of, columns_of
+from pyro_mnar.distributions.indexing import broadcast, chosen_of, columns_of
 from pyro_mnar.networks.warps import SkewWarp
 
 # Points at which a warp is averaged over a cell's law, counted over particles.
@@ -141,7 +141,7 @@ class ColumnGroup:
 @torch.no_grad()
 def _drawn(groups: Sequence[ColumnGroup], uniforms: Tensor, rows: Tensor) -> Tensor:
     """Return ``rows`` (..., D) with draws in the missing cells of ``groups``."""
-    rows = rows.expand(torch.broadcast_shapes(rows.shape, uniforms.shape[:-1]))
+    rows = rows.expand(broadcast(rows.shape, uniforms.shape[:-1]))
     for group in groups:
         own = torch.stack([group.of(each.expand(rows.shape)) for each in uniforms.unbind(-1)], -1)
         rows = group.put(group.missing.draw(own), rows)

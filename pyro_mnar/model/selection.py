@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, constraints
 
 from pyro_mnar.distributions.cells import Cells, OwnScore
-from pyro_mnar.distributions.indexing import columns_of, indicator, neighbors
+from pyro_mnar.distributions.indexing import broadcast, columns_of, indicator, neighbors
 from pyro_mnar.distributions.open_cells import cells_of
 from pyro_mnar.mechanisms.base import Mechanism, OwnColumns
 from pyro_mnar.model.missing_cells import ColumnGroup, MissingCells
@@ -78,6 +78,7 @@ class SelectionDistribution(TorchDistribution):
         if warp is not None and decoder.base_dist.has_enumerate_support:
             raise TypeError(f"warp: got one for {type(decoder.base_dist).__name__} cells, expected cells of real values")
         self.mechanism, self.warp = mechanism, warp
+        self._conditional: tuple[Tensor, MissingCells] | None = None
         self._take(decoder)
         own_scores = [] if mechanism is None else mechanism.own_scores()
         self._terms = [term for own in own_scores for term in self._of_blocks(own)]
@@ -87,6 +88,7 @@ class SelectionDistribution(TorchDistribution):
         if tuple(batch_shape) == self.batch_shape:
             return self
         new = copy.copy(self)  # with the terms as they were found
+        new._conditional = None
         new._take(self.decoder.expand(torch.Size(batch_shape)))
         new._batch_shape = new.decoder.batch_shape
         return new
@@ -115,7 +117,15 @@ class SelectionDistribution(TorchDistribution):
             return torch.where(self.mechanism(y).sample(), x, torch.nan)
 
     def conditional(self, value: Tensor) -> MissingCells:
-        """Return the law of the missing cells of rows ``value`` (..., D), NaN in the holes, given z and the masks."""
+        """Return the law of the missing cells of rows ``value`` (..., D), NaN in the holes, given z and the masks.
+
+        Asked again of the same tensor, it is the same law: means and levels of one pass share what it computes.
+        """
+        if self._conditional is None or self._conditional[0] is not value:
+            self._conditional = (value, self._conditional_of(value))
+        return self._conditional[1]
+
+    def _conditional_of(self, value: Tensor) -> MissingCells:
         mask = value == value
         x = torch.where(mask, value, 0.0)
         y = x if self.warp is None else self.warp(x)[0]
@@ -128,7 +138,7 @@ class SelectionDistribution(TorchDistribution):
                 at = torch.tensor([own[i] for i in rest], device=mask.device)
                 chosen = law if len(rest) == len(own) else law.take(torch.tensor(rest, device=mask.device))
                 groups.append(ColumnGroup(at, ~columns_of(mask, at), chosen, None))
-        shape = torch.broadcast_shapes(self.batch_shape + self.event_shape, mask.shape)
+        shape = broadcast(self.batch_shape + self.event_shape, mask.shape)
         return MissingCells(groups, self.cells.like, shape, mask, self.warp)
 
     def integrals(self, y: Tensor, mask: Tensor) -> Iterator[tuple[Tensor, Tensor | slice, Cells, OwnScore]]:

@@ -24,6 +24,9 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 from torch.nn.utils.parametrizations import spectral_norm
 
+from pyro_mnar.distributions.alignment import aligned
+from pyro_mnar.networks.layers import AlignedLinear
+
 
 class Tilt(nn.Module):
     """What every tilt offers: ``forward`` of rows (or latents) is the log weight, ``+`` adds two."""
@@ -145,7 +148,7 @@ class LearnedConstraint(Tilt):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the log weight, (...)."""
-        return self.features(x) @ self.weight
+        return aligned(self.features(x)) @ aligned(self.weight)
 
 
 # How many times wider than torch's the first layer starts: so that edges a fraction of the scale apart can be learned in few steps.
@@ -168,8 +171,8 @@ def energy_net(n_inputs: int, hidden: Sequence[int] = (128, 128, 128), spectral:
     """
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise([n_inputs, *hidden]):
-        layers += [nn.Linear(n_in, n_out), nn.SiLU()]
-    last = nn.Linear(hidden[-1], 1)
+        layers += [AlignedLinear(n_in, n_out), nn.SiLU()]
+    last = AlignedLinear(hidden[-1], 1)
     layers.append(last)
     if spectral:
         return nn.Sequential(*[spectral_norm(layer) if isinstance(layer, nn.Linear) else layer for layer in layers])

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from pyro_mnar.distributions.alignment import aligned, evenly, linear
 from pyro_mnar.distributions.continuous import PrecisionNormal
 from pyro_mnar.networks.decoders import GaussianDecoder
 from pyro_mnar.networks.layers import inverse_softplus, mlp
@@ -77,8 +78,11 @@ class ConjugateEncoder(nn.Module):
             told, variance = decoder.working(seen)
         own = mask[..., decoder.owner]
         # A seen cell is trusted as much as its noise says, or less or more by the network; a missing one by less than that.
-        trust = torch.where(own, raw_trust.clamp(-5, 2).exp(), torch.sigmoid(raw_trust - 1.5)) / variance
+        trust = torch.where(own, raw_trust.clamp(-5, 2).exp(), evenly(torch.sigmoid, raw_trust - 1.5)) / variance
         value = torch.where(own, told, 0.0) + shift
-        pull = softplus(raw_pull + _ONE)  # 1 at the start: the prior's
-        precision = (trust.unsqueeze(-1) * weight).transpose(-1, -2) @ weight + torch.diag_embed(pull)
-        return PrecisionNormal.of((trust * value) @ weight + push, precision)
+        pull = evenly(softplus, raw_pull + _ONE)  # 1 at the start: the prior's
+        trust, value, weight = aligned(trust), aligned(value), aligned(aligned(weight), -2)
+        size = push.shape[-1]
+        gram = ((trust.unsqueeze(-1) * weight).transpose(-1, -2) @ weight)[..., :size, :size]
+        moment = linear(trust * value, weight.mT.contiguous())[..., :size] + push
+        return PrecisionNormal.of(moment, gram + torch.diag_embed(pull))

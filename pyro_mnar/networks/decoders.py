@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from pyro_mnar.distributions import continuous
-from pyro_mnar.networks.layers import FAR, inverse_softplus, log_prior_of_weights, mlp, noise_scale
+from pyro_mnar.networks.layers import FAR, AlignedLinear, inverse_softplus, log_prior_of_weights, mlp, noise_scale
 
 
 class Decoder(nn.Module):
@@ -79,7 +79,7 @@ class GaussianDecoder(Decoder):
         if not hidden and (scale_net or not linear):
             raise ValueError("hidden: got no layers, expected at least one for a mean or scale that is a network's")
         self.n_outputs, self.n_features = n_columns, n_columns
-        self.linear = nn.Linear(latent_dim, n_columns) if linear else None
+        self.linear = AlignedLinear(latent_dim, n_columns) if linear else None
         self.net = mlp([latent_dim, *hidden, n_columns]) if hidden else None
         self.scale_net = mlp([latent_dim, *hidden, n_columns]) if scale_net else None
         self.raw_scale = nn.Parameter(inverse_softplus(torch.full((n_columns,), 0.5)))

@@ -9,10 +9,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from pyro_mnar.distributions.alignment import linear
+
 # In scaled units (each column's observed standard deviation is about 1): below it a likelihood of rounded data has no maximum.
 MIN_SCALE = 0.05
 #: Inputs of encoders' networks are cut here: beyond, a value says no more than that it is far out.
 FAR = 8.0
+
+
+class AlignedLinear(nn.Linear):
+    """torch's, in which a row's result does not depend on its place (:mod:`pyro_mnar.distributions.alignment`)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return linear(input, self.weight, self.bias)
 
 
 def mlp(sizes: Sequence[int]) -> nn.Sequential:
@@ -24,7 +33,7 @@ def mlp(sizes: Sequence[int]) -> nn.Sequential:
     """
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(sizes):
-        layers += [nn.Linear(n_in, n_out), nn.ReLU()]
+        layers += [AlignedLinear(n_in, n_out), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
 

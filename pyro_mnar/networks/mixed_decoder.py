@@ -13,7 +13,7 @@ from pyro_mnar.distributions.indexing import columns_of
 from pyro_mnar.distributions.mixed import MixedCells
 from pyro_mnar.networks.decoders import Decoder
 from pyro_mnar.networks.heads import Head
-from pyro_mnar.networks.layers import log_prior_of_weights, mlp
+from pyro_mnar.networks.layers import AlignedLinear, log_prior_of_weights, mlp
 
 
 class MixedDecoder(Decoder):
@@ -45,7 +45,7 @@ class MixedDecoder(Decoder):
         self.n_outputs, self.n_features = sum(self.sizes), sum(head.n_features for head in parts)
         #: The column that each output is of.
         self.owner = [head.columns[own] for head in parts for own in head.owner]
-        self.linear = nn.Linear(latent_dim, self.n_outputs)
+        self.linear = AlignedLinear(latent_dim, self.n_outputs)
         self.net = mlp([latent_dim, *hidden, self.n_outputs]) if hidden else None
         with torch.no_grad():
             self.linear.bias.copy_(torch.cat([head.start for head in parts]))

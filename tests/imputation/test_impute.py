@@ -233,3 +233,49 @@ def test_rows_of_density_zero_are_named_and_stay_nan_and_leave_the_others_alone(
     with pytest.warns(UserWarning, match="rows a"):
         assert not bool(impute(model, beyond, mask, method="auto", **settings).by_mcmc[0])
     impute(model, beyond[:1], torch.ones(1, 3, dtype=torch.bool), progress=False, particles=500)
+
+
+TOLERANT = {"draws": 2, "progress": False}
+
+
+def several(n):
+    rng = np.random.default_rng(0)
+    x = torch.from_numpy(rng.normal(size=(n, 3)))
+    mask = torch.from_numpy(rng.random((n, 3)) < 0.6)
+    return x, mask
+
+
+def test_a_row_has_the_particles_that_its_tolerance_takes_and_no_others_decide():
+    """What it then gets is that of so many particles for every row, bit for bit."""
+    model = MNAR(LAW.decoder(), WrongWhereHigh(LAW), self_masking(np.array([2.0, np.nan, np.nan]), np.zeros(3))).double()
+    x, mask = several(40)
+    found = impute(model, x, mask, particles=800, tolerance=0.05, **TOLERANT)
+    each = [impute(model, x, mask, particles=size, **TOLERANT) for size in (100, 200, 400, 800)]
+    stopped = torch.stack([(found.draws == one.draws).all(-1).all(0) & (found.ess == one.ess) for one in each]) & ~mask.all(-1)
+    assert bool((stopped.sum(0) == 1).logical_or(mask.all(-1)).all()), "each row is one of the four"
+    assert len(set(stopped.int().argmax(0).tolist())) > 1, "rows differ in what they need"
+    alone = impute(model, x[7:9], mask[7:9], particles=800, tolerance=0.05, labels=[7, 8], **TOLERANT)
+    assert torch.equal(alone.completed, found.completed[7:9]) and torch.equal(alone.draws, found.draws[:, 7:9])
+    loose, strict = (impute(model, x, mask, particles=800, tolerance=t, **TOLERANT) for t in (10.0, 1e-9))
+    assert torch.equal(strict.completed, each[-1].completed)
+    good = each[0].pareto_k <= pareto_threshold(100)
+    assert torch.equal(loose.completed[good], each[0].completed[good]) and bool(good.any())
+
+
+@pytest.mark.parametrize("function", [None, torch.exp])
+def test_the_error_of_means_is_below_the_tolerance(function):
+    """Against the exact posterior, 400 rows alike in all but their names: the root mean square of the errors over the cell's spread."""
+    x, mask = torch.tensor([[0.5, 0.0, -0.3]]).double().expand(400, 3), torch.tensor([[True, False, True]]).expand(400, 3)
+    exact = LAW.ignorable(x[0].numpy(), mask[0].numpy())
+    mean, variance = float(exact.mean[0]), float(exact.cov[0, 0])
+    if function is not None:  # of a log-normal
+        mean, variance = np.exp(mean + variance / 2), (np.exp(variance) - 1) * np.exp(2 * mean + variance)
+    found = impute(mnar(), x, mask, tolerance=0.05, particles=3200, functions=function and {1: function}, progress=False)
+    share = ((found.completed[:, 1] - mean) / variance**0.5).square().mean().sqrt()
+    assert float(share) < 0.05 and bool((found.ess < 3000).all())
+
+
+def test_a_tolerance_that_is_none_is_refused():
+    for wrong in (0.0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match="tolerance: got"):
+            impute(mnar(), *several(2), tolerance=wrong)

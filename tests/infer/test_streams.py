@@ -1,5 +1,7 @@
 """Streams of randomness: a row's draws are its own."""
 
+import hashlib
+
 import numpy as np
 import pyro
 import pyro.distributions as dist
@@ -113,3 +115,47 @@ def test_sites_of_a_row_are_independent_of_one_another_and_evenly_spread_each():
     for row in standard:
         moments = row.T @ row / particles
         assert float((moments - torch.eye(5)).abs().max()) < Z_MAX / particles**0.5
+
+
+def test_uniforms_are_the_words_of_a_published_hash_of_seed_label_and_site():
+    """SHAKE128 (FIPS 202), of which the empty message's first bytes are NIST's known answer; draws once given stay what they are."""
+    assert hashlib.shake_128(b"").hexdigest(8) == "7f9c2ba4e88f827d"
+    like = torch.zeros(()).double()
+    found = RowStreams(5, ["a", 3]).uniform("z", 2, (3,), like)
+    for row, label in enumerate(("'a'", "3")):
+        words = np.frombuffer(hashlib.shake_128(repr((5, label, "z")).encode()).digest(24), "<u4").reshape(2, 3)
+        np.testing.assert_allclose(found[:, row], (words // 2**8 + 0.5) / 2**24, rtol=1e-7)
+    assert torch.equal(RowStreams(5, ["a", 3]).uniform("z", 9, (3,), like)[:2], found)
+
+
+def test_uniforms_are_uniform_and_independent_over_rows_sites_draws_and_seeds():
+    rows, draws, like = 400, 50, torch.zeros(()).double()
+    streams = RowStreams(0, range(rows))
+    u = torch.stack(
+        [streams.uniform(site, draws, (2,), like) for site in "ab"] + [RowStreams(1, range(rows)).uniform("a", draws, (2,), like)]
+    )
+    assert float(u.min()) > 0 and float(u.max()) < 1
+    centered = (u - 0.5) * 12**0.5
+    for power, mean in ((1, 0.0), (2, 1.0), (3, 0.0), (4, 1.8)):
+        moments = (centered**power).flatten()
+        assert abs(float((moments.mean() - mean) / (moments.std() / len(moments) ** 0.5))) < Z_MAX
+    # Neighbors along each of site or seed, draw, row and coordinate: products have mean 0 and variance 1.
+    for dim in range(4):
+        products = centered.narrow(dim, 0, centered.shape[dim] - 1) * centered.narrow(dim, 1, centered.shape[dim] - 1)
+        assert abs(float(products.mean())) * products.numel() ** 0.5 < Z_MAX, dim
+    counts = torch.histc(u, 64, 0, 1)
+    chi2 = float(((counts - u.numel() / 64) ** 2 / (u.numel() / 64)).sum())
+    assert abs((chi2 - 63) / (2 * 63) ** 0.5) < Z_MAX
+
+
+def test_dimensions_beyond_the_sequence_are_dealt_out_in_every_order_alike():
+    """The first of three draws is the lowest in a third of the rows, in each dimension, and each of six orders as frequent."""
+    rows = 3000
+    z = RowStreams(0, range(rows)).normal("z", 3, (9,), torch.zeros(()).double())[..., 7:]
+    orders = z.argsort(0)
+    for dim in range(2):
+        counts = np.unique(orders[..., dim].numpy(), axis=1, return_counts=True)[1]
+        assert len(counts) == 6 and ((counts - rows / 6) ** 2 / (rows / 6)).sum() < 32  # of chi-square: 6 in a million
+    # One draw in each third, moved within it by the row's own uniform.
+    cells = (torch.special.ndtr(z) * 3).floor().sort(0).values
+    assert torch.equal(cells, torch.arange(3.0).double().reshape(3, 1, 1).expand(cells.shape))

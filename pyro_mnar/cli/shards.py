@@ -1,0 +1,97 @@
+"""``pyro-mnar impute`` of Parquet files row group by row group, with a saved model."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+#: Options of one table in memory, which a folder does not take.
+_ONE_TABLE = (
+    "mechanism",
+    "direction",
+    "order",
+    "ignorable",
+    "kind",
+    "columns",
+    "steps",
+    "save",
+    "keep_partial",
+    "draws",
+    "draws_output",
+    "report",
+    "regress",
+    "missing",
+    "separator",
+    "decimal",
+    "encoding",
+)
+
+
+def is_sharded(options: argparse.Namespace) -> bool:
+    """Return whether a command line asks for a folder, or names the column of labels."""
+    return options.label is not None or os.path.isdir(options.table)
+
+
+def ranks(environment: Mapping[str, str]) -> tuple[int, int]:
+    """Return this process's rank and how many there are, as launchers say it: ``RANK`` and ``WORLD_SIZE``.
+
+    Raises:
+        ValueError: where only one of them is set, or they are no numbers that go together.
+
+    Example:
+        >>> ranks({"RANK": "1", "WORLD_SIZE": "2"}), ranks({})
+        ((1, 2), (0, 1))
+    """
+    rank, size = (environment.get(name) for name in ("RANK", "WORLD_SIZE"))
+    if rank is None and size is None:
+        return 0, 1
+    if rank is None or size is None:
+        raise ValueError(f"RANK, WORLD_SIZE: got {rank} and {size}, expected both to be set, or none")
+    if not (rank.isdecimal() and size.isdecimal() and int(rank) < int(size)):
+        raise ValueError(f"RANK, WORLD_SIZE: got {rank!r} and {size!r}, expected whole numbers, the first from 0 and below the second")
+    return int(rank), int(size)
+
+
+def impute_folder(options: argparse.Namespace) -> int:
+    """Impute the files of a command line, and return the exit code.
+
+    Raises:
+        ValueError: naming the option, the file or the column, for what cannot be done.
+    """
+    from pyro_mnar.cli.names import refuse_same
+    from pyro_mnar.imputer.imputer import MNARImputer
+    from pyro_mnar.imputer.model_files import HEAD
+    from pyro_mnar.imputer.shard_run import file_digest, impute_shards
+
+    for name in _ONE_TABLE:
+        if getattr(options, name) not in (None, False):
+            raise ValueError(f"--{name.replace('_', '-')}: got one with --label, expected it only for one table in memory")
+    if options.model is None:
+        raise ValueError(
+            "--model: got none, expected a saved model (fit one to some of the rows: pyro-mnar impute rows.parquet --save)"
+        )
+    if options.label is None:
+        raise ValueError("--label: got none for a folder, expected the column that names its rows")
+    rank, world_size = ranks(os.environ)
+    refuse_same(options.table, [("output", options.output)])
+    source, output = Path(options.table), Path(options.output)
+    if Path(os.path.realpath(output)).is_relative_to(os.path.realpath(source)):
+        raise ValueError(f"--output: got {output}, which lies in the folder that is read, expected another place")
+    imputer = MNARImputer.load(options.model)
+    if options.seed is not None:
+        imputer.random_state = options.seed
+    imputer.point, imputer.progress = options.point or imputer.point, False
+    imputer.n_jobs, imputer.device = options.jobs or 1, options.device or imputer.device
+    settings = {"label": options.label, "rank": rank, "world_size": world_size, "progress": True}
+    try:
+        done = impute_shards(imputer, file_digest(Path(options.model, HEAD)), source, output, **settings)
+    except KeyboardInterrupt:
+        print(f"pyro-mnar: interrupted; what is in {output} is whole, and the same command goes on", file=sys.stderr)
+        return int(options.interruption.code)
+    share = "" if world_size == 1 else f" of rank {rank}"
+    there = f" ({done.there} were there)" if done.there else ""
+    print(f"{output}: {done.written} of {done.all} row groups{share} written, {done.rows} rows{there}")
+    return 0

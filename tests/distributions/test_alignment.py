@@ -1,0 +1,91 @@
+"""A row's result does not depend on its place among the others: the operations, and an imputer as a whole."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from pyro_mnar import MNARImputer
+from pyro_mnar.distributions.alignment import aligned, definite, evenly, linear
+from pyro_mnar.distributions.continuous import PrecisionNormal
+from pyro_mnar.imputation.resampling import LEAST_ROWS
+from pyro_mnar.infer.particles import Particles
+from pyro_mnar.model import MNAR
+from pyro_mnar.networks import ConjugateEncoder, GaussianDecoder
+
+DTYPES = [torch.float32, torch.float64]
+CHUNK = LEAST_ROWS
+
+
+def alike(rows, dim=0):
+    """Whether a chunk of one row, many times over, has one result, bit for bit."""
+    return bool((rows == rows.narrow(dim, 0, 1)).all())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_products_are_the_same_in_every_place_of_a_chunk(dtype):
+    with torch.no_grad():
+        for inner in (*range(1, 20), 29, 31, 63, 129):
+            for outer in (1, 2, 5, 7, 8, 11, 16, 31, 128):
+                x, weight = (
+                    torch.randn(50, 1, inner, dtype=dtype).expand(50, CHUNK, inner).contiguous(),
+                    torch.randn(outer, inner).to(dtype),
+                )
+                found = linear(x, weight)
+                assert alike(found, 1), (inner, outer)
+                torch.testing.assert_close(found, torch.nn.functional.linear(x, weight), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_posteriors_by_precision_are_the_same_in_every_place_of_a_chunk(dtype):
+    def same(value):
+        return value[:1].expand(CHUNK, *value.shape[1:]).contiguous()
+
+    with torch.no_grad():
+        for size in range(1, 14):
+            root = torch.randn(1, size, size, dtype=dtype)
+            law = PrecisionNormal.of(same(torch.randn(1, size, dtype=dtype)), same(root @ root.mT + torch.eye(size, dtype=dtype)))
+            z = law.from_normals(torch.randn(50, 1, size, dtype=dtype).expand(50, CHUNK, size).contiguous())
+            assert all(alike(part) for part in (law.loc, law.factor, z.transpose(0, 1), law.log_prob(z).T)), size
+
+
+def test_an_encoder_and_a_decoder_are_the_same_in_every_place_of_a_chunk():
+    for columns, latents in ((2, 1), (5, 3), (6, 5), (11, 10), (13, 9)):
+        decoder = GaussianDecoder(latents, columns, [8])
+        mnar = MNAR(decoder, ConjugateEncoder(decoder, [8]))
+        with torch.no_grad():
+            for parameter in mnar.parameters():
+                parameter.add_(0.3 * torch.randn_like(parameter))
+            x, mask = (
+                torch.randn(1, columns).expand(CHUNK, -1).contiguous(),
+                (torch.rand(1, columns) < 0.6).expand(CHUNK, -1).contiguous(),
+            )
+            law = mnar.encoder(x, mask)
+            assert alike(law.loc) and alike(law.factor) and alike(decoder(law.loc).base_dist.loc), (columns, latents)
+            with Particles(7, {"z": law.loc.expand(7, *law.loc.shape).contiguous()}) as seen:
+                mnar.model(x, mask)
+            assert alike(seen.trace.nodes["x"]["fn"].log_prob(seen.trace.nodes["x"]["value"]), -1)
+
+
+def test_padding_changes_no_number_and_is_not_done_where_gradients_are_recorded():
+    value = torch.randn(3, 5)
+    assert aligned(value) is value and definite(torch.eye(5)).shape == (5, 5)
+    with torch.no_grad():
+        assert torch.equal(aligned(value)[:, :5], value) and float(aligned(value)[:, 5:].abs().max()) == 0
+        assert torch.equal(evenly(torch.exp, value), value.exp()) and aligned(value[:, :4]).shape == (3, 4)
+        assert torch.equal(torch.linalg.cholesky(definite(4 * torch.eye(3))).diagonal(), torch.tensor([2.0, 2.0, 2.0, 1.0]))
+
+
+def test_a_row_is_imputed_alike_alone_and_in_every_table():
+    """In single precision, of odd numbers of columns and latents, which even ones would hide."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(70, 3)) @ rng.normal(size=(3, 5))
+    x[rng.random(x.shape) < 0.3] = np.nan
+    imputer = MNARImputer("self-masking", "high", members=1, steps=3, hidden=(8,), latent_dim=5, progress=False)
+    table = pd.DataFrame(x, index=[f"row {i}" for i in range(70)], columns=list("abcde"))
+    imputer.fit(table)
+    whole = imputer.transform(table)
+    for start, stop in ((0, 1), (3, 5), (10, 33), (20, 33), (40, 70)):  # chunks of 8, 16, 32 and 64
+        assert imputer.transform(table.iloc[start:stop]).equals(whole.iloc[start:stop])
+    order = rng.permutation(70)
+    assert imputer.transform(table.iloc[order]).equals(whole.iloc[order])
