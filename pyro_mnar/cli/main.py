@@ -7,18 +7,11 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
 
 from pyro_mnar.cli.interruption import interruptible, placed
 from pyro_mnar.cli.options import parser
-from pyro_mnar.cli.results import said_of
+from pyro_mnar.cli.results import said_of, write_draws_of
 from pyro_mnar.data.extras import MissingExtraError
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from pyro_mnar.imputation.impute import Imputation
-    from pyro_mnar.imputer.tables import Given
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,9 +63,13 @@ def _impute(options: argparse.Namespace) -> int:
     with _naming(options.table):
         asked = asked_for(options, source)
         imputer, part = asked.imputer, asked.part
-        if not asked.fitted and not part.isna().to_numpy().any() and options.save is None:
-            source.write(options.output, part.iloc[:, :0], part.isna(), options.escape_formulas)
+        if not asked.fitted and not (part.isna().to_numpy().any() and asked.columns) and options.save is None:
+            alike = part.fillna({name: part[name].dropna().iloc[0] for name in part})
+            source.write(options.output, alike, part.isna(), options.escape_formulas)
             _notes(asked.notes)
+            if part.isna().to_numpy().any():
+                _print(options, [f"{options.output}: every column that is used is always the same, which is what its holes got."])
+                return 0
             where = "" if part.shape[1] == len(source.names) else " in the columns that are used"
             _print(options, [f"Nothing is missing in {options.table}{where}; {options.output} is a copy.", *read_holes(source, part)])
             return 0
@@ -83,10 +80,11 @@ def _impute(options: argparse.Namespace) -> int:
         found, far = told(imputed, imputer, table, draws_of(part.size) if options.report is not None else draws)
         (filled,), more = told(table.complete, [found.result.completed.numpy()])
     holes = part[list(filled)].isna()
+    said = said_of(imputer, found.result, table.mask)  # what cannot be said is an error before anything is written
     with placed(options.interruption) as new:
         if options.draws_output is not None:
             own, _ = (found, far) if options.report is None else told(imputed, imputer, table, draws)
-            _write_draws(new(options.draws_output), table, own.result)
+            write_draws_of(new(options.draws_output), table, own.result)
         if options.save is not None:
             imputer.save(new(options.save))
         if options.report is not None:
@@ -97,7 +95,7 @@ def _impute(options: argparse.Namespace) -> int:
     _notes(asked.notes)
     lines = [f"{options.output}: {int(holes.to_numpy().sum())} of {part.size} cells imputed", *read_holes(source, part)]
     lines += [f"Note: {sentence}" for sentence in [*doubts, *far, *more]]
-    _print(options, [*lines, *said_of(imputer, found.result, table.mask)])
+    _print(options, [*lines, *said])
     return 0
 
 
@@ -129,15 +127,6 @@ def _check_outputs(options: argparse.Namespace) -> None:
     elif options.regress is not None:
         raise ValueError("--regress: got no --report, expected a file for the report")
     refuse_same(options.table, [("output", options.output), *others])
-
-
-def _write_draws(path: Path, table: Given, result: Imputation) -> None:
-    from pyro_mnar.imputation.netcdf import write_draws
-
-    columns = table.codec.columns
-    levels = {str(column.name): list(column.levels) for column in columns if column.levels}
-    names, rows = [column.name for column in columns], table.labels or range(len(table.mask))
-    write_draws(path, result.draws.numpy(), table.mask, rows, names, levels)
 
 
 def _notes(sentences: Sequence[str]) -> None:

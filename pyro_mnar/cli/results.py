@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
     from pyro_mnar.imputation.impute import Imputation
     from pyro_mnar.imputer.imputer import MNARImputer
+    from pyro_mnar.imputer.tables import Given
 
 
 def said_of(imputer: MNARImputer, result: Imputation, mask: np.ndarray) -> list[str]:
@@ -22,3 +25,13 @@ def said_of(imputer: MNARImputer, result: Imputation, mask: np.ndarray) -> list[
     if poor:
         lines.append(f"Importance weights of {poor} of {len(mask)} rows are unreliable (Pareto k above threshold): trust them less.")
     return lines
+
+
+def write_draws_of(path: Path, table: Given, result: Imputation) -> None:
+    """Write an imputation's draws as netCDF, with the names of the table's columns, rows and levels."""
+    from pyro_mnar.imputation.netcdf import write_draws
+
+    columns = table.codec.columns
+    levels = {str(column.name): list(column.levels) for column in columns if column.levels}
+    names, rows = [column.name for column in columns], table.labels or range(len(table.mask))
+    write_draws(path, result.draws.numpy(), table.mask, rows, names, levels)

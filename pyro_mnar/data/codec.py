@@ -86,7 +86,6 @@ class TableCodec:
         if names and not varied:
             # Something must be learned from: constants that are numbers, as any numbers are.
             varied = [j for j, value in constants.items() if not isinstance(value, str)]
-            constants = {j: value for j, value in constants.items() if j not in varied}
         if names and not varied:
             raise ValueError("X: got no column that varies, expected at least 1")
         part = X
@@ -106,7 +105,7 @@ class TableCodec:
             _refuse_unwritable(part, schema, values, mask)
         at = np.array(varied)[known].tolist()
         holed = [j for k, j in enumerate(at) if not mask[:, k].all()]
-        holed += [j for j in constants if any(is_hole(value) for value in _objects(X, names, j))]
+        holed += [j for j in constants if j not in at and any(is_hole(value) for value in _objects(X, names, j))]
         layout = Layout(tuple(names), tuple(at), tuple(sorted(holed)), bool(keep_empty), bool(indicators), tuple(constants.items()))
         unscaled = cls(layout, schema, Scaling(np.zeros(len(at)), np.ones(len(at))))
         return unscaled.scaled_by(values, mask), values, mask

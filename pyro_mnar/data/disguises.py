@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Hashable
 
 _PLAIN = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 _DATE = re.compile(r"\s*\d{4}-\d{2}(-\d{2}([T ]\d.*)?)?\s*")
@@ -17,7 +16,7 @@ _NUMBER = re.compile(
 )
 
 
-def disguised(name: Any, texts: Collection[str]) -> str | None:
+def disguised(name: Hashable, texts: Collection[str]) -> str | None:
     """Return what texts look like that they are not read as, with what settles it, or None where they are text.
 
     Args:
@@ -41,7 +40,7 @@ def disguised(name: Any, texts: Collection[str]) -> str | None:
     return None
 
 
-def kind_option(name: Any, kind: str) -> str:
+def kind_option(name: Hashable, kind: str) -> str:
     """Return the option of the command line that declares a column's kind; in Python it is ``kinds``.
 
     Example:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -95,7 +94,7 @@ def _may_be_hole(level: str) -> bool:
     return word in _WORDS or not any(letter.isalnum() or letter in "+<>=" for letter in level)
 
 
-def _stated(name: Any, values: Sequence[Any]) -> str:
+def _stated(name: Hashable, values: Sequence[object]) -> str:
     """Return how values are stated to stand for missing ones."""
     options = " ".join(f"--missing '{name}={value}'" for value in values)
     return f"{options}; in Python missing={{{name!r}: {list(values)!r}}}"
@@ -222,7 +221,7 @@ def constant(values: Iterable[object]) -> tuple[bool, object]:
         >>> constant(np.array(["x", None, "x"], dtype=object)), constant(np.array([1.0, 2.0]))
         ((True, 'x'), (False, None))
     """
-    first: Any = None
+    first: object = None
     for value in values:
         if is_hole(value):
             continue

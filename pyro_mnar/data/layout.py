@@ -60,7 +60,7 @@ class Layout:
     @property
     def kept(self) -> list[int]:
         """Positions of the columns that the completed table has."""
-        return list(range(len(self.names))) if self.keep_empty else sorted([*self.known, *(j for j, _ in self.constants)])
+        return list(range(len(self.names))) if self.keep_empty else sorted({*self.known, *(j for j, _ in self.constants)})
 
     def names_out(self) -> list[Hashable]:
         """Return the names of the completed table's columns."""
@@ -91,20 +91,21 @@ class Layout:
         if is_frame(table):
             frame: DataFrame = completed
             result = frame
-            if kept != sorted(self.known):
+            if kept != sorted(self.known) or values:
                 result = table[[name for name in table.columns if name in {self.names[j] for j in kept}]].copy()
                 for j in kept:
                     name = self.names[j]
-                    if j in self.known:
-                        result[name] = frame[name]
+                    if j in values:  # known or not: of constants alone some model is made, which fills nothing
+                        result[name] = _filled(table[name], values[j])
                     else:
-                        result[name] = _filled(table[name], values[j]) if j in values else _zeros_in_holes(table[name])
+                        result[name] = frame[name] if j in self.known else _zeros_in_holes(table[name])
             return result.assign(**dict(zip(self._indicators, marks.T, strict=True)))
-        if kept != list(self.known):
+        if kept != list(self.known) or values:
             filled = np.zeros((len(completed), len(kept)), completed.dtype)
             for place, j in enumerate(kept):
-                own = completed[:, self.known.index(j)] if j in self.known else table[:, j]
-                filled[:, place] = own if j in self.known else np.where(self._holes(table, j), values.get(j, 0.0), own)
+                known = j in self.known and j not in values
+                own = completed[:, self.known.index(j)] if known else table[:, j]
+                filled[:, place] = own if known else np.where(self._holes(table, j), values.get(j, 0.0), own)
             completed = filled
         return np.hstack([completed, marks.astype(completed.dtype)]) if marks.shape[1] else completed
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Hashable, Sequence
 
 
-def names_in(words: str, names: Sequence[Any], option: str) -> list[str]:
+def names_in(words: str, names: Sequence[Hashable], option: str) -> list[str]:
     """Return the columns that a list with commas names; names with commas as they are, or in quotes.
 
     Raises:
@@ -34,7 +33,7 @@ def names_in(words: str, names: Sequence[Any], option: str) -> list[str]:
     return found
 
 
-def pair(word: str, names: Sequence[Any]) -> tuple[str, str] | None:
+def pair(word: str, names: Sequence[Hashable]) -> tuple[str, str] | None:
     """Return column and rest of COLUMN=REST, the column the longest that has such a name, or the part before the first ``=``.
 
     Example:
@@ -49,7 +48,7 @@ def pair(word: str, names: Sequence[Any]) -> tuple[str, str] | None:
     return word[:at], word[at + 1 :]
 
 
-def place(word: str, names: Sequence[Any], mark: str) -> tuple[str, str]:
+def place(word: str, names: Sequence[Hashable], mark: str) -> tuple[str, str]:
     """Return column and rest of COLUMN and, after ``mark``, what may be left out: the column the longest that has such a name.
 
     Example:

@@ -29,7 +29,7 @@ def level_words(kinds: Mapping[Any, Any] | None) -> dict[Any, Collection[str]]:
     return found
 
 
-def stated_holes(missing: object, names: Sequence[Any], kinds: Mapping[Any, Any] | None = None) -> dict[Any, list[Any]]:
+def stated_holes(missing: object, names: Sequence[Hashable], kinds: Mapping[Any, Any] | None = None) -> dict[Any, list[Any]]:
     """Return by column the values that stand for a missing one.
 
     Args:
@@ -96,7 +96,7 @@ def with_holes(table: Any, stated: Mapping[Any, Collection[Any]]) -> Any:
     return result
 
 
-def without(series: Any, values: Collection[Any]) -> Any:
+def without(series: Any, values: Collection[object]) -> Any:
     """Return a Series of any dtype with holes where its values are ``values``, as text or as numbers.
 
     Example:
@@ -121,14 +121,14 @@ def without(series: Any, values: Collection[Any]) -> Any:
 class _Stated:
     """Values, which texts, numbers and dates are asked to be among."""
 
-    def __init__(self, values: Collection[Any]) -> None:
+    def __init__(self, values: Collection[object]) -> None:
         self._words = {value.strip() if isinstance(value, str) else str(value) for value in values}
         found: list[Any] = [number_in(value) if isinstance(value, str) else value for value in values]
         self._numbers: set[Any] = {value for value in found if isinstance(value, (int, float, np.integer, np.floating))}
         # As single precision holds them.
         self._single = {float(np.float32(value)) for value in self._numbers if abs(float(value)) < 3e38}
 
-    def has(self, value: Any) -> bool:
+    def has(self, value: object) -> bool:
         """Return whether a value is one of them, as text, as a number or as a date."""
         if isinstance(value, str):
             return value.strip() in self._words or number_in(value) in self._numbers

@@ -42,7 +42,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
     Args:
         mechanism: why values are missing. ``auto``: for each column whatever reason the data support, chosen by
             :mod:`pyro_mnar.imputer.reason_selection`; ``self-masking``: a value goes missing because of itself, as ``direction`` says;
-            ``linear`` or ``neural``: because of the whole row; ``none``: missingness says nothing beyond what is observed (ignorable).
+            ``linear`` or ``neural``: because of the whole row; ``none``: missingness is ignorable.
         direction: of a column's own value: ``high`` (large values go missing), ``low``, ``free`` (one of the two), ``middle`` and
             ``tails`` (values near the middle, or far from it), or ``none``; one word, or a mapping from column names (positions, for
             arrays) to words. It is taken as known. Of columns that it leaves out, or of all where it is None, nothing is known.
@@ -55,7 +55,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         random_state: seed of training and draws; with a ``RandomState`` or None, one is drawn from it at each ``fit``.
         add_indicator: whether ``transform`` adds a column ``missingindicator_NAME`` for each with holes in training, 1 where missing.
         keep_empty_features: whether columns without an observed value in training stay, their holes filled with 0, or are left out.
-        kinds: what columns are, by name (position, for arrays), where dtypes do not say it, such as ``bounded:LOW:HIGH``.
+        kinds: what columns are, by name (position, for arrays), where dtypes do not say it (:mod:`pyro_mnar.data.kinds`).
         missing: values that stand for a missing one, such as ``[-99, "?"]``, or a mapping from columns to such; no declared level is.
         point: what ``transform`` fills holes with: ``mean`` of the posterior (right for totals), ``median``, or ``draw`` (right for
             shares and spread); of a mean or median, categories get the most probable one.
@@ -126,8 +126,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
             X: (N, D), columns as in training; a column may be missing altogether. A frame's index names its rows' random numbers;
                 rows of one label differ by their order.
             draws: imputations of each missing cell.
-            particles: S for each row and member; 200 by default, and with a ``tolerance`` at most 3200.
-            method: as in :func:`~pyro_mnar.imputation.ensemble.impute`; ``auto`` where weights fail.
+            particles, method: as in :func:`~pyro_mnar.imputation.ensemble.impute`; 200, and with a ``tolerance`` at most 3200.
 
         Raises:
             ValueError: before ``fit``, for columns that differ from training, or where a hole has no finite value.
@@ -184,12 +183,11 @@ class MNARImputer(TransformerMixin, BaseEstimator):
     def strengthened(self, done: Completions, factor: float, columns: Sequence[Hashable] | None = None) -> Completions:
         """Return completed tables re-weighted as if the mechanism were ``factor`` times as strong as the fitted one.
 
-        What is observed stays as it was fitted. With 0 missing values follow the law of observed ones given the rest of the row
-        (missing at random), 1 is the model as fitted; :mod:`pyro_mnar.imputer.sensitivity` says more.
+        What is observed stays as it was fitted.
 
         Args:
             done: from :meth:`completions`.
-            factor: finite.
+            factor: finite; 0 is missing at random, 1 the model as fitted (:mod:`pyro_mnar.imputer.sensitivity`).
             columns: those whose mechanism is moved; all that have one by default.
 
         Raises:

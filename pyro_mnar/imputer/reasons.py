@@ -38,6 +38,7 @@ _WORDS = {
 }
 
 
+@np.errstate(over="ignore", invalid="ignore")  # sums of the largest floats
 def reasons_of(
     imputer: Imputer,
     stated: Sequence[str | None],

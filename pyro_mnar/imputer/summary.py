@@ -123,6 +123,7 @@ def estimates(imputer: MNARImputer, result: Imputation, mask: np.ndarray) -> lis
     return lines
 
 
+@np.errstate(over="ignore", invalid="ignore")  # sums of the largest floats
 def imputed_means(column: Column, result: Imputation, holes: np.ndarray, j: int) -> np.ndarray:
     """Return the posterior mean of a column's missing cells, (1,), or the mean probability of each of its levels, (V,).
 

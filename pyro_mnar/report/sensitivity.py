@@ -47,7 +47,7 @@ def parsed(word: str, columns: Iterable[Column]) -> tuple[str, list[str]]:
     own = pair(word, list(known))
     if own is None or own[0] not in known:
         raise ValueError(f"--regress: got {word!r}, expected OUTCOME=PREDICTOR,... of {', '.join(known)}")
-    outcome, wanted = own[0], [own[0], *names_in(own[1], list(known), "--regress")]
+    outcome, wanted = own[0], [own[0], *names_in(own[1], list(known), f"--regress: got {word!r}")]
     for name in wanted:
         if not known[name].is_number:
             raise ValueError(f"--regress: got {known[name].kind} column {name!r}, expected columns of numbers")

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from pyro_mnar import MNARImputer
+from pyro_mnar.cli.main import main
 
 
 def imputer(**settings):
@@ -79,3 +80,14 @@ def test_what_is_said_of_a_constant_or_an_empty_column_is_no_mistake():
     for setting in ("order", "ignorable"):
         with pytest.raises(ValueError, match=f"{setting}: got unknown column 'z'"):
             MNARImputer(**said | {setting: ["k", "z"]}).fit(table.drop(columns="empty"))
+
+
+@pytest.mark.parametrize("frame", [True, False])
+def test_of_columns_that_are_all_constant_the_holes_get_their_values(frame, tmp_path, capsys):
+    table = pd.DataFrame({"a": [1.0, np.nan, 1.0, 1.0], "b": [1.7e308, 1.7e308, np.nan, np.nan]})
+    whole = pd.DataFrame({"a": [1.0] * 4, "b": [1.7e308] * 4})
+    completed = MNARImputer(steps=2, members=1, progress=False).fit_transform(table if frame else table.to_numpy())
+    assert np.array_equal(np.asarray(completed), whole.to_numpy())
+    table.to_csv(tmp_path / "t.csv", index=False)
+    assert main(["impute", str(tmp_path / "t.csv"), "--output", str(tmp_path / "c.csv"), "--jobs", "1"]) == 0
+    assert pd.read_csv(tmp_path / "c.csv").equals(whole) and "which is what its holes got" in capsys.readouterr().out

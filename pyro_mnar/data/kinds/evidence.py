@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -94,7 +94,7 @@ def evidence_of(series: Series) -> Evidence:
     return Evidence(name, dtype, "objects", values, None)
 
 
-def _float(name: Any, value: Any) -> float:
+def _float(name: Hashable, value: Any) -> float:
     try:
         return float(value)
     except OverflowError:
