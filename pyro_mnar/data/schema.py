@@ -63,6 +63,8 @@ class Schema:
             return cls(tuple(_column_of_array(array, j, words.get(j)) for j in range(array.shape[1])))
         frame: Any = table
         names = list(frame.columns)
+        for name in names if columns is None else columns:
+            _plain(name)
         twice = _repeated(names)
         if twice:
             raise ValueError(f"table: column {twice[0]!r} stands more than once, expected distinct names")
@@ -122,6 +124,8 @@ class Schema:
                 raise ValueError(
                     f"schema: got column {column!r:.60}, expected name, kind and dtype, and perhaps {', '.join(sorted(own))}"
                 )
+            for field_name in own - {"name", "dtype", "levels"}:
+                _check_numbers(column.get(field_name), field_name, column["name"])
             levels = column.get("levels", [])
             if not isinstance(levels, list) or not all(isinstance(level, (str, int, float)) for level in levels):
                 raise ValueError(f"schema: got levels {levels!r:.60} of column {column['name']!r:.60}, expected texts or numbers")
@@ -173,7 +177,8 @@ def _repeated(names: list[Any]) -> list[Any]:
 
 def _plain(name: Any) -> str | int:
     # A name of another type would not be found again after a round trip through JSON.
-    if not isinstance(name, (str, int, np.integer)):
+    # True is a number to Python, and a choice of rows to pandas.
+    if not isinstance(name, (str, int, np.integer)) or isinstance(name, bool):
         raise ValueError(f"table: got column name {name!r}, expected a text or a whole number")
     return str(name) if isinstance(name, str) else int(name)
 
@@ -183,6 +188,13 @@ def _known(kinds: Mapping[Any, str] | None, names: list[Any]) -> Mapping[Any, st
         if name not in names:
             raise ValueError(f"kinds: got unknown column {name!r}, expected some of {', '.join(map(str, names))}")
     return kinds or {}
+
+
+def _check_numbers(plain: Any, field_name: str, name: Any) -> None:
+    """Raise a ValueError unless what a model file says of a column is a number, or of its bounds two, or nothing."""
+    numbers = plain if field_name == "bounds" and isinstance(plain, (list, tuple)) and len(plain) == 2 else [plain]
+    if plain is not None and not all(type(number) in (int, float) and abs(number) < np.inf for number in numbers):
+        raise ValueError(f"schema: got {field_name} {plain!r:.60} of column {name!r:.60}, expected finite numbers")
 
 
 def _column_of_array(array: np.ndarray, j: int, word: Any) -> Column:

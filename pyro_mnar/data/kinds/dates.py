@@ -41,8 +41,8 @@ class Date(Number):
     def fill(self, series: Any, holes: np.ndarray, values: np.ndarray) -> Any:
         """Return a pandas Series (N,) with the dates of days ``values`` at ``holes`` (N,), as it has its others.
 
-        They are rounded to whole days, minutes or seconds where all that were seen are. A column that is missing altogether may come
-        with another dtype; it then gets that of dates.
+        They are rounded to whole days, minutes or seconds where all that were seen are, and held within what the column can store. A
+        column that is missing altogether may come with another dtype; it then gets that of dates.
         """
         import pandas as pd
 
@@ -56,7 +56,9 @@ class Date(Number):
         if holes.all() and not pd.api.types.is_datetime64_any_dtype(series.dtype):
             series = pd.Series(pd.NaT, series.index, name=series.name, dtype="datetime64[ns]")
         zone = getattr(_times(series).dt, "tz", None)
-        times = pd.Timestamp(0, tz=zone) + pd.to_timedelta(values, unit="D").round("us")
+        low, high = _NANOSECONDS if "[ns" in str(series.dtype) else _YEARS_1_TO_9999
+        values = np.clip(values, seen.min(initial=low), seen.max(initial=high))
+        times = pd.Timestamp(0, tz=zone).as_unit("us") + pd.to_timedelta(values, unit="D").round("us")
         series.iloc[np.flatnonzero(holes)] = _as_written(times, series)
         return series
 
@@ -74,6 +76,10 @@ class Date(Number):
         return count > 1 and str(np.datetime64(int(np.clip(value, -700_000, 3_000_000)), "D")) in _CODES
 
 
+#: Days since 1970 of the first and the last date that nanoseconds can store, and that Python knows, in any zone.
+_NANOSECONDS, _YEARS_1_TO_9999 = (-106_749.0, 106_749.0), (-719_160.0, 2_932_894.0)
+
+
 def days_of(series: Any) -> np.ndarray:
     """Return points in time as days since 1970 (N,), NaN in the holes; text is read as ISO 8601.
 
@@ -88,7 +94,8 @@ def days_of(series: Any) -> np.ndarray:
     import pandas as pd
 
     times = _times(series)
-    zero = pd.Timestamp(0, tz=getattr(times.dt, "tz", None))
+    # In seconds: in nanoseconds, dates of other units would have to lie between 1677 and 2262.
+    zero = pd.Timestamp(0, tz=getattr(times.dt, "tz", None)).as_unit("s")
     return ((times - zero) / pd.Timedelta(days=1)).to_numpy(dtype=np.float64, na_value=np.nan)
 
 
