@@ -62,9 +62,7 @@ class Schema:
             words = _known(kinds, list(range(array.shape[1])))
             return cls(tuple(_column_of_array(array, j, words.get(j)) for j in range(array.shape[1])))
         frame: Any = table
-        names = list(frame.columns)
-        for name in names if columns is None else columns:
-            _plain(name)
+        names = list(frame.columns) if columns is not None else names_of(frame)
         twice = _repeated(names)
         if twice:
             raise ValueError(f"table: column {twice[0]!r} stands more than once, expected distinct names")
@@ -146,6 +144,20 @@ def is_frame(table: Any) -> bool:
         False
     """
     return hasattr(table, "columns") and hasattr(table, "iloc")
+
+
+def names_of(table: Any) -> list[Any]:
+    """Return the names of a table's columns, positions for arrays.
+
+    Raises:
+        ValueError: for one that is no text or whole number.
+    """
+    if not is_frame(table):
+        return list(range(table.shape[1]))
+    names = list(table.columns)
+    for name in names:
+        _plain(name)
+    return names
 
 
 def as_array(table: Any) -> np.ndarray:
