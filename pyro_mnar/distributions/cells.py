@@ -19,12 +19,8 @@ from typing import Any, ClassVar, Protocol, Self
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from pyro_mnar.distributions.censored import Missing, Normals
-
-#: Cells are computed in multiples of so many: four vectors of sixteen numbers, the most that a kernel takes at a time.
-_CELLS = 64
 
 
 class OwnScore(Protocol):
@@ -135,49 +131,8 @@ class Cells:
         """Return log P(s = 1 | x) of the observed values among ``x`` (..., J), and the log mass of missing cells, (..., J)."""
         hidden = spread(~mask, self.batch_shape)
         # Of missing cells alone, since each may have hundreds of components.
-        missing = censored_at(self, own, hidden).log_mass
+        missing = self.at(hidden).censored(own.at(hidden)).log_mass
         return own.log_observed(x).expand(*missing.shape[:-1], *hidden.shape).masked_scatter(hidden, missing)
-
-
-def censored_at(cells: Any, own: OwnScore | None, chosen: Tensor) -> Censored:
-    """Return the law of those of ``cells`` (..., J) where ``chosen``, bool of the last dimensions, is True M times: missing ones.
-
-    Without gradients, which training alone has, a cell's numbers do not depend on how many others are missing beside it: kernels round
-    the last few numbers of a tensor otherwise than those before, so there are cells after them, of which nothing is asked.
-    """
-    law, score = cells.at(chosen), None if own is None else own.at(chosen)
-    count = 0 if torch.is_grad_enabled() else int(chosen.sum())
-    if not count:
-        found: Censored = law.censored(score)
-        return found
-    more = pad(torch.arange(count, device=chosen.device), (0, -count % _CELLS))
-    return _First(law.take(more).censored(None if score is None else score.take(more)), count)
-
-
-class _First:
-    """The first ``count`` of some missing cells."""
-
-    def __init__(self, whole: Censored, count: int) -> None:
-        self.whole, self.count = whole, count
-
-    @property
-    def probabilities(self) -> Tensor | None:
-        shares = self.whole.probabilities
-        return None if shares is None else shares[..., : self.count]
-
-    @property
-    def log_mass(self) -> Tensor:
-        return self.whole.log_mass[..., : self.count]
-
-    @property
-    def mean(self) -> Tensor:
-        return self.whole.mean[..., : self.count]
-
-    def mean_of(self, function: Callable[[Tensor], Tensor]) -> Tensor:
-        return self.whole.mean_of(function)[..., : self.count]
-
-    def draw(self, uniforms: Tensor) -> Tensor:
-        return self.whole.draw(pad(uniforms, (0, 0, 0, -self.count % _CELLS), value=0.5))[..., : self.count]
 
 
 def spread(hidden: Tensor, batch_shape: Sequence[int]) -> Tensor:

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from pyro.distributions import TorchDistribution
 from pyro.distributions.util import broadcast_shape
@@ -195,9 +194,9 @@ class CountCells(_GridCells):
         # One bound for all cells of a size, at the largest of their means.
         size, mean = (part.expand(self._batch_shape).double().exp() for part in (self.log_size, self.log_mean))
         kinds, of = size.unique(return_inverse=True)
-        largest = torch.zeros_like(kinds).scatter_reduce(0, of.flatten(), mean.flatten(), "amax")
+        largest = torch.zeros_like(kinds).scatter_reduce(0, of.flatten(), mean.flatten().nan_to_num(0.0, 0.0), "amax")
         last = nbinom.isf(TAIL, kinds.cpu().numpy(), (kinds / (kinds + largest)).cpu().numpy())
-        return int(np.nan_to_num(last).max()) + 2 if last.size else 1
+        return int(last.max()) + 2 if last.size else 1
 
     def _each(self, function: Callable[[Tensor], Tensor]) -> CountCells:
         return CountCells(function(self.log_mean), function(self.log_size), function(self.first), function(self.step))

@@ -106,9 +106,9 @@ def no_reasons(imputer: Any) -> DataFrame:
 
 
 def reasons_to_json(reasons: DataFrame) -> dict[str, list[Any]]:
-    """Return the table as plain lists, by column; a number that is not known is None."""
+    """Return the table as plain lists, by column; a number that is not known, or beyond double precision, is None."""
     plain = reasons.reset_index().to_dict("list")
-    return {str(name): [None if isinstance(v, float) and np.isnan(v) else v for v in values] for name, values in plain.items()}
+    return {str(name): [None if isinstance(v, float) and not np.isfinite(v) else v for v in values] for name, values in plain.items()}
 
 
 def reasons_from_json(plain: dict[str, list[Any]]) -> DataFrame:

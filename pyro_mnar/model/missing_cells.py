@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyro_mnar.distributions.cells import Censored, OwnScore, censored_at, spread
+from pyro_mnar.distributions.cells import Censored, OwnScore, spread
 from pyro_mnar.distributions.indexing import chosen_of, columns_of
 from pyro_mnar.networks.warps import SkewWarp
 
@@ -117,7 +117,9 @@ class ColumnGroup:
     @cached_property
     def missing(self) -> Censored:
         """The law of the missing cells."""
-        return censored_at(self.cells, self.own, self.hidden)
+        own = None if self.own is None else self.own.at(self.hidden)
+        censored: Censored = self.cells.at(self.hidden).censored(own)
+        return censored
 
     def alone(self, column: int) -> ColumnGroup:
         """Return one of its columns."""
