@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pyro_mnar.cli.interruption import interruptible, placed
 from pyro_mnar.cli.options import parser
+from pyro_mnar.cli.saying import note, say
 from pyro_mnar.data.extras import MissingExtraError
 
 if TYPE_CHECKING:
@@ -31,10 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = parser().parse_args(arguments)
     options.arguments = list(sys.argv[1:] if arguments is None else arguments)
+    from pyro_mnar.infer.progress import whole
+
     with interruptible() as interruption:
         options.interruption = interruption
         try:
-            return COMMANDS[options.command](options)
+            with whole(options.command, True) as options.task:
+                return COMMANDS[options.command](options)
         except KeyboardInterrupt:
             print("pyro-mnar: interrupted, nothing written", file=sys.stderr)
             return interruption.code
@@ -61,9 +65,10 @@ def _impute(options: argparse.Namespace) -> int:
         imputer, part = asked.imputer, asked.part
         if not asked.fitted and not part.isna().to_numpy().any() and options.save is None:
             source.write(options.output, part.iloc[:, :0], part.isna())
-            _notes(asked.notes)
-            _print(options, [f"Nothing is missing in {options.table}; {options.output} is a copy.", *read_holes(source, part)])
+            note(options, asked.notes)
+            say(options, [f"Nothing is missing in {options.table}; {options.output} is a copy.", *read_holes(source, part)])
             return 0
+        options.task.expect(asked.work(options.report is not None))
         table, doubts = told(lambda: asked.fit(asked.learned()))
         # Where none are asked for, five of each model for the estimates that are printed, unless they would fill the memory.
         few = 5 * len(imputer.members_)
@@ -82,10 +87,10 @@ def _impute(options: argparse.Namespace) -> int:
         source.write(options.output if options.output == "-" else str(new(options.output)), filled, holes)
         if options.save is not None:
             check_model_folder(options.save)
-    _notes(asked.notes)
+    note(options, asked.notes)
     lines = [f"{options.output}: {int(holes.to_numpy().sum())} of {part.size} cells imputed", *read_holes(source, part)]
     lines += [f"Note: {sentence}" for sentence in [*doubts, *far, *more]]
-    _print(options, [*lines, *_said(imputer, found.result, table.mask)])
+    say(options, [*lines, *_said(imputer, found.result, table.mask)])
     return 0
 
 
@@ -126,16 +131,6 @@ def _write_draws(path: Path, table: Given, result: Imputation) -> None:
     write_draws(path, result.draws.numpy(), table.mask, rows, names, levels)
 
 
-def _notes(sentences: Sequence[str]) -> None:
-    for sentence in sentences:
-        print(f"pyro-mnar: {sentence}", file=sys.stderr)
-
-
-def _print(options: argparse.Namespace, lines: Sequence[str]) -> None:
-    """Print what is said, on standard error where the table goes to standard output."""
-    print(*lines, sep="\n", file=sys.stderr if options.output == "-" else sys.stdout)
-
-
 def _report(options: argparse.Namespace) -> int:
     import torch
 
@@ -152,11 +147,12 @@ def _report(options: argparse.Namespace) -> int:
     source = opened(options)
     with _naming(options.table):
         asked = asked_for(options, source)
+        options.task.expect(asked.work(True))
         table, _ = told(lambda: asked.fit(asked.learned()))  # the report says what is to be doubted
         found, far = told(imputed, asked.imputer, table, draws_of(asked.part.size))
         told(write_report, options.output, options.table, asked.imputer, table, found, options.regress, options.arguments)
-    _notes([*asked.notes, *far])
-    print(f"{options.output}: report on {options.table}")
+    note(options, [*asked.notes, *far])
+    say(options, [f"{options.output}: report on {options.table}"])
     return 0
 
 
@@ -195,8 +191,8 @@ def _sensitivity(options: argparse.Namespace) -> int:
         if figure is not None:
             figure.savefig(new(options.figure), dpi=150)
         write_table(frame.set_axis([*labels, *frame.columns[len(labels) :]], axis=1), new(options.output))
-    _notes([*asked.notes, *far])
-    print(*said(path, given, about), sep="\n")
+    note(options, [*asked.notes, *far])
+    say(options, said(path, given, about))
     return 0
 
 
@@ -218,8 +214,8 @@ def _diagnose(options: argparse.Namespace) -> int:
             raise ValueError("--figure: got one for a model without a mechanism, expected one with (there is no mask to check)")
         with placed(options.interruption) as new:
             plot_mask_check(found.mask_check).savefig(new(options.figure), dpi=150)
-    _notes(far)
-    print(found)
+    note(options, far)
+    say(options, [str(found)])
     return 0
 
 

@@ -15,9 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from pyro_mnar.imputation.impute import Imputation, impute
+from pyro_mnar.imputation.resampling import CHUNK
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.ensembles import member_seed
-from pyro_mnar.infer.processes import each
+from pyro_mnar.infer.processes import each, n_processes
+from pyro_mnar.infer.progress import CHUNK_WORTH, in_whole
 from pyro_mnar.infer.streams import seeded
 
 
@@ -68,12 +70,13 @@ def impute_ensemble(
         raise ValueError("members: got none, expected at least one")
     shares = draws_of(draws, len(members))
     options: dict[str, Any] = {"particles": particles, "method": method, "labels": labels, "functions": functions}
-    options["progress"] = progress and len(members) == 1
+    options["progress"] = progress and (len(members) == 1 or (in_whole() and n_processes(n_jobs, len(members)) == 1))
     calls = [
         partial(impute, member, x, mask, draws=share, seed=member_seed(seed, i), **options)
         for i, (member, share) in enumerate(zip(members, shares, strict=True))
     ]
-    parts = list(each(calls, n_jobs=n_jobs, said="imputing", progress=progress))
+    worth = -(-int((~mask.all(-1)).sum()) // CHUNK) * CHUNK_WORTH
+    parts = list(each(calls, n_jobs=n_jobs, said="imputing", progress=progress, worth=worth))
     completed = torch.stack([part.completed for part in parts]).mean(0)
     return Imputation(
         torch.where(mask, x, completed),

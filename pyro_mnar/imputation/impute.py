@@ -23,12 +23,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from pyro_mnar.imputation.mcmc_rows import RHAT, impute_chunk
 from pyro_mnar.imputation.resampling import CHUNK, resample, warn_of_impossible, weigh
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.checks import check_rows
+from pyro_mnar.infer.progress import CHUNK_WORTH, bar
 from pyro_mnar.infer.streams import NoInverseError, distinct
 from pyro_mnar.infer.structure import check_any_rows
 from pyro_mnar.infer.weights import LEAST_DRAWS, pareto_threshold
@@ -189,7 +189,10 @@ def impute(
 
 def _chunks(rows: Tensor, said: str, progress: bool) -> Iterator[Tensor]:
     chunks = rows.split(CHUNK) if len(rows) else []
-    yield from tqdm(chunks, said, unit="chunk", disable=None if progress else True, leave=False)
+    with bar(len(chunks), said, "chunk", progress, CHUNK_WORTH) as done:
+        for chunk in chunks:
+            yield chunk
+            done.update()
 
 
 def _chunk(

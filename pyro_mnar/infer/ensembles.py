@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.history import Evaluation, History
 from pyro_mnar.infer.processes import each, n_processes
+from pyro_mnar.infer.progress import step_worth
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.training import fit
 
@@ -78,7 +79,7 @@ def fit_ensemble(
     ]
     histories: list[History] = []
     try:
-        fitted = each(calls, n_jobs=n_jobs, said="members", progress=progress)
+        fitted = each(calls, n_jobs=n_jobs, said="members", progress=progress, worth=steps * step_worth(min(batch_size, len(x))))
         for member, (state, history) in zip(members, fitted, strict=True):
             histories.append(history)
             if several:

@@ -11,11 +11,11 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.checks import check_rows
 from pyro_mnar.infer.history import Evaluation, History
+from pyro_mnar.infer.progress import bar, step_worth
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.structure import row_bound_guide
 
@@ -172,9 +172,10 @@ class _Loop:
         particles = self.bound.weighted.particles
         history, best, best_bound, losses = History(), None, -torch.inf, []
         batches = self._batches(batch_size)
-        bar = tqdm(range(1, self.steps + 1), "training", disable=None if self.progress else True, leave=False)
+        shown_in = bar(self.steps, "training", "step", self.progress, step_worth(batch_size))
         try:
-            for step in bar:
+            for step in range(1, self.steps + 1):
+                shown_in.update()
                 rows = next(batches)
                 optimizer.zero_grad()
                 loss = objective = self.bound.loss(self.x[rows], self.mask[rows])
@@ -197,7 +198,7 @@ class _Loop:
                 losses = []
                 history.evaluations.append(look)
                 shown = {} if look.held_out is None else {"held_out": f"{look.held_out:.3f}"}
-                bar.set_postfix(bound=f"{look.train:.3f}", **shown, **({} if tilt is None else {"tilt": str(tilt)}))
+                shown_in.set_postfix(bound=f"{look.train:.3f}", **shown, **({} if tilt is None else {"tilt": str(tilt)}))
                 if look.held_out is None or look.held_out > best_bound:
                     best_bound = -torch.inf if look.held_out is None else look.held_out
                     best, history.best_step = copy.deepcopy(self.bound.module.state_dict()), step
@@ -209,7 +210,7 @@ class _Loop:
         except KeyboardInterrupt:
             history.stopped = "interrupted"
         finally:
-            bar.close()
+            shown_in.close()
             for problem in history.evaluations[-1].tilt.problems if history.evaluations and history.evaluations[-1].tilt else ():
                 warnings.warn(problem, stacklevel=4)
             if best is not None:
