@@ -183,7 +183,7 @@ def _sensitivity(options: argparse.Namespace) -> int:
         given = moves(options, schema, table.mask)
         (estimate_of, about), rows = conclusion(options, schema), moved_rows(options, source.frame(lenient=True))
         table, _ = told(asked.fit, table)
-        path, far = told(along, asked.imputer, table, given, rows, estimate_of, options.draws or 160, options.null)
+        (path, holds), far = told(along, asked.imputer, table, given, rows, estimate_of, options.draws or 160, options.null)
     labels = [move.label for move in given]
     figure = None if options.figure is None else plot_tipping(path, labels, about)
     frame = path.table()
@@ -192,7 +192,7 @@ def _sensitivity(options: argparse.Namespace) -> int:
             figure.savefig(new(options.figure), dpi=150)
         write_table(frame.set_axis([*labels, *frame.columns[len(labels) :]], axis=1), new(options.output))
     note(options, [*asked.notes, *far])
-    say(options, said(path, given, about))
+    say(options, said(path, holds, given, about))
     return 0
 
 

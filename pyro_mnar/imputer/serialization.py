@@ -21,6 +21,7 @@ from pyro_mnar.imputer.points import check_point
 from pyro_mnar.imputer.reasons import finite, reasons_from_json, reasons_to_json
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.imputer.tables import check_fitted
+from pyro_mnar.imputer.words import MECHANISMS
 from pyro_mnar.infer.history import Evaluation, History
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.torch_state import as_usual
@@ -122,6 +123,8 @@ def _check(codec: TableCodec, specification: Specification, reasons: DataFrame, 
         raise ValueError("schema: got other columns than the layout's or the scaling's, expected the same")
     if [column.kind for column in codec.columns] != list(specification.kinds):
         raise ValueError(f"kinds: got {specification.kinds!r:.60}, expected those of the {len(names)} columns")
+    if specification.mechanism not in MECHANISMS:
+        raise ValueError(f"mechanism: got {specification.mechanism!r:.40}, expected one of {', '.join(MECHANISMS)}")
     modeled = specification.columns
     if not all(type(j) is int and 0 <= j < len(names) for j in modeled) or len(set(modeled)) < len(modeled):
         raise ValueError(f"columns: got {modeled!r:.60}, expected positions among {len(names)} columns")

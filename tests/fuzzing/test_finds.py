@@ -29,6 +29,20 @@ def test_a_column_name_that_is_neither_text_nor_a_whole_number_is_named(name):
         MNARImputer(**SETTINGS).fit(table)
 
 
+def test_a_constant_that_a_column_of_another_table_cannot_hold_is_named():
+    """A column that was always "x" in training, and all missing, as numbers, later."""
+    table = pd.DataFrame({"x": np.arange(6.0), "k": ["a"] * 6})
+    imputer = MNARImputer(**SETTINGS).fit(table)
+    with pytest.raises(ValueError, match="column 'k': got dtype float64, expected one that holds 'a'"):
+        imputer.transform(table.assign(k=np.nan))
+
+
+def test_a_column_of_no_name_of_polars_is_not_lost():
+    polars = pytest.importorskip("polars")
+    table = polars.DataFrame({"": [1.0, None, 2.5, 3.5, 0.5, 7.0], "b": [8, 6, 10, 0, 1, 4]})
+    assert check_imputer(table, SETTINGS) == "filled"
+
+
 @pytest.mark.parametrize("unit", ["s", "ms", "us"])
 def test_dates_that_nanoseconds_cannot_store_are_dates(unit):
     times = pd.Series(np.array(["3021-02-03", "1021-05-06", "2000-01-01", "NaT"] * 3, dtype=f"datetime64[{unit}]"))
@@ -97,6 +111,8 @@ LIES = {
     "a modeled column, a word": ("mixed", changed(["specification", "columns", 0], "angle")),
     "a modeled column that is not there": ("masked", changed(["specification", "columns", 0], 14)),
     "a period": ("mixed", changed(["codec", "schema", 6, "period"], [24.0])),
+    "a constant that is a list": ("masked", changed(["codec", "layout", "constants", 0, 1], ["x"])),
+    "an unknown mechanism": ("mixed", changed(["specification", "mechanism"], "enon")),
     "a history": ("plain", changed(["histories", 0, "evaluations", 0, "train"], "x")),
 }
 
