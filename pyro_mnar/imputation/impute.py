@@ -10,9 +10,9 @@ Where the missing cells come from: :mod:`pyro_mnar.model.missing_sites`.
 Where the weights have too heavy a tail for the number of particles, Markov chains can take over, row by row
 (:func:`~pyro_mnar.mcmc.posterior.sample_posterior`).
 
-Networks run on chunks padded to one fixed number of rows and every row has its own random stream, so a row's result is the same bit
-for bit whatever the table it comes in, its place, or how the work is split; with columns of levels or counts, whose sums run over
-the missing cells alone, to rounding.
+Networks run on chunks padded to one fixed number of rows and every row has a random stream of its own, which its label names, so that
+a row's result is the same whatever the table it comes in, its place, or how the work is split: to rounding (some 1e-7 of a standard
+deviation), since products of matrices of some sizes, and sums over the missing cells alone, round by where a row stands.
 """
 
 from __future__ import annotations

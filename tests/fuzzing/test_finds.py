@@ -30,11 +30,11 @@ def test_a_column_name_that_is_neither_text_nor_a_whole_number_is_named(name):
 
 
 def test_a_constant_that_a_column_of_another_table_cannot_hold_is_named():
-    """A column that was always "x" in training, and all missing, as numbers, later."""
+    """A column that was always "a" in training, and of numbers later."""
     table = pd.DataFrame({"x": np.arange(6.0), "k": ["a"] * 6})
     imputer = MNARImputer(**SETTINGS).fit(table)
     with pytest.raises(ValueError, match="column 'k': got dtype float64, expected one that holds 'a'"):
-        imputer.transform(table.assign(k=np.nan))
+        imputer.transform(table.assign(k=[1.0] + [np.nan] * 5))
 
 
 def test_a_column_of_no_name_of_polars_is_not_lost():
