@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -80,8 +80,15 @@ def _in_order(variance: Any, keys: list[Hashable], i: int) -> Any:
     return variance.loc[keys, keys].to_numpy() if hasattr(variance, "columns") else [variance[key] for key in keys]
 
 
-def regression(outcome: Hashable, predictors: Sequence[Hashable]) -> Callable[[DataFrame], tuple[float, float, float]]:
+def regression(
+    outcome: Hashable, predictors: Sequence[Hashable], levels: Mapping[str, Sequence[object]] | None = None
+) -> Callable[[DataFrame], tuple[float, float, float]]:
     """Return an analysis: the first predictor's coefficient in the least-squares regression of ``outcome`` on ``predictors``.
+
+    Args:
+        outcome: name of a column.
+        predictors: names of columns.
+        levels: of columns of ordered levels, these from the lowest on; they count by their places, 1 for the lowest.
 
     Example:
         >>> import pandas as pd
@@ -90,9 +97,12 @@ def regression(outcome: Hashable, predictors: Sequence[Hashable]) -> Callable[[D
         2.3
     """
 
+    def numbers(frame: DataFrame, name: Hashable) -> np.ndarray:
+        return _places(frame[name], None if levels is None else levels.get(str(name)))
+
     def coefficient(frame: DataFrame) -> tuple[float, float, float]:
-        x = np.column_stack([frame[name].to_numpy(float) for name in predictors] + [np.ones(len(frame))])
-        y = frame[outcome].to_numpy(float)
+        x = np.column_stack([numbers(frame, name) for name in predictors] + [np.ones(len(frame))])
+        y = numbers(frame, outcome)
         dof = len(x) - x.shape[1]
         if dof < 1:
             raise ValueError(f"{len(x)} rows are too few for {x.shape[1]} coefficients")
@@ -101,3 +111,11 @@ def regression(outcome: Hashable, predictors: Sequence[Hashable]) -> Callable[[D
         return float(beta[0]), float(inverse[0, 0] * np.sum((y - x @ beta) ** 2) / dof), float(dof)
 
     return coefficient
+
+
+def _places(series: Any, levels: Sequence[Any] | None) -> np.ndarray:
+    """Return a column's numbers, or the places of its values among ``levels``, from 1."""
+    if levels is None:
+        return series.to_numpy(float)
+    at = {level: float(place) for place, level in enumerate(levels, start=1)}
+    return np.array([at[value] for value in series.tolist()])

@@ -13,7 +13,8 @@ from pyro_mnar.data.names import missing_words, names_in, pair
 from pyro_mnar.data.source import Source
 from pyro_mnar.data.stated_holes import stated_holes
 from pyro_mnar.imputer.imputer import MNARImputer
-from pyro_mnar.imputer.learning import fit_given
+from pyro_mnar.imputer.imputing import work_of_imputing
+from pyro_mnar.imputer.learning import fit_given, work_of_fit
 from pyro_mnar.imputer.tables import Given, given, learned
 from pyro_mnar.report.sensitivity import parsed
 
@@ -41,6 +42,14 @@ class Asked(NamedTuple):
     def learned(self) -> Given:
         """Return the table as the model reads it, or as one that is to be fitted would."""
         return given(self.imputer, self.part) if self.fitted else learned(self.imputer, self.part, self.columns)
+
+    def work(self, compared: bool) -> float:
+        """Return how much there is to do, in training steps: fitting, imputing, and where reports compare both without a mechanism."""
+        imputer, rows = self.imputer, len(self.part)
+        imputing = work_of_imputing(imputer.members, int(self.part.isna().any(axis=1).sum()))
+        again = work_of_fit(imputer, rows, False) + imputing if compared and imputer.mechanism != "none" else 0.0
+        fitting = 0.0 if self.fitted else work_of_fit(imputer, rows, imputer.mechanism in ("auto", "self-masking"))
+        return fitting + imputing + again
 
     def fit(self, table: Given) -> Given:
         """Return the table as the model reads it, once that is fitted."""

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pyro_mnar.cli.interruption import interruptible, placed
 from pyro_mnar.cli.options import parser
 from pyro_mnar.cli.results import said_of, write_draws_of
+from pyro_mnar.cli.saying import note, say
 from pyro_mnar.data.extras import MissingExtraError
 
 
@@ -25,10 +26,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = parser().parse_args(arguments)
     options.arguments = list(sys.argv[1:] if arguments is None else arguments)
+    from pyro_mnar.infer.progress import whole
+
     with interruptible() as interruption:
         options.interruption = interruption
         try:
-            code = COMMANDS[options.command](options)
+            with whole(options.command, True) as options.task:
+                code = COMMANDS[options.command](options)
             sys.stdout.flush()
             return code
         except BrokenPipeError:
@@ -66,13 +70,14 @@ def _impute(options: argparse.Namespace) -> int:
         if not asked.fitted and not (part.isna().to_numpy().any() and asked.columns) and options.save is None:
             alike = part.fillna({name: part[name].dropna().iloc[0] for name in part})
             source.write(options.output, alike, part.isna(), options.escape_formulas)
-            _notes(asked.notes)
+            note(options, asked.notes)
             if part.isna().to_numpy().any():
-                _print(options, [f"{options.output}: every column that is used is always the same, which is what its holes got."])
+                say(options, [f"{options.output}: every column that is used is always the same, which is what its holes got."])
                 return 0
             where = "" if part.shape[1] == len(source.names) else " in the columns that are used"
-            _print(options, [f"Nothing is missing in {options.table}{where}; {options.output} is a copy.", *read_holes(source, part)])
+            say(options, [f"Nothing is missing in {options.table}{where}; {options.output} is a copy.", *read_holes(source, part)])
             return 0
+        options.task.expect(asked.work(options.report is not None))
         table, doubts = told(lambda: asked.fit(asked.learned()))
         # Where none are asked for, five of each model for the estimates that are printed, unless they would fill the memory.
         few = 5 * len(imputer.members_)
@@ -92,10 +97,10 @@ def _impute(options: argparse.Namespace) -> int:
         source.write(options.output if options.output == "-" else str(new(options.output)), filled, holes, options.escape_formulas)
         if options.save is not None:
             check_model_folder(options.save)
-    _notes(asked.notes)
+    note(options, asked.notes)
     lines = [f"{options.output}: {int(holes.to_numpy().sum())} of {part.size} cells imputed", *read_holes(source, part)]
     lines += [f"Note: {sentence}" for sentence in [*doubts, *far, *more]]
-    _print(options, [*lines, *said])
+    say(options, [*lines, *said])
     return 0
 
 
@@ -129,15 +134,6 @@ def _check_outputs(options: argparse.Namespace) -> None:
     refuse_same(options.table, [("output", options.output), *others])
 
 
-def _notes(sentences: Sequence[str]) -> None:
-    print(*(f"pyro-mnar: {sentence}\n" for sentence in sentences), sep="", end="", file=sys.stderr)
-
-
-def _print(options: argparse.Namespace, lines: Sequence[str]) -> None:
-    """Print what is said, on standard error where the table goes to standard output."""
-    print(*lines, sep="\n", file=sys.stderr if options.output == "-" else sys.stdout)
-
-
 def _report(options: argparse.Namespace) -> int:
     import torch
 
@@ -154,11 +150,12 @@ def _report(options: argparse.Namespace) -> int:
     source = opened(options)
     with _naming(options.table):
         asked = asked_for(options, source)
+        options.task.expect(asked.work(True))
         table, _ = told(lambda: asked.fit(asked.learned()))  # the report says what is to be doubted
         found, far = told(imputed, asked.imputer, table, draws_of(asked.part.size))
         told(write_report, options.output, options.table, asked.imputer, table, found, options.regress, options.arguments)
-    _notes([*asked.notes, *far])
-    print(f"{options.output}: report on {options.table}")
+    note(options, [*asked.notes, *far])
+    say(options, [f"{options.output}: report on {options.table}"])
     return 0
 
 
@@ -189,7 +186,7 @@ def _sensitivity(options: argparse.Namespace) -> int:
         given = moves(options, schema, table.mask)
         (estimate_of, about), rows = conclusion(options, schema), moved_rows(options, source.frame(lenient=True))
         table, _ = told(asked.fit, table)
-        path, far = told(along, asked.imputer, table, given, rows, estimate_of, options.draws or 160, options.null)
+        (path, holds), far = told(along, asked.imputer, table, given, rows, estimate_of, options.draws or 160, options.null)
     labels = [move.label for move in given]
     figure = None if options.figure is None else plot_tipping(path, labels, about)
     frame = path.table()
@@ -197,8 +194,8 @@ def _sensitivity(options: argparse.Namespace) -> int:
         if figure is not None:
             figure.savefig(new(options.figure), dpi=150)
         write_table(frame.set_axis([*labels, *frame.columns[len(labels) :]], axis=1), new(options.output))
-    _notes([*asked.notes, *far])
-    print(*said(path, given, about), sep="\n")
+    note(options, [*asked.notes, *far])
+    say(options, said(path, holds, given, about))
     return 0
 
 
@@ -220,8 +217,8 @@ def _diagnose(options: argparse.Namespace) -> int:
             raise ValueError("--figure: got one for a model without a mechanism, expected one with (there is no mask to check)")
         with placed(options.interruption) as new:
             plot_mask_check(found.mask_check).savefig(new(options.figure), dpi=150)
-    _notes(far)
-    print(found)
+    note(options, far)
+    say(options, [str(found)])
     return 0
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyro_mnar.analysis.analyses import regression
+from pyro_mnar.analysis.analyses import analyze, regression
 from pyro_mnar.analysis.completions import Completions
 from pyro_mnar.analysis.tipping import TippingPoint, tipping_point
 from pyro_mnar.cli.options import MOVES
@@ -93,8 +93,8 @@ def conclusion(options: argparse.Namespace, schema: Schema) -> tuple[Callable[[C
     if (options.regress is None) == (options.mean is None):
         raise ValueError("sensitivity: expected one of --regress and --mean")
     if options.regress is not None:
-        outcome, predictors = parsed(options.regress, schema.columns)
-        return lambda _: regression(outcome, predictors), f"coefficient of {predictors[0]} on {outcome}"
+        outcome, predictors, levels = parsed(options.regress, schema.columns)
+        return lambda _: regression(outcome, predictors, levels), f"coefficient of {predictors[0]} on {outcome}"
     name, word = place(options.mean, [column.name for column in schema.columns], "=")
     column = _column("--mean", name, schema)
     level = _level("--mean", column, word) if column.levels else None
@@ -128,8 +128,8 @@ def along(
     estimate_of: Callable[[Completions], Callable[[Any], Any]],
     draws: int,
     null: float,
-) -> TippingPoint:
-    """Return the conclusion along the moves of ``given``, from ``draws`` draws of the fitted ``imputer``."""
+) -> tuple[TippingPoint, bool]:
+    """Return the conclusion along the moves of ``given``, from ``draws`` draws of a fitted imputer, and whether it holds unmoved."""
     full = completions(imputer, table, draws)
     start = full if any(move.how in ("odds", "strength") for move in given) else every(full)
 
@@ -147,12 +147,15 @@ def along(
         return done
 
     grids = [list(move.grid) for move in given]
-    return tipping_point(start, adjust, grids if len(grids) > 1 else grids[0], estimate_of(start), null=null)
+    path = tipping_point(start, adjust, grids if len(grids) > 1 else grids[0], estimate_of(start), null=null)
+    low, high = (float(np.squeeze(end)) for end in analyze(start.tables, estimate_of(start), start.groups).interval(path.level))
+    return path, not low <= null <= high
 
 
-def said(path: TippingPoint, given: list[Move], about: str) -> list[str]:
-    """Return sentences on where the conclusion tips."""
-    lines = [f"The {about}, {100 * path.level:g} % intervals, against {path.null:g}:"]
+def said(path: TippingPoint, holds: bool, given: list[Move], about: str) -> list[str]:
+    """Return sentences on where the conclusion tips; first whether it ``holds`` to begin with."""
+    lines = [] if holds else [f"The conclusion does not hold to begin with: unmoved, the interval has {path.null:g} in it."]
+    lines += [f"The {about}, {100 * path.level:g} % intervals, against {path.null:g}:"]
     if len(given) == 1:
         where = ", ".join(f"{crossing:.5g}" for crossing in path.crossings)
         lines.append(

@@ -21,7 +21,7 @@ from pyro_mnar.data.kinds.numbers import Continuous
 from pyro_mnar.data.layout import Layout
 from pyro_mnar.data.masking import join, split
 from pyro_mnar.data.scaling import Scaling
-from pyro_mnar.data.schema import Schema, is_frame
+from pyro_mnar.data.schema import Schema, is_frame, names_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -78,7 +78,7 @@ class TableCodec:
         Raises:
             ValueError: for a table that cannot be learned from, naming the column.
         """
-        names = list(X.columns) if is_frame(X) else list(range(X.shape[1]))
+        names = names_of(X)
         constants = _constants(X, names, kinds or {})
         if len(names) and not len(X):
             split(X)  # says so

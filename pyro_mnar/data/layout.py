@@ -128,6 +128,8 @@ class Layout:
         layout = cls(**held | {"constants": tuple((int(j), value) for j, value in held["constants"])})
         if not isinstance(layout.names, tuple) or not all(type(name) in (str, int) for name in layout.names):
             raise ValueError(f"layout: got names {layout.names!r:.60}, expected texts or whole numbers")
+        if not all(isinstance(value, (str, int, float)) for _, value in layout.constants):
+            raise ValueError(f"layout: got constants {layout.constants!r:.60}, expected texts or numbers")
         places = range(len(layout.names))
         for name, own in (("known", layout.known), ("holed", layout.holed), ("constants", tuple(j for j, _ in layout.constants))):
             if not isinstance(own, tuple) or not all(type(j) is int and j in places for j in own) or len(set(own)) < len(own):
@@ -175,6 +177,7 @@ def like(table: object, completed: DataFrame | np.ndarray) -> DataFrame | np.nda
     import polars as pl
 
     result = pl.from_pandas(completed)
+    result.columns = [str(name) for name in completed.columns]  # one of no name got another
     return result.cast({name: dtype for name, dtype in table.schema.items() if name in result.columns})
 
 
@@ -195,7 +198,12 @@ def _filled(series: Series, value: object) -> Series:
         result = result.cat.add_categories([value])
     elif holes.all():
         result = result.astype(object)
-    result.iloc[np.flatnonzero(holes)] = value
+    try:
+        result.iloc[np.flatnonzero(holes)] = value
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"column {series.name!r}: got dtype {dtype}, expected one that holds {value!r:.60}, which it always was"
+        ) from None
     return result.astype(dtype) if str(dtype).startswith("Sparse") else result
 
 

@@ -70,8 +70,9 @@ class Scaling:
         return np.where(mask, half / self.scale * 2.0, 0.0)
 
     def invert(self, values: np.ndarray) -> np.ndarray:
-        """Return (..., D) values in the table's units."""
-        return (values * 0.5 * self.scale + self.center * 0.5) * 2.0
+        """Return (..., D) values in the table's units, infinite beyond double precision."""
+        with np.errstate(over="ignore"):
+            return (values * 0.5 * self.scale + self.center * 0.5) * 2.0
 
     def log_jacobian(self, mask: np.ndarray) -> np.ndarray:
         """Return what to add to a row's log density on the scaled columns for one in the table's units, (N,)."""

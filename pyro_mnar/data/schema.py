@@ -64,7 +64,7 @@ class Schema:
             words = _known(kinds, list(range(array.shape[1])))
             return cls(tuple(_column_of_array(array, j, words.get(j)) for j in range(array.shape[1])))
         frame: DataFrame = table
-        names = list(frame.columns)
+        names = list(frame.columns) if columns is not None else names_of(frame)
         twice = _repeated(names)
         if twice:
             raise ValueError(f"table: column {twice[0]!r} stands more than once, expected distinct names")
@@ -124,6 +124,8 @@ class Schema:
                 raise ValueError(
                     f"schema: got column {column!r:.60}, expected name, kind and dtype, and perhaps {', '.join(sorted(own))}"
                 )
+            for field_name in own - {"name", "dtype", "levels"}:
+                _check_numbers(column.get(field_name), field_name, column["name"])
             levels = column.get("levels", [])
             if not isinstance(levels, list) or not all(isinstance(level, (str, int, float)) for level in levels):
                 raise ValueError(f"schema: got levels {levels!r:.60} of column {column['name']!r:.60}, expected texts or numbers")
@@ -144,6 +146,20 @@ def is_frame(table: object) -> TypeGuard[DataFrame]:
         False
     """
     return hasattr(table, "columns") and hasattr(table, "iloc")
+
+
+def names_of(table: DataFrame | np.ndarray) -> list[Hashable]:
+    """Return the names of a table's columns, positions for arrays.
+
+    Raises:
+        ValueError: for one that is no text or whole number.
+    """
+    if not is_frame(table):
+        return list(range(table.shape[1]))
+    names = list(table.columns)
+    for name in names:
+        _plain(name)
+    return names
 
 
 def as_array(table: ArrayLike | DataFrame) -> np.ndarray:
@@ -175,7 +191,8 @@ def _repeated(names: Iterable[Hashable]) -> list[Hashable]:
 
 def _plain(name: Hashable) -> str | int:
     # A name of another type would not be found again after a round trip through JSON.
-    if not isinstance(name, (str, int, np.integer)):
+    # True is a number to Python, and a choice of rows to pandas.
+    if not isinstance(name, (str, int, np.integer)) or isinstance(name, bool):
         raise ValueError(f"table: got column name {name!r}, expected a text or a whole number")
     return str(name) if isinstance(name, str) else int(name)
 
@@ -185,6 +202,13 @@ def _known(kinds: Mapping[Hashable, str] | None, names: Sequence[Hashable]) -> M
         if name not in names:
             raise ValueError(f"kinds: got unknown column {name!r}, expected some of {', '.join(map(str, names))}")
     return kinds or {}
+
+
+def _check_numbers(plain: object, field_name: str, name: Hashable) -> None:
+    """Raise a ValueError unless what a model file says of a column is a number, or of its bounds two, or nothing."""
+    numbers: Sequence[Any] = plain if field_name == "bounds" and isinstance(plain, (list, tuple)) and len(plain) == 2 else [plain]
+    if plain is not None and not all(type(number) in (int, float) and abs(number) < np.inf for number in numbers):
+        raise ValueError(f"schema: got {field_name} {plain!r:.60} of column {name!r:.60}, expected finite numbers")
 
 
 def _column_of_array(array: np.ndarray, j: int, word: str | None) -> Column:

@@ -165,8 +165,14 @@ class PrecisionNormal(dist.TorchDistribution):
 
     @classmethod
     def of(cls, moment: Tensor, precision: Tensor) -> PrecisionNormal:
-        """Return the law of natural parameters precision times loc, (..., L), and ``precision`` (..., L, L)."""
-        factor = torch.linalg.cholesky(precision)
+        """Return the law of natural parameters precision times loc, (..., L), and ``precision`` (..., L, L).
+
+        Where rounding leaves a precision that is none, all is NaN: a loss that is no number stops training with a word about it, and
+        a row without weights is named.
+        """
+        factor, failed = torch.linalg.cholesky_ex(precision)
+        if bool(failed.any()):
+            factor = torch.where(failed.bool()[..., None, None], torch.nan, factor)
         loc = torch.cholesky_solve(aligned(moment).unsqueeze(-1), definite(factor)).squeeze(-1)
         return cls(loc[..., : moment.shape[-1]], factor)
 

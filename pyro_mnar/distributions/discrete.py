@@ -194,7 +194,7 @@ class CountCells(_GridCells):
         # One bound for all cells of a size, at the largest of their means.
         size, mean = (part.expand(self._batch_shape).double().exp() for part in (self.log_size, self.log_mean))
         kinds, of = size.unique(return_inverse=True)
-        largest = torch.zeros_like(kinds).scatter_reduce(0, of.flatten(), mean.flatten(), "amax")
+        largest = torch.zeros_like(kinds).scatter_reduce(0, of.flatten(), mean.flatten().nan_to_num(0.0, 0.0), "amax")
         last = nbinom.isf(TAIL, kinds.cpu().numpy(), (kinds / (kinds + largest)).cpu().numpy())
         return int(last.max()) + 2 if last.size else 1
 

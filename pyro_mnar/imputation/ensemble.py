@@ -16,9 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from pyro_mnar.imputation.impute import Imputation, impute_one
+from pyro_mnar.imputation.resampling import CHUNK
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.ensembles import member_seed
-from pyro_mnar.infer.processes import each
+from pyro_mnar.infer.processes import each, n_processes
+from pyro_mnar.infer.progress import CHUNK_WORTH, in_whole
 from pyro_mnar.infer.streams import seeded
 
 
@@ -84,13 +86,14 @@ def impute(
     if not len(members):
         raise ValueError("module: got no members, expected at least one")
     shares = draws_of(draws, len(members))
-    options["progress"] = progress and len(members) == 1
+    options["progress"] = progress and (len(members) == 1 or (in_whole() and n_processes(n_jobs, len(members)) == 1))
     options["tolerance"] = None if tolerance is None else tolerance * math.sqrt(len(members))
     calls = [
         partial(impute_one, member, x, mask, draws=share, seed=member_seed(seed, i), **options)
         for i, (member, share) in enumerate(zip(members, shares, strict=True))
     ]
-    parts = list(each(calls, n_jobs=n_jobs, said="imputing", progress=progress))
+    worth = -(-int((~mask.all(-1)).sum()) // CHUNK) * CHUNK_WORTH
+    parts = list(each(calls, n_jobs=n_jobs, said="imputing", progress=progress, worth=worth))
     completed = torch.stack([part.completed for part in parts]).mean(0)
     return Imputation(
         torch.where(mask, x, completed),

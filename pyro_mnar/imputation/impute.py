@@ -28,13 +28,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from pyro_mnar.imputation.mcmc_rows import CHAINS_CHUNK, RHAT, impute_chunk
 from pyro_mnar.imputation.resampling import chunk_size, padded, warn_of_impossible
 from pyro_mnar.imputation.weighed_rows import impute_weighed
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.checks import check_rows, row_names
+from pyro_mnar.infer.progress import CHUNK_WORTH, bar
 from pyro_mnar.infer.streams import NoInverseError
 from pyro_mnar.infer.structure import check_any_rows
 from pyro_mnar.infer.weights import LEAST_DRAWS, pareto_threshold
@@ -212,7 +212,10 @@ def _check_asked(draws: int, particles: int, method: str, tolerance: float | Non
 
 def _chunks(rows: Tensor, size: int, said: str, progress: bool) -> Iterator[Tensor]:
     chunks = rows.split(size) if len(rows) else []
-    yield from tqdm(chunks, said, unit="chunk", disable=None, leave=False) if progress and chunks else chunks
+    with bar(len(chunks), said, "chunk", progress, CHUNK_WORTH) as done:
+        for chunk in chunks:
+            yield chunk
+            done.update()
 
 
 def _sizes(particles: int, tolerance: float | None) -> list[int]:

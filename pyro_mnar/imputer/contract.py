@@ -28,6 +28,7 @@ class Imputer(Protocol):
     hidden: Sequence[int]
     members: int
     steps: int
+    batch_size: int
     random_state: int | np.random.RandomState | None
     add_indicator: bool
     keep_empty_features: bool

@@ -22,6 +22,7 @@ from pyro_mnar.imputer.reasons import missingness_of
 from pyro_mnar.imputer.serialization import load, save
 from pyro_mnar.imputer.tables import check_fitted, given
 from pyro_mnar.infer.history import Evaluation
+from pyro_mnar.infer.progress import whole
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -143,7 +144,8 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         """Fit, then transform the same table."""
         del y
         check_point(self.point)
-        return filled(self, fit_table(self, X))
+        with whole("fitting", self.progress):
+            return filled(self, fit_table(self, X))
 
     def sample(self, X: ArrayLike | DataFrame, n_draws: int = 20) -> list[DataFrame | np.ndarray]:
         """Return ``n_draws`` completed tables of the type of ``X``, their holes drawn from the posterior (multiple imputation)."""
@@ -160,8 +162,8 @@ class MNARImputer(TransformerMixin, BaseEstimator):
     def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> np.ndarray:
         """Return the names of the columns that ``transform`` returns, ``x0`` and so on where training had none."""
         check_fitted(self)
-        names = tuple(_check_feature_names_in(self, input_features))
-        return np.array(replace(self.codec_.layout, names=names).names_out(), dtype=object)
+        named = replace(self.codec_.layout, names=tuple(_check_feature_names_in(self, input_features)))
+        return np.array(named.names_out(), dtype=object)
 
     def completions(self, X: ArrayLike | DataFrame, n_draws: int = 200) -> Completions:
         """Return completed tables to be moved and analyzed, drawn from the members in turn.
@@ -243,6 +245,5 @@ class MNARImputer(TransformerMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        tags.input_tags.allow_nan, tags.transformer_tags.preserves_dtype = True, ["float64", "float32"]
         return tags

@@ -11,11 +11,13 @@ from torch import Tensor
 
 from pyro_mnar.imputation.ensemble import impute, score_ensemble
 from pyro_mnar.imputation.impute import Imputation
+from pyro_mnar.imputation.resampling import CHUNK
 from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.devices import device_of
 from pyro_mnar.imputer.extremes import refuse_unfilled, warn_of_far, within_reach
 from pyro_mnar.imputer.points import points_of, sines, summands
 from pyro_mnar.imputer.tables import Given
+from pyro_mnar.infer.progress import CHUNK_WORTH, whole
 from pyro_mnar.infer.torch_state import as_usual
 
 if TYPE_CHECKING:
@@ -34,8 +36,14 @@ class Imputed(NamedTuple):
 
 def imputed(imputer: Imputer, given: Given, draws: int = 0, particles: int | None = None, method: str = "importance") -> Imputed:
     """Return the imputation of a table by a fitted imputer; arguments as of :meth:`~pyro_mnar.imputer.imputer.MNARImputer.impute`."""
-    raw = drawn(imputer, given, draws, particles, method)
-    return Imputed(raw, in_units(imputer, given, raw, method))
+    with whole("imputing", imputer.progress):
+        raw = drawn(imputer, given, draws, particles, method)
+        return Imputed(raw, in_units(imputer, given, raw, method))
+
+
+def work_of_imputing(members: int, n_rows: int) -> float:
+    """Return what imputing so many rows with holes is worth, in training steps."""
+    return members * -(-n_rows // CHUNK) * CHUNK_WORTH
 
 
 def filled(imputer: Imputer, given: Given) -> DataFrame | np.ndarray:
@@ -61,7 +69,8 @@ def drawn(imputer: Imputer, given: Given, draws: int = 0, particles: int | None 
     """
     warn_of_far(given)
     settings = _settings(imputer, given, particles or (_PARTICLES if imputer.tolerance is None else _MOST), method)
-    return impute(imputer.members_, within_reach(given), given.seen, draws=draws, functions=summands(given.codec), **settings)
+    with whole("imputing", imputer.progress):
+        return impute(imputer.members_, within_reach(given), given.seen, draws=draws, functions=summands(given.codec), **settings)
 
 
 @as_usual

@@ -20,12 +20,13 @@ from pyro_mnar.imputer.fit_guard import all_or_nothing, check_interrupted
 from pyro_mnar.imputer.fitting import fit_specified
 from pyro_mnar.imputer.mask_orders import leave_in_turn, orders_of
 from pyro_mnar.imputer.pilots import InUnits
-from pyro_mnar.imputer.reason_selection import Choice, choose
+from pyro_mnar.imputer.reason_selection import PILOTS, Choice, choose, pilot_worth
 from pyro_mnar.imputer.reasons import no_reasons, reasons_of
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.imputer.tables import Given, learned
 from pyro_mnar.imputer.words import order_of, specification_of
 from pyro_mnar.infer.history import Evaluation
+from pyro_mnar.infer.progress import step_worth, whole
 from pyro_mnar.infer.torch_state import as_usual
 
 if TYPE_CHECKING:
@@ -69,11 +70,18 @@ def fit_given(imputer: Imputer, given: Given, callback: Callable[[Evaluation], N
     settings: dict[str, Any] = {name: getattr(imputer, name) for name in ("particles", "steps", "batch_size", "progress", "n_jobs")}
     settings["seed"] = int(imputer.random_state) if isinstance(imputer.random_state, (int, np.integer)) else seed
     choice, first, seen = None, None, given.seen
-    if specification.separate:
-        choice, first = _chosen(specification, stated, order, given, settings)
-        specification = choice.specification
-    codec, specification = in_supposed_units(given, specification)
-    fitted = fit_specified(specification, replace(given, codec=codec).x, seen, callback=callback, device=device, **settings)
+    with whole("fitting", imputer.progress) as task:
+        if task.expected <= 0:
+            task.expect(work_of_fit(imputer, len(given.mask), specification.separate))
+        if specification.separate:
+            task.say("choosing reasons")
+            choice, first = _chosen(specification, stated, order, given, settings)
+            specification = choice.specification
+            # One of the candidates needs no pilot.
+            task.expect((len(choice.candidates) - 1 - PILOTS) * pilot_worth(imputer.steps, imputer.batch_size, len(given.mask)))
+        codec, specification = in_supposed_units(given, specification)
+        task.say("fitting")
+        fitted = fit_specified(specification, replace(given, codec=codec).x, seen, callback=callback, device=device, **settings)
     check_interrupted(fitted.histories, imputer.members, imputer.keep_partial)
     imputer.codec_, imputer.seed_ = codec, seed
     imputer.candidates_ = [] if choice is None else choice.candidates
@@ -85,6 +93,12 @@ def fit_given(imputer: Imputer, given: Given, callback: Callable[[Evaluation], N
         imputer.reasons_ = reasons_of(imputer, stated, choice.ignorable, first, values, mask)
     for doubt in doubts(imputer):
         warn(doubt, Doubt)
+
+
+def work_of_fit(imputer: Any, n_rows: int, choosing: bool) -> float:
+    """Return what a fit to so many rows is worth, in training steps, as far as that is known before."""
+    pilots = PILOTS * pilot_worth(imputer.steps, imputer.batch_size, n_rows) if choosing else 0.0
+    return pilots + imputer.members * imputer.steps * step_worth(min(imputer.batch_size, n_rows))
 
 
 def _chosen(

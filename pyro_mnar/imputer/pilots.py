@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import accumulate
@@ -16,6 +16,7 @@ from pyro_mnar.imputation.ensemble import score_ensemble
 from pyro_mnar.imputer.fitting import fit_specified
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.infer.processes import each, n_processes
+from pyro_mnar.infer.progress import in_whole
 from pyro_mnar.model.mnar import MNAR
 
 #: What an effect must gain, in nats, and in nats a row beside: of an earlier column's value or absence, of a latent, of an own value.
@@ -74,9 +75,11 @@ class Pilots:
         mask: Tensor,
         fitted: Callable[..., tuple[float, MNAR]],
         n_jobs: int | None,
+        progress: bool = False,
+        worth: float = 1.0,
     ) -> None:
         self.specification, self.stated, self.ordered, self.x, self.mask = specification, stated, ordered, x, mask
-        self.fitted, self.n_jobs = fitted, n_jobs
+        self.fitted, self.n_jobs, self.progress, self.worth = fitted, n_jobs, progress, worth
         self.found: dict[_Key, Candidate] = {}
         self.models: dict[_Key, MNAR] = {}
 
@@ -96,7 +99,7 @@ class Pilots:
         wanted = [key for key in new if key != rates]
         quiet = {"progress": False} if n_processes(self.n_jobs, len(wanted)) > 1 else {}  # bars of two would write over each other
         calls = [partial(self.fitted, self.specified(Candidate(*key)), **quiet) for key in wanted]
-        for key, (bound, model) in zip(wanted, each(calls, n_jobs=self.n_jobs), strict=True):
+        for key, (bound, model) in zip(wanted, self._each(calls), strict=True):
             self._add(key, bound, model)
         if rates in new:
             model = self.models[at_random]
@@ -105,6 +108,9 @@ class Pilots:
             self._add(
                 rates, self.found[at_random].bound - float(model.log_mask(self.x, self.mask).double().sum()) + float(constant), model
             )
+
+    def _each(self, calls: Sequence[Callable[[], Any]]) -> Iterator[Any]:
+        return each(calls, n_jobs=self.n_jobs, said="choosing reasons", progress=self.progress and in_whole(), worth=self.worth)
 
     def _add(self, key: _Key, bound: float, model: MNAR) -> None:
         self.models[key] = model

@@ -36,10 +36,13 @@ from torch import Tensor
 
 from pyro_mnar.imputer.pilots import Candidate, InUnits, Pilots, fitted_pilot, own_effects
 from pyro_mnar.imputer.specification import Specification
+from pyro_mnar.infer.progress import step_worth
 from pyro_mnar.model.mnar import MNAR
 
 #: Share of the training steps that a pilot has, and how it makes up for it: rows an update for each of the ensemble's, learning rates.
 PILOT, WIDER, RATES = 0.4, 4, {"lr": 4e-2, "mechanism_lr": 1e-1}
+#: How many there mostly are.
+PILOTS = 6
 #: Steps of a pilot, unless the ensemble's are fewer.
 LEAST = 400
 #: Slope of a pilot, per scaled unit, below which an own-value term is hardly any.
@@ -86,11 +89,13 @@ def choose(
     Raises:
         KeyboardInterrupt: when interrupted before the data have chosen.
     """
-    alone = settings | RATES | {"steps": max(round(PILOT * steps), min(steps, LEAST)), "batch_size": WIDER * settings["batch_size"]}
+    alone = settings | RATES | {"steps": _pilot_steps(steps), "batch_size": WIDER * settings["batch_size"]}
     fitted = partial(fitted_pilot, in_units=in_units, mask=mask, seed=seed, **alone)
     at_random = Candidate(("none",) * len(stated), "all", False)
     seen = in_units(replace(specification, directions=at_random.directions))
-    pilots = Pilots(seen.specification, stated, ordered, seen.x, mask, fitted, settings.get("n_jobs"))
+    worth = pilot_worth(steps, settings["batch_size"], len(mask))
+    shown = settings.get("n_jobs"), settings.get("progress", False), worth
+    pilots = Pilots(seen.specification, stated, ordered, seen.x, mask, fitted, *shown)
     none = tuple(word or "none" for word in stated)
     own = tuple(word or side for word, side in zip(stated, _sides(seen.specification, contrasts), strict=True))
     # Of columns whose own values are all said to decide, the latent, which stands for these, would take their place.
@@ -108,6 +113,20 @@ def choose(
     pilots.fit([best._replace(directions=tuple(said or (word if size > SLIGHT else "none") for said, word, size in sizes))])
     candidates = pilots.ranked()
     return Choice(pilots.specified(candidates[0]), candidates, pilots.models[at_random[:3]])
+
+
+def pilot_worth(steps: int, batch_size: int, n_rows: int) -> float:
+    """Return what a pilot is worth, in training steps, where a full fit has these.
+
+    Example:
+        >>> pilot_worth(1000, 96, 10_000)
+        800.0
+    """
+    return _pilot_steps(steps) * step_worth(min(WIDER * batch_size, n_rows))
+
+
+def _pilot_steps(steps: int) -> int:
+    return max(round(PILOT * steps), min(steps, LEAST))
 
 
 def _sides(specification: Specification, contrasts: Tensor) -> list[str]:

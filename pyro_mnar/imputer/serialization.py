@@ -6,22 +6,30 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from numbers import Integral
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from pyro_mnar.data.codec import TableCodec
+from pyro_mnar.imputation.ensemble import score_ensemble
 from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.model_files import load_model, save_model
 from pyro_mnar.imputer.model_sizes import check_sizes, check_tensors
 from pyro_mnar.imputer.pilots import Candidate
-from pyro_mnar.imputer.reasons import reasons_from_json, reasons_to_json
+from pyro_mnar.imputer.points import check_point
+from pyro_mnar.imputer.reasons import finite, reasons_from_json, reasons_to_json
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.imputer.tables import check_fitted
+from pyro_mnar.imputer.words import MECHANISMS
 from pyro_mnar.infer.history import Evaluation, History
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.torch_state import as_usual
+from pyro_mnar.model.mnar import MNAR
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 def save(imputer: Imputer, folder: str | os.PathLike[str]) -> None:
@@ -79,6 +87,10 @@ def restore(tensors: dict[str, Tensor], description: dict[str, Any]) -> tuple[di
         ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError: for anything else.
     """
     given = dict(description["settings"])
+    check_point(given["point"])
+    for name, seed in (("random_state", given["random_state"]), ("seed", description["seed"])):
+        if not (type(seed) is int and 0 <= seed < 2**32) and (seed is not None or name == "seed"):
+            raise ValueError(f"{name}: got {seed!r:.40}, expected a whole number from 0 to 2^32 - 1")
     for name in ("direction", "kinds"):
         if isinstance(given[name], list):
             given[name] = dict(given[name])
@@ -90,16 +102,13 @@ def restore(tensors: dict[str, Tensor], description: dict[str, Any]) -> tuple[di
         "specification_": specification,
         "seed_": int(description["seed"]),
         "n_features_in_": len(codec.layout.names),
-        "candidates_": [Candidate(tuple(words), *rest) for words, *rest in description["candidates"]],
+        "candidates_": [_candidate(*plain) for plain in description["candidates"]],
         "reasons_": reasons_from_json(description["reasons"]),
-        "histories_": [
-            History(**(seen | {"evaluations": [Evaluation(**look) for look in seen["evaluations"]]}))
-            for seen in description["histories"]
-        ],
+        "histories_": [_history(**plain) for plain in description["histories"]],
     }
     if description["named"]:
         fitted["feature_names_in_"] = np.array(codec.layout.names, dtype=object)
-    _check(codec, specification, fitted["histories_"])
+    _check(codec, specification, fitted["reasons_"], fitted["histories_"])
     outputs = sum(specification.effects())
     check_sizes(specification.members, len(codec.columns), specification.latent_dim, specification.hidden, outputs, tensors)
     with seeded(0):  # the weights are replaced, and drawing them shall move no generator
@@ -107,18 +116,50 @@ def restore(tensors: dict[str, Tensor], description: dict[str, Any]) -> tuple[di
     check_tensors(tensors, nn.ModuleList(members).state_dict())
     nn.ModuleList(members).load_state_dict(tensors)
     fitted["members_"] = [member.eval() for member in members]
+    _try(fitted["members_"], len(codec.columns))
     return given, fitted
 
 
-def _check(codec: TableCodec, specification: Specification, histories: Sequence[History]) -> None:
+def _check(codec: TableCodec, specification: Specification, reasons: DataFrame, histories: Sequence[History]) -> None:
     """Raise a ValueError unless all are of the same columns and members."""
     names = [codec.layout.names[j] for j in codec.layout.known]
     if [column.name for column in codec.columns] != names or len(codec.scaling.center) != len(names):
         raise ValueError("schema: got other columns than the layout's or the scaling's, expected the same")
     if [column.kind for column in codec.columns] != list(specification.kinds):
         raise ValueError(f"kinds: got {specification.kinds!r:.60}, expected those of the {len(names)} columns")
+    if specification.mechanism not in MECHANISMS:
+        raise ValueError(f"mechanism: got {specification.mechanism!r:.40}, expected one of {', '.join(MECHANISMS)}")
+    modeled = specification.columns
+    if not all(type(j) is int and 0 <= j < len(names) for j in modeled) or len(set(modeled)) < len(modeled):
+        raise ValueError(f"columns: got {modeled!r:.60}, expected positions among {len(names)} columns")
+    if list(reasons.index) != [names[j] for j in modeled]:
+        raise ValueError(f"reasons: got some of {list(reasons.index)!r:.60}, expected those of the modeled columns")
     if len(histories) != specification.members:
         raise ValueError(f"members: got {specification.members!r:.20}, expected as many as histories, {len(histories)}")
+
+
+def _try(members: Sequence[MNAR], n_columns: int) -> None:
+    """Have each member judge a row of which all is seen and one of which nothing is: what does not fit together fails here."""
+    mask = torch.tensor([[True], [False]]).expand(2, n_columns)
+    score_ensemble(members, torch.zeros(2, n_columns), mask, particles=2)
+
+
+def _candidate(directions: Any, earlier: Any, latent: Any, *numbers: Any) -> Candidate:
+    if not all(isinstance(word, str) for word in [*directions, earlier]) or type(latent) is not bool:
+        raise ValueError(f"candidates: got {(directions, earlier, latent)!r:.60}, expected words and a truth value")
+    return Candidate(tuple(directions), earlier, latent, *(finite(number, "candidates") for number in numbers))
+
+
+def _history(evaluations: Any, best_step: Any, stopped: Any) -> History:
+    looks = [Evaluation(**look) for look in evaluations]
+    for look in looks:
+        for number in (look.step, look.train, look.held_out):
+            finite(0 if number is None else number, "histories")
+        if look.tilt is not None:
+            raise ValueError(f"histories: got tilt {look.tilt!r:.60}, expected none")
+    if type(best_step) is not int or not isinstance(stopped, str):
+        raise ValueError(f"histories: got {best_step!r:.40} and {stopped!r:.40}, expected a step and a word")
+    return History(looks, best_step, stopped)
 
 
 def _plain(value: object) -> object:

@@ -17,8 +17,9 @@ from torch import Tensor
 
 from pyro_mnar.infer.history import Evaluation, History
 from pyro_mnar.infer.processes import each, n_processes
+from pyro_mnar.infer.progress import step_worth
 from pyro_mnar.infer.streams import seeded
-from pyro_mnar.infer.training import Trainable, train
+from pyro_mnar.infer.training import BATCH_SIZE, STEPS, Trainable, train
 
 
 def member_seed(seed: int, member: int) -> int:
@@ -90,7 +91,8 @@ def fit(
     calls = [partial(_fit, member, x, mask, len(bound) > 1, seed=member_seed(seed, i), **options) for i, member in enumerate(bound)]
     histories: list[History] = []
     try:
-        fitted = each(calls, n_jobs=n_jobs, said="members", progress=progress)
+        worth = options.get("steps", STEPS) * step_worth(min(options.get("batch_size", BATCH_SIZE), len(x)))
+        fitted = each(calls, n_jobs=n_jobs, said="members", progress=progress, worth=worth)
         for member, (state, history) in zip(bound, fitted, strict=True):
             histories.append(history)
             if several:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import torch
-from tqdm.auto import tqdm
 
+from pyro_mnar.infer.progress import bar, in_whole
 from pyro_mnar.infer.torch_state import ALONE
 
 #: The thread of a worker that looks whether its parent lives: a parent that is killed can tell it nothing.
@@ -38,7 +38,7 @@ def n_processes(n_jobs: int | None, n_calls: int) -> int:
 
 
 def each(
-    calls: Sequence[Callable[[], _Result]], *, n_jobs: int | None = None, said: str = "", progress: bool = False
+    calls: Sequence[Callable[[], _Result]], *, n_jobs: int | None = None, said: str = "", progress: bool = False, worth: float = 1.0
 ) -> Iterator[_Result]:
     """Yield the results of ``calls`` in their order.
 
@@ -48,7 +48,8 @@ def each(
     Args:
         calls: of other processes, what pickles.
         n_jobs: see :func:`n_processes`.
-        said, progress: a bar over calls, on a terminal only.
+        said, progress: a bar over calls, on a terminal only; within a whole, calls in this process have bars of their own.
+        worth: of a call, in training steps.
 
     Example:
         >>> from functools import partial
@@ -62,17 +63,18 @@ def each(
 
         # The backend by name: in a worker of a grid search joblib would else take threads, which share torch's generator.
         found = Parallel(jobs, backend="loky", return_as="generator")(delayed(_recorded)(call, os.getpid()) for call in calls)
-    bar = tqdm(total=len(calls), desc=said, disable=None if progress and len(calls) > 1 else True, leave=False)
+    by_call = progress and (jobs > 1 if in_whole() else len(calls) > 1)
+    done = bar(len(calls), said, "call", by_call, worth)
     try:
         for result in found:
-            bar.update()
+            done.update()
             if jobs > 1:
                 result, seen = result
                 for warning in seen:
                     warnings.warn_explicit(*warning)
             yield result
     finally:
-        bar.close()
+        done.close()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # joblib's, of calls that are given up: whoever stopped knows
             found.close()

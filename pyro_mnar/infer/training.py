@@ -10,14 +10,17 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from pyro_mnar.data.warn import warn
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.checks import check_rows
 from pyro_mnar.infer.history import Evaluation, History, TiltLook
+from pyro_mnar.infer.progress import bar, step_worth
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.structure import row_bound_guide
+
+#: Updates, and rows an update, unless others are asked for.
+STEPS, BATCH_SIZE = 1000, 96
 
 
 class Trainable(Protocol):
@@ -68,8 +71,8 @@ def train(
     x: Tensor,
     mask: Tensor,
     *,
-    steps: int = 1000,
-    batch_size: int = 96,
+    steps: int = STEPS,
+    batch_size: int = BATCH_SIZE,
     lr: float = 1e-2,
     mechanism_lr: float = 5e-2,
     weight_decay: float = 0.0,
@@ -178,9 +181,10 @@ class _Loop:
         particles = self.bound.weighted.particles
         history, best, best_bound, losses = History(), None, -torch.inf, []
         batches = self._batches(batch_size)
-        bar = tqdm(range(1, self.steps + 1), "training", disable=None if self.progress else True, leave=False)
+        shown_in = bar(self.steps, "training", "step", self.progress, step_worth(batch_size))
         try:
-            for step in bar:
+            for step in range(1, self.steps + 1):
+                shown_in.update()
                 rows = next(batches)
                 optimizer.zero_grad()
                 loss = objective = self.bound.loss(self.x[rows], self.mask[rows])
@@ -203,7 +207,7 @@ class _Loop:
                 losses = []
                 history.evaluations.append(look)
                 shown = {} if look.held_out is None else {"held_out": f"{look.held_out:.3f}"}
-                bar.set_postfix(bound=f"{look.train:.3f}", **shown, **({} if tilt is None else {"tilt": str(tilt)}))
+                shown_in.set_postfix(bound=f"{look.train:.3f}", **shown, **({} if tilt is None else {"tilt": str(tilt)}))
                 if look.held_out is None or look.held_out > best_bound:
                     best_bound = -torch.inf if look.held_out is None else look.held_out
                     best, history.best_step = copy.deepcopy(self.bound.module.state_dict()), step
@@ -215,7 +219,7 @@ class _Loop:
         except KeyboardInterrupt:
             history.stopped = "interrupted"
         finally:
-            bar.close()
+            shown_in.close()
             for problem in history.evaluations[-1].tilt.problems if history.evaluations and history.evaluations[-1].tilt else ():
                 warn(problem)
             if best is not None:

@@ -14,6 +14,8 @@ from pyro_mnar.plots.panels import IMPUTED, OBSERVED, TRUE, WIDTH, name_values, 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+#: Columns whose names a figure's width has room for.
+_NAMED = 30
 _COLORS = [IMPUTED, TRUE, "#009E73", "#CC79A7", "#56B4E9", "#E69F00"]  # Okabe and Ito's
 
 
@@ -33,7 +35,11 @@ def plot_pattern(mask: np.ndarray, names: Sequence[Hashable], most: int = 12) ->
         from matplotlib.colors import ListedColormap
         from matplotlib.figure import Figure
 
-    patterns, counts = np.unique(mask, axis=0, return_counts=True)
+    # Of many columns those with most missing, in their order.
+    least = np.argsort(mask.mean(0), kind="stable")
+    shown = np.sort(least if len(names) <= _NAMED else least[:_NAMED])
+    names = [names[j] for j in shown]
+    patterns, counts = np.unique(mask[:, shown], axis=0, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:most]
     figure = Figure(figsize=(WIDTH, 1.3 + 0.25 * len(order)), layout="constrained")
     axis = figure.subplots()
@@ -43,7 +49,9 @@ def plot_pattern(mask: np.ndarray, names: Sequence[Hashable], most: int = 12) ->
     axis.set_xticks(np.arange(len(names)) + 0.5, [text_of(str(name)[:18]) for name in names], fontsize=8, rotation=45, ha="right")
     axis.tick_params(length=0)
     left = len(counts) - len(order)
-    axis.set_title("dark: observed, light: missing" + (f" ({left} rarer patterns left out)" if left else ""), fontsize=9)
+    out = [f"{left} rarer patterns"] if left else []
+    out += [f"{mask.shape[1] - len(shown)} columns with fewer holes"] if len(shown) < mask.shape[1] else []
+    axis.set_title("dark: observed, light: missing" + (f" ({' and '.join(out)} left out)" if out else ""), fontsize=9)
     return figure
 
 

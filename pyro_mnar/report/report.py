@@ -75,8 +75,8 @@ def write_report(
     """
     analysis, label = None, ""
     if regress is not None:
-        outcome, predictors = parsed(regress, table.codec.columns)
-        analysis, label = regression(outcome, predictors), f"the coefficient of {predictors[0]} on {outcome}"
+        outcome, predictors, levels = parsed(regress, table.codec.columns)
+        analysis, label = regression(outcome, predictors, levels), f"the coefficient of {predictors[0]} on {outcome}"
     origin = {
         "command": shlex.join(["pyro-mnar", *arguments]),
         f"SHA-256 of {table_path}": hashlib.sha256(Path(table_path).read_bytes()).hexdigest(),

@@ -21,6 +21,7 @@ from pyro_mnar.imputer.tables import Given
 from pyro_mnar.infer.weights import pareto_threshold
 from pyro_mnar.plots.model import plot_mask_check, plot_missingness, plot_training
 from pyro_mnar.plots.sensitivity import plot_assumptions, plot_pattern, plot_reliability
+from pyro_mnar.report.digits import in_places, places_for
 from pyro_mnar.report.html import Section
 from pyro_mnar.report.sensitivity import sensitivity
 
@@ -94,7 +95,10 @@ def _table(table: Given) -> Section:
     for j, column in enumerate(table.codec.columns):
         seen = values[mask[:, j], j]
         summed = len(seen) and not (column.levels or column.circular)
-        numbers = [seen.mean(), seen.std(), seen.min(), seen.max()] if summed else [""] * 4
+        numbers = [""] * 4
+        if summed:
+            places = places_for(float(seen.std()), 3)
+            numbers = [in_places(float(x), places) for x in (seen.mean(), seen.std())] + [seen.min(), seen.max()]
         rows.append([column.name, column.kind, column.dtype, len(seen), f"{100 * (1 - mask[:, j].mean()):.1f} %", *numbers])
     header = ["column", "kind", "type", "observed", "missing", "mean", "standard deviation", "least", "largest"]
     section = Section("The table").text(
@@ -140,10 +144,12 @@ def _distributions(table: Given, result: Imputation, ignorable: Imputation | Non
         for k, name in enumerate([f"{names[j]} = {level}" for level in levels] or [names[j]]):
             seen = values[mask[:, j], j] == k if levels else values[mask[:, j], j]
             means = {which: part[k] for which, part in found.items()}
-            row = [name, int(holes.sum()), seen.mean() if len(seen) else "", *means.values()]
+            spread = float(seen.std()) if len(seen) else 0.0
+            places = 3 if levels else places_for(spread, 3)
+            row = [name, int(holes.sum()), in_places(float(seen.mean()), places) if len(seen) else ""]
+            row += [in_places(float(mean), places) for mean in means.values()]
             if ignorable is not None:
-                spread = seen.std() if len(seen) else 0.0
-                row.append((means["as assumed"] - means["ignorable"]) / (spread if spread > 0 else 1.0))
+                row.append(in_places(float(means["as assumed"] - means["ignorable"]) / (spread if spread > 0 else 1.0), 2))
             rows.append(row)
     header = ["column", "imputed cells", "observed mean", *(f"posterior mean, {name}" for name in draws)]
     header += ["difference in standard deviations"] if ignorable is not None else []

@@ -19,6 +19,7 @@ from pyro_mnar.imputer.imputer import MNARImputer
 from pyro_mnar.imputer.tables import Given
 from pyro_mnar.plots.sensitivity import plot_estimates
 from pyro_mnar.plots.tipping import plot_paths, plot_tipping
+from pyro_mnar.report.digits import pooled_numbers
 from pyro_mnar.report.html import Section
 
 if TYPE_CHECKING:
@@ -28,20 +29,23 @@ if TYPE_CHECKING:
 TABLES = 40
 
 _COLUMNS = 12  # panels of a figure
+#: A path is flat where it moves by less than this share of its interval's width.
+_FLAT, _ALPHA = 0.05, 0.05
+_IS = {False: "is", True: "are"}
 _SHIFTS, _WIDE, _FACTORS = np.linspace(-1, 1, 9).tolist(), np.linspace(-3, 3, 25).tolist(), [0.0, 0.5, 1.0, 1.5, 2.0]
 _ODDS, _WIDE_ODDS = np.linspace(-1.5, 1.5, 7).tolist(), np.linspace(-2, 2, 9).tolist()  # logarithms
 
 
-def parsed(word: str, columns: Iterable[Column]) -> tuple[str, list[str]]:
-    """Return outcome and predictors of a regression OUTCOME=PREDICTOR,... of ``columns`` that are numbers.
+def parsed(word: str, columns: Iterable[Column]) -> tuple[str, list[str], dict[str, tuple[Any, ...]]]:
+    """Return outcome and predictors of a regression OUTCOME=PREDICTOR,..., and the levels of those that are ordered levels.
 
     Raises:
-        ValueError: naming the column.
+        ValueError: naming the column, where it is neither of numbers nor of ordered levels.
 
     Example:
         >>> from pyro_mnar.data.kinds import Continuous, Count
         >>> parsed("y=x", [Continuous("y", "float64"), Count("x", "int64")])
-        ('y', ['x'])
+        ('y', ['x'], {})
     """
     known = {str(column.name): column for column in columns}
     own = pair(word, list(known))
@@ -49,9 +53,10 @@ def parsed(word: str, columns: Iterable[Column]) -> tuple[str, list[str]]:
         raise ValueError(f"--regress: got {word!r}, expected OUTCOME=PREDICTOR,... of {', '.join(known)}")
     outcome, wanted = own[0], [own[0], *names_in(own[1], list(known), f"--regress: got {word!r}")]
     for name in wanted:
-        if not known[name].is_number:
-            raise ValueError(f"--regress: got {known[name].kind} column {name!r}, expected columns of numbers")
-    return outcome, wanted[1:]
+        if not known[name].is_number and not (known[name].levels and known[name].ordered):
+            raise ValueError(f"--regress: got {known[name].kind} column {name!r}, expected columns of numbers or ordered levels")
+    graded = {name: known[name].levels for name in wanted if not known[name].is_number}
+    return outcome, wanted[1:], graded
 
 
 @dataclass(frozen=True)
@@ -93,11 +98,16 @@ def sensitivity(
     """
     mask, columns, specification = table.mask, table.codec.columns, imputer.specification_
     # Of directions no sum is taken.
-    holed = [int(j) for j in np.flatnonzero(~mask.all(0)) if not columns[j].circular][:_COLUMNS]
+    holed = [int(j) for j in np.flatnonzero(~mask.all(0)) if not columns[j].circular]
     units = Scaling.of(table.values, mask | ~mask.any(0)).scale
     full = done["as assumed"]
     some = every(full)
-    levers = {j: _lever(columns[j], units[j], full) for j in holed}
+    # Those with most missing, and of these first whose estimate is most an assumption.
+    most = sorted(holed, key=lambda j: float(mask[:, j].mean()))[: 2 * _COLUMNS]
+    levers = {j: _lever(columns[j], units[j], full) for j in most}
+    assumed = {j: float(np.max(analyze(some.tables, levers[j].estimate, some.groups).fraction_missing)) for j in most}
+    holed = sorted(most, key=lambda j: -assumed[j])[:_COLUMNS]
+    levers = {j: levers[j] for j in holed}
     section = Section("How far results move with what cannot be tested")
     section.text(
         "Shift: every imputed value of a column is moved by so many observed standard deviations. Odds: those of a level among a "
@@ -106,32 +116,34 @@ def sensitivity(
         "them remain effective: results are there moved by less than is stated, and a refit is due. Bands are pooled 95 % intervals."
     )
 
-    def paths(chosen: list[int], start: Completions, grid: list[float]) -> dict[str, TippingPoint]:
-        return {levers[j].name: tipping_point(start, levers[j].adjust, grid, levers[j].estimate, progress=progress) for j in chosen}
+    def drawn(found: dict[str, TippingPoint], move: str, of: str, caption: str) -> None:
+        flat = [name for name, path in found.items() if np.ptp(path.estimate) < _FLAT * np.median(path.upper - path.lower)]
+        steep = {name: path for name, path in found.items() if name not in flat}
+        if steep:
+            section.figure(plot_paths(steep, move, of), caption)
+        if flat:
+            section.text(
+                f"{caption}: {', '.join(flat)} hardly {'move' if len(flat) > 1 else 'moves'}, and {_IS[len(flat) > 1]} not drawn."
+            )
+
+    def along(chosen: list[int], start: Completions, grid: list[float], adjust: Any = None) -> dict[str, TippingPoint]:
+        each = [levers[j] for j in chosen]
+        return {own.name: tipping_point(start, adjust or own.adjust, grid, own.estimate, progress=progress) for own in each}
 
     real, leveled = ([j for j in holed if levers[j].levels == which] for which in (False, True))
-    if real:
-        drawn = plot_paths(paths(real, some, _SHIFTS), "shift (standard deviations)", "mean of the column")
-        section.figure(drawn, "Column means against a shift of the imputed values")
-    if leveled:
-        drawn = plot_paths(paths(leveled, full, _ODDS), "log odds ratio of the level", "share of the level")
-        section.figure(drawn, "Shares of levels against their odds among the imputed values")
+    shift, odds = "shift (standard deviations)", "log odds ratio of the level"
+    drawn(along(real, some, _SHIFTS), shift, "mean of the column", "Column means against a shift of the imputed values")
+    drawn(along(leveled, full, _ODDS), odds, "share of the level", "Shares of levels against their odds among the imputed values")
     own = [j for j in holed if j in specification.own]
     if own and not specification.latent:
         moved = {factor: imputer.strengthened(full, factor) for factor in _FACTORS}
-        strengths = {
-            levers[j].name: tipping_point(full, lambda _, f: moved[f], _FACTORS, levers[j].estimate, progress=progress) for j in own
-        }
-        drawn = plot_paths(strengths, "strength of the mechanism", "mean, or share")
-        section.figure(drawn, "Column means, or shares of levels, against the strength of the mechanism")
+        strengths = along(own, full, _FACTORS, lambda _, factor: moved[factor])
+        caption = "Column means, or shares of levels, against the strength of the mechanism"
+        drawn(strengths, "strength of the mechanism", "mean, or share", caption)
     wanted = ({} if analysis is None else {analysis_name: analysis}) | {lever.about: lever.estimate for lever in levers.values()}
     fewer = {way: every(part) for way, part in done.items()}
     estimates = {label: {way: analyze(part.tables, of, part.groups) for way, part in fewer.items()} for label, of in wanted.items()}
-    rows = [
-        [label, way, *pooled.table()[["estimate", "standard error", "lower", "upper", "dof", "FMI"]].iloc[0], pooled.draws_needed()]
-        for label, ways in estimates.items()
-        for way, pooled in ways.items()
-    ]
+    rows = [[label, way, *pooled_numbers(pooled)] for label, ways in estimates.items() for way, pooled in ways.items()]
     section.rows(
         ["estimate of", "missing values are", "estimate", "standard error", "lower", "upper", "dof", "FMI", "draws needed"],
         rows,
@@ -154,6 +166,10 @@ def _tips(
     progress: bool,
 ) -> Section:
     tips = Section(f"Where the conclusion on {name} tips")
+    if float(np.squeeze(estimates["as assumed"].p_value())) > _ALPHA:
+        tips.warning(
+            "The conclusion does not hold to begin with: as assumed, the 95 % interval has zero in it. Below stands where it would."
+        )
     tips.text(
         "The conclusion is that it differs from zero: that its 95 % interval leaves zero out. Missing values "
         + "; ".join(f"{way}: p = {float(np.squeeze(p.p_value())):.3g}" for way, p in estimates.items())
@@ -161,11 +177,16 @@ def _tips(
     )
     tips.figure(plot_estimates(estimates, name, 0.0), "Under the assumption and under ignorable missingness")
     moving: list[_Lever] = []
+    found = []
     for lever in levers.values():
         start, grid = (full, _WIDE_ODDS) if lever.levels else (some, _WIDE)
-        path = tipping_point(start, lever.adjust, grid, analysis, progress=progress)
-        if not np.ptp(path.estimate):
-            tips.text(f"{lever.name}: the conclusion does not depend on it.")
+        found.append((lever, tipping_point(start, lever.adjust, grid, analysis, progress=progress)))
+    found.sort(key=lambda pair: -float(np.ptp(pair[1].estimate)))
+    flat = [lever.name for lever, path in found if np.ptp(path.estimate) < _FLAT * np.median(path.upper - path.lower)]
+    if flat:
+        tips.text(f"The conclusion hardly depends on {', '.join(flat)}.")
+    for lever, path in found:
+        if lever.name in flat:
             continue
         tips.figure(plot_tipping(path, [lever.label], name), f"Moving imputed {lever.name}")
         where = " and ".join(lever.said(c) for c in path.crossings)

@@ -103,7 +103,7 @@ def test_pooling_is_that_of_nested_draws(fitted):
         (["--mean", "y", "--shift", "y=0:1:2", "--rows", "arm=no"], "--rows: got 'arm=no', expected a value that column 'arm' has"),
         (["--mean", "y", "--shift", "y=0:1:2", "--rows", "z=1"], "--rows: got 'z=1', expected COLUMN=VALUE"),
         (["--mean", "y", "--shift", "y=0:1:2", "--draws", "0"], "--draws: got 0, expected at least 2"),
-        (["--regress", "y=grade", "--shift", "y=0:1:2"], "--regress: got ordinal column 'grade', expected columns of numbers"),
+        (["--regress", "y=none", "--shift", "y=0:1:2"], "--regress: got 'y=none', expected OUTCOME=PREDICTOR,... of y, x"),
         (["--mean", "y", "--shift", "y=0:1:2", "--figure", "absent/f.png"], "absent"),
     ],
 )
@@ -113,3 +113,12 @@ def test_a_mistake_is_one_line_and_writes_nothing(fitted, monkeypatch, tmp_path,
     assert main([*command, *arguments]) == 2
     out, err = capsys.readouterr()
     assert said in err and err.count("\n") == 1 and out == "" and list(tmp_path.iterdir()) == []
+
+
+def test_ordered_levels_are_predictors_by_their_places_and_what_does_not_hold_is_said_first(fitted, tmp_path, capsys):
+    command = ["sensitivity", str(fitted / "t.csv"), "--model", str(fitted / "m"), "--output", str(tmp_path / "p.csv")]
+    assert main([*command, "--regress", "y=grade,x", "--shift", "y=-1:1:3", "--null", "-1000"]) == 0
+    assert capsys.readouterr().out.startswith("The coefficient of grade on y")
+    estimate = pd.read_csv(tmp_path / "p.csv").estimate[1]
+    assert main([*command, "--regress", "y=grade,x", "--shift", "y=-1:1:3", "--null", str(estimate)]) == 0
+    assert capsys.readouterr().out.startswith("The conclusion does not hold to begin with: unmoved, the interval has")

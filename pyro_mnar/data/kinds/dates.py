@@ -46,8 +46,8 @@ class Date(Number):
     def fill(self, series: Series, holes: np.ndarray, values: np.ndarray) -> Series:
         """Return a pandas Series (N,) with the dates of days ``values`` at ``holes`` (N,), as it has its others.
 
-        They are rounded to whole days, minutes or seconds where all that were seen are. A column that is missing altogether may come
-        with another dtype; it then gets that of dates.
+        They are rounded to whole days, minutes or seconds where all that were seen are, and held within what the column can store. A
+        column that is missing altogether may come with another dtype; it then gets that of dates.
         """
         import pandas as pd
 
@@ -61,6 +61,8 @@ class Date(Number):
         if holes.all() and not pd.api.types.is_datetime64_any_dtype(series.dtype):
             series = pd.Series(pd.NaT, series.index, name=series.name, dtype="datetime64[ns]")
         zone = getattr(_times(series).dt, "tz", None)
+        low, high = _REACH if "[ns" in str(series.dtype) else _YEARS_1_TO_9999
+        values = np.clip(values, seen.min(initial=low), seen.max(initial=high))
         if np.abs(values).max() < _NANOSECONDS:
             times = pd.Timestamp(0, tz=zone) + pd.to_timedelta(values, unit="D").round("us")
         else:
@@ -80,6 +82,10 @@ class Date(Number):
     def may_be_code(self, value: float, count: int) -> bool:
         """Return whether it is a date that stands for none, more than once."""
         return count > 1 and str(np.datetime64(int(np.clip(value, -700_000, 3_000_000)), "D")) in _CODES
+
+
+#: Days since 1970 of the first and the last date that nanoseconds can store, and that Python knows, in any zone.
+_REACH, _YEARS_1_TO_9999 = (-106_749.0, 106_749.0), (-719_160.0, 2_932_894.0)
 
 
 def days_of(series: Series) -> np.ndarray:

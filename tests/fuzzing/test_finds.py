@@ -1,0 +1,128 @@
+"""What the campaigns found, each as a test of its own."""
+
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hostile_models import bases
+from promises import check_imputer
+
+from pyro_mnar import MNARImputer
+from pyro_mnar.data.kinds.dates import Date, days_of
+from pyro_mnar.data.scaling import Scaling
+from pyro_mnar.distributions.continuous import PrecisionNormal
+from pyro_mnar.distributions.discrete import CountCells
+from pyro_mnar.imputer.model_files import load_model, save_model
+
+SETTINGS = {"steps": 1, "members": 1, "hidden": (4,), "progress": False, "mechanism": "none"}
+EPOCH = date(1970, 1, 1).toordinal()
+
+
+@pytest.mark.parametrize("name", [True, False, 2.5, None, float("nan")])
+def test_a_column_name_that_is_neither_text_nor_a_whole_number_is_named(name):
+    """Of pandas, True as a name chooses rows: "Item wrong length 1 instead of 6"."""
+    table = pd.DataFrame({"a": [0.0, 1, 2, 3, None, 5], "b": [1.0, 3, 2, 5, 4, 6]})
+    table.columns = pd.Index([name, 7], dtype=object)
+    with pytest.raises((ValueError, TypeError), match=f"got column name {name!r}|feature names"):
+        MNARImputer(**SETTINGS).fit(table)
+
+
+def test_a_constant_that_a_column_of_another_table_cannot_hold_is_named():
+    """A column that was always "a" in training, and of numbers later."""
+    table = pd.DataFrame({"x": np.arange(6.0), "k": ["a"] * 6})
+    imputer = MNARImputer(**SETTINGS).fit(table)
+    with pytest.raises(ValueError, match="column 'k': got dtype float64, expected one that holds 'a'"):
+        imputer.transform(table.assign(k=[1.0] + [np.nan] * 5))
+
+
+def test_a_column_of_no_name_of_polars_is_not_lost():
+    polars = pytest.importorskip("polars")
+    table = polars.DataFrame({"": [1.0, None, 2.5, 3.5, 0.5, 7.0], "b": [8, 6, 10, 0, 1, 4]})
+    assert check_imputer(table, SETTINGS) == "filled"
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us"])
+def test_dates_that_nanoseconds_cannot_store_are_dates(unit):
+    times = pd.Series(np.array(["3021-02-03", "1021-05-06", "2000-01-01", "NaT"] * 3, dtype=f"datetime64[{unit}]"))
+    assert days_of(times).tolist()[:3] == [date(*day).toordinal() - EPOCH for day in ((3021, 2, 3), (1021, 5, 6), (2000, 1, 1))]
+    filled = Date("when", str(times.dtype)).fill(
+        times.copy(), times.isna().to_numpy(), np.array([date(3065, 3, 4).toordinal() - EPOCH, 1e9, -1e9])
+    )
+    assert filled.dtype == times.dtype and filled.notna().all() and str(filled.iloc[3]) == "3065-03-04 00:00:00"
+    table = pd.DataFrame({"when": times, "x": np.arange(12.0)})
+    assert check_imputer(table, SETTINGS) == "filled"
+
+
+def test_imputed_dates_stay_within_what_the_column_can_store():
+    """A date of 2263, of nanoseconds, was an error that named no column."""
+    series = pd.Series(pd.to_datetime(["2262-01-01", None, None])).astype("datetime64[ns]")
+    filled = Date("when", "datetime64[ns]").fill(series.copy(), series.isna().to_numpy(), np.array([2e5, -2e5]))
+    assert filled.iloc[1].year == 2262 and filled.iloc[2].year == 1677 and filled.iloc[0] == series.iloc[0]
+    text = pd.Series(["2020-01-01", None])
+    assert Date("when", "object").fill(text, text.isna().to_numpy(), np.array([1e12])).iloc[1].startswith("9999-")
+
+
+def test_imputed_numbers_beyond_double_precision_warn_of_nothing_from_inside():
+    assert np.isinf(Scaling(np.array([1e308]), np.array([1e308])).invert(np.array([[30.0]]))).all()
+
+
+def test_a_precision_that_is_none_is_no_crash():
+    law = PrecisionNormal.of(torch.ones(2, 2), torch.stack([torch.eye(2), -torch.eye(2)]))
+    assert law.loc[0].tolist() == [1.0, 1.0] and law.loc[1].isnan().all()
+    assert law.log_prob(torch.zeros(2)).isnan().tolist() == [False, True]
+
+
+def test_counts_of_no_mean_are_no_crash():
+    law = CountCells(torch.tensor([[torch.nan], [1.0]]), torch.tensor([0.0]), torch.zeros(1), torch.ones(1))
+    values, log_probs = law.table()
+    assert len(values) > 10 and abs(float(log_probs[:, 1, 0].exp().sum()) - 1) < 1e-4
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    return bases(tmp_path_factory.mktemp("bases"))
+
+
+def changed(path, value):
+    """What sets an entry of a description; None takes it away."""
+
+    def change(description):
+        *parents, last = path
+        for key in parents:
+            description = description[key]
+        if value is None:
+            del description[last]
+        else:
+            description[last] = value
+
+    return change
+
+
+#: By name, the model and what is said of it that is not so; each was loaded, and failed afterwards.
+LIES = {
+    "a cell's step": ("masked", changed(["specification", "cells", 4, "step"], [])),
+    "candidates": ("plain", changed(["candidates", 0], "nan")),
+    "a point": ("plain", changed(["settings", "point"], True)),
+    "a seed below 0": ("mixed", changed(["settings", "random_state"], -1000000)),
+    "no column of reasons": ("plain", changed(["reasons", "beyond"], None)),
+    "reasons that are no words": ("plain", changed(["reasons", "evidence"], [3])),
+    "a modeled column, a word": ("mixed", changed(["specification", "columns", 0], "angle")),
+    "a modeled column that is not there": ("masked", changed(["specification", "columns", 0], 14)),
+    "a period": ("mixed", changed(["codec", "schema", 6, "period"], [24.0])),
+    "a constant that is a list": ("masked", changed(["codec", "layout", "constants", 0, 1], ["x"])),
+    "an unknown mechanism": ("mixed", changed(["specification", "mechanism"], "enon")),
+    "a history": ("plain", changed(["histories", 0, "evaluations", 0, "train"], "x")),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_model_whose_words_do_not_fit_is_refused_when_it_is_loaded(models, tmp_path, lie):
+    base, change = LIES[lie]
+    (folder,) = (folder for folder, _ in models if folder.name == base)
+    tensors, description = load_model(folder)
+    change(description)
+    save_model(tmp_path / "m", tensors, description)
+    with pytest.raises(ValueError, match=f"{tmp_path / 'm'}: not a usable model"):
+        MNARImputer.load(tmp_path / "m")

@@ -1,0 +1,93 @@
+"""One bar over everything that a fit and an imputation do, on a terminal only."""
+
+import io
+import sys
+from functools import partial
+
+import numpy as np
+import pytest
+
+from pyro_mnar import MNARImputer
+from pyro_mnar.imputer.reason_selection import PILOTS
+from pyro_mnar.infer import progress
+from pyro_mnar.infer.processes import each
+from pyro_mnar.infer.progress import bar, whole
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def tasks(monkeypatch):
+    """Every bar over a whole that is made."""
+    made, make = [], progress.Whole.__init__
+
+    def kept(task, *given):
+        make(task, *given)
+        made.append(task)
+
+    monkeypatch.setattr(progress.Whole, "__init__", kept)
+    return made
+
+
+def table():
+    x = np.random.default_rng(0).normal(size=(70, 3))
+    x[x[:, 0] > 0.5, 0] = np.nan
+    return x
+
+
+@pytest.mark.parametrize("mechanism", ["auto", "none"])
+def test_one_bar_counts_pilots_members_and_imputing_and_ends_at_its_whole(tasks, monkeypatch, mechanism):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    imputer = MNARImputer(mechanism, steps=4, members=2, hidden=(4,))
+    imputer.fit_transform(table())
+    (task,) = tasks
+    pilots = len(imputer.candidates_) - 1 if mechanism == "auto" else 0
+    assert task.bar.n == task.bar.total == (2 + pilots) * 4 + 2 * 8 and task.expected == 0
+    shown = sys.stderr.getvalue()
+    assert "imputing: 100%" in shown and "training" not in shown and ("choosing reasons" in shown) == (mechanism == "auto")
+
+
+def test_what_is_known_of_a_fit_is_known_before_it_begins(tasks, monkeypatch):
+    """Pilots change the whole by what more or fewer of them there are, and by nothing else."""
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    totals, begin = [], progress.Whole.begin
+
+    def seen(task, worth):
+        begin(task, worth)
+        totals.append(task.bar.total)
+
+    monkeypatch.setattr(progress.Whole, "begin", seen)
+    imputer = MNARImputer(steps=4, members=2, hidden=(4,)).fit(table())
+    assert totals[0] == (PILOTS + 2) * 4 and totals[-1] == (len(imputer.candidates_) - 1 + 2) * 4
+    assert totals == sorted(totals, reverse=True)
+
+
+def test_nothing_is_shown_where_there_is_no_terminal_or_none_is_wanted(capsys, monkeypatch):
+    MNARImputer("none", steps=2, members=2, hidden=(4,)).fit_transform(table())
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    MNARImputer("none", steps=2, members=2, hidden=(4,), progress=False).fit_transform(table())
+    assert sys.stderr.getvalue() == ""
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_calls_of_other_processes_count_when_they_are_done(monkeypatch, jobs):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with whole("all", progress=True) as task:
+        task.expect(12.0)
+        list(each([partial(pow, 2, k) for k in range(4)], n_jobs=jobs, progress=True, worth=3.0))
+        # Calls in this process say for themselves how far they are; these say nothing.
+        assert task.bar.n == (12.0 if jobs == 2 else 0.0) and task.bar.total == 12.0
+
+
+def test_a_part_that_stops_early_is_done_and_one_that_nobody_expected_makes_the_whole_longer():
+    with whole("all", progress=False) as task:
+        task.expect(5.0)
+        with bar(10, "training", "step", progress=True) as part:
+            part.update(3)
+        assert task.bar.total == 10.0 and task.expected == 0.0
+    with whole("other", progress=False) as other:
+        assert other is not task
