@@ -11,7 +11,7 @@ where the type is one of days, decimals to the type's scale.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from pyro_mnar.imputer.tables import check_fitted, given
 
 if TYPE_CHECKING:
     import pyarrow
+    from pandas import DataFrame
 
 
 def impute_batches(imputer: Imputer, batches: Iterable[pyarrow.RecordBatch], *, label: str) -> Iterator[pyarrow.RecordBatch]:
@@ -107,7 +108,7 @@ def _completed(imputer: Imputer, table: pyarrow.Table, labels: np.ndarray) -> py
     for j, column in enumerate(codec.columns):
         table = _put(table, column, ~read.mask[:, j], found[:, j])
     for j, value in layout.constants:
-        holes = read.table[layout.names[j]].isna().to_numpy()
+        holes = cast("DataFrame", read.table)[layout.names[j]].isna().to_numpy()
         table = _placed(table, str(layout.names[j]), np.full(len(holes), value, object), holes)
     return table
 
