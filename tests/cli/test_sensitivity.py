@@ -103,7 +103,7 @@ def test_pooling_is_that_of_nested_draws(fitted):
         (["--mean", "y", "--shift", "y=0:1:2", "--rows", "arm=no"], "--rows: got 'arm=no', expected a value that column 'arm' has"),
         (["--mean", "y", "--shift", "y=0:1:2", "--rows", "z=1"], "--rows: got 'z=1', expected COLUMN=VALUE"),
         (["--mean", "y", "--shift", "y=0:1:2", "--draws", "0"], "--draws: got 0, expected at least 2"),
-        (["--regress", "y=none", "--shift", "y=0:1:2"], "--regress: got 'y=none', expected OUTCOME=PREDICTOR,... of y, x"),
+        (["--regress", "y=none", "--shift", "y=0:1:2"], "--regress: got 'y=none': got unknown column 'none', expected some of y, x"),
         (["--mean", "y", "--shift", "y=0:1:2", "--figure", "absent/f.png"], "absent"),
     ],
 )

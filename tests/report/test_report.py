@@ -268,6 +268,7 @@ def test_a_mixed_table_is_reported_with_odds_of_levels_names_and_tipping_points(
     said = " ".join(reader.words)
     for part in ("share of grade = ", "share of flag = 1", "mean of day (days since 1970)", "share of town = ", "mean of visits"):
         assert part in said
-    assert "Moving imputed town = ulm" in captions or "town = ulm: the conclusion does not depend on it." in said
+    flat = said.partition("The conclusion hardly depends on ")[2].partition(". ")[0]
+    assert "Moving imputed town = ulm" in captions or "town = ulm" in flat
     assert ("odds of" in said) or ("no tipping point on this grid" in said)
     assert main([*arguments[:-2], "--regress", "pay=town"]) == 2 and main([*arguments[:-2], "--regress", "day=x"]) == 2
