@@ -25,7 +25,6 @@ from hostile_tables import damaged
 from pyro_mnar import MNARImputer
 from pyro_mnar.cli.main import main
 from pyro_mnar.data.texts import HOLES
-from pyro_mnar.imputation import impute, weighted_draws
 from pyro_mnar.imputer.doubts import doubts
 from pyro_mnar.imputer.summary import assumptions, kinds_of
 
@@ -34,17 +33,6 @@ PATIENCE = 20
 #: Memory that one call may take beyond what the process had, in kB.
 MOST_KILOBYTES = 1_000_000
 _NAMED = re.compile(r"column|table|\bX\b|feature|sample|\brow|shape|dtype|array|DataFrame", re.IGNORECASE)
-
-
-@contextmanager
-def small_chunks(rows: int = 8) -> Iterator[None]:
-    """Send fewer rows at once through the networks: tables are tiny here, and chunks are filled up."""
-    before = impute.CHUNK
-    impute.CHUNK = weighted_draws.CHUNK = rows
-    try:
-        yield
-    finally:
-        impute.CHUNK = weighted_draws.CHUNK = before
 
 
 class Hang(BaseException):
