@@ -88,10 +88,8 @@ def train(
     """Maximise ``bound``, and the prior where there is one, over its module's parameters, in place.
 
     A module's ``log_prior(n_rows)``, a scalar, is that of its parameters for so many rows; a row's share of it is added to the mean
-    bound. What is reported is the bound alone.
-
-    AdamW with a learning rate that rises over the first 5 % of the steps and falls to zero as a cosine. Global random state is as
-    before on return; the same seed gives the same weights.
+    bound. What is reported is the bound alone. AdamW's learning rate rises over the first 5 % of the steps and falls to zero as a
+    cosine. Global random state is as before on return; the same seed gives the same weights.
 
     Args:
         bound: of a module with ``model(x, mask)`` and ``guide(x, mask)``, or an objective for its tilt, of which every look then has a
