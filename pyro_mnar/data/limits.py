@@ -11,6 +11,7 @@ A value that is observed stands as it is, and only where columns or arrays give 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -124,8 +125,11 @@ class Limit:
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> Self:
-        """Return what :meth:`to_json` wrote."""
-        return cls(**plain)
+        """Return what :meth:`to_json` wrote; ValueError for anything else."""
+        limit = cls(**plain)
+        if not all(type(flag) is bool for flag in (limit.above, limit.below, limit.cells)) or not all(map(_is_end, limit.ends)):
+            raise ValueError(f"limits: got {plain!r:.60}, expected numbers, names of columns, or a list of numbers")
+        return limit
 
 
 def limits_of(said: Mapping[Any, Any] | None, names: Sequence[Any]) -> tuple[Limit, ...]:
@@ -219,6 +223,12 @@ def _said(end: Any, column: Column) -> str:
     if end is None or isinstance(end, str):
         return end or ""
     return "its own limit" if np.ndim(end) else column.levels[int(end)] if column.levels else column.in_words(end)
+
+
+def _is_end(end: Any) -> bool:
+    if isinstance(end, list):
+        return all(_is_end(one) and not isinstance(one, (str, list)) for one in end)
+    return end is None or isinstance(end, str) or (isinstance(end, (int, float)) and not isinstance(end, bool) and math.isfinite(end))
 
 
 def _plain(value: Any) -> Any:

@@ -132,7 +132,11 @@ def _check(codec: TableCodec, specification: Specification, reasons: DataFrame, 
     modeled = specification.columns
     if not all(type(j) is int and 0 <= j < len(names) for j in modeled) or len(set(modeled)) < len(modeled):
         raise ValueError(f"columns: got {modeled!r:.60}, expected positions among {len(names)} columns")
-    if list(reasons.index) != [names[j] for j in modeled]:
+    limited = {limit.column for limit in codec.limits}
+    if not limited <= set(names):
+        raise ValueError(f"limits: got some of {sorted(map(str, limited))!r:.60}, expected some of the {len(names)} columns")
+    found = list(reasons.index)
+    if [name for name in found if name not in limited or names.index(name) in modeled] != [names[j] for j in modeled]:
         raise ValueError(f"reasons: got some of {list(reasons.index)!r:.60}, expected those of the modeled columns")
     if len(histories) != specification.members:
         raise ValueError(f"members: got {specification.members!r:.20}, expected as many as histories, {len(histories)}")

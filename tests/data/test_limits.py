@@ -192,3 +192,9 @@ def test_texts_of_numbers_and_limits_are_doubted_by_name() -> None:
         "looks like numbers and limits (--limit 'lead', limits={'lead': 'cells'}; or declare it categorical or ordinal)"
     )
     assert disguised("age", ["10-20", "20-30"]) is None  # groups
+
+
+@pytest.mark.parametrize("wrong", [{"low": {}}, {"low": [1.0, "x"]}, {"high": True}, {"cells": 1}, {"high": [[1.0]]}])
+def test_what_no_model_wrote_is_refused(wrong: dict) -> None:
+    with pytest.raises(ValueError, match=r"^limits: got .*, expected numbers, names of columns, or a list of numbers"):
+        Limit.from_json(Limit("lead", high=0.5).to_json() | wrong)
