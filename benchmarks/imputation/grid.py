@@ -78,6 +78,8 @@ def cells(
                 method, asked = METHODS[name], MASKS[mask]
                 if (method.known and asked.direction is None) or (method.long and mask not in ("hard", "mcar")):
                     continue
+                if method.cut and mask != "hard":
+                    continue
                 # Told what cannot be said, or what ``ours-none`` is told, there is nothing to run.
                 if (method.takes("told") and asked.told in (None, ignorable)) or (asked.test and not method.takes("train")):
                     continue

@@ -43,6 +43,20 @@ def ours_told(
     return ours(values, seed, draws, train=train, steps=steps, stated={"direction": direction} if told is None else told)
 
 
+def ours_limited(
+    values: np.ndarray,
+    seed: int,
+    draws: int = 200,
+    direction: str | None = None,
+    train: np.ndarray | None = None,
+    steps: int | None = None,
+) -> baselines.Completed:
+    """Impute with the library's defaults, told that missing values lie beyond the outermost one that was seen."""
+    limit = ("<", "smallest") if direction == "low" else (">", "largest")
+    holed = np.flatnonzero(np.isnan(values if train is None else train).any(0))
+    return ours(values, seed, draws, train=train, steps=steps, stated={"limits": {int(j): limit for j in holed}})
+
+
 def _widened(imputer: MNARImputer, values: np.ndarray, completed: np.ndarray) -> np.ndarray:
     """Return the whole table's width of ``completed`` known columns (..., N, known): columns that do not vary hold their constant."""
     layout = imputer.codec_.layout
@@ -59,13 +73,14 @@ class Method(NamedTuple):
     """A method and where it runs.
 
     ``known`` methods need a direction and are left out where no one word is true; ``long`` ones run on the masks ``hard`` and ``mcar``
-    alone.
+    alone, ``cut`` ones on ``hard``, which alone makes true what they suppose.
     """
 
     function: Callable[..., baselines.Completed]
     seeds: int = 5
     known: bool = False
     long: bool = False
+    cut: bool = False
 
     def takes(self, argument: str) -> bool:
         """Return whether the function has an argument: ``train``, ``told`` or ``steps``."""
@@ -90,6 +105,7 @@ METHODS = {
     "unmasking-trees": Method(peers.unmasking_trees, seeds=1),
     "ours": Method(ours),
     "ours-told": Method(ours_told),
+    "ours-limited": Method(ours_limited, cut=True),
     "ours-free": Method(partial(ours, stated={"mechanism": "self-masking", "direction": "free"})),
     "ours-none": Method(partial(ours, stated={"mechanism": "none"})),
 }
@@ -104,7 +120,7 @@ def settings(name: str) -> dict[str, Any]:
     if function.__module__ == peers.__name__:
         defaults["requirements"] = " ".join(peers.REQUIREMENTS[peers.environment(name)])
     # What differs by cell stands in the cell, and the mechanism is what a method's name says.
-    by_cell = ("draws", "direction", "random_state", "progress", "mechanism", "train", "told", "stated")
+    by_cell = ("draws", "direction", "random_state", "progress", "mechanism", "limits", "train", "told", "stated")
     return {key: value for key, value in defaults.items() if key not in by_cell}
 
 

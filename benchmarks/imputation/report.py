@@ -45,7 +45,8 @@ draws; those of packages in an environment of their own contain the start of its
 
 `ours` is told nothing. `ours-told` is told what is true, where it can be said and is more than `ours-none`, which has no mechanism:
 the direction of self-masking, the order of visits, that other columns decide. `ours-free` takes every column for self-masked, in a
-direction that is left to the data. `censored-normal`, `constant` and not-MIWAE are told the direction. Where no one word is true,
+direction that is left to the data. `ours-limited`, on the mask `hard`, is told that hidden values lie beyond the largest one seen.
+`censored-normal`, `constant` and not-MIWAE are told the direction. Where no one word is true,
 `notmiwae-pytorch` has free signs and the others are left out. `mean` draws observed values of the column, `mice` from its regressions;
 `normal` is the sampler of `censored-normal` with nothing censored. `censored-normal` takes missing values to lie beyond all observed
 ones, which only the mask `hard` makes true; the published recipes run on that mask alone (`miwae` on `mcar` too). `unmasking-trees` has

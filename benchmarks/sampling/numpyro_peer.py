@@ -54,7 +54,7 @@ def nuts(
         "y": torch.where(mask, mnar._warped(x, mask), 0.0),
         "mask": mask,
     }
-    net["starts"] = RowTarget(mnar, x, mask).guide_draws(RowStreams(0, range(len(x))), chains)
+    net["starts"] = RowTarget(mnar, (x, mask)).guide_draws(RowStreams(0, range(len(x))), chains)
     single = {"OMP_NUM_THREADS": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"}
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | single
     with tempfile.TemporaryDirectory() as folder:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pyro_mnar.cli.limits import frame_with_limits, holes_of, limits_asked, set_aside
 from pyro_mnar.cli.reading import counted, known_levels, usable
 from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.names import missing_words, names_in, pair
@@ -31,6 +32,7 @@ class Asked(NamedTuple):
         part: the part of the table that it is for.
         columns: what those that vary are, by name, where no model says it.
         notes: sentences on other columns.
+        holes: which cells are to be imputed.
     """
 
     imputer: MNARImputer
@@ -38,6 +40,7 @@ class Asked(NamedTuple):
     part: DataFrame
     columns: dict[str, Column]
     notes: list[str]
+    holes: DataFrame
 
     def learned(self) -> Given:
         """Return the table as the model reads it, or as one that is to be fitted would."""
@@ -72,7 +75,10 @@ def asked_for(options: argparse.Namespace, source: Source) -> Asked:
     unknown = [name for name in kinds if name not in (chosen or source.names)]
     if unknown:
         raise ValueError(f"kinds: got unknown column {unknown[0]!r}, expected some of {', '.join(chosen or source.names)}")
-    part, columns, notes = usable(source, chosen, kinds, stated_holes(missing, source.names, kinds))
+    limits = limits_asked(options.limit, source.names, source.decimal)
+    aside, cells = set_aside(limits, source.names, kinds), [name for name, said in limits.items() if said == "cells"]
+    chosen = None if chosen is None else [*chosen, *(name for name in aside if name not in chosen)]
+    part, columns, notes = usable(source, chosen, kinds, stated_holes(missing, source.names, kinds), cells, aside)
     if options.regress is not None:
         parsed(options.regress, columns.values())
     if options.steps is not None and options.steps < 1:
@@ -92,12 +98,15 @@ def asked_for(options: argparse.Namespace, source: Source) -> Asked:
         stated["order"] = names_in(options.order, part.columns, "order")
     if options.ignorable is not None:
         stated["ignorable"] = names_in(options.ignorable, part.columns, "ignorable")
+    if limits:
+        stated["limits"] = limits
     direction = _direction(options.direction, part.columns)
-    return Asked(MNARImputer(direction=direction, n_jobs=_jobs(options), **stated), False, part, columns, notes)
+    imputer = MNARImputer(direction=direction, n_jobs=_jobs(options), **stated)
+    return Asked(imputer, False, part, columns, notes, holes_of(part, cells, aside))
 
 
 def _with_model(options: argparse.Namespace, source: Source, missing: dict[str, list[Any]]) -> Asked:
-    for name in ("mechanism", "direction", "order", "ignorable", "kind", "columns", "save", "steps"):
+    for name in ("mechanism", "direction", "order", "ignorable", "kind", "limit", "columns", "save", "steps"):
         if getattr(options, name, None) is not None:
             raise ValueError(f"--{name}: got one with --model, expected it only when fitting (the model has its own)")
     imputer = MNARImputer.load(options.model)
@@ -109,14 +118,15 @@ def _with_model(options: argparse.Namespace, source: Source, missing: dict[str, 
         raise ValueError(f"table: lacks the model's column(s) {', '.join(lacking)}{more}")
     own = stated_holes(imputer.missing, names, imputer.kinds)
     words = {name: [*map(str, own.get(name, [])), *missing.get(name, [])] for name in names}
-    part = source.frame(names, words, known_levels(imputer.schema_))
+    cells = [str(limit.column) for limit in imputer.codec_.limits if limit.cells]
+    part = counted(frame_with_limits(source, names, words, known_levels(imputer.schema_), cells))
     if getattr(options, "seed", None) is not None:
         imputer.random_state = options.seed
     imputer.point = getattr(options, "point", None) or imputer.point
     imputer.n_jobs, imputer.device = _jobs(options), getattr(options, "device", None) or imputer.device
     if getattr(options, "regress", None) is not None:
         parsed(options.regress, imputer.codec_.columns)
-    return Asked(imputer, True, counted(part), {}, [])
+    return Asked(imputer, True, part, {}, [], holes_of(part, cells, [names[j] for j in imputer.codec_.layout.aside]))
 
 
 def _jobs(options: argparse.Namespace) -> int:

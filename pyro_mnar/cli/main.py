@@ -55,6 +55,7 @@ def _impute(options: argparse.Namespace) -> int:
     from pyro_mnar.cli.reading import opened, read_holes, told
     from pyro_mnar.cli.shards import impute_folder, is_sharded
     from pyro_mnar.imputer.imputing import imputed
+    from pyro_mnar.imputer.limited_reasons import limits_in_words
     from pyro_mnar.imputer.model_files import check_model_folder
     from pyro_mnar.report.report import MOST_CELLS, draws_of, write_report
 
@@ -67,11 +68,11 @@ def _impute(options: argparse.Namespace) -> int:
     with _naming(options.table):
         asked = asked_for(options, source)
         imputer, part = asked.imputer, asked.part
-        if not asked.fitted and not (part.isna().to_numpy().any() and asked.columns) and options.save is None:
-            alike = part.fillna({name: part[name].dropna().iloc[0] for name in part})
-            source.write(options.output, alike, part.isna(), options.escape_formulas)
+        if not asked.fitted and not (asked.holes.to_numpy().any() and asked.columns) and options.save is None:
+            alike = part.fillna({name: part[name].dropna().iloc[0] for name in part if asked.holes[name].any()})
+            source.write(options.output, alike, asked.holes, options.escape_formulas)
             note(options, asked.notes)
-            if part.isna().to_numpy().any():
+            if asked.holes.to_numpy().any():
                 say(options, [f"{options.output}: every column that is used is always the same, which is what its holes got."])
                 return 0
             where = "" if part.shape[1] == len(source.names) else " in the columns that are used"
@@ -84,7 +85,7 @@ def _impute(options: argparse.Namespace) -> int:
         draws = (few if part.size * few <= MOST_CELLS else 0) if options.draws_output is None else options.draws or 20
         found, far = told(imputed, imputer, table, draws_of(part.size) if options.report is not None else draws)
         (filled,), more = told(table.complete, [found.result.completed.numpy()])
-    holes = part[list(filled)].isna()
+    holes = asked.holes[list(filled)]
     said = said_of(imputer, found.result, table.mask)  # what cannot be said is an error before anything is written
     with placed(options.interruption) as new:
         if options.draws_output is not None:
@@ -100,7 +101,7 @@ def _impute(options: argparse.Namespace) -> int:
     note(options, asked.notes)
     lines = [f"{options.output}: {int(holes.to_numpy().sum())} of {part.size} cells imputed", *read_holes(source, part)]
     lines += [f"Note: {sentence}" for sentence in [*doubts, *far, *more]]
-    say(options, [*lines, *said])
+    say(options, [*lines, *limits_in_words(table), *said])
     return 0
 
 

@@ -26,6 +26,8 @@ examples:
       what is known of two columns; of the others the data decide; the fitted model is kept
   pyro-mnar impute t.csv --output c.csv --kind visits=count --kind score=bounded:0:100 --kind grade=ordinal:low:mid:high
       what columns are, where numbers and text do not say it
+  pyro-mnar impute t.csv --output c.csv --kind lead=positive --limit 'lead<lead_lod' --limit 'income>150000'
+      holes of lead lie below the limit that column lead_lod has for each row, those of income above a top code
   pyro-mnar impute new.csv --model model --output c.csv --draws 20 --draws-output draws.nc
       new rows with that model, and 20 draws of each missing value
   pyro-mnar impute parts/ --model model --label id --output completed/
@@ -176,6 +178,14 @@ def _model_options(impute: argparse.ArgumentParser) -> None:
         metavar="COLUMN=KIND",
         help="what a column is, where its dtype does not say it: " + ", ".join(kind.form for kind in KINDS.values()) + " (what is in "
         "brackets may be left out, of ordinal text not; levels from lowest to highest); repeated for one column each",
+    )
+    impute.add_argument(
+        "--limit",
+        action="append",
+        metavar="COLUMN<END",
+        help="what is known of a column's holes: COLUMN<END, or with <=, > or >=, or COLUMN:LOW..HIGH, where an end is a value, a "
+        "column that has one for each row, or largest or smallest (seen); COLUMN alone says that its cells hold limits such as <0.5 or "
+        "[2,5); repeated for one column each",
     )
     impute.add_argument(
         "--columns", metavar="A,B", help="columns to use (default: all that can be); the others are passed through untouched"

@@ -7,12 +7,14 @@ import warnings
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
+from pyro_mnar.cli.limits import frame_with_limits
 from pyro_mnar.data.doubts import constant
 from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.reading import read_source
 from pyro_mnar.data.schema import Schema
 from pyro_mnar.data.source import Source
 from pyro_mnar.data.stated_holes import level_words
+from pyro_mnar.data.written_limits import split_written
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -32,20 +34,29 @@ def known_levels(schema: Schema) -> dict[str, Collection[str]]:
 
 
 def usable(
-    source: Source, chosen: list[str] | None, kinds: dict[str, str], missing: Mapping[str, Collection[str]]
+    source: Source,
+    chosen: list[str] | None,
+    kinds: dict[str, str],
+    missing: Mapping[str, Collection[str]],
+    cells: Collection[str] = (),
+    aside: Collection[str] = (),
 ) -> tuple[DataFrame, dict[str, Column], list[str]]:
     """Return the columns that a model can be of, what each of them is, and a sentence on each other column.
 
-    Columns that are always the same are among the first, and nothing more of them.
+    Columns that are always the same are among the first, and nothing more of them; and so are those that are set ``aside``. Columns of
+    ``cells`` hold limits beside their numbers.
 
     Raises:
         ValueError: for a chosen or declared column that cannot be used, text by mistake among numbers, and where nothing is left.
     """
     names, said, kept = source.names if chosen is None else chosen, [], []
     known: dict[str, Column] = {}
-    frame = counted(source.frame(names, missing, level_words(kinds)))
+    frame = counted(frame_with_limits(source, names, missing, level_words(kinds), [name for name in cells if name in names]))
     for name in names:
-        series = frame[name]
+        if name in aside:
+            kept.append(name)
+            continue
+        series = split_written(frame[name])[0] if name in cells else frame[name]
         if not series.notna().any():
             said.append(f"{name}: has no value; passed through")
             continue
@@ -54,10 +65,10 @@ def usable(
                 what = "holes are filled with it" if series.isna().any() else "passed through"
                 said.append(f"{name}: always {series.dropna().iloc[0]}; {what}")
             else:
-                known[name] = Schema.of(frame[[name]], kinds={k: word for k, word in kinds.items() if k == name}).columns[0]
+                known[name] = Schema.of(series.to_frame(), kinds={k: word for k, word in kinds.items() if k == name}).columns[0]
             kept.append(name)
         except ValueError as error:
-            if chosen is not None or name in kinds:
+            if chosen is not None or name in kinds or name in cells:
                 raise
             holes = int(series.isna().sum())
             said.append(f"{name}: passed through, {'its holes too' if holes else 'not used'} ({error})")

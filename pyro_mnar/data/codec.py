@@ -8,20 +8,23 @@ values --decode>  table            holes filled, everything else as it stood
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from pyro_mnar.data.doubts import constant
 from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.kinds.evidence import is_hole
 from pyro_mnar.data.kinds.numbers import Continuous
 from pyro_mnar.data.layout import Layout
+from pyro_mnar.data.learned_parts import constants_of, objects_of, refuse_unwritable, schema_of, some_columns
+from pyro_mnar.data.limit_ends import read_ends
+from pyro_mnar.data.limits import Limit, learned_limits, limits_of
 from pyro_mnar.data.masking import join, split
 from pyro_mnar.data.scaling import Scaling
 from pyro_mnar.data.schema import Schema, is_frame, names_of
+from pyro_mnar.data.written_limits import Ends
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -35,6 +38,7 @@ class TableCodec:
         layout: which columns of the table the model knows.
         schema: what each of these D columns is.
         scaling: (D,) of the columns on the line.
+        limits: what is known of holes.
 
     Example:
         >>> table = np.array([[1.0, 2.0], [3.0, np.nan], [5.0, 4.0]])
@@ -49,6 +53,7 @@ class TableCodec:
     layout: Layout
     schema: Schema
     scaling: Scaling
+    limits: tuple[Limit, ...] = ()
 
     @classmethod
     def fit(cls, X: DataFrame | np.ndarray, kinds: Mapping[Any, str] | None = None, **options: Any) -> Self:
@@ -65,6 +70,7 @@ class TableCodec:
         indicators: bool = False,
         plain: bool = False,
         inferred: Mapping[Any, Column] | None = None,
+        limits: Mapping[Any, Any] | None = None,
     ) -> tuple[Self, np.ndarray, np.ndarray]:
         """Return the codec of a table with the numbers (N, D) and mask (N, D) that it read of it.
 
@@ -74,24 +80,27 @@ class TableCodec:
             keep_empty, indicators: as of :class:`~pyro_mnar.data.layout.Layout`.
             plain: whether columns that are not declared are taken for plain numbers where they can be.
             inferred: columns of a frame that are known already, by name.
+            limits: by column, what is known of its holes (:mod:`pyro_mnar.data.limits`).
 
         Raises:
             ValueError: for a table that cannot be learned from, naming the column.
         """
         names = names_of(X)
-        constants = _constants(X, names, kinds or {})
+        said = limits_of(limits, names)
+        aside = sorted(
+            {names.index(end) for limit in said for end in limit.named(names)} - {names.index(k) for k in kinds or () if k in names}
+        )
+        constants = {j: value for j, value in constants_of(X, names, kinds or {}).items() if j not in aside}
         if len(names) and not len(X):
             split(X)  # says so
-        varied = [j for j in range(len(names)) if j not in constants]
+        varied = [j for j in range(len(names)) if j not in constants and j not in aside]
         if names and not varied:
             # Something must be learned from: constants that are numbers, as any numbers are.
             varied = [j for j, value in constants.items() if not isinstance(value, str)]
         if names and not varied:
             raise ValueError("X: got no column that varies, expected at least 1")
-        part = X
-        if len(varied) < len(names):
-            part = X[[names[j] for j in varied]] if is_frame(X) else X[:, varied]
-        every = Schema.of(part, kinds=kinds, inferred=inferred) if is_frame(part) else _of_array(part, names, varied, kinds or {})
+        part = some_columns(X, names, varied)
+        every = schema_of(part, names, varied, kinds, inferred)
         if plain:
             every = Schema(tuple(column if column.name in (kinds or {}) else column.plain() for column in every.columns))
         values, mask = split(part, every, allow_empty=True)
@@ -102,12 +111,16 @@ class TableCodec:
             raise ValueError("X: got no observed value at all, expected some")
         schema, values, mask = Schema(tuple(every.columns[j] for j in known)), values[:, known], mask[:, known]
         if is_frame(X):
-            _refuse_unwritable(part, schema, values, mask)
+            refuse_unwritable(part, schema, values, mask)
         at = np.array(varied)[known].tolist()
         holed = [j for k, j in enumerate(at) if not mask[:, k].all()]
-        holed += [j for j in constants if j not in at and any(is_hole(value) for value in _objects(X, names, j))]
-        layout = Layout(tuple(names), tuple(at), tuple(sorted(holed)), bool(keep_empty), bool(indicators), tuple(constants.items()))
-        unscaled = cls(layout, schema, Scaling(np.zeros(len(at)), np.ones(len(at))))
+        holed += [j for j in constants if j not in at and any(is_hole(value) for value in objects_of(X, names, j))]
+        layout = Layout(
+            tuple(names), tuple(at), tuple(sorted(holed)), bool(keep_empty), bool(indicators), tuple(constants.items()), tuple(aside)
+        )
+        unscaled = cls(
+            layout, schema, Scaling(np.zeros(len(at)), np.ones(len(at))), learned_limits(said, names, schema.columns, values, mask)
+        )
         return unscaled.scaled_by(values, mask), values, mask
 
     @classmethod
@@ -141,6 +154,26 @@ class TableCodec:
             ValueError: for other columns than the codec's, or a value that is not of its column's kind; names column and row.
         """
         return split(self.layout.part(table), self.schema, allow_empty=True)
+
+    def read_limits(
+        self, table: Any, values: np.ndarray, mask: np.ndarray, written: Mapping[Any, Ends] | None = None
+    ) -> np.ndarray | None:
+        """Return between which numbers missing values lie, (N, D, 2), both possible, infinite for no limit; None where there is none.
+
+        Args:
+            table: with all its columns.
+            values, mask: as :meth:`read` read them.
+            written: of columns whose cells say it, what they say.
+
+        Raises:
+            ValueError: for what are no limits, or leave no possible value; names column and row.
+        """
+        return read_ends(self.limits, self.columns, table, values, mask, written)
+
+    def apply_limits(self, limits: np.ndarray) -> np.ndarray:
+        """Return limits (N, D, 2) on a model's columns of those in the table's numbers."""
+        line = np.stack([np.stack(column.between(*limits[:, j].T), -1) for j, column in enumerate(self.columns)], 1)
+        return (line - self.scaling.center[:, None]) / self.scaling.scale[:, None]
 
     def encode(self, table: DataFrame | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return a model's values (N, D) of a table, 0 in the holes, and its mask (N, D), True = observed."""
@@ -195,52 +228,19 @@ class TableCodec:
 
     def to_json(self) -> dict[str, object]:
         """Return the codec as plain data."""
-        return {"layout": self.layout.to_json(), "schema": self.schema.to_json(), "scaling": self.scaling.to_json()}
+        return {
+            "layout": self.layout.to_json(),
+            "schema": self.schema.to_json(),
+            "scaling": self.scaling.to_json(),
+            "limits": [limit.to_json() for limit in self.limits],
+        }
 
     @classmethod
     def from_json(cls, plain: dict[str, Any]) -> Self:
         """Return the codec that :meth:`to_json` wrote."""
-        return cls(Layout.from_json(plain["layout"]), Schema.from_json(plain["schema"]), Scaling.from_json(plain["scaling"]))
-
-
-def _of_array(part: np.ndarray, names: list[Hashable], varied: list[int], kinds: Mapping[Any, str]) -> Schema:
-    """Return what the columns of a part of an array are, named by their positions in the whole."""
-    unknown = [name for name in kinds if name not in names]
-    if unknown:
-        raise ValueError(f"kinds: got unknown column {unknown[0]!r}, expected some of {', '.join(map(str, names))}")
-    every = Schema.of(part, kinds={varied.index(j): word for j, word in kinds.items()})
-    return Schema(tuple(replace(column, name=varied[k]) for k, column in enumerate(every.columns)))
-
-
-def _constants(table: DataFrame | np.ndarray, names: list[Hashable], kinds: Mapping[Hashable, str]) -> dict[int, Any]:
-    """Return, by position, the value of columns whose observed values are all alike; those of a declared kind are none."""
-    found = {}
-    for j, name in enumerate(names):
-        alike, value = constant(_objects(table, names, j)) if name not in kinds else (False, None)
-        if alike:
-            found[j] = value
-    return found
-
-
-def _objects(table: DataFrame | np.ndarray, names: list[Hashable], j: int) -> Sequence[object] | np.ndarray:
-    if not is_frame(table):
-        return table[:, j]
-    if names.count(names[j]) > 1:  # refused by name later
-        return []
-    return table[names[j]].to_numpy(dtype=object, na_value=None)
-
-
-def _refuse_unwritable(table: DataFrame, schema: Schema, values: np.ndarray, mask: np.ndarray) -> None:
-    """Raise a ValueError, before anything is fitted, where a column's dtype does not take what it would be filled with."""
-    for j, column in enumerate(schema.columns):
-        if mask[:, j].all():
-            continue
-        rows = np.r_[np.flatnonzero(mask[:, j])[:1], np.flatnonzero(~mask[:, j])[:1]]
-        own = table[[column.name]].iloc[rows]
-        try:
-            join(own, values[rows[[0, 0]]][:, [j]], mask[rows][:, [j]], Schema((column,)))
-        except Exception as error:  # whatever an extension's array raises
-            raise ValueError(
-                f"column {column.name!r}: got dtype {own[column.name].dtype}, whose holes cannot be filled "
-                f"({(str(error).splitlines() or [type(error).__name__])[0]}), expected another dtype"
-            ) from None
+        return cls(
+            Layout.from_json(plain["layout"]),
+            Schema.from_json(plain["schema"]),
+            Scaling.from_json(plain["scaling"]),
+            tuple(map(Limit.from_json, plain["limits"])),
+        )

@@ -29,6 +29,7 @@ class Layout:
         keep_empty: whether columns without a value stay, their holes filled with 0, or are left out.
         indicators: whether a column that says what was missing is added for each of ``holed``.
         constants: positions and values of columns whose observed values are all alike, which no model need know.
+        aside: positions of columns that stay as they are, holes too: limits of others.
 
     Raises:
         ValueError: where an indicator would have the name of a column.
@@ -45,6 +46,7 @@ class Layout:
     keep_empty: bool
     indicators: bool
     constants: tuple[tuple[int, Any], ...] = ()
+    aside: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         twice = [name for name in self._indicators if name in self.names]
@@ -54,13 +56,14 @@ class Layout:
     @property
     def empty(self) -> list[int]:
         """Positions of the columns without an observed value in training."""
-        constant = [j for j, _ in self.constants]
-        return [j for j in range(len(self.names)) if j not in self.known and j not in constant]
+        others = [*self.aside, *(j for j, _ in self.constants)]
+        return [j for j in range(len(self.names)) if j not in self.known and j not in others]
 
     @property
     def kept(self) -> list[int]:
         """Positions of the columns that the completed table has."""
-        return list(range(len(self.names))) if self.keep_empty else sorted({*self.known, *(j for j, _ in self.constants)})
+        known = {*self.known, *self.aside, *(j for j, _ in self.constants)}
+        return list(range(len(self.names))) if self.keep_empty else sorted(known)
 
     def names_out(self) -> list[Hashable]:
         """Return the names of the completed table's columns."""
@@ -97,7 +100,7 @@ class Layout:
                     name = self.names[j]
                     if j in values:  # known or not: of constants alone some model is made, which fills nothing
                         result[name] = _filled(table[name], values[j])
-                    else:
+                    elif j not in self.aside:
                         result[name] = frame[name] if j in self.known else _zeros_in_holes(table[name])
             return result.assign(**dict(zip(self._indicators, marks.T, strict=True)))
         if kept != list(self.known) or values:
@@ -131,12 +134,18 @@ class Layout:
         if not all(isinstance(value, (str, int, float)) for _, value in layout.constants):
             raise ValueError(f"layout: got constants {layout.constants!r:.60}, expected texts or numbers")
         places = range(len(layout.names))
-        for name, own in (("known", layout.known), ("holed", layout.holed), ("constants", tuple(j for j, _ in layout.constants))):
+        constants = tuple(j for j, _ in layout.constants)
+        for name, own in (("known", layout.known), ("holed", layout.holed), ("constants", constants), ("aside", layout.aside)):
             if not isinstance(own, tuple) or not all(type(j) is int and j in places for j in own) or len(set(own)) < len(own):
                 raise ValueError(f"layout: got {name} {own!r:.60}, expected positions among {len(places)} columns")
         if any(type(word) is not bool for word in (layout.keep_empty, layout.indicators)):
             raise ValueError("layout: got keep_empty or indicators of another type, expected true or false")
         return layout
+
+
+def label_of(table: Any, i: int) -> Any:
+    """Return what the row at place ``i`` of a DataFrame is called, or of an array its place."""
+    return table.index[i] if is_frame(table) else i
 
 
 def as_pandas(table: _Given) -> _Given | DataFrame:

@@ -13,6 +13,7 @@ from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.kinds.evidence import distinct, evidence_of, evidence_of_array
 from pyro_mnar.data.kinds.levels import MOST_LEVELS
 from pyro_mnar.data.kinds.table import declared, infer, kind_of
+from pyro_mnar.data.written_limits import refuse_limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -231,6 +232,7 @@ def _column_of(series: Series, word: str | None) -> Column:
     column = infer(evidence_of(series))
     if column is not None:
         return column
+    refuse_limits(series)
     seen = series.dropna()
     texts = [value for value in seen.iloc[:100] if isinstance(value, str)]
     said = disguised(series.name, texts) if len(texts) == min(100, len(seen)) else None

@@ -22,6 +22,7 @@ from pyro_mnar.data.files import write_table, write_whole
 from pyro_mnar.data.kinds.evidence import is_hole
 from pyro_mnar.data.stated_holes import with_holes
 from pyro_mnar.data.texts import StrayTextError, as_series, escaped, spelled, written
+from pyro_mnar.data.written_limits import limits_in
 
 if TYPE_CHECKING:
     import pyarrow
@@ -96,10 +97,11 @@ class Source:
                     found[name] = pd.Series(self.cells[name], dtype=object)
                     continue
                 where = f"row {error.row + 1} (line {self.lines[error.row]} of the file)"
-                raise ValueError(
-                    f"{self.path}: column {name!r}: got {error.text!r} in {where}, expected a number "
-                    f"(--missing {error.text!r} if it stands for a missing value)"
-                ) from None
+                limit = limits_in(error.text if self.decimal == "." else error.text.replace(self.decimal, ".")) is not None
+                way = (
+                    f"--limit {name!r} if cells hold limits" if limit else f"--missing {error.text!r} if it stands for a missing value"
+                )
+                raise ValueError(f"{self.path}: column {name!r}: got {error.text!r} in {where}, expected a number ({way})") from None
         return pd.DataFrame(found, columns=chosen)
 
     def write(self, path: str, completed: DataFrame, holes: DataFrame, escape: bool = False) -> None:

@@ -8,6 +8,12 @@ and, of levels, their probabilities: :meth:`Cells.censored` returns them as one 
 a function of the value, is an :class:`OwnScore`, which the mechanism makes. A new law is one class here below, a new mechanism one
 class of :mod:`pyro_mnar.mechanisms`; neither knows the other's.
 
+Where more is known of a missing cell than that, that it lies between two limits, the law owns the same three things of
+
+    INT_low^high p(x | z) dx        (:meth:`Cells.within`):
+
+the limits are then why it is missing, so that no mask enters.
+
 A law without such an integral is *open* (``closed`` is False): masks of its columns are scored on sampled values.
 """
 
@@ -127,6 +133,16 @@ class Cells:
     def censored(self, own: OwnScore | None) -> Censored:
         """Return the law of these cells where they are missing; ``own`` is None where the mask says nothing of them."""
         raise NotImplementedError
+
+    def within(self, low: Tensor, high: Tensor) -> Censored:
+        """Return the law of these cells where they are known to lie between ``low`` and ``high`` (..., M), infinite for none.
+
+        Of levels and counts no limit is a value: a law need not know whether limits are in.
+
+        Raises:
+            TypeError: for a law that has no such integral.
+        """
+        raise TypeError(f"limits: got some for {type(self).__name__} cells, expected cells whose law has an integral between them")
 
     def log_mask(self, own: OwnScore, x: Tensor, mask: Tensor) -> Tensor:
         """Return log P(s = 1 | x) of the observed values among ``x`` (..., J), and the log mass of missing cells, (..., J)."""

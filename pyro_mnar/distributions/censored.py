@@ -174,12 +174,12 @@ def mean_missing(parts: Missing) -> Tensor:
 def draw_free(normals: Normals, uniforms: Tensor) -> Tensor:
     """Return exact draws, (...), of cells whatever their masks, as :func:`draw_missing` does."""
     which, _, noise = uniforms.unbind(-1)
-    mean, scale = _chosen(normals.log_weight, which, normals.mean, normals.scale)
+    mean, scale = component_of(normals.log_weight, which, normals.mean, normals.scale)
     deviation: Tensor = torch.special.ndtri(noise)
     return mean + scale * deviation
 
 
-def _chosen(log_share: Tensor, which: Tensor, *parts: Tensor) -> list[Tensor]:
+def component_of(log_share: Tensor, which: Tensor, *parts: Tensor) -> list[Tensor]:
     """Return of each of ``parts`` (..., C) the component that uniforms ``which`` (...) name; ``log_share`` (..., C) up to a sum."""
     if log_share.shape[-1] == 1:
         return [part.squeeze(-1) for part in parts]
@@ -198,11 +198,11 @@ def _shares(log_share: Tensor) -> Tensor:
 def draw_missing(parts: Missing, uniforms: Tensor) -> Tensor:
     """Return exact draws of x given s = 0, (...), from ``uniforms`` (..., 3) in (0, 1): component, cut normal, noise."""
     which, cut, noise = uniforms.unbind(-1)
-    log_cdf, mean, gain, spread = _chosen(parts.log_share, which, parts.log_cdf, parts.mean, parts.gain, parts.spread)
+    log_cdf, mean, gain, spread = component_of(parts.log_share, which, parts.log_cdf, parts.mean, parts.gain, parts.spread)
     if parts.half is None:
         h = -ndtri_exp(cut.log() + log_cdf)
     else:
-        k, half = _chosen(parts.log_share, which, parts.k, parts.half)
+        k, half = component_of(parts.log_share, which, parts.k, parts.half)
         high, low = double_cut.ends(k, half)
         inside = torch.logaddexp(torch.special.log_ndtr(low), cut.log() + log_cdf).clamp(max=0.0)
         h = torch.where(k < 0, -1.0, 1.0) * ndtri_exp(inside).maximum(low).minimum(high)

@@ -10,6 +10,7 @@ finite for levels. Counts have no last value: the sum ends where the law's upper
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Self
 
@@ -25,6 +26,8 @@ from pyro_mnar.distributions.indexing import chosen_of, columns_of
 
 #: Upper tail of a count that sums leave out.
 TAIL = 1e-8
+# Counts beyond a limit that are summed over.
+_MOST = 20_000
 
 
 class CensoredLevels:
@@ -85,9 +88,14 @@ class _GridCells(Cells, TorchDistribution):
         values, log_probs = self.table()
         return CensoredLevels(values, log_probs if own is None else log_probs + own.log_missing(values), self.named)
 
-    def table(self) -> tuple[Tensor, Tensor]:
-        """Return the values (V, 1, ..., J) and log p(v), (V, ..., J)."""
-        log_probs = self._log_probs()
+    def within(self, low: Tensor, high: Tensor) -> Censored:
+        values, log_probs = self.table(low)
+        return CensoredLevels(values, log_probs.masked_fill(~((values > low) & (values < high)), -torch.inf), self.named)
+
+    def table(self, beyond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the values (V, 1, ..., J) and log p(v), (V, ..., J); of counts those that have all but ``TAIL`` of the probability,
+        and where values ``beyond`` (..., J) are asked for, of what lies there."""
+        log_probs = self._log_probs(beyond)
         k = torch.arange(len(log_probs), dtype=self.first.dtype, device=self.first.device)
         values = self.first + self.step * k.reshape(-1, *[1] * (log_probs.dim() - 1))
         return values, log_probs
@@ -108,7 +116,7 @@ class _GridCells(Cells, TorchDistribution):
     def _each(self, function: Callable[[Tensor], Tensor]) -> Self:
         raise NotImplementedError
 
-    def _log_probs(self) -> Tensor:
+    def _log_probs(self, beyond: Tensor | None) -> Tensor:
         raise NotImplementedError
 
     def _index(self, value: Tensor) -> Tensor:
@@ -143,7 +151,7 @@ class LevelCells(_GridCells):
         )
         return log_probs.expand(-1, *shape).gather(0, index.expand(shape).unsqueeze(0)).squeeze(0)
 
-    def _log_probs(self) -> Tensor:
+    def _log_probs(self, beyond: Tensor | None) -> Tensor:
         return self.log_probs
 
     def _each(self, function: Callable[[Tensor], Tensor]) -> LevelCells:
@@ -182,8 +190,10 @@ class CountCells(_GridCells):
         ways = torch.lgamma(k + size) - torch.lgamma(size) - torch.lgamma(k + 1)
         return ways - size * softplus(odds) - k * softplus(-odds)
 
-    def _log_probs(self) -> Tensor:
-        k = torch.arange(self._count(), dtype=self.log_mean.dtype, device=self.log_mean.device)
+    def _log_probs(self, beyond: Tensor | None) -> Tensor:
+        count = self._count()
+        count = count if beyond is None else max(count, self._count_beyond(beyond, count))
+        k = torch.arange(count, dtype=self.log_mean.dtype, device=self.log_mean.device)
         return self._log_prob(k.reshape(-1, *[1] * self.log_mean.dim()))
 
     @torch.no_grad()
@@ -197,6 +207,16 @@ class CountCells(_GridCells):
         largest = torch.zeros_like(kinds).scatter_reduce(0, of.flatten(), mean.flatten().nan_to_num(0.0, 0.0), "amax")
         last = nbinom.isf(TAIL, kinds.cpu().numpy(), (kinds / (kinds + largest)).cpu().numpy())
         return int(last.max()) + 2 if last.size else 1
+
+    @torch.no_grad()
+    def _count_beyond(self, low: Tensor, usual: int) -> int:
+        """Return how many values have all but ``TAIL`` of what lies above ``low`` (..., J), where ``usual`` have it of the whole."""
+        size, odds = self.log_size.exp(), self.log_mean - self.log_size
+        first = ((low - self.first) / self.step).clamp_min(usual)
+        # From there on, beyond the mode, each value's probability is at most so many times the one's before.
+        ratio = torch.sigmoid(odds) * ((first + size) / (first + 1)).clamp_min(1.0)
+        more = (math.log(TAIL) / ratio.clamp(max=1 - 1e-3).log()).clamp(max=_MOST)
+        return int((first + more).max()) + 2 if first.numel() else 1
 
     def _each(self, function: Callable[[Tensor], Tensor]) -> CountCells:
         return CountCells(function(self.log_mean), function(self.log_size), function(self.first), function(self.step))

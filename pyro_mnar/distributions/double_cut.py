@@ -20,8 +20,8 @@ from torch import Tensor
 
 from pyro_mnar.distributions.links import hazard, log_ndtr
 
-# Below it five points have an error of 1e-13, and above it the difference of logarithms is no small one.
-_NEAR = 0.5
+#: Below it five points have an error of 1e-13, and above it the difference of logarithms is no small one.
+NEAR = 0.5
 _LEAST = 1e-30
 _T = (0.0, 0.5384693101056831, -0.5384693101056831, 0.906179845938664, -0.906179845938664)
 _W = (0.5688888888888889, 0.47862867049936647, 0.47862867049936647, 0.23692688505618908, 0.23692688505618908)
@@ -41,7 +41,7 @@ def log_mass(u: Tensor, w: Tensor) -> Tensor:
         [-0.3817, -424.7874]
     """
     near, close, apart = _cases(u, w)
-    points = _log_points(*close).logsumexp(-1) + close[1].log() - 0.5 * (close[0].square() + math.log(2 * math.pi))
+    points = near_log_mass(*close)
     high, low = (log_ndtr(end) for end in ends(*apart))
     return torch.where(near, points, high + torch.log(-torch.expm1(low - high)))
 
@@ -49,7 +49,7 @@ def log_mass(u: Tensor, w: Tensor) -> Tensor:
 def mean(u: Tensor, w: Tensor) -> Tensor:
     """Return E[h], of the shape that ``u`` and ``w`` broadcast to."""
     near, close, apart = _cases(u, w)
-    points = close[1] * (_log_points(*close).softmax(-1) * u.new_tensor(_T)).sum(-1) - close[0]
+    points = near_mean(*close)
     high, low = ends(*apart)
     log_high, log_low = log_ndtr(high), log_ndtr(low)
     share = torch.exp(log_low - log_high)
@@ -57,11 +57,26 @@ def mean(u: Tensor, w: Tensor) -> Tensor:
     return torch.where(near, points, sign * (hazard(low, log_low) * share - hazard(high, log_high)) / (1 - share))
 
 
+def is_near(u: Tensor, w: Tensor) -> Tensor:
+    """Return whether the ends are so near one another that the density is integrated by points."""
+    return w * (u.abs() + 1) < NEAR
+
+
+def near_log_mass(u: Tensor, w: Tensor) -> Tensor:
+    """Return log P where the ends are near one another."""
+    return _log_points(u, w).logsumexp(-1) + w.log() - 0.5 * (u.square() + math.log(2 * math.pi))
+
+
+def near_mean(u: Tensor, w: Tensor) -> Tensor:
+    """Return E[h] where the ends are near one another."""
+    return w * (_log_points(u, w).softmax(-1) * u.new_tensor(_T)).sum(-1) - u
+
+
 def _cases(u: Tensor, w: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """Return where the ends are near one another, and (u, w) for either case, harmless where it is the other."""
     u, w = torch.broadcast_tensors(u, w.clamp_min(_LEAST))
-    near = w * (u.abs() + 1) < _NEAR
-    close = torch.where(near, u, 0.0), torch.where(near, w, _NEAR)
+    near = is_near(u, w)
+    close = torch.where(near, u, 0.0), torch.where(near, w, NEAR)
     return near, close, (u, torch.where(near, 1.0, w))
 
 

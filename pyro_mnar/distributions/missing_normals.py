@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyro_mnar.distributions import censored
+from pyro_mnar.distributions import censored, cut_normal
 from pyro_mnar.distributions.cell_grid import CellGrid, on_grid
 from pyro_mnar.distributions.cells import Cells, Censored, OwnScore
 from pyro_mnar.distributions.censored import Normals
@@ -27,6 +27,9 @@ class NormalMixture(Cells):
 
     def censored(self, own: OwnScore | None) -> Censored:
         return FreeNormals(self) if own is None else CensoredNormals(self.normals(), own)
+
+    def within(self, low: Tensor, high: Tensor) -> Censored:
+        return WithinNormals(self.normals(), low.unsqueeze(-1), high.unsqueeze(-1))
 
 
 class CensoredNormals:
@@ -118,3 +121,51 @@ class CutNormals:
             (some, on_grid(self.law.take(some).normals(), None if own is None else own.take(some), self.side[..., some]))
             for some in parts
         ]
+
+
+class WithinNormals:
+    """Cells, M of them, that are known to lie between two limits, in closed form (:mod:`pyro_mnar.distributions.cut_normal`).
+
+    Args:
+        normals: that they are mixtures of, (..., M, C).
+        low, high: the limits, (..., M, 1), or each component's own (..., M, C).
+        held: (..., M, C) bool, whether the value of a component without width is among those that are possible; None where that is
+            so between the limits.
+    """
+
+    probabilities = None
+
+    def __init__(self, normals: Normals, low: Tensor, high: Tensor, held: Tensor | None = None) -> None:
+        self.log_weight, self.mean_of_each, self.scale = normals
+        self.ends = low, high
+        self.wide = self.scale > 0
+        scale = torch.where(self.wide, self.scale, 1.0)
+        self.low, self.high = (cut_normal.standardized(end, self.mean_of_each, scale) for end in (low, high))
+        self.held = (low < self.mean_of_each) & (self.mean_of_each < high) if held is None else held
+
+    @cached_property
+    def log_share(self) -> Tensor:
+        """The log of each component's part of the mass, (..., M, C)."""
+        at_point = torch.where(self.held, 0.0, -torch.inf).to(self.low)
+        return self.log_weight + torch.where(self.wide, cut_normal.log_mass(self.low, self.high), at_point)
+
+    @property
+    def log_mass(self) -> Tensor:
+        return self.log_share.squeeze(-1) if self.log_share.shape[-1] == 1 else self.log_share.logsumexp(-1)
+
+    @property
+    def mean(self) -> Tensor:
+        return (self.log_share.softmax(-1) * (self.mean_of_each + self.scale * cut_normal.mean(self.low, self.high))).sum(-1)
+
+    def mean_of(self, function: Callable[[Tensor], Tensor]) -> Tensor:
+        steps, weights = cut_normal.points(self.low, self.high)
+        means = (weights * function(self.mean_of_each + self.scale * steps)).sum(0)
+        return (self.log_share.softmax(-1) * means).sum(-1)
+
+    def draw(self, uniforms: Tensor) -> Tensor:
+        which, cut, _ = uniforms.unbind(-1)
+        parts = self.low, self.high, self.mean_of_each, self.scale, *self.ends
+        low, high, mean, scale, first, last = censored.component_of(self.log_share, which, *parts)
+        # In double precision: an interval may be narrow beside its distance from the mean.
+        found = (mean.double() + scale.double() * cut_normal.draw(low, high, cut)).to(mean)
+        return torch.where(scale > 0, found.maximum(first).minimum(last), mean)

@@ -99,6 +99,10 @@ class OpenMissing:
             raise TypeError(f"decoder cells: got {type(self.law).__name__}, which has no integral of a missing value")
         return self
 
+    def within(self, low: Tensor, high: Tensor) -> Censored:
+        """Raise a TypeError."""
+        raise TypeError(f"limits: got some for {type(self.law).__name__} cells, expected cells whose law has an integral between them")
+
     @property
     def log_mass(self) -> Tensor:
         return torch.zeros_like(self.mean)

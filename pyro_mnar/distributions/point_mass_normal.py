@@ -25,7 +25,7 @@ from torch.nn.functional import logsigmoid
 from pyro_mnar.distributions.cells import Censored, OwnScore
 from pyro_mnar.distributions.censored import Normals
 from pyro_mnar.distributions.continuous import AsGiven, Normal
-from pyro_mnar.distributions.missing_normals import CutNormals
+from pyro_mnar.distributions.missing_normals import CutNormals, WithinNormals
 
 # What tells values apart on columns of unit scale, of single precision's rounding there and back.
 _SAME = 1e-5
@@ -82,6 +82,18 @@ class PointMassNormal(AsGiven, dist.TorchDistribution):
     def censored(self, own: OwnScore | None) -> Censored:
         side = self.given.get("side")
         return super().censored(own) if side is None else CutNormals(self, own, side)
+
+    def within(self, low: Tensor, high: Tensor) -> Censored:
+        low, high = torch.stack([low, low], -1), torch.stack([high, high], -1)
+        if "side" in self.given:
+            # Nothing lies beyond the value that repeats.
+            above, mass = (self.given["side"] > 0).unsqueeze(-1), self.given["mass"].unsqueeze(-1)
+            beside = torch.tensor([False, True], device=low.device)
+            low, high = (
+                torch.where(beside & above, low.maximum(mass), low),
+                torch.where(beside & ~above, high.minimum(mass), high),
+            )
+        return WithinNormals(self.normals(), low, high)
 
     def normals(self) -> Normals:
         logit, loc, mass = self.given["logit"], self.given["loc"], self.given["mass"]

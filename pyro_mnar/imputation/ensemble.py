@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from pyro_mnar.imputation.impute import Imputation, impute_one
 from pyro_mnar.imputation.resampling import CHUNK
 from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.checks import rows_of
 from pyro_mnar.infer.ensembles import member_seed
 from pyro_mnar.infer.processes import each, n_processes
 from pyro_mnar.infer.progress import CHUNK_WORTH, in_whole
@@ -39,6 +40,7 @@ def impute(
     x: Tensor,
     mask: Tensor,
     *,
+    limits: Tensor | None = None,
     draws: int = 0,
     particles: int = 200,
     method: str = "importance",
@@ -75,10 +77,11 @@ def impute(
         >>> impute(members[0], x, mask, draws=5).draws.shape, impute(members, x, mask, draws=5).draws.shape
         (torch.Size([5, 3, 2]), torch.Size([5, 3, 2]))
     """
-    options: dict[str, Any] = {"particles": particles, "method": method, "labels": labels, "functions": functions}
+    options: dict[str, Any] = {"particles": particles, "method": method, "labels": labels, "functions": functions, "limits": limits}
     if device is not None and torch.device(device) != x.device:
         there = copy.deepcopy(module).to(device) if isinstance(module, nn.Module) else [copy.deepcopy(one).to(device) for one in module]
         options |= {"draws": draws, "seed": seed, "tolerance": tolerance, "progress": progress, "n_jobs": n_jobs}
+        options["limits"] = None if limits is None else limits.to(device)
         return impute(there, x.to(device), mask.to(device), **options).to(x.device)
     if isinstance(module, nn.Module):
         return impute_one(module, x, mask, draws=draws, seed=seed, tolerance=tolerance, progress=progress, **options)
@@ -108,7 +111,14 @@ def impute(
 
 
 def score_ensemble(
-    members: Sequence[nn.Module], x: Tensor, mask: Tensor, *, particles: int = 200, seed: int = 0, n_jobs: int | None = None
+    members: Sequence[nn.Module],
+    x: Tensor,
+    mask: Tensor,
+    *,
+    limits: Tensor | None = None,
+    particles: int = 200,
+    seed: int = 0,
+    n_jobs: int | None = None,
 ) -> Tensor:
     """Return the bound of each row under the members' mixture, (N,) in nats, with K = ``particles`` for each member.
 
@@ -120,12 +130,13 @@ def score_ensemble(
         >>> score_ensemble(members, torch.zeros(3, 2), torch.tensor([[True, False]] * 3)).shape
         torch.Size([3])
     """
-    calls = [partial(_score, member, x, mask, particles, seed) for member in members]
+    calls = [partial(_score, member, x, mask, limits, particles, seed) for member in members]
     return torch.stack(list(each(calls, n_jobs=n_jobs))).logsumexp(0) - math.log(len(members))
 
 
 @torch.no_grad()
-def _score(member: nn.Module, x: Tensor, mask: Tensor, particles: int, seed: int) -> Tensor:
+def _score(member: nn.Module, x: Tensor, mask: Tensor, limits: Tensor | None, particles: int, seed: int) -> Tensor:
     bound = IWELBO(member, particles)
     with seeded(seed):
-        return torch.cat([bound(a, b) for a, b in zip(x.split(64), mask.split(64), strict=True)]).double()
+        parts = torch.arange(len(x), device=x.device).split(64)
+        return torch.cat([bound(*rows_of(rows, x, mask, limits)) for rows in parts]).double()

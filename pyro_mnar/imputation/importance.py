@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from pyro_mnar.imputation.impute import Imputation
 from pyro_mnar.imputation.resampling import chunk_size, padded, resample, warn_of_impossible, weigh
 from pyro_mnar.infer.bound import IWELBO
-from pyro_mnar.infer.checks import check_labels, check_rows, row_names
+from pyro_mnar.infer.checks import check_labels, check_limits, check_rows, row_names, rows_of
 from pyro_mnar.infer.ensembles import member_seed
 from pyro_mnar.infer.streams import NoInverseError
 from pyro_mnar.infer.structure import check_any_rows, is_random
@@ -59,6 +59,7 @@ def sample_importance(
     x: Tensor,
     mask: Tensor,
     *,
+    limits: Tensor | None = None,
     draws: int = 200,
     chains: int = 4,
     particles: int = 500,
@@ -72,6 +73,7 @@ def sample_importance(
         module: as for :func:`~pyro_mnar.imputation.ensemble.impute`.
         x: (N, D) float; the holes may hold anything.
         mask: (N, D) bool, True = observed.
+        limits: (N, D, 2), between which missing values are known to lie, or None.
         draws: M of each chain.
         chains: C, each with particles of its own.
         particles: S of each chain and row, at least 100.
@@ -93,6 +95,7 @@ def sample_importance(
         (torch.Size([4, 10, 5, 3]), torch.Size([4, 10, 5, 2]), torch.Size([4, 5]))
     """
     check_rows(x, mask)
+    check_limits(limits, x)
     check_any_rows(module)
     for name, value, least in (("draws", draws, 1), ("chains", chains, 1), ("particles", particles, LEAST_DRAWS)):
         if value < least:
@@ -105,7 +108,7 @@ def sample_importance(
         for chain in range(chains):
             own, pieces = member_seed(seed, chain), []
             for rows in torch.arange(len(x)).split(chunk_size(x.device)):
-                pieces += _pieces(bound, x, mask, rows, draws, own, names)
+                pieces += _pieces(bound, x, mask, limits, rows, draws, own, names)
                 bar.update(len(rows))
             parts.append({name: torch.cat([p[name] for p in pieces], 0 if name in ("ess", "pareto_k") else 1) for name in pieces[0]})
     whole = {name: torch.stack([part[name] for part in parts]) for name in parts[0]}
@@ -145,22 +148,23 @@ def weight_table(result: ImportanceDraws | Imputation, rows: Sequence[Hashable] 
 
 
 def _pieces(
-    bound: IWELBO, x: Tensor, mask: Tensor, rows: Tensor, draws: int, seed: int, names: list[Hashable]
+    bound: IWELBO, x: Tensor, mask: Tensor, limits: Tensor | None, rows: Tensor, draws: int, seed: int, names: list[Hashable]
 ) -> list[dict[str, Tensor]]:
     """Return the draws of a few rows in one piece, or one for each row where a site cannot be drawn from the rows' own noise."""
     together = padded(rows)
     try:
-        whole = _piece(bound, x[together], mask[together], draws, seed, [names[i] for i in together.tolist()], True)
+        whole = _piece(bound, rows_of(together, x, mask, limits), draws, seed, [names[i] for i in together.tolist()], True)
         return [{name: value[: len(rows)] if value.dim() == 1 else value[:, : len(rows)] for name, value in whole.items()}]
     except NoInverseError:
         alone = [(row.expand(2), [names[int(row)]] * 2) for row in rows]
-        singles = [_piece(bound, x[pair], mask[pair], draws, seed, own, False) for pair, own in alone]
+        singles = [_piece(bound, rows_of(pair, x, mask, limits), draws, seed, own, False) for pair, own in alone]
         return [{name: value[:1] if value.dim() == 1 else value[:, :1] for name, value in one.items()} for one in singles]
 
 
-def _piece(bound: IWELBO, x: Tensor, mask: Tensor, draws: int, seed: int, labels: list[Hashable], inverse: bool) -> dict[str, Tensor]:
-    found = weigh(bound, x, mask, seed, labels, inverse)
-    chosen = resample(found, bound, draws, x, mask)
+def _piece(bound: IWELBO, rows: tuple[Tensor, ...], draws: int, seed: int, labels: list[Hashable], inverse: bool) -> dict[str, Tensor]:
+    x, mask, *known = rows
+    found = weigh(bound, x, mask, seed, labels, inverse, *known)
+    chosen = resample(found, bound, draws)
     sites = {f"latent {name}": site["value"] for name, site in chosen.nodes.items() if is_random(site) and not site["is_observed"]}
     cells = missing_cells(chosen, mask, found.streams.uniform("cells", draws, (x.shape[-1], 3), x))
     cells = cells.masked_fill(found.impossible.unsqueeze(-1), torch.nan)

@@ -33,7 +33,7 @@ from pyro_mnar.imputation.mcmc_rows import CHAINS_CHUNK, RHAT, impute_chunk
 from pyro_mnar.imputation.resampling import chunk_size, padded, warn_of_impossible
 from pyro_mnar.imputation.weighed_rows import impute_weighed
 from pyro_mnar.infer.bound import IWELBO
-from pyro_mnar.infer.checks import check_rows, row_names
+from pyro_mnar.infer.checks import check_limits, check_rows, row_names, rows_of
 from pyro_mnar.infer.progress import CHUNK_WORTH, bar
 from pyro_mnar.infer.streams import NoInverseError
 from pyro_mnar.infer.structure import check_any_rows
@@ -110,6 +110,7 @@ def impute_one(
     x: Tensor,
     mask: Tensor,
     *,
+    limits: Tensor | None = None,
     draws: int = 0,
     particles: int = 200,
     method: str = "importance",
@@ -125,6 +126,7 @@ def impute_one(
         module: has ``model(x, mask)`` and ``guide(x, mask)``; see the module's docstring for what the model must name.
         x: (N, D) float; the holes may hold anything.
         mask: (N, D) bool, True = observed.
+        limits: (N, D, 2), between which missing values are known to lie, as a third argument of model and guide; or None.
         draws: M, imputations of each missing cell.
         particles: S, at least 100; with a ``tolerance`` the most of them.
         method: ``importance`` (weights alone), ``auto`` (Markov chains for the rows whose Pareto k is above the threshold) or ``mcmc``
@@ -151,6 +153,7 @@ def impute_one(
         (torch.Size([3, 2]), torch.Size([4, 3, 2]), torch.Size([3]))
     """
     check_rows(x, mask)
+    check_limits(limits, x)
     check_any_rows(module)
     _check_asked(draws, particles, method, tolerance)
     names = row_names(labels, len(x))
@@ -163,7 +166,7 @@ def impute_one(
 
     def weighed_of(at: Tensor, bound: IWELBO, inverse: bool, within: float | None) -> tuple[Tensor, ...]:
         own = [names[i] for i in at.tolist()]
-        return impute_weighed(bound, x[at], mask[at], draws, seed, own, inverse, functions, within)
+        return impute_weighed(bound, rows_of(at, x, mask, limits), draws, seed, own, inverse, functions, within)
 
     for size in _sizes(particles, tolerance):
         bound, within, left = IWELBO(module, size), tolerance if size < particles else None, [weighed[:0]]
@@ -189,7 +192,9 @@ def impute_one(
     hard = {"importance": torch.zeros_like(rhat), "auto": pareto_k > pareto_threshold(particles), "mcmc": holed}[method]
     for rows in _chunks(hard.nonzero().flatten(), CHAINS_CHUNK, "sampling", progress):
         whole = padded(rows, CHAINS_CHUNK)
-        m, d, e, r, p = impute_chunk(module, x[whole], mask[whole], draws, seed, [names[i] for i in whole.tolist()], functions)
+        m, d, e, r, p = impute_chunk(
+            module, rows_of(whole, x, mask, limits), draws, seed, [names[i] for i in whole.tolist()], functions
+        )
         mean[rows] = torch.where(mask[rows], x[rows], m[: len(rows)].to(x))
         draw[:, rows] = torch.where(mask[rows], x[rows], d[:, : len(rows)].to(x))
         ess[rows], rhat[rows] = e[: len(rows)].to(ess), r[: len(rows)].to(rhat)

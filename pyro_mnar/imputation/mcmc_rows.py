@@ -22,8 +22,7 @@ CHAINS_CHUNK = 64
 
 def impute_chunk(
     module: nn.Module,
-    x: Tensor,
-    mask: Tensor,
+    rows: tuple[Tensor, ...],
     draws: int,
     seed: int,
     labels: list[Hashable],
@@ -31,20 +30,22 @@ def impute_chunk(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return mean (N, D), draws (M, N, D), effective sample size (N,), worst R-hat (N,) and levels (N, D, V) of a few rows.
 
-    The mean is that of E[x | z, s] over all draws of z, or of ``functions`` of columns. The draws are spread over the chains, and more
-    of them begin with the same.
+    ``rows`` are what model and guide are called with: x, the mask, and perhaps limits. The mean is that of E[x | z, s] over all draws
+    of z, or of ``functions`` of columns. The draws are spread over the chains, and more of them begin with the same.
     """
-    posterior = sample_posterior(module, x, mask, seed=seed, labels=labels, chunk=len(x), progress=False)
+    x, mask, *known = rows
+    limits = known[0] if known else None
+    posterior = sample_posterior(module, x, mask, limits=limits, seed=seed, labels=labels, chunk=len(x), progress=False)
     latents = {name: value.flatten(0, 1) for name, value in posterior.latents.items()}
     size = posterior.energy[..., 0].numel()
     bound = IWELBO(module, 1)
-    trace = bound.model_trace(latents, size, x, mask)
+    trace = bound.model_trace(latents, size, *rows)
     mean, levels = missing_cells(trace, mask, None, functions).mean(0), level_probabilities(trace, x.new_full((size, len(x)), 1 / size))
     sampled = x.new_zeros(draws, *x.shape)
     if draws:
         # Steps of the golden section visit all draws, those of all chains in turn, before they come back.
         index = (torch.arange(draws, device=x.device) * _stride(size)) % size
-        chosen = bound.model_trace({name: value[index] for name, value in latents.items()}, draws, x, mask)
+        chosen = bound.model_trace({name: value[index] for name, value in latents.items()}, draws, *rows)
         sampled = missing_cells(chosen, mask, RowStreams(seed, labels).uniform("cells", draws, (x.shape[-1], 3), x))
     return mean, sampled, posterior.ess(), posterior.rhat(), levels
 

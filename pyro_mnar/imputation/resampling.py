@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pyro_mnar.data.warn import warn
 from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.checks import arguments
 from pyro_mnar.infer.enumeration import draw_enumerated, is_enumerated, sum_out
 from pyro_mnar.infer.streams import RowStreams, seeded
 from pyro_mnar.infer.structure import is_latent
@@ -53,6 +54,7 @@ class Weighed(NamedTuple):
         ess: (N,) effective sample size; 0 of a row that no particle explains.
         pareto_k: (N,) shape of the weights' tail; NaN of a row that no particle explains.
         streams: the rows' random numbers.
+        rows: what model and guide were called with.
     """
 
     model: poutine.Trace
@@ -60,6 +62,7 @@ class Weighed(NamedTuple):
     ess: Tensor
     pareto_k: Tensor
     streams: RowStreams
+    rows: tuple[Tensor, ...]
 
     @property
     def impossible(self) -> Tensor:
@@ -67,23 +70,25 @@ class Weighed(NamedTuple):
         return self.pareto_k.isnan()
 
 
-def weigh(bound: IWELBO, x: Tensor, mask: Tensor, seed: int, labels: Sequence[Hashable], inverse: bool) -> Weighed:
+def weigh(
+    bound: IWELBO, x: Tensor, mask: Tensor, seed: int, labels: Sequence[Hashable], inverse: bool, limits: Tensor | None = None
+) -> Weighed:
     """Draw particles from the guide, from the rows' own noise where every site has an inverse, and weigh them."""
-    streams = RowStreams(seed, labels)
+    streams, rows = RowStreams(seed, labels), arguments(x, mask, limits)
     with seeded(RowStreams(seed, labels[:1]).first_seed(), x.device), streams if inverse else nullcontext():
-        model, guide = bound.traces(x, mask)
+        model, guide = bound.traces(*rows)
     log_joint = bound.log_joint(model, guide)
     raw = sum_out(log_joint)
     if log_joint.dim() > 2:
         given = {name: site["value"] for name, site in model.nodes.items() if is_latent(site) and not is_enumerated(site)}
         uniforms = streams.uniform("discrete", bound.particles, (), raw)
-        model = bound.model_trace(given | draw_enumerated(model, log_joint, uniforms), bound.particles, x, mask)
+        model = bound.model_trace(given | draw_enumerated(model, log_joint, uniforms), bound.particles, *rows)
     none = ~(raw > -torch.inf).any(0)
     log_w, k = smooth(torch.where(none, 0.0, raw))
-    return Weighed(model, log_w, effective_sample_size(log_w).masked_fill(none, 0.0), k.masked_fill(none, torch.nan), streams)
+    return Weighed(model, log_w, effective_sample_size(log_w).masked_fill(none, 0.0), k.masked_fill(none, torch.nan), streams, rows)
 
 
-def resample(weighed: Weighed, bound: IWELBO, draws: int, x: Tensor, mask: Tensor) -> poutine.Trace:
+def resample(weighed: Weighed, bound: IWELBO, draws: int) -> poutine.Trace:
     """Return the model's trace at ``draws`` particles of each row, drawn by weight."""
     weights = weighed.log_weights.exp()
     cumulative = weights.cumsum(0).T.contiguous()
@@ -95,7 +100,7 @@ def resample(weighed: Weighed, bound: IWELBO, draws: int, x: Tensor, mask: Tenso
             value = site["value"]
             spread = index.reshape(*index.shape, *[1] * (value.dim() - 2)).expand(*index.shape, *value.shape[2:])
             chosen[name] = value.gather(0, spread)
-    return bound.model_trace(chosen, draws, x, mask)
+    return bound.model_trace(chosen, draws, *weighed.rows)
 
 
 def warn_of_impossible(impossible: Tensor, labels: Sequence[Hashable]) -> None:

@@ -15,8 +15,7 @@ from pyro_mnar.model.missing_sites import level_probabilities, missing_cells
 
 def impute_weighed(
     bound: IWELBO,
-    x: Tensor,
-    mask: Tensor,
+    rows: tuple[Tensor, ...],
     draws: int,
     seed: int,
     labels: list[Hashable],
@@ -26,9 +25,11 @@ def impute_weighed(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return mean (N, D), draws (M, N, D), effective sample size (N,), Pareto k (N,) and levels (N, D, V) of a few rows.
 
-    And whether these are enough particles, (N,), which without a ``tolerance`` they are.
+    And whether these are enough particles, (N,), which without a ``tolerance`` they are. ``rows`` are what model and guide are called
+    with: x, the mask, and perhaps limits.
     """
-    found = weigh(bound, x, mask, seed, labels, inverse)
+    x, mask, *known = rows
+    found = weigh(bound, x, mask, seed, labels, inverse, *known)
     weights = found.log_weights.exp()
     cells = missing_cells(found.model, mask, None, functions)
     mean = (weights.unsqueeze(-1) * cells).sum(0)
@@ -39,7 +40,7 @@ def impute_weighed(
     sampled = x.new_zeros(draws, *x.shape)
     if draws:
         uniforms = found.streams.uniform("cells", draws, (x.shape[-1], 3), x)
-        sampled = missing_cells(resample(found, bound, draws, x, mask), mask, uniforms)
+        sampled = missing_cells(resample(found, bound, draws), mask, uniforms)
     none = found.impossible.unsqueeze(-1)
     levels = level_probabilities(found.model, weights).masked_fill(none.unsqueeze(-1), torch.nan)
     return mean.masked_fill(none, torch.nan), sampled.masked_fill(none, torch.nan), found.ess, found.pareto_k, levels, enough

@@ -18,7 +18,14 @@ from pyro_mnar.model.missing_sites import missing_cells
 
 @torch.no_grad()
 def weighted_draws(
-    module: nn.Module, x: Tensor, mask: Tensor, particles: int, *, seed: int = 0, labels: Sequence[Hashable] | None = None
+    module: nn.Module,
+    x: Tensor,
+    mask: Tensor,
+    particles: int,
+    *,
+    limits: Tensor | None = None,
+    seed: int = 0,
+    labels: Sequence[Hashable] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return draws of complete rows (S, N, D), observed cells bit for bit, and the logarithms of their weights (S, N), adding to 1.
 
@@ -27,6 +34,7 @@ def weighted_draws(
         x: (N, D) float; the holes may hold anything.
         mask: (N, D) bool, True = observed.
         particles: S.
+        limits: (N, D, 2), between which missing values are known to lie, or None.
         seed: of all draws; global random state is neither read nor changed.
         labels: one for each row, its name for the random streams; positions by default.
 
@@ -43,7 +51,8 @@ def weighted_draws(
     bound, drawn, log_weights = IWELBO(module, particles), [], []
     for rows in torch.arange(len(x)).split(chunk_size(x.device)):
         whole = padded(rows)
-        found = weigh(bound, x[whole], mask[whole], seed, [names[i] for i in whole.tolist()], True)
+        own = None if limits is None else limits[whole]
+        found = weigh(bound, x[whole], mask[whole], seed, [names[i] for i in whole.tolist()], True, own)
         uniforms = found.streams.uniform("cells", particles, (x.shape[-1], 3), x)
         cells = missing_cells(found.model, mask[whole], uniforms).masked_fill(found.impossible.unsqueeze(-1), torch.nan)
         drawn.append(torch.where(mask[rows], x[rows], cells[:, : len(rows)].to(x)))

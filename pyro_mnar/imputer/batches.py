@@ -88,6 +88,9 @@ def check_schema(imputer: Imputer, schema: pyarrow.Schema, label: str) -> None:
     if twice:
         raise ValueError(f"table: column {twice[0]!r} stands more than once, expected distinct names")
     layout: Layout = imputer.codec_.layout
+    written = [limit.column for limit in imputer.codec_.limits if limit.cells]
+    if written:
+        raise ValueError(f"limits: cells of column {written[0]!r} say them, expected numbers (limits in columns of their own)")
     names = [str(name) for name in layout.names]
     lacking = [name for name in names if name not in schema.names]
     if lacking:

@@ -34,6 +34,7 @@ class Imputer(Protocol):
     keep_empty_features: bool
     kinds: Mapping[Any, str] | None
     missing: object
+    limits: Mapping[Any, Any] | None
     point: str
     tolerance: float | None
     progress: bool

@@ -28,6 +28,7 @@ def fit_specified(
     x: Tensor,
     mask: Tensor,
     *,
+    limits: Tensor | None = None,
     seed: int,
     particles: int = 5,
     device: torch.device | str = "cpu",
@@ -39,6 +40,7 @@ def fit_specified(
         specification: of the ensemble.
         x: (N, D) scaled columns; the holes may hold any number.
         mask: (N, D) bool, True = observed.
+        limits: (N, D, 2), between which missing values are known to lie, or None.
         particles: K of the training bound.
         device: where it is fitted; the members come back on the processor.
         seed, settings: as :func:`~pyro_mnar.infer.ensembles.fit`'s.
@@ -52,9 +54,9 @@ def fit_specified(
     """
     with seeded(seed):
         members = specification.models()
-    x, mask = x.to(device), mask.to(device)
+    x, mask, limits = x.to(device), mask.to(device), None if limits is None else limits.to(device)
     for member in members:
-        member.to(device).initialize(x, mask)
-    histories = fit([IWELBO(member, particles) for member in members], x, mask, seed=seed, **settings)
+        member.to(device).initialize(x, mask, limits)
+    histories = fit([IWELBO(member, particles) for member in members], x, mask, limits=limits, seed=seed, **settings)
     fewer = len(histories)
     return Fitted(specification.first(fewer), [member.cpu() for member in members[:fewer]], histories)

@@ -58,6 +58,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         keep_empty_features: whether columns without an observed value in training stay, their holes filled with 0, or are left out.
         kinds: what columns are, by name (position, for arrays), where dtypes do not say it (:mod:`pyro_mnar.data.kinds`).
         missing: values that stand for a missing one, such as ``[-99, "?"]``, or a mapping from columns to such; no declared level is.
+        limits: where holes are known to lie, by column, such as ``("<", 0.5)``: see :mod:`pyro_mnar.data.limits`.
         point: what ``transform`` fills holes with: ``mean`` of the posterior (right for totals), ``median``, or ``draw`` (right for
             shares and spread); of a mean or median, categories get the most probable one.
         tolerance: Monte Carlo error of means, as a share of standard deviations, at which rows have enough particles; None: none.
@@ -96,6 +97,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
     keep_empty_features: bool = False
     kinds: Mapping[Any, str] | None = None
     missing: object = None
+    limits: Mapping[Any, Any] | None = None
     point: str = "mean"
     tolerance: float | None = None
     progress: bool = True
@@ -193,8 +195,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
             columns: those whose mechanism is moved; all that have one by default.
 
         Raises:
-            ValueError: for a mechanism that is neither ``auto`` nor ``self-masking`` or reads the row's latent, a column without one,
-                a factor that is not finite, or tables that are not this imputer's.
+            ValueError: for a mechanism that is not ``auto`` or ``self-masking`` or reads the row's latent, or other tables or columns.
         """
         from pyro_mnar.imputer.sensitivity import strengthened
 

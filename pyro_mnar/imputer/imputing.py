@@ -54,7 +54,8 @@ def filled(imputer: Imputer, given: Given) -> DataFrame | np.ndarray:
 @as_usual
 def mean_bound(imputer: Imputer, given: Given, particles: int) -> float:
     """Return what :meth:`~pyro_mnar.imputer.imputer.MNARImputer.score` does, of a table that was read."""
-    rows = score_ensemble(imputer.members_, given.x, given.seen, particles=particles, seed=imputer.seed, n_jobs=imputer.n_jobs)
+    seed, n_jobs = imputer.seed, imputer.n_jobs
+    rows = score_ensemble(imputer.members_, given.x, given.seen, limits=given.limits, particles=particles, seed=seed, n_jobs=n_jobs)
     return float((rows + torch.from_numpy(given.codec.log_jacobian(given.values, given.mask))).mean())
 
 
@@ -87,13 +88,13 @@ def in_units(imputer: Imputer, given: Given, result: Imputation, method: str = "
         # By the same draws of z, and then as a direction.
         at, other = list(turns), impute(imputer.members_, x, seen, functions=turns, **settings).completed.double()
         sums[:, at] = torch.atan2(other[:, at], sums[:, at])
-    means = torch.from_numpy(codec.means(sums.numpy()))
+    means = torch.from_numpy(given.within(codec.means(sums.numpy())))
     points = points_of(imputer.point, codec, means, result.probabilities, imputer.members_, x, seen, **settings)
     draws = torch.from_numpy(codec.invert(result.draws.double().numpy()))
 
     def beside(part: Tensor) -> Tensor:
         # Observed cells come from the table itself: scaling to float32 and back would not return their last bits.
-        return torch.where(seen, own, part)
+        return torch.where(seen, own, torch.from_numpy(given.within(part.numpy())))
 
     found = replace(result, completed=beside(points), draws=beside(draws), means=beside(means))
     refuse_unfilled((found.completed, found.draws), given)
@@ -108,6 +109,7 @@ def _settings(imputer: Imputer, given: Given, particles: int, method: str) -> di
         "progress": imputer.progress,
         "labels": given.labels,
         "seed": imputer.seed,
+        "limits": given.limits,
         "tolerance": imputer.tolerance,
         "device": device_of(imputer, len(given.mask)),
     }

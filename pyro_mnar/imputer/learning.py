@@ -18,6 +18,8 @@ from pyro_mnar.imputer.devices import device_of
 from pyro_mnar.imputer.doubts import Doubt, doubts, never_together
 from pyro_mnar.imputer.fit_guard import all_or_nothing, check_interrupted
 from pyro_mnar.imputer.fitting import fit_specified
+from pyro_mnar.imputer.limited_reasons import with_limits
+from pyro_mnar.imputer.limited_scaling import in_limited_units
 from pyro_mnar.imputer.mask_orders import leave_in_turn, orders_of
 from pyro_mnar.imputer.pilots import InUnits
 from pyro_mnar.imputer.reason_selection import PILOTS, Choice, choose, pilot_worth
@@ -58,9 +60,11 @@ def fit_given(imputer: Imputer, given: Given, callback: Callable[[Evaluation], N
         ValueError: for an unknown word among the settings.
         KeyboardInterrupt: when interrupted, before the data have chosen or where what was fitted is not to be kept.
     """
-    codec, values, mask, device = given.codec, given.values, given.mask, device_of(imputer, len(given.mask))
+    given = replace(given, codec=in_limited_units(given.codec, given.values, given.mask, given.ends))
+    # Where limits say why cells are missing, there is nothing more to be asked.
+    codec, mask, told, device = given.codec, given.mask, given.told, device_of(imputer, len(given.mask))
     left_out = [name for j, name in enumerate(codec.layout.names) if j not in codec.layout.known]
-    specification, stated = specification_of(imputer, codec.schema, mask, left_out)
+    specification, stated = specification_of(imputer, codec.schema, told.mask, left_out)
     if mask.all() and imputer.mechanism != "none":
         warn("X: nothing is missing, so the model is trained without a mechanism")
     order = order_of(imputer.order, codec.schema, imputer.mechanism, left_out)
@@ -79,9 +83,10 @@ def fit_given(imputer: Imputer, given: Given, callback: Callable[[Evaluation], N
             specification = choice.specification
             # One of the candidates needs no pilot.
             task.expect((len(choice.candidates) - 1 - PILOTS) * pilot_worth(imputer.steps, imputer.batch_size, len(given.mask)))
-        codec, specification = in_supposed_units(given, specification)
+        codec, specification = in_supposed_units(told, specification)
+        given = replace(given, codec=codec)
         task.say("fitting")
-        fitted = fit_specified(specification, replace(given, codec=codec).x, seen, callback=callback, device=device, **settings)
+        fitted = fit_specified(specification, given.x, seen, limits=given.limits, callback=callback, device=device, **settings)
     check_interrupted(fitted.histories, imputer.members, imputer.keep_partial)
     imputer.codec_, imputer.seed_ = codec, seed
     imputer.candidates_ = [] if choice is None else choice.candidates
@@ -90,7 +95,8 @@ def fit_given(imputer: Imputer, given: Given, callback: Callable[[Evaluation], N
     if choice is None or first is None:
         imputer.reasons_ = no_reasons(imputer)
     else:
-        imputer.reasons_ = reasons_of(imputer, stated, choice.ignorable, first, values, mask)
+        imputer.reasons_ = reasons_of(imputer, stated, choice.ignorable, first, given)
+    imputer.reasons_ = with_limits(imputer.reasons_, given)
     for doubt in doubts(imputer):
         warn(doubt, Doubt)
 
@@ -105,17 +111,17 @@ def _chosen(
     specification: Specification, stated: list[str | None], order: list[int] | None, given: Given, settings: dict[str, Any]
 ) -> tuple[Choice, TableCodec]:
     """Return the reasons that the data choose, and the codec of the pilot in which no mask reads its own value."""
-    seen = given.seen
-    at_random = replace(specification, directions=("none",) * len(stated))
-    codec, _ = in_supposed_units(given, at_random)
-    orders = orders_of(replace(given, codec=codec).x, seen, specification.columns, order, specification.members, settings["seed"])
+    told, at_random = given.told, replace(specification, directions=("none",) * len(stated))
+    codec, _ = in_supposed_units(told, at_random)
+    x, settled = replace(told, codec=codec).x, told.seen
+    orders = orders_of(x, settled, specification.columns, order, specification.members, settings["seed"])
     specification = replace(specification, orders=tuple(tuple(one) for one in orders))
-    in_turn = order is not None or leave_in_turn(seen, specification.columns)
+    in_turn = order is not None or leave_in_turn(settled, specification.columns)
     in_units = partial(_in_units, given=given)
-    return choose(specification, stated, order is not None, in_turn, in_units, seen, given.contrasts, **settings), codec
+    return choose(specification, stated, order is not None, in_turn, in_units, given.seen, told.contrasts, **settings), codec
 
 
 def _in_units(specification: Specification, given: Given) -> InUnits:
-    codec, specification = in_supposed_units(given, specification)
-    log_jacobian = float(codec.log_jacobian(given.values, given.mask).sum())
-    return InUnits(specification, replace(given, codec=codec).x, log_jacobian)
+    codec, specification = in_supposed_units(given.told, specification)
+    log_jacobian, scaled = float(codec.log_jacobian(given.values, given.mask).sum()), replace(given, codec=codec)
+    return InUnits(specification, scaled.x, log_jacobian, scaled.limits)

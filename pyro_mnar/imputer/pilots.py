@@ -46,13 +46,14 @@ class Candidate(NamedTuple):
 
 
 class InUnits(NamedTuple):
-    """A ``specification`` that says what cells are; the columns ``x`` (N, D), scaled as it supposes, whose holes hold any number; and
-    the logarithm of the scaling's Jacobian, summed over observed cells.
+    """A ``specification`` that says what cells are; the columns ``x`` (N, D), scaled as it supposes, whose holes hold any number; the
+    logarithm of the scaling's Jacobian, summed over observed cells; and ``limits`` (N, D, 2) of missing ones, or None.
     """
 
     specification: Specification
     x: Tensor
     log_jacobian: float
+    limits: Tensor | None = None
 
 
 @torch.no_grad()
@@ -73,12 +74,14 @@ class Pilots:
         ordered: bool,
         x: Tensor,
         mask: Tensor,
+        settled: Tensor,
         fitted: Callable[..., tuple[float, MNAR]],
         n_jobs: int | None,
         progress: bool = False,
         worth: float = 1.0,
     ) -> None:
         self.specification, self.stated, self.ordered, self.x, self.mask = specification, stated, ordered, x, mask
+        self.settled = settled  # missing cells whose limits are why
         self.fitted, self.n_jobs, self.progress, self.worth = fitted, n_jobs, progress, worth
         self.found: dict[_Key, Candidate] = {}
         self.models: dict[_Key, MNAR] = {}
@@ -103,11 +106,12 @@ class Pilots:
             self._add(key, bound, model)
         if rates in new:
             model = self.models[at_random]
-            share = (~self.mask).double().mean(0)[list(self.specification.columns)]
-            constant = (torch.xlogy(share, share) + torch.xlogy(1 - share, 1 - share)).sum() * len(self.mask)
-            self._add(
-                rates, self.found[at_random].bound - float(model.log_mask(self.x, self.mask).double().sum()) + float(constant), model
-            )
+            columns = list(self.specification.columns)
+            counted = (~self.settled).double().sum(0)[columns]
+            share = (~self.mask & ~self.settled).double().sum(0)[columns] / counted
+            constant = ((torch.xlogy(share, share) + torch.xlogy(1 - share, 1 - share)) * counted).sum()
+            by_columns = model.log_mask(self.x, self.mask).double().masked_fill(self.settled, 0.0).sum()
+            self._add(rates, self.found[at_random].bound - float(by_columns) + float(constant), model)
 
     def _each(self, calls: Sequence[Callable[[], Any]]) -> Iterator[Any]:
         return each(calls, n_jobs=self.n_jobs, said="choosing reasons", progress=self.progress and in_whole(), worth=self.worth)
@@ -150,8 +154,8 @@ def fitted_pilot(
     **settings: Any,
 ) -> tuple[float, MNAR]:
     """Return a pilot and its bound over the whole table, as of a density in the table's units."""
-    specification, x, log_jacobian = in_units(specification)
-    _, (model,), (history,) = fit_specified(specification.first(1), x, mask, seed=seed, **settings)
+    specification, x, log_jacobian, limits = in_units(specification)
+    _, (model,), (history,) = fit_specified(specification.first(1), x, mask, limits=limits, seed=seed, **settings)
     if history.stopped == "interrupted":
         raise KeyboardInterrupt  # there is nothing yet that an interrupted fit could keep
-    return float(score_ensemble([model.eval()], x, mask, particles=100, seed=seed).sum()) + log_jacobian, model
+    return float(score_ensemble([model.eval()], x, mask, limits=limits, particles=100, seed=seed).sum()) + log_jacobian, model

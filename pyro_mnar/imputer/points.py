@@ -68,6 +68,7 @@ def points_of(
     mask: Tensor,
     labels: Sequence[Hashable] | None,
     seed: int,
+    limits: Tensor | None = None,
     **settings: Any,
 ) -> Tensor:
     """Return the points (N, D) in the table's units, each a possible value of its column.
@@ -77,7 +78,7 @@ def points_of(
         codec: of the table.
         means: (N, D) in the table's units.
         probabilities: of levels, (N, D, V); V = 0 where none was missing.
-        members, x, mask, labels, seed, settings: as of :func:`~pyro_mnar.imputation.ensemble.impute`.
+        members, x, mask, labels, seed, limits, settings: as of :func:`~pyro_mnar.imputation.ensemble.impute`.
     """
     check_point(point)
     if point == "mean" or bool(mask.all()):
@@ -88,7 +89,8 @@ def points_of(
     for start in range(0, len(x), rows):
         part = slice(start, start + rows)
         draws = len(members) if point == "draw" else _DRAWS
-        result = impute(members, x[part], mask[part], draws=draws, seed=seed, labels=names[part], **settings)
+        own = None if limits is None else limits[part]
+        result = impute(members, x[part], mask[part], limits=own, draws=draws, seed=seed, labels=names[part], **settings)
         drawn = torch.from_numpy(codec.invert(result.draws.double().numpy()))
         if point == "median":
             parts.append(torch.where(circular, means[part], drawn.quantile(0.5, 0)))

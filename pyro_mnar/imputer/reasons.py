@@ -10,6 +10,7 @@ more is asked). For one column's own value, the members of the ensemble must agr
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from pyro_mnar.data.codec import TableCodec
 from pyro_mnar.imputation.ensemble import impute
 from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.pilots import Candidate
+from pyro_mnar.imputer.tables import Given
 from pyro_mnar.imputer.words import MECHANISMS
 from pyro_mnar.infer.torch_state import as_usual
 from pyro_mnar.model.mnar import MNAR
@@ -44,8 +46,7 @@ def reasons_of(
     stated: Sequence[str | None],
     ignorable: MNAR,
     first: TableCodec,
-    values: np.ndarray,
-    mask: np.ndarray,
+    given: Given,
 ) -> DataFrame:
     """Return the table ``reasons_`` of a fitted imputer.
 
@@ -54,25 +55,26 @@ def reasons_of(
         stated: of each modeled column the direction that the user gave, or None.
         ignorable: a model in which no mask reads a missing value.
         first: the codec of its columns.
-        values: (N, D) in the table's units.
-        mask: (N, D) True = observed.
+        given: the table.
     """
     from pandas import DataFrame
 
-    columns = imputer.codec_.columns
-    rows = torch.from_numpy(_some_rows(mask))
+    columns, values, mask = imputer.codec_.columns, given.values, given.mask
+    rows = torch.from_numpy(_some_rows(mask | given.limited))  # the others' reason is known
     seen = torch.from_numpy(mask)[rows]
 
     def drawn_from(codec: TableCodec, members: list[MNAR], draws: int) -> np.ndarray:
-        x = torch.from_numpy(codec.apply(values, mask)).float()[rows]
-        result = impute(members, x, seen, draws=draws, particles=_PARTICLES, seed=imputer.seed, progress=False)
+        own = replace(given, codec=codec)
+        limits = None if own.limits is None else own.limits[rows]
+        x, seed = own.x[rows], imputer.seed
+        result = impute(members, x, seen, limits=limits, draws=draws, particles=_PARTICLES, seed=seed, progress=False)
         return codec.invert(result.draws.double().numpy())
 
     drawn = drawn_from(imputer.codec_, imputer.members_, 4 * len(imputer.members_))
     plain = drawn_from(first, [ignorable], 16)
     lines = []
     for place, j in enumerate(imputer.specification_.columns):
-        holes, shown = ~seen[:, j].numpy(), values[mask[:, j], j]
+        holes, shown = ~seen[:, j].numpy() & ~given.limited[rows.numpy(), j], values[mask[:, j], j]
         line: dict[str, object] = {"column": columns[j].name, "missing": float((~mask[:, j]).mean())}
         line["reason"] = _reason(imputer, place, stated[place])
         line["evidence"] = _evidence(imputer, place, stated[place])

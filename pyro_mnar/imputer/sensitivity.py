@@ -60,7 +60,7 @@ def strengthened(imputer: Imputer, done: Completions, factor: float, columns: Se
         raise ValueError("done: expected what imputer.completions(X) returned")
     table, drawn = given(imputer, done.table), done.drawn
     values, mask, near = table.values, table.mask, within_reach(table)
-    moved = torch.from_numpy(~mask) & torch.tensor([name in chosen for name in names])
+    moved = torch.from_numpy(~mask & ~table.limited) & torch.tensor([name in chosen for name in names])
     log_weights, rows = np.zeros(drawn.log_weights.shape), np.flatnonzero(moved.any(1).numpy())
     cells = {j: _encoded(drawn, name, codec.columns[j]) for j, name in enumerate(names) if name in drawn.holes}
     for group, member in enumerate(imputer.members_):

@@ -91,7 +91,7 @@ def restore(tensors: dict[str, Tensor], description: dict[str, Any]) -> tuple[di
     for name, seed in (("random_state", given["random_state"]), ("seed", description["seed"])):
         if not (type(seed) is int and 0 <= seed < 2**32) and (seed is not None or name == "seed"):
             raise ValueError(f"{name}: got {seed!r:.40}, expected a whole number from 0 to 2^32 - 1")
-    for name in ("direction", "kinds"):
+    for name in ("direction", "kinds", "limits"):
         if isinstance(given[name], list):
             given[name] = dict(given[name])
     if isinstance(given["missing"], list) and any(isinstance(one, list) for one in given["missing"]):
@@ -132,7 +132,11 @@ def _check(codec: TableCodec, specification: Specification, reasons: DataFrame, 
     modeled = specification.columns
     if not all(type(j) is int and 0 <= j < len(names) for j in modeled) or len(set(modeled)) < len(modeled):
         raise ValueError(f"columns: got {modeled!r:.60}, expected positions among {len(names)} columns")
-    if list(reasons.index) != [names[j] for j in modeled]:
+    limited = {limit.column for limit in codec.limits}
+    if not limited <= set(names):
+        raise ValueError(f"limits: got some of {sorted(map(str, limited))!r:.60}, expected some of the {len(names)} columns")
+    found = list(reasons.index)
+    if [name for name in found if name not in limited or names.index(name) in modeled] != [names[j] for j in modeled]:
         raise ValueError(f"reasons: got some of {list(reasons.index)!r:.60}, expected those of the modeled columns")
     if len(histories) != specification.members:
         raise ValueError(f"members: got {specification.members!r:.20}, expected as many as histories, {len(histories)}")
@@ -166,10 +170,16 @@ def _plain(value: object) -> object:
     """Return a setting as JSON holds it; a mapping as pairs, since its keys may be positions; a generator as none."""
     if isinstance(value, Mapping):
         return [[_plain(key), _plain(own)] for key, own in value.items()]
+    if hasattr(value, "tolist") and hasattr(value, "ndim") and value.ndim:  # limits of each row
+        return [_plain(own) for own in value.tolist()]
+    if isinstance(value, float):
+        return None if np.isnan(value) else float(value)
     if isinstance(value, Integral) and not isinstance(value, bool):
         return int(value)
     if isinstance(value, np.random.RandomState):
         return None
     if isinstance(value, np.floating):
-        return float(value)
-    return [_plain(one) for one in value] if isinstance(value, (tuple, list, set, frozenset)) else value
+        return None if np.isnan(value) else float(value)
+    if isinstance(value, (tuple, list, set, frozenset)):
+        return [_plain(one) for one in value]
+    return value.isoformat() if hasattr(value, "isoformat") else value

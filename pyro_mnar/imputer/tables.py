@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +19,15 @@ from pyro_mnar.data.codec import TableCodec
 from pyro_mnar.data.doubts import doubts, impossible
 from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.layout import as_pandas, like
+from pyro_mnar.data.limits import limits_of
 from pyro_mnar.data.masking import split
 from pyro_mnar.data.schema import as_array, is_frame
 from pyro_mnar.data.stated_holes import stated_holes, with_holes
 from pyro_mnar.data.warn import warn
+from pyro_mnar.data.written_limits import Ends, split_written
 from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.mechanisms.starts import contrasts
+from pyro_mnar.networks.encoders import between
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -41,6 +44,7 @@ class Given:
         codec: that read it.
         values: (N, D) numbers in the table's units, 0 in the holes.
         mask: (N, D) True = observed.
+        ends: (N, D, 2) between which numbers missing values are known to lie; None where nothing is known.
     """
 
     X: ArrayLike | DataFrame
@@ -48,6 +52,7 @@ class Given:
     codec: TableCodec
     values: np.ndarray
     mask: np.ndarray
+    ends: np.ndarray | None = None
 
     @property
     def x(self) -> Tensor:
@@ -64,6 +69,34 @@ class Given:
         """What the other columns say of each one's missing values, (3, D): :func:`~pyro_mnar.mechanisms.starts.contrasts`, once."""
         return contrasts(torch.from_numpy(self.codec.apply(self.values, self.mask)), self.seen)
 
+    @cached_property
+    def limits(self) -> Tensor | None:
+        """Between which of a model's values missing ones lie, (N, D, 2); None where nothing is known."""
+        if self.ends is None:
+            return None
+        low, high = torch.from_numpy(self.codec.apply_limits(self.ends)).float().unbind(-1)
+        none = ~(low < high)  # a value that is known, or nearly so
+        far = torch.full_like(low, torch.inf)
+        return torch.stack([torch.where(none, low.nextafter(-far), low), torch.where(none, high.nextafter(far), high)], -1)
+
+    @property
+    def limited(self) -> np.ndarray:
+        """(N, D) True = missing, and a limit is known."""
+        return np.zeros_like(self.mask) if self.ends is None else ~self.mask & np.isfinite(self.ends).any(-1)
+
+    @cached_property
+    def told(self) -> Given:
+        """The table with limited cells as if they were seen, each where a normal law of its column would lie between its limits."""
+        limits = self.limits
+        if limits is None:
+            return self
+        middle = self.within(self.codec.invert(between(limits).double().numpy()))
+        return replace(self, values=np.where(self.limited, middle, self.values), mask=self.mask | self.limited, ends=None)
+
+    def within(self, numbers: np.ndarray) -> np.ndarray:
+        """Return numbers (..., N, D) in the table's units with those of limited cells held within their limits."""
+        return numbers if self.ends is None else np.clip(numbers, self.ends[..., 0], self.ends[..., 1])
+
     @property
     def part(self) -> DataFrame | np.ndarray:
         """The columns of the table that the model knows."""
@@ -78,7 +111,7 @@ class Given:
         """Return completed tables of the type of ``X`` of numbers (N, D) in the table's units; a warning says what cannot be."""
         tables = [self.codec.decode(result, self.table, self.mask) for result in results]
         filled = np.stack([split(self.codec.layout.part_of_whole(table), self.codec.schema, allow_empty=True)[0] for table in tables])
-        said = impossible(self.codec.columns, self.values, self.mask, filled)
+        said = impossible(self.codec.columns, self.told.values, self.told.mask, filled)  # what is known is no surprise
         if said:
             warn(f"X: {'; '.join(said)}")
         given = as_pandas(self.X)
@@ -99,7 +132,7 @@ def learned(imputer: Imputer, X: ArrayLike | DataFrame, inferred: Mapping[Any, C
     Raises:
         ValueError: for a table that cannot be learned from.
     """
-    table = _as_table(imputer, X, fitting=True)
+    table, written = _as_table(imputer, X, fitting=True)
     plain = imputer.mechanism in ("linear", "neural")  # masks that read whole rows of numbers
     codec, values, mask = TableCodec.learn(
         table,
@@ -108,6 +141,7 @@ def learned(imputer: Imputer, X: ArrayLike | DataFrame, inferred: Mapping[Any, C
         indicators=imputer.add_indicator,
         plain=plain,
         inferred=inferred,
+        limits=imputer.limits,
     )
     empty = ", ".join(str(codec.layout.names[j]) for j in codec.layout.empty)
     if empty and not imputer.keep_empty_features:
@@ -115,7 +149,7 @@ def learned(imputer: Imputer, X: ArrayLike | DataFrame, inferred: Mapping[Any, C
     said = doubts(codec.columns, values, mask, imputer.kinds)
     if said:
         warn(f"X: {'; '.join(said)}")
-    return Given(X, table, codec, values, mask)
+    return Given(X, table, codec, values, mask, codec.read_limits(table, values, mask, written))
 
 
 def check_fitted(imputer: object) -> None:
@@ -131,12 +165,14 @@ def given(imputer: Imputer, X: ArrayLike | DataFrame) -> Given:
         ValueError, TypeError: before ``fit``, for what is no table, or has other columns or values than training.
     """
     check_fitted(imputer)
-    table = _as_table(imputer, X)
-    return Given(X, table, imputer.codec_, *imputer.codec_.read(table))
+    table, written = _as_table(imputer, X)
+    values, mask = imputer.codec_.read(table)
+    return Given(X, table, imputer.codec_, values, mask, imputer.codec_.read_limits(table, values, mask, written))
 
 
-def _as_table(imputer: Imputer, X: ArrayLike | DataFrame, *, fitting: bool = False) -> DataFrame | np.ndarray:
-    """Return ``X`` as a pandas DataFrame or an array, with the columns of training unless ``fitting``."""
+def _as_table(imputer: Imputer, X: ArrayLike | DataFrame, *, fitting: bool = False) -> tuple[DataFrame | np.ndarray, dict[Any, Ends]]:
+    """Return ``X`` as a pandas DataFrame or an array, with the columns of training unless ``fitting``, and what its cells say of limits
+    by column, where that is declared: such columns are then numbers."""
     table = as_pandas(X)
     if not is_frame(table):
         plain = issparse(table) or type(table) is np.ndarray
@@ -148,7 +184,16 @@ def _as_table(imputer: Imputer, X: ArrayLike | DataFrame, *, fitting: bool = Fal
     if not fitting and is_frame(table) and set(table.columns) != set(imputer.codec_.layout.names):
         # Training had no names, or the line above had refused these.
         table = table.set_axis(list(imputer.codec_.layout.names), axis=1)
-    if imputer.missing is None:
-        return table
     names = list(table.columns) if is_frame(table) else list(range(table.shape[1]))
-    return with_holes(table, stated_holes(imputer.missing, names, imputer.kinds))
+    if imputer.missing is not None:
+        table = with_holes(table, stated_holes(imputer.missing, names, imputer.kinds))
+    written: dict[Any, Ends] = {}
+    for name in (limit.column for limit in (limits_of(imputer.limits, names) if fitting else imputer.codec_.limits) if limit.cells):
+        if not is_frame(table):
+            raise ValueError(
+                f"limits: got 'cells' for column {name!r} of an array, expected it for a data frame, whose cells can be texts"
+            )
+        numbers, written[name] = split_written(table[name])
+        table = table.copy()
+        table[name] = numbers
+    return table, written

@@ -64,19 +64,22 @@ def candidates_of(imputer: Imputer, given: Given, groups: Sequence[int]) -> Cand
     each = max(least, _FEWEST, min(CANDIDATES, _MOST // (len(members) * max(1, len(rows)))))
     total = each * len(members)
     free = each // 2 if imputer.specification_.own and not imputer.specification_.latent else 0
+    limits, limited = given.limits, torch.from_numpy(given.limited)
     labels = _unique(part.index if is_frame(part) else range(len(values)))
     log_weights, filled = np.zeros((total, len(values))), values.copy()
     names, whole = _names(given), within_reach(given)
     parts: dict[Hashable, list[ExtensionArray | np.ndarray]] = {names[j]: [] for j in np.flatnonzero(~mask.all(0))}
     for some in in_parts(rows, total * values.shape[1]):
         x, seen = whole[some], given.seen[some]
-        drawn, own_weights = _draw(imputer, members, x, seen, each, free, [labels[i] for i in some])
+        known = None if limits is None else limits[some]
+        drawn, own_weights = _draw(imputer, members, x, seen, known, each, free, [labels[i] for i in some])
         if free:
-            masks = [_log_mask(member, own, seen) for member, own in zip(members, drawn, strict=True)]
+            masks = [_log_mask(member, own, seen, limited[some]) for member, own in zip(members, drawn, strict=True)]
             own_weights = torch.stack([balanced(part, own, free) for part, own in zip(masks, own_weights, strict=True)])
         log_weights[:, some] = own_weights.flatten(0, 1).numpy()
         # Observed cells come from the table itself, as they stood.
         cells = codec.invert(drawn.flatten(0, 2).double().numpy()).reshape(total, len(some), -1)
+        cells = cells if given.ends is None else np.clip(cells, *np.moveaxis(given.ends[some], -1, 0))
         cells = np.where(mask[some], values[some], cells)
         filled[some] = cells[0]
         for j, column in enumerate(codec.columns):
@@ -108,7 +111,14 @@ def warped(member: MNAR, x: Tensor) -> Tensor:
 
 
 def _draw(
-    imputer: Imputer, members: Sequence[MNAR], x: Tensor, mask: Tensor, each: int, free: int, labels: list[Hashable]
+    imputer: Imputer,
+    members: Sequence[MNAR],
+    x: Tensor,
+    mask: Tensor,
+    limits: Tensor | None,
+    each: int,
+    free: int,
+    labels: list[Hashable],
 ) -> tuple[Tensor, Tensor]:
     """Return draws (G, K, N, D) of rows from each of G ``members``, the last ``free`` of K = ``each`` as if it had no mechanism.
 
@@ -119,7 +129,7 @@ def _draw(
         ignorable = [MNAR(member.decoder, member.encoder, None, member.warp, latent_prior=member.latent_prior) for member in members]
         sources.append(([model.eval() for model in ignorable], free, member_seed(imputer.seed, len(imputer.members_))))
     calls = [
-        partial(weighted_draws, model, x, mask, share, seed=member_seed(seed, i), labels=labels)
+        partial(weighted_draws, model, x, mask, share, limits=limits, seed=member_seed(seed, i), labels=labels)
         for models, share, seed in sources
         for i, model in enumerate(models)
     ]
@@ -129,10 +139,11 @@ def _draw(
     return rows, log_weights.double()
 
 
-def _log_mask(member: MNAR, x: Tensor, mask: Tensor) -> Tensor:
-    """Return log P(s | x), (K, N), of the masks (N, D) in complete rows (K, N, D)."""
+def _log_mask(member: MNAR, x: Tensor, mask: Tensor, limited: Tensor) -> Tensor:
+    """Return log P(s | x), (K, N), of the masks (N, D) in complete rows (K, N, D), but of cells that are ``limited`` (N, D)."""
     assert member.mechanism is not None
-    return member.mechanism(warped(member, x)).log_prob(mask.expand(x.shape)).double()
+    cells = member.mechanism(warped(member, x)).cell_log_prob(mask.expand(x.shape))
+    return torch.where(limited, 0.0, cells).sum(-1).double()
 
 
 def balanced(log_mask: Tensor, log_weights: Tensor, free: int) -> Tensor:

@@ -47,6 +47,10 @@ def specification_of(
     if unknown:
         raise ValueError(f"ignorable: got unknown column {unknown[0]!r}, expected some of {', '.join(map(str, names))}")
     modeled = [j for j in range(len(names)) if not mask[:, j].all() and names[j] not in imputer.ignorable]
+    if modeled and imputer.limits and imputer.mechanism in ("linear", "neural"):
+        raise ValueError(
+            f"limits: got some with mechanism {imputer.mechanism!r}, whose masks read missing values, expected auto or self-masking"
+        )
     said = directions_of(imputer.direction, schema, imputer.mechanism, left_out)
     _say_unused(imputer.direction, names, said, mask, left_out)
     stated = [said[j] for j in modeled]

@@ -75,6 +75,59 @@ def row_names(labels: Sequence[Hashable] | None, count: int) -> list[Hashable]:
     return names
 
 
+def check_limits(limits: object, x: Tensor, read: bool = False) -> None:
+    """Refuse what are no limits of rows ``x`` (N, D): a tensor (N, D, 2) of x's type, the lower one first, infinite for none.
+
+    Args:
+        limits: what is checked; None passes.
+        x: the rows.
+        read: whether the model reads missing values elsewhere than in their integrals, so that there may be no limits.
+
+    Raises:
+        TypeError: for what is no tensor, or of another type.
+        ValueError: for another shape or device, NaN, or a lower limit that is not below the upper.
+
+    Example:
+        >>> check_limits(torch.tensor([[[1.0, 0.0]]]), torch.zeros(1, 1))
+        Traceback (most recent call last):
+        ValueError: limits: got 1.0 and 0.0 in row 0, column 0, expected the lower one first and below the upper
+    """
+    if limits is None:
+        return
+    if read:
+        raise ValueError("limits: got some for a model whose mechanism, tilt or outcome reads missing values, expected one without")
+    check_tensor("limits", limits)
+    assert isinstance(limits, Tensor)
+    if limits.dtype != x.dtype:
+        raise TypeError(f"limits: got {limits.dtype}, expected that of x, {x.dtype}")
+    if limits.shape != (*x.shape, 2):
+        raise ValueError(f"limits: got shape {tuple(limits.shape)}, expected {(*x.shape, 2)}")
+    if limits.device != x.device:
+        raise ValueError(f"limits: got some on {limits.device}, expected the device of x, {x.device}")
+    wrong = ~(limits[..., 0] < limits[..., 1])
+    if bool(wrong.any()):
+        row, column = wrong.nonzero()[0].tolist()
+        low, high = limits[row, column].tolist()
+        raise ValueError(
+            f"limits: got {low} and {high} in row {row}, column {column}, expected the lower one first and below the upper"
+        )
+
+
+def arguments(x: Tensor, mask: Tensor, limits: Tensor | None = None) -> tuple[Tensor, ...]:
+    """Return what models and guides are called with: those of two arguments need not know of limits.
+
+    Example:
+        >>> len(arguments(torch.zeros(3, 2), torch.ones(3, 2, dtype=torch.bool)))
+        2
+    """
+    return (x, mask) if limits is None else (x, mask, limits)
+
+
+def rows_of(rows: Tensor | slice, x: Tensor, mask: Tensor, limits: Tensor | None = None) -> tuple[Tensor, ...]:
+    """Return the :func:`arguments` of some rows, which an index says."""
+    return arguments(x[rows], mask[rows], None if limits is None else limits[rows])
+
+
 def check_tensor(name: str, value: object) -> None:
     """Refuse what is no tensor.
 

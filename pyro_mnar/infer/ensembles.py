@@ -29,7 +29,15 @@ def member_seed(seed: int, member: int) -> int:
 
 @overload
 def fit(
-    bound: Trainable, x: Tensor, mask: Tensor, *, seed: int = 0, progress: bool = True, n_jobs: int | None = None, **options: Any
+    bound: Trainable,
+    x: Tensor,
+    mask: Tensor,
+    *,
+    limits: Tensor | None = None,
+    seed: int = 0,
+    progress: bool = True,
+    n_jobs: int | None = None,
+    **options: Any,
 ) -> History: ...
 @overload
 def fit(
@@ -37,6 +45,7 @@ def fit(
     x: Tensor,
     mask: Tensor,
     *,
+    limits: Tensor | None = None,
     seed: int = 0,
     progress: bool = True,
     n_jobs: int | None = None,
@@ -47,6 +56,7 @@ def fit(
     x: Tensor,
     mask: Tensor,
     *,
+    limits: Tensor | None = None,
     seed: int = 0,
     callback: Callable[[Evaluation], None] | None = None,
     progress: bool = True,
@@ -61,6 +71,7 @@ def fit(
         bound: of a module, an objective around one, or a list of these, one for each member.
         x: (N, D) float, finite; the holes may hold any number.
         mask: (N, D) bool, True = observed.
+        limits: (N, D, 2), between which missing values are known to lie, as a third argument of model and guide; or None.
         seed: of everything random.
         callback: called with each :class:`~pyro_mnar.infer.history.Evaluation`.
         progress: a bar over members and, in this process, one over steps, on a terminal only.
@@ -85,10 +96,12 @@ def fit(
         ('steps', 2)
     """
     if not isinstance(bound, Sequence):
-        return train(bound, x, mask, seed=seed, callback=callback, progress=progress, **options)
+        return train(bound, x, mask, limits=limits, seed=seed, callback=callback, progress=progress, **options)
     several = n_processes(n_jobs, len(bound)) > 1
     options |= {"callback": None if several else callback, "progress": progress and not several}
-    calls = [partial(_fit, member, x, mask, len(bound) > 1, seed=member_seed(seed, i), **options) for i, member in enumerate(bound)]
+    calls = [
+        partial(_fit, member, x, mask, limits, len(bound) > 1, seed=member_seed(seed, i), **options) for i, member in enumerate(bound)
+    ]
     histories: list[History] = []
     try:
         worth = options.get("steps", STEPS) * step_worth(min(options.get("batch_size", BATCH_SIZE), len(x)))
@@ -109,12 +122,13 @@ def fit(
 
 
 def _fit(
-    member: Trainable, x: Tensor, mask: Tensor, resample: bool, *, seed: int, **options: Any
+    member: Trainable, x: Tensor, mask: Tensor, limits: Tensor | None, resample: bool, *, seed: int, **options: Any
 ) -> tuple[Mapping[str, Tensor], History]:
     """Fit ``member`` in place to the table or to rows drawn from it, and return its state as well: it may be a copy."""
     rows = torch.arange(len(x), device=x.device)
     if resample:
         with seeded(seed, x.device):
             rows = torch.randint(len(x), (len(x),), device=x.device)
-    history = train(member, x[rows], mask[rows], seed=seed, **options)
+    own = None if limits is None else limits[rows]
+    history = train(member, x[rows], mask[rows], limits=own, seed=seed, **options)
     return member.state_dict(), history

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pyro_mnar.data.warn import warn
 from pyro_mnar.infer.bound import IWELBO
-from pyro_mnar.infer.checks import check_rows
+from pyro_mnar.infer.checks import check_limits, check_rows, rows_of
 from pyro_mnar.infer.history import Evaluation, History, TiltLook
 from pyro_mnar.infer.progress import bar, step_worth
 from pyro_mnar.infer.streams import seeded
@@ -35,7 +35,8 @@ class Trainable(Protocol):
     @property
     def __call__(self) -> Callable[..., Tensor]: ...
 
-    def loss(self, x: Tensor, mask: Tensor) -> Tensor: ...
+    @property
+    def loss(self) -> Callable[..., Tensor]: ...
 
     @property
     def state_dict(self) -> Callable[..., Mapping[str, Tensor]]: ...
@@ -71,6 +72,7 @@ def train(
     x: Tensor,
     mask: Tensor,
     *,
+    limits: Tensor | None = None,
     steps: int = STEPS,
     batch_size: int = BATCH_SIZE,
     lr: float = 1e-2,
@@ -86,10 +88,8 @@ def train(
     """Maximise ``bound``, and the prior where there is one, over its module's parameters, in place.
 
     A module's ``log_prior(n_rows)``, a scalar, is that of its parameters for so many rows; a row's share of it is added to the mean
-    bound. What is reported is the bound alone.
-
-    AdamW with a learning rate that rises over the first 5 % of the steps and falls to zero as a cosine. Global random state is as
-    before on return; the same seed gives the same weights.
+    bound. What is reported is the bound alone. AdamW's learning rate rises over the first 5 % of the steps and falls to zero as a
+    cosine. Global random state is as before on return; the same seed gives the same weights.
 
     Args:
         bound: of a module with ``model(x, mask)`` and ``guide(x, mask)``, or an objective for its tilt, of which every look then has a
@@ -97,6 +97,7 @@ def train(
             all rows at once, in their order.
         x: (N, D) float, finite; the holes may hold any number.
         mask: (N, D) bool, True = observed.
+        limits: (N, D, 2), between which missing values are known to lie, as a third argument of model and guide; or None.
         steps: updates.
         batch_size: rows an update; all of them where there are fewer.
         lr, mechanism_lr, weight_decay: see :func:`parameter_groups`.
@@ -123,6 +124,7 @@ def train(
         [5, 10]
     """
     check_rows(x, mask)
+    check_limits(limits, x)
     for name, value, least in (("steps", steps, 1), ("batch_size", batch_size, 1), ("every", every, 1)):
         if value < least:
             raise ValueError(f"{name}: got {value}, expected at least {least}")
@@ -147,9 +149,9 @@ def train(
         order = torch.randperm(len(x), device=x.device)
         train, test = order[n_out:], order[:n_out]
         if guide is not None:
-            bound.weighted.traces(x, mask)  # makes its parameters
+            bound.weighted.traces(*rows_of(slice(None), x, mask, limits))  # makes its parameters
         whole = None if guide is None else torch.arange(len(x), device=x.device)
-        return _Loop(bound, x, mask, train, test, whole, steps, patience, every, callback, progress).run(
+        return _Loop(bound, (x, mask, limits), train, test, whole, steps, patience, every, callback, progress).run(
             parameter_groups(bound.module, lr, mechanism_lr, weight_decay), min(batch_size, len(train))
         )
 
@@ -157,8 +159,7 @@ def train(
 @dataclass
 class _Loop:
     bound: Trainable
-    x: Tensor
-    mask: Tensor
+    table: tuple[Tensor, Tensor, Tensor | None]
     train: Tensor
     test: Tensor
     whole: Tensor | None  # the order in which a guide knows the rows
@@ -187,7 +188,7 @@ class _Loop:
                 shown_in.update()
                 rows = next(batches)
                 optimizer.zero_grad()
-                loss = objective = self.bound.loss(self.x[rows], self.mask[rows])
+                loss = objective = self.bound.loss(*rows_of(rows, *self.table))
                 if log_prior is not None:
                     objective = loss - log_prior(len(self.train)) / len(self.train)
                 if not bool(loss.isfinite()):
@@ -202,7 +203,7 @@ class _Loop:
                 losses.append(loss.detach())
                 if step % self.every and step != self.steps:
                     continue
-                tilt = self.bound.report(self.x[rows], self.mask[rows])
+                tilt = self.bound.report(*rows_of(rows, *self.table))
                 look = Evaluation(step, -float(torch.stack(losses).mean()), self._held_out(particles), tilt)
                 losses = []
                 history.evaluations.append(look)
@@ -243,7 +244,7 @@ class _Loop:
         set_by_others = bound.beta, bound.particles
         bound.beta, bound.particles = 1.0, particles
         try:
-            with seeded(0, self.x.device):  # the same particles at every look, so that looks differ by the weights alone
-                return float(torch.cat([self.bound(self.x[r], self.mask[r]) for r in self.test.split(512)]).mean())
+            with seeded(0, self.test.device):  # the same particles at every look, so that looks differ by the weights alone
+                return float(torch.cat([self.bound(*rows_of(r, *self.table)) for r in self.test.split(512)]).mean())
         finally:
             bound.beta, bound.particles = set_by_others

@@ -68,8 +68,8 @@ def smooth(log_weights: Tensor) -> tuple[Tensor, Tensor]:
     quantile = torch.where(small, -torch.log1p(-p), torch.expm1(-safe * torch.log1p(-p)) / safe) * sigma
     # Truncated at the largest raw weight (1 after the shift), so that smoothing never makes a weight heavier than any seen.
     smoothed = torch.cat([ordered[:-tail], (cut + quantile).clamp(max=1.0).log()])
-    # Weights all alike have no tail to fit: nothing to smooth, nothing to distrust.
-    flat = excess[-1] <= 1e-12
+    # Weights all alike, but for the rounding of their logarithms, have no tail to fit: nothing to smooth, nothing to distrust.
+    flat = excess[-1] <= max(1e-12, 100 * torch.finfo(log_weights.dtype).eps)
     smoothed = torch.where(flat, ordered, smoothed)
     k = torch.where(flat, -torch.inf, k)
     result = torch.empty_like(log_w).scatter(0, order, smoothed)

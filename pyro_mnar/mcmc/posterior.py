@@ -14,7 +14,7 @@ import pyro
 import torch
 from torch import Tensor, nn
 
-from pyro_mnar.infer.checks import check_rows, row_names
+from pyro_mnar.infer.checks import arguments, check_limits, check_rows, row_names
 from pyro_mnar.infer.structure import check_any_rows
 from pyro_mnar.mcmc import convergence, pyro_chains
 from pyro_mnar.mcmc.row_run import RowRun, by_row, frozen
@@ -69,6 +69,7 @@ def sample_posterior(
     x: Tensor,
     mask: Tensor,
     *,
+    limits: Tensor | None = None,
     method: str = "hmc",
     chains: int = 4,
     draws: int = 250,
@@ -90,6 +91,7 @@ def sample_posterior(
         module: has ``model(x, mask)`` and ``guide(x, mask)`` and keeps the conventions of :class:`~pyro_mnar.infer.bound.IWELBO`.
         x: (N, D) float; the holes may hold anything.
         mask: (N, D) bool, True = observed.
+        limits: (N, D, 2), between which missing values are known to lie, as a third argument of model and guide; or None.
         method: ``hmc`` (Hamiltonian, its trajectory's length jittered), ``mala``, ``ula`` (Langevin without correction, at the
             step size that MALA adapts to: biased), or Pyro's own ``nuts`` and ``pyro-hmc`` on all rows of a chunk jointly.
         chains: C.
@@ -124,6 +126,7 @@ def sample_posterior(
         (torch.Size([2, 50, 3, 1]), torch.Size([2, 50, 3, 2]), torch.Size([3]))
     """
     check_any_rows(module)
+    check_limits(limits, x)
     names = _checked(x, mask, labels, method, leapfrog, ess)
     for name, value, least in (
         ("chains", chains, 1),
@@ -134,7 +137,8 @@ def sample_posterior(
         if value < least:
             raise ValueError(f"{name}: got {value}, expected at least {least}")
     gradients = 1 if method in ("mala", "ula") else leapfrog or 4
-    run = RowRun(module, torch.where(mask, x, 0.0), mask, names, method, chains, draws, gradients, seed, chunk, progress)
+    rows = arguments(torch.where(mask, x, 0.0), mask, limits)
+    run = RowRun(module, rows, names, method, chains, draws, gradients, seed, chunk, progress)
     with pyro.validation_enabled(False), torch.no_grad(), frozen(module):
         run.start(warmup)
         while ess is not None and run.go_on(ess, max_thinning):

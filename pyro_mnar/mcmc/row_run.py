@@ -60,8 +60,7 @@ class RowRun:
     def __init__(
         self,
         module: nn.Module,
-        x: Tensor,
-        mask: Tensor,
+        rows: tuple[Tensor, ...],
         labels: list[Hashable],
         method: str,
         chains: int,
@@ -71,7 +70,8 @@ class RowRun:
         chunk: int,
         progress: bool,
     ) -> None:
-        self.module, self.x, self.mask, self.labels, self.method = module, x, mask, labels, method
+        self.module, self.rows, self.labels, self.method = module, rows, labels, method
+        self.x = x = rows[0]
         self.chains, self.draws, self.leapfrog, self.seed, self.chunk = chains, draws, leapfrog, seed, chunk
         self.progress = progress
         self.thinning = torch.ones(len(x), dtype=torch.long)
@@ -149,7 +149,7 @@ class RowRun:
                 for some in torch.arange(len(flat)).split(max(1, _NUMBERS // (3 * len(rows) * n_columns))):
                     uniforms = RowStreams.uniforms_of(generators, len(some), (n_columns, 3), target.x)
                     given = {name: value[some] for name, value in latents.items()}
-                    trace = target.bound.model_trace(given, len(some), target.x, target.mask)
+                    trace = target.bound.model_trace(given, len(some), *target.rows)
                     parts.append(missing_cells(trace, target.mask, uniforms).expand(len(some), -1, -1))
                 cells = torch.cat(parts)
             completed.append(cells.unflatten(0, position.shape[:2]))
@@ -158,7 +158,7 @@ class RowRun:
         return latents, torch.cat(completed, 2), target.summed_out
 
     def _target(self, rows: Tensor) -> RowTarget:
-        return RowTarget(self.module, self.x[rows], self.mask[rows])
+        return RowTarget(self.module, tuple(part[rows] for part in self.rows))
 
     def _streams(self, rows: Tensor) -> RowStreams:
         return RowStreams(self.seed, [self.labels[i] for i in rows.tolist()])

@@ -25,8 +25,7 @@ class RowTarget:
 
     Args:
         module: has ``model(x, mask)`` and ``guide(x, mask)``.
-        x: (N, D) float.
-        mask: (N, D) bool, True = observed.
+        rows: what model and guide are called with: x (N, D), the mask, and perhaps limits.
 
     Raises:
         ValueError: naming a latent that is discrete, a site outside the plate over rows or with another break of the conventions of
@@ -37,15 +36,15 @@ class RowTarget:
         >>> from pyro_mnar.networks.decoders import GaussianDecoder
         >>> from pyro_mnar.networks.encoders import GaussianEncoder
         >>> x, mask = torch.zeros(7, 5), torch.ones(7, 5, dtype=torch.bool)
-        >>> target = RowTarget(MNAR(GaussianDecoder(2, 5), GaussianEncoder(2, 5)), x, mask)
+        >>> target = RowTarget(MNAR(GaussianDecoder(2, 5), GaussianEncoder(2, 5)), (x, mask))
         >>> target.dim, target(torch.zeros(3 * 7, 2)).shape
         (2, torch.Size([21]))
     """
 
-    def __init__(self, module: nn.Module, x: Tensor, mask: Tensor) -> None:
-        self.bound, self.x, self.mask = IWELBO(module, 1), x, mask
-        with torch.no_grad(), seeded(0, x.device):
-            model, guide = self.bound.traces(x, mask)
+    def __init__(self, module: nn.Module, rows: tuple[Tensor, ...]) -> None:
+        self.bound, self.rows, (self.x, self.mask) = IWELBO(module, 1), rows, rows[:2]
+        with torch.no_grad(), seeded(0, self.x.device):
+            model, guide = self.bound.traces(*rows)
         unseen = {name: site for name, site in model.nodes.items() if is_latent(site)}
         self.summed_out = tuple(name for name, site in unseen.items() if is_enumerated(site))
         self.latents = {name: site for name, site in unseen.items() if name not in self.summed_out}
@@ -68,7 +67,7 @@ class RowTarget:
     def __call__(self, position: Tensor) -> Tensor:
         chains = len(position) // len(self.x)
         values, total = self._constrained(position.reshape(chains, len(self.x), self.dim))
-        model = self.bound.model_trace(values, chains, self.x, self.mask)
+        model = self.bound.model_trace(values, chains, *self.rows)
         return sum_out(_log_joint(model, total)).reshape(-1)
 
     def mechanism_slopes(self, position: Tensor) -> Tensor:
@@ -90,7 +89,7 @@ class RowTarget:
 
     def model_trace(self, position: Tensor) -> poutine.Trace:
         """Return the model's trace at ``position`` (K, N, d)."""
-        return self.bound.model_trace(self.constrain(position), len(position), self.x, self.mask)
+        return self.bound.model_trace(self.constrain(position), len(position), *self.rows)
 
     @torch.no_grad()
     def guide_draws(self, streams: RowStreams, draws: int) -> Tensor:
@@ -109,7 +108,7 @@ class RowTarget:
             return torch.cat(rows, 1)
 
     def _positions(self, bound: IWELBO, rows: slice | list[int]) -> Tensor:
-        model, _ = bound.traces(self.x[rows], self.mask[rows])
+        model, _ = bound.traces(*(part[rows] for part in self.rows))
         parts = [self.transforms[name].inv(model.nodes[name]["value"]) for name in self.latents]
         n = len(self.x[rows])
         return torch.cat([part.expand(bound.particles, n, *part.shape[2:]).reshape(bound.particles, n, -1) for part in parts], -1)

@@ -32,15 +32,23 @@ class MissingCells:
         True
     """
 
-    def __init__(self, groups: Sequence[ColumnGroup], like: Tensor, shape: torch.Size, mask: Tensor, warp: SkewWarp | None) -> None:
-        self.groups, self.like, self.shape, self.mask, self.warp = groups, like, shape, mask, warp
+    def __init__(
+        self,
+        groups: Sequence[ColumnGroup],
+        like: Tensor,
+        shape: torch.Size,
+        mask: Tensor,
+        warp: SkewWarp | None,
+        ends: tuple[Tensor, Tensor] | None = None,
+    ) -> None:
+        self.groups, self.like, self.shape, self.mask, self.warp, self.ends = groups, like, shape, mask, warp, ends
 
     def mean_of(self, functions: Mapping[int, Callable[[Tensor], Tensor]]) -> Tensor:
         """Return E[f_j(x_j) | z, s], (..., D), for ``functions`` f_j of real-valued columns j, and :attr:`mean` of the others."""
         result = self.mean
         for j, function in functions.items():
-            group = next(group.alone(j) for group in self.groups if j in group.columns.tolist())
-            result = group.put(group.missing.mean_of(_after(self.warp, j, function)), result)
+            for group in (group.alone(j) for group in self.groups if j in group.columns.tolist()):
+                result = group.put(group.missing.mean_of(_after(self.warp, j, function)), result)
         return result
 
     @property
@@ -66,7 +74,7 @@ class MissingCells:
             lead = (len(part), *[1] * (y.dim() - 2)) if y.dim() > 1 else ()
             draw = _drawn(curved, part.reshape(*lead, 1, 3).expand(*lead, y.shape[-1], 3), y)
             total = total + warp.inverse(draw) - warp.slope(y) * (draw - y)
-        return torch.where(self.mask, 0.0, total / rounds)
+        return torch.where(self.mask, 0.0, self._inside(total / rounds))
 
     def level_probabilities(self, weights: Tensor | None = None) -> Tensor:
         """Return P(level k | z, s), (..., D, V), of the missing cells of columns of levels; 0 elsewhere, V = 0 without such columns.
@@ -96,7 +104,11 @@ class MissingCells:
     def from_uniforms(self, uniforms: Tensor) -> Tensor:
         """Return the draws that independent ``uniforms`` (..., D, 3) in the open unit interval stand for."""
         y = _drawn(self.groups, uniforms, torch.zeros(self.shape).to(self.like))
-        return y if self.warp is None else torch.where(self.mask, 0.0, self.warp.inverse(y))
+        return y if self.warp is None else torch.where(self.mask, 0.0, self._inside(self.warp.inverse(y)))
+
+    def _inside(self, x: Tensor) -> Tensor:
+        # A warp's way back is rounded, and a mean by points is near the mean.
+        return x if self.ends is None else x.maximum(self.ends[0]).minimum(self.ends[1])
 
 
 class ColumnGroup:
@@ -107,24 +119,32 @@ class ColumnGroup:
         hidden: (..., J), True at the M missing cells.
         cells: their law, (..., J).
         own: how their values enter their masks; None where the mask says nothing of them.
+        limits: between which they are known to lie, each (..., J), in place of what the mask says; None where nothing is known.
     """
 
-    def __init__(self, columns: Tensor, hidden: Tensor, cells: Cells, own: OwnScore | None) -> None:
-        self.columns, self.cells, self.own = columns, cells, own
+    def __init__(
+        self, columns: Tensor, hidden: Tensor, cells: Cells, own: OwnScore | None, limits: tuple[Tensor, Tensor] | None = None
+    ) -> None:
+        self.columns, self.cells, self.own, self.limits = columns, cells, own, limits
         self.hidden = spread(hidden, cells.batch_shape)
 
     @cached_property
     def missing(self) -> Censored:
         """The law of the missing cells."""
-        own = None if self.own is None else self.own.at(self.hidden)
-        censored: Censored = self.cells.at(self.hidden).censored(own)
+        cells = self.cells.at(self.hidden)
+        if self.limits is not None:
+            within: Censored = cells.within(*(chosen_of(end, self.hidden) for end in self.limits))
+            return within
+        censored: Censored = cells.censored(None if self.own is None else self.own.at(self.hidden))
         return censored
 
     def alone(self, column: int) -> ColumnGroup:
         """Return one of its columns."""
         at = (self.columns == column).nonzero().squeeze(-1)
         own = None if self.own is None else self.own.take(at)
-        return ColumnGroup(self.columns[at], columns_of(self.hidden, at), self.cells.take(at), own)
+        low, high = (None, None) if self.limits is None else (columns_of(end, at) for end in self.limits)
+        limits = None if low is None or high is None else (low, high)
+        return ColumnGroup(self.columns[at], columns_of(self.hidden, at), self.cells.take(at), own, limits)
 
     def of(self, values: Tensor) -> Tensor:
         """Return what of ``values`` (..., D) is at its missing cells, (..., M)."""

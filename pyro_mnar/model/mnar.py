@@ -34,9 +34,10 @@ import torch
 from torch import Tensor, nn
 
 from pyro_mnar.distributions import continuous
-from pyro_mnar.infer.checks import check_rows
+from pyro_mnar.infer.checks import check_limits, check_rows
 from pyro_mnar.mechanisms.base import Mechanism
 from pyro_mnar.mechanisms.starts import observed_moments
+from pyro_mnar.model.limited import filled_in, warped_limits
 from pyro_mnar.model.missing_rows import MissingRows
 from pyro_mnar.model.priors import Prior
 from pyro_mnar.model.selection import SelectionDistribution, coupled_columns
@@ -106,9 +107,9 @@ class MNAR(nn.Module):
         self.register_buffer("zeros", torch.zeros(int(decoder.latent_dim)), persistent=False)
 
     @torch.no_grad()
-    def initialize(self, x: Tensor, mask: Tensor) -> None:
+    def initialize(self, x: Tensor, mask: Tensor, limits: Tensor | None = None) -> None:
         """Set starting values of warp and mechanism, and the means they suppose, from rows (N, D) on scaled columns."""
-        x, mask = self._predictors(x, mask)
+        x, mask = filled_in(*self._predictors(x, mask), limits)
         if self.prior is not None:
             self.prior.start(self.warp, self.mechanism)
         y = self.decoder.apart(self._warped(x, mask), mask)
@@ -120,15 +121,19 @@ class MNAR(nn.Module):
         prior = self.prior
         return self.zeros.sum() if prior is None else prior.log_prob(n_rows, self.decoder, self.warp, self.mechanism)
 
-    def model(self, x: Tensor, mask: Tensor) -> None:
-        """Declare p(z, x, s) of rows ``x`` (N, D), float, with their ``mask`` (N, D), True = observed; with an outcome (N, D + 1)."""
+    def model(self, x: Tensor, mask: Tensor, limits: Tensor | None = None) -> None:
+        """Declare p(z, x, s) of rows ``x`` (N, D), float, with their ``mask`` (N, D), True = observed; with an outcome (N, D + 1).
+
+        ``limits`` (N, D, 2) are where missing values are known to lie: :mod:`pyro_mnar.model.limited`.
+        """
         table, seen = x, mask
         x, mask = self._predictors(x, mask)
+        check_limits(limits, x, self.coupled is not None or self.reads_rows)
         with pyro.plate("rows", x.shape[-2], dim=-1):
             z = pyro.sample("z", self.latent_law())
             rows = self.decoder(z)
             mechanism = None if self.mechanism is None else self.mechanism.model(z)
-            selection, holed = SelectionDistribution(rows, mechanism, self.warp), torch.where(mask, x, torch.nan)
+            selection, holed = SelectionDistribution(rows, mechanism, self.warp, limits), torch.where(mask, x, torch.nan)
             # What reads x from here on depends on the site, in graphs too, and finds numbers in its holes.
             x = torch.where(mask, pyro.sample("x", selection, obs=holed), x)
             if mechanism is not None and self.coupled is None and is_looked_at():
@@ -184,13 +189,14 @@ class MNAR(nn.Module):
             self.tilt.requires_grad_()
             self.log_z.requires_grad_()
 
-    def guide(self, x: Tensor, mask: Tensor) -> None:
+    def guide(self, x: Tensor, mask: Tensor, limits: Tensor | None = None) -> None:
         """Declare q(z | x_obs, s), over the same rows."""
         x, mask = self._predictors(x, mask)
         with pyro.plate("rows", x.shape[-2], dim=-1):
             with torch.no_grad():  # the guide does not train the warp
                 y = self._warped(x, mask)
-            pyro.sample("z", self.encoder(y, mask))
+                known = () if limits is None else (torch.stack(warped_limits(self.warp, limits), -1),)
+            pyro.sample("z", self.encoder(y, mask, *known))
             if self.mechanism is not None:
                 self.mechanism.guide(y, mask)
             if self.coupled is not None and not self.reads_rows:
@@ -217,14 +223,10 @@ class MNAR(nn.Module):
 
     @torch.no_grad()
     def log_mask(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Return log P(s | x_obs), (N,), of rows (N, D) under a mechanism that reads no missing value and no latent.
-
-        Raises:
-            ValueError: without a mechanism.
-        """
+        """Return log P(s_j | x_obs), (N, D), under a mechanism that reads no missing value and no latent; ValueError without one."""
         if self.mechanism is None:
             raise ValueError("mechanism: got none, expected one (ignorable missingness has no law)")
-        return torch.as_tensor(self.mechanism(self._warped(x, mask)).log_prob(mask))
+        return torch.as_tensor(self.mechanism(self._warped(x, mask)).cell_log_prob(mask))
 
     def _predictors(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return the columns that the decoder models: all, or all but the outcome."""
@@ -233,11 +235,7 @@ class MNAR(nn.Module):
         return (x, mask) if self.outcome is None else (x[..., :-1], mask[..., :-1])
 
     def noise(self) -> dist.Distribution:
-        """Return the law of the standardized residual, which decoders of continuous cells have.
-
-        Raises:
-            TypeError: for a decoder of other cells.
-        """
+        """Return the law of the standardized residual, which decoders of continuous cells have; TypeError for a decoder of others."""
         noise = self.decoder.noise()
         if noise is None:
             raise TypeError(f"decoder: got {type(self.decoder).__name__}, expected one whose cells are a mean plus noise")

@@ -12,6 +12,7 @@ Student-t cells (:mod:`pyro_mnar.distributions.censored`) and a sum for cells of
 
 Which columns these are, the mechanism says (:mod:`pyro_mnar.mechanisms.base`). What else decides over masks, seen values of earlier
 columns or z itself, moves the intercepts of a row and keeps the integrals closed (:mod:`pyro_mnar.mechanisms.sequential_masking`).
+Missing values that are known to lie between limits: :mod:`pyro_mnar.model.limited`.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from pyro_mnar.distributions.cells import Cells, OwnScore
 from pyro_mnar.distributions.indexing import broadcast, columns_of, indicator, neighbors
 from pyro_mnar.distributions.open_cells import cells_of
 from pyro_mnar.mechanisms.base import Mechanism, OwnColumns
+from pyro_mnar.model.limited import limited_cells, limited_groups, unwarped_ends, warped_limits
 from pyro_mnar.model.missing_cells import ColumnGroup, MissingCells
 from pyro_mnar.networks.decoders import Decoder
 from pyro_mnar.networks.warps import SkewWarp
@@ -53,6 +55,7 @@ class SelectionDistribution(TorchDistribution):
         mechanism: p(s given x), or None for ignorable missingness. Masks of coupled columns (see the module) and of columns of open
             laws are not scored here.
         warp: None, or the margins: then ``decoder`` and ``mechanism`` are laws of warped values, and this one of unwarped ones.
+        limits: (..., D, 2), between which missing values are known to lie, infinite where there is no limit; or None.
 
     Raises:
         ValueError: when the event shape of ``decoder`` is not one dimension.
@@ -72,12 +75,14 @@ class SelectionDistribution(TorchDistribution):
     support = _Holes()
     has_rsample = False
 
-    def __init__(self, decoder: Distribution, mechanism: Mechanism | None = None, warp: SkewWarp | None = None) -> None:
+    def __init__(
+        self, decoder: Distribution, mechanism: Mechanism | None = None, warp: SkewWarp | None = None, limits: Tensor | None = None
+    ) -> None:
         if not isinstance(decoder, Independent) or len(decoder.event_shape) != 1:
             raise ValueError(f"decoder: got event shape {tuple(decoder.event_shape)}, expected cells independent in one dimension")
         if warp is not None and decoder.base_dist.has_enumerate_support:
             raise TypeError(f"warp: got one for {type(decoder.base_dist).__name__} cells, expected cells of real values")
-        self.mechanism, self.warp = mechanism, warp
+        self.mechanism, self.warp, self.limits = mechanism, warp, limits
         self._conditional: tuple[Tensor, MissingCells] | None = None
         self._take(decoder)
         own_scores = [] if mechanism is None else mechanism.own_scores()
@@ -103,8 +108,15 @@ class SelectionDistribution(TorchDistribution):
         else:
             x, log_slope = self.warp(x)
             total = torch.where(mask, cells(x) + log_slope, 0.0).sum(-1)
+        settled = None if self.limits is None else limited_cells(self.limits, mask)
         for _, place, law, own in self.integrals(x, mask):
-            total = total + law.log_mask(own, x[..., place], mask[..., place]).sum(-1)
+            terms = law.log_mask(own, x[..., place], mask[..., place])
+            total = total + (terms if settled is None else torch.where(settled[..., place], 0.0, terms)).sum(-1)
+        if self.limits is not None and settled is not None:
+            masses = torch.zeros(torch.broadcast_shapes(self.batch_shape + self.event_shape, mask.shape)).to(x)
+            for group in limited_groups(self.cells, *warped_limits(self.warp, self.limits), settled):
+                masses = group.put(group.missing.log_mass, masses)
+            total = total + masses.sum(-1)
         return total
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
@@ -129,7 +141,12 @@ class SelectionDistribution(TorchDistribution):
         mask = value == value
         x = torch.where(mask, value, 0.0)
         y = x if self.warp is None else self.warp(x)[0]
-        groups = [ColumnGroup(columns, ~columns_of(mask, columns), law, own) for columns, _, law, own in self.integrals(y, mask)]
+        hidden, limited, ends = ~mask, [], None
+        if self.limits is not None:
+            settled = limited_cells(self.limits, mask)
+            hidden, ends = hidden & ~settled, unwarped_ends(self.warp, self.limits, settled)
+            limited = limited_groups(self.cells, *warped_limits(self.warp, self.limits), settled)
+        groups = [ColumnGroup(columns, columns_of(hidden, columns), law, own) for columns, _, law, own in self.integrals(y, mask)]
         integrated = {j for group in groups for j in group.columns.tolist()}
         for columns, law in self.cells.blocks:
             own = list(range(self.event_shape[0]) if columns is None else columns)
@@ -137,9 +154,10 @@ class SelectionDistribution(TorchDistribution):
             if rest:
                 at = torch.tensor([own[i] for i in rest], device=mask.device)
                 chosen = law if len(rest) == len(own) else law.take(torch.tensor(rest, device=mask.device))
-                groups.append(ColumnGroup(at, ~columns_of(mask, at), chosen, None))
+                groups.append(ColumnGroup(at, columns_of(hidden, at), chosen, None))
+        groups += limited
         shape = broadcast(self.batch_shape + self.event_shape, mask.shape)
-        return MissingCells(groups, self.cells.like, shape, mask, self.warp)
+        return MissingCells(groups, self.cells.like, shape, mask, self.warp, ends)
 
     def integrals(self, y: Tensor, mask: Tensor) -> Iterator[tuple[Tensor, Tensor | slice, Cells, OwnScore]]:
         """Yield for columns of one law, (J,), their place in rows, their law, and how their values enter their masks.

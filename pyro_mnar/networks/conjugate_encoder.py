@@ -9,6 +9,9 @@ normal message about w_j' z, with a value and a precision; the network says how 
 linear decoder (the nonlinear part of the mean moves a value; that a cell is missing is a value with a precision of its own), and
 adds a diagonal message about z itself. For a row without holes it starts at the closed form.
 
+A missing cell with limits sends a message too (:mod:`pyro_mnar.networks.limit_messages`), which the network then moves as it moves a
+seen cell's. Where its column is not normal it says the mean of a standard normal between the limits, trusted less.
+
 Of columns that are not normal, each output of the decoder gets the normal message of one step of Fisher scoring (see
 :mod:`pyro_mnar.networks.heads`); what a step leaves out is the network's to learn.
 
@@ -27,9 +30,13 @@ from torch.nn.functional import softplus
 from pyro_mnar.distributions.alignment import aligned, evenly, linear
 from pyro_mnar.distributions.continuous import PrecisionNormal
 from pyro_mnar.networks.decoders import GaussianDecoder
+from pyro_mnar.networks.encoders import told_of
 from pyro_mnar.networks.layers import inverse_softplus, mlp
+from pyro_mnar.networks.limit_messages import limit_messages
 from pyro_mnar.networks.mixed_decoder import MixedDecoder
 
+# Precision of a row with limits, of what its messages say: importance weights are then bounded, at hardly a cost.
+_WIDER = 0.85
 # Where softplus is 1.
 _ONE = float(inverse_softplus(torch.ones((), dtype=torch.float64)))
 
@@ -66,23 +73,49 @@ class ConjugateEncoder(nn.Module):
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
 
-    def forward(self, x: Tensor, mask: Tensor) -> PrecisionNormal:
-        """Return q(z | x_obs, s) of rows ``x`` (..., D) with their ``mask`` (..., D)."""
+    def forward(self, x: Tensor, mask: Tensor, limits: Tensor | None = None) -> PrecisionNormal:
+        """Return q(z | x_obs, s) of rows ``x`` (..., D) with their ``mask`` (..., D) and perhaps limits."""
         (decoder,) = self._decoder
         assert decoder.linear is not None
         weight = decoder.linear.weight.detach()
-        seen = torch.where(mask, x, 0.0)
+        seen = told_of(x, mask, limits)
         net_input = torch.cat([decoder.features(seen, mask), mask.to(seen)], -1)
         shift, raw_trust, push, raw_pull = self.net(net_input).split(self.sizes, -1)
         with torch.no_grad():
             told, variance = decoder.working(seen)
         own = mask[..., decoder.owner]
         # A seen cell is trusted as much as its noise says, or less or more by the network; a missing one by less than that.
-        trust = torch.where(own, raw_trust.clamp(-5, 2).exp(), evenly(torch.sigmoid, raw_trust - 1.5)) / variance
+        moved = raw_trust.clamp(-5, 2).exp()
+        trust = torch.where(own, moved, evenly(torch.sigmoid, raw_trust - 1.5)) / variance
         value = torch.where(own, told, 0.0) + shift
+        pulled = trust * value
+        if limits is not None:
+            limited = (~mask & limits.isfinite().any(-1))[..., decoder.owner]
+            tau, nu = self._between(limited & decoder.normal, limits, own, told, variance)
+            less = evenly(torch.sigmoid, raw_trust) / variance
+            by_message = torch.as_tensor(decoder.normal, device=told.device)
+            trust = torch.where(limited, torch.where(by_message, moved * tau, less), trust)
+            told_there = torch.where(by_message, moved * (nu + tau * shift), less * (told + shift))
+            pulled = torch.where(limited, told_there, pulled)
         pull = evenly(softplus, raw_pull + _ONE)  # 1 at the start: the prior's
-        trust, value, weight = aligned(trust), aligned(value), aligned(aligned(weight), -2)
+        trust, pulled, weight = aligned(trust), aligned(pulled), aligned(aligned(weight), -2)
         size = push.shape[-1]
         gram = ((trust.unsqueeze(-1) * weight).transpose(-1, -2) @ weight)[..., :size, :size]
-        moment = linear(trust * value, weight.mT.contiguous())[..., :size] + push
-        return PrecisionNormal.of(moment, gram + torch.diag_embed(pull))
+        moment = linear(pulled, weight.mT.contiguous())[..., :size] + push
+        precision = gram + torch.diag_embed(pull)
+        if limits is not None:
+            # A limit cuts one tail of z and leaves the other as it was, which a normal of the right variance then falls short of.
+            wider = torch.where(limited.any(-1, keepdim=True), _WIDER, 1.0)
+            moment, precision = wider * moment, wider.unsqueeze(-1) * precision
+        return PrecisionNormal.of(moment, precision)
+
+    @torch.no_grad()
+    def _between(self, chosen: Tensor, limits: Tensor, own: Tensor, told: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the messages of limited cells, (..., P), at the ``chosen`` outputs, given those of the outputs that are seen."""
+        (decoder,) = self._decoder
+        assert decoder.linear is not None
+        weight = decoder.linear.weight
+        seen = torch.where(own, 1 / variance, 0.0)
+        precision = (seen.unsqueeze(-1) * weight).transpose(-1, -2) @ weight + torch.eye(weight.shape[-1]).to(weight)
+        low, high = (end[..., decoder.owner] - decoder.linear.bias for end in limits.unbind(-1))
+        return limit_messages(weight, precision, (seen * told) @ weight, chosen, low, high, variance)

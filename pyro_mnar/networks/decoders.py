@@ -106,6 +106,8 @@ class GaussianDecoder(Decoder):
 
     #: The column that each output is of: all in order.
     owner = slice(None)
+    #: Whether an output is a normal cell's mean: all are.
+    normal = True
 
     def working(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return what values ``x`` (..., D) tell of the linear part's W z, (..., D), and with which variance, (D,)."""

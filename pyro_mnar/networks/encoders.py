@@ -1,6 +1,8 @@
 """Encoders q(z given x_obs, s): ``forward(x, mask)`` returns a reparameterised distribution over z, event shape (L,).
 
-Missing cells may hold anything (NaN too): nothing of them reaches the result.
+Missing cells may hold anything (NaN too): nothing of them reaches the result. Where limits are known between which missing values
+lie, ``forward(x, mask, limits)`` reads them: (..., D, 2), the lower one first, infinite where there is none. A network then finds in
+the hole the mean of a standard normal between the limits, beside a mask that says that nothing was seen.
 """
 
 from __future__ import annotations
@@ -12,10 +14,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from pyro_mnar.distributions import continuous
+from pyro_mnar.distributions import continuous, cut_normal
 from pyro_mnar.networks.layers import mlp
 
 _MIN_SCALE = 1e-3
+
+
+def between(limits: Tensor) -> Tensor:
+    """Return the mean of a standard normal between ``limits`` (..., 2), (...); 0 where there is none.
+
+    Example:
+        >>> between(torch.tensor([[-1.0, 1.0], [0.0, torch.inf]])).round(decimals=3).tolist()
+        [0.0, 0.798]
+    """
+    low, high = limits.unbind(-1)
+    return cut_normal.mean(low, high).maximum(low).minimum(high)
+
+
+def told_of(x: Tensor, mask: Tensor, limits: Tensor | None) -> Tensor:
+    """Return what networks read in the cells of rows ``x`` (..., D): values, means :func:`between` limits, else 0."""
+    return torch.where(mask, x, 0.0 if limits is None else between(limits))
 
 
 def _gaussian(parameters: Tensor) -> dist.Distribution:
@@ -41,9 +59,9 @@ class GaussianEncoder(nn.Module):
         super().__init__()
         self.net = mlp([2 * n_columns, *hidden, 2 * latent_dim])
 
-    def forward(self, x: Tensor, mask: Tensor) -> dist.Distribution:
-        """Return q(z | x_obs, s) of rows ``x`` (..., D) with their ``mask`` (..., D)."""
-        values = torch.where(mask, x, 0.0)
+    def forward(self, x: Tensor, mask: Tensor, limits: Tensor | None = None) -> dist.Distribution:
+        """Return q(z | x_obs, s) of rows ``x`` (..., D) with their ``mask`` (..., D) and perhaps limits."""
+        values = told_of(x, mask, limits)
         return _gaussian(self.net(torch.cat([values, mask.to(values)], -1)))
 
 
@@ -70,8 +88,10 @@ class SetEncoder(nn.Module):
         self.cell = mlp([2 * embedding_dim + 1, hidden[0], hidden[0]])
         self.net = mlp([hidden[0] + 1, *hidden, 2 * latent_dim])
 
-    def forward(self, x: Tensor, mask: Tensor) -> dist.Distribution:
-        """Return q(z | x_obs, s) of rows ``x`` (..., D) with their ``mask`` (..., D)."""
+    def forward(self, x: Tensor, mask: Tensor, limits: Tensor | None = None) -> dist.Distribution:
+        """Return q(z | x_obs, s) of rows ``x`` (..., D) with their ``mask`` (..., D), limited cells among the seen ones."""
+        if limits is not None:
+            x, mask = told_of(x, mask, limits), mask | limits.isfinite().any(-1)
         rows, cols = mask.reshape(-1, mask.shape[-1]).nonzero(as_tuple=True)
         values = x.reshape(-1, x.shape[-1])[rows, cols].unsqueeze(-1)
         embedding = self.embedding[cols]

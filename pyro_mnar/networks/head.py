@@ -22,6 +22,8 @@ class Head(nn.Module):
     """
 
     start: Tensor
+    #: Whether its outputs are the means of normal cells.
+    normal = False
 
     def __init__(self, columns: Sequence[int], owner: Sequence[int], start: Tensor, n_features: int | None = None) -> None:
         super().__init__()

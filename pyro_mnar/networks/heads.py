@@ -43,6 +43,8 @@ class NormalHead(Head):
         torch.Size([7, 2])
     """
 
+    normal = True
+
     def __init__(self, columns: Sequence[int]) -> None:
         super().__init__(columns, range(len(columns)), torch.zeros(len(columns)))
         self.raw_scale = nn.Parameter(inverse_softplus(torch.full((len(columns),), 0.5)))

@@ -34,6 +34,8 @@ class MixedDecoder(Decoder):
         torch.Size([7])
     """
 
+    normal: Tensor
+
     def __init__(self, latent_dim: int, heads: Sequence[Head], hidden: Sequence[int] = (128, 128)) -> None:
         parts = list(heads)
         columns = [j for head in parts for j in head.columns]
@@ -45,6 +47,8 @@ class MixedDecoder(Decoder):
         self.n_outputs, self.n_features = sum(self.sizes), sum(head.n_features for head in parts)
         #: The column that each output is of.
         self.owner = [head.columns[own] for head in parts for own in head.owner]
+        #: Whether an output is a normal cell's mean.
+        self.register_buffer("normal", torch.tensor([head.normal for head in parts for _ in head.owner]), persistent=False)
         self.linear = AlignedLinear(latent_dim, self.n_outputs)
         self.net = mlp([latent_dim, *hidden, self.n_outputs]) if hidden else None
         with torch.no_grad():

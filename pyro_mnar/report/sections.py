@@ -15,6 +15,7 @@ from pyro_mnar.diagnostics.diagnosis import Diagnosis
 from pyro_mnar.imputation.impute import Imputation
 from pyro_mnar.imputer.doubts import doubts
 from pyro_mnar.imputer.imputer import MNARImputer
+from pyro_mnar.imputer.limited_reasons import limits_in_words
 from pyro_mnar.imputer.sensitivity import completions
 from pyro_mnar.imputer.summary import assumptions, imputed_means
 from pyro_mnar.imputer.tables import Given
@@ -67,7 +68,7 @@ def sections(
     least = min(len(part.draws) for part in (result, ignorable) if part is not None)
     if least < 2:
         raise ValueError(f"result, ignorable: got {least} draws, expected at least 2")
-    found = [_assumed(imputer), _table(table), _training(imputer), _missingness(imputer, table)]
+    found = [_assumed(imputer, table), _table(table), _training(imputer), _missingness(imputer, table)]
     if not table.mask.all():
         done = {"as assumed": completions(imputer, table, len(result.draws))}
         if ignorable is not None:
@@ -83,8 +84,9 @@ def sections(
     return [section for section in found if section.parts]
 
 
-def _assumed(imputer: MNARImputer) -> Section:
-    section = Section("What was assumed").text(*[sentence.strip() for sentence in assumptions(imputer)])
+def _assumed(imputer: MNARImputer, table: Given) -> Section:
+    sentences = [*assumptions(imputer), *limits_in_words(table)]
+    section = Section("What was assumed").text(*[sentence.strip() for sentence in sentences])
     for doubt in doubts(imputer):
         section.warning(doubt)
     return section

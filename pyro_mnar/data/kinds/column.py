@@ -160,6 +160,27 @@ class Column:
         """Return the nearest possible values of numbers (...) in the table's units, such as means."""
         return numbers
 
+    def step(self, seen: np.ndarray) -> float:
+        """Return how far apart possible numbers stand, given those that were observed (n,); 0 of a continuum."""
+        decimals = re.search(r"decimal\d*\(\d+, (\d+)\)", self.dtype)
+        if decimals:
+            return 10.0 ** -int(decimals[1])
+        whole = self.dtype == "object" and len(seen) > 0 and bool((seen == np.rint(seen)).all())
+        return 1.0 if "int" in self.dtype.lower() or self.levels or whole else 0.0
+
+    def between(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return between which places on the line the possible numbers from ``low`` to ``high`` (n,) stand, infinite ones for no end.
+
+        Of values with a probability neither place is one.
+        """
+        if not self.real:
+            return low - 0.5, high + 0.5
+        found = []
+        for end in (low, high):
+            finite = np.isfinite(end)
+            found.append(np.where(finite, self.on_line(np.where(finite, end, self.inside(np.ones(len(end))))), end))
+        return found[0], found[1]
+
     def units(self, line: np.ndarray, center: float, scale: float) -> tuple[float, float]:
         """Return center and scale of a model's column, given values on the line (n,) with their mean and standard deviation."""
         return center, scale

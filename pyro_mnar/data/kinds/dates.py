@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _YEARS = 10_000
 #: Days from 1970 that times in nanoseconds reach, about 290 years.
 _NANOSECONDS = 106_000
+# Days, minutes and seconds in a day.
+_STEPS = (1, 1440, 86400)
 #: Dates that are likely codes for missing ones, where they repeat.
 _CODES = {"1900-01-01", "1899-12-30", "1901-01-01", "1970-01-01", "9999-12-31", "2099-12-31", "9999-01-01"}
 
@@ -54,8 +56,8 @@ class Date(Number):
         days = days_of(series)
         seen = days[~holes]
         # As fine as what was seen: whole days, minutes or seconds.
-        for steps in (1, 1440, 86400):
-            if np.abs(seen * steps - np.rint(seen * steps)).max(initial=0.0) < 1e-6 * steps:
+        for steps in _STEPS:
+            if _are_whole(seen, steps):
                 values = np.rint(values * steps) / steps
                 break
         if holes.all() and not pd.api.types.is_datetime64_any_dtype(series.dtype):
@@ -69,6 +71,10 @@ class Date(Number):
             times = pd.Timestamp(0, tz=zone).as_unit("s") + pd.to_timedelta(np.rint(values * 86400).astype("timedelta64[s]"))
         series.iloc[np.flatnonzero(holes)] = _as_written(times, series)
         return series
+
+    def step(self, seen: np.ndarray) -> float:
+        """Return a day, a minute, a second or a microsecond, as fine as what was observed."""
+        return 1.0 / next((steps for steps in _STEPS if _are_whole(seen, steps)), 86_400_000_000)
 
     @property
     def is_number(self) -> bool:
@@ -86,6 +92,11 @@ class Date(Number):
 
 #: Days since 1970 of the first and the last date that nanoseconds can store, and that Python knows, in any zone.
 _REACH, _YEARS_1_TO_9999 = (-106_749.0, 106_749.0), (-719_160.0, 2_932_894.0)
+
+
+def _are_whole(days: np.ndarray, steps: int) -> bool:
+    """Return whether points in time are whole days, or such parts of them."""
+    return bool(np.abs(days * steps - np.rint(days * steps)).max(initial=0.0) < 1e-6 * steps)
 
 
 def days_of(series: Series) -> np.ndarray:

@@ -2,13 +2,12 @@ r"""Kinds whose values are numbers in the table.
 
 continuous         any number
 positive           above 0; on the line log x
-bounded:LOW:HIGH   from LOW to HIGH; on the line logit(.005 + .99 (x - LOW) / (HIGH - LOW)), so that the bounds themselves may occur
 count              0, 1, 2, ...
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable
 from decimal import Decimal
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 
 #: A count above is none to sum over.
 LARGEST_COUNT = 1000
-#: What is left free at each end of a bounded column's range.
-_EDGE = 0.005
 
 
 class Number(Column):
@@ -124,6 +121,11 @@ class Positive(Number):
         """Return exponentials, none 0 or infinite."""
         return np.exp(np.clip(line, -700, 700))
 
+    def between(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return logarithms."""
+        with np.errstate(divide="ignore"):
+            return np.log(np.maximum(low, 0.0)), np.log(np.maximum(high, 0.0))
+
     def log_jacobian(self, values: np.ndarray, scale: float) -> np.ndarray:
         """Return -log scale - log x."""
         return super().log_jacobian(values, scale) - np.log(values)
@@ -136,76 +138,6 @@ class Positive(Number):
         """Return means in the table's units, finite ones."""
         with np.errstate(over="ignore"):
             return np.minimum(np.exp(np.clip(center, -700, 709)) * found, np.finfo(np.float64).max)
-
-
-class Bounded(Number):
-    """Numbers from one bound to the other, modeled by their log-odds within a slightly wider range.
-
-    Example:
-        >>> Bounded("share", "float64", bounds=(0.0, 100.0)).on_line(np.array([50.0])).round(9).tolist()
-        [0.0]
-    """
-
-    kind: ClassVar[str] = "bounded"
-    form: ClassVar[str] = "bounded:LOW:HIGH"
-    real: ClassVar[bool] = True
-    transformed: ClassVar[bool] = True
-    linear: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        if self.levels or self.bounds is None:
-            self._refuse()
-        if not (np.isfinite(self.ends).all() and self.ends[0] < self.ends[1]):
-            raise ValueError(f"column {self.name!r}: got bounds {self.bounds}, expected two finite numbers, the lower first")
-
-    @classmethod
-    def declare(cls, name: Name, dtype: str, rest: Sequence[str], values: np.ndarray, order: Sequence[Hashable] | None = None) -> Self:
-        """Return the column with the bounds that the word says."""
-        try:
-            low, high = (float(part) for part in rest)
-        except ValueError:
-            cls.refuse_word(name, rest, "bounded:LOW:HIGH, such as bounded:0:100")
-        return cls(name, dtype, bounds=(low, high))
-
-    def outside(self, numbers: np.ndarray) -> tuple[np.ndarray, str]:
-        """Return which numbers (N,) are beyond the bounds."""
-        low, high = self.ends
-        return (numbers < low) | (numbers > high), f"numbers from {low:g} to {high:g}"
-
-    def on_line(self, values: np.ndarray) -> np.ndarray:
-        """Return log-odds."""
-        share = self._share(values)
-        return np.log(share) - np.log1p(-share)
-
-    def off_line(self, line: np.ndarray) -> np.ndarray:
-        """Return numbers from one bound to the other."""
-        return self.inside(self.mean(_share_below(line), 0.0, 1.0))
-
-    def inside(self, numbers: np.ndarray) -> np.ndarray:
-        """Return numbers within the bounds."""
-        return np.clip(numbers, *self.ends)
-
-    def log_jacobian(self, values: np.ndarray, scale: float) -> np.ndarray:
-        """Return -log scale + log of the log-odds' slope."""
-        share, width = self._share(values), self.ends[1] - self.ends[0]
-        slope = np.log(1 - 2 * _EDGE) - np.log(width) - np.log(share) - np.log1p(-share)
-        return super().log_jacobian(values, scale) + slope
-
-    def summand(self, x: np.ndarray, center: float, scale: float) -> np.ndarray:
-        """Return shares of the range."""
-        return _share_below(center + scale * x)
-
-    def mean(self, found: np.ndarray, center: float, scale: float) -> np.ndarray:
-        """Return means in the table's units."""
-        return self.ends[0] + (self.ends[1] - self.ends[0]) * found
-
-    @property
-    def detail(self) -> str:
-        """The bounds."""
-        return "{:g} to {:g}".format(*self.ends)
-
-    def _share(self, values: np.ndarray) -> np.ndarray:
-        return _EDGE + (1 - 2 * _EDGE) * (values - self.ends[0]) / (self.ends[1] - self.ends[0])
 
 
 class Count(Number):
@@ -233,10 +165,6 @@ class Count(Number):
         """Return where the mean starts, the largest count, and which of a model's values stand for the counts."""
         first, step = float(-center / scale), float(1 / scale)
         return {"means": float(max(seen.mean(), 0.1)), "largest": float(seen.max()), "first": first, "step": step}
-
-
-def _share_below(line: np.ndarray) -> np.ndarray:
-    return np.clip((0.5 * (1 + np.tanh(0.5 * line)) - _EDGE) / (1 - 2 * _EDGE), 0.0, 1.0)
 
 
 def _whole(values: np.ndarray, dtype: np.dtype, name: Name) -> np.ndarray:

@@ -14,8 +14,8 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from pyro_mnar.data.kinds.bounded import Bounded
 from pyro_mnar.data.kinds.evidence import Name
-from pyro_mnar.data.kinds.numbers import Bounded
 from pyro_mnar.data.scaling import Scaling
 
 #: How far beyond the others an end stands on the line. No odds of round numbers are that far apart.
@@ -85,6 +85,13 @@ class Proportion(Bounded):
             if place is not None:
                 values = np.where(np.abs(line - place) <= _SAME * (1 + abs(place)), end, values)
         return values
+
+    def between(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return log-odds, infinite ones where the end itself is possible."""
+        first, last = self.ends
+        within = np.nextafter(first, last), np.nextafter(last, first)
+        below, above = (self._log_odds(np.clip(end, *within)) for end in (low, high))
+        return np.where(low <= first, -np.inf, below), np.where(high >= last, np.inf, above)
 
     def inside(self, numbers: np.ndarray) -> np.ndarray:
         """Return numbers within the ends, or at one that was seen."""

@@ -80,6 +80,16 @@ class Semicontinuous(Number):
         """Return numbers of which those near the value that repeats are that value."""
         return snapped(line, self.ends)
 
+    def between(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the numbers, those near the value that repeats moved to where it ends and the others begin, or beyond it."""
+        mass, nearest = self.ends
+        middle = 0.5 * (mass + nearest)
+        if self.side > 0:
+            above = np.where(high < mass, -np.inf, np.maximum(high, middle))
+            return np.where(low <= mass, -np.inf, np.maximum(low, middle)), above
+        below = np.where(low > mass, np.inf, np.minimum(low, middle))
+        return below, np.where(high >= mass, np.inf, np.minimum(high, middle))
+
     def units(self, line: np.ndarray, center: float, scale: float) -> tuple[float, float]:
         """Return mean and deviation of the values beside the one that repeats."""
         from pyro_mnar.data.scaling import Scaling

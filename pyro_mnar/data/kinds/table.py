@@ -7,11 +7,12 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 
 from pyro_mnar.data.kinds.angle import Angle
+from pyro_mnar.data.kinds.bounded import Bounded
 from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.kinds.dates import Date
 from pyro_mnar.data.kinds.evidence import Evidence, Name
 from pyro_mnar.data.kinds.levels import Binary, Categorical, Ordinal
-from pyro_mnar.data.kinds.numbers import Bounded, Continuous, Count, Positive
+from pyro_mnar.data.kinds.numbers import Continuous, Count, Positive
 from pyro_mnar.data.kinds.proportion import Proportion
 from pyro_mnar.data.kinds.semicontinuous import Semicontinuous
 

@@ -70,6 +70,7 @@ def test_the_grid_is_the_one_asked_for():
     assert len({cell.path(Path()) for cell in whole}) == len(whole)
     assert {cell.mask for cell in whole if cell.method in ("not-miwae", "not-miwae-ppca")} == {"hard"}
     assert {cell.mask for cell in whole if cell.method == "miwae"} == {"hard", "mcar"}
+    assert {cell.mask for cell in whole if cell.method == "ours-limited"} == {"hard"}
     assert {cell.mask for cell in whole if cell.method in ("ours", "ours-none", "ours-free")} == set(MASKS)
     unsaid = {"mar", "mcar", "pairs", "middle-hard", "middle-soft", "tails"}  # ours-none says it, or nothing does
     assert {cell.mask for cell in whole if cell.method == "ours-told"} == set(MASKS) - unsaid

@@ -1,0 +1,119 @@
+"""Limits of missing values on the command line: ``--limit``, and cells that say them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyro_mnar.data.limits import Limit, limits_of
+from pyro_mnar.data.source import Source
+from pyro_mnar.data.written_limits import is_limit, limits_in
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+_FORMS = "COLUMN<END (or <=, >, >=), COLUMN:LOW..HIGH, or COLUMN alone, whose cells say it"
+
+
+def limits_asked(words: Sequence[str] | None, names: Sequence[str], decimal: str = ".") -> dict[str, Any]:
+    """Return by column what ``--limit`` says, as :class:`~pyro_mnar.imputer.MNARImputer` takes it.
+
+    Args:
+        words: as they stand on the command line.
+        names: of the table's columns; of two that fit the longer one is meant.
+        decimal: the decimal mark of numbers.
+
+    Raises:
+        ValueError: for a word of another form, an unknown column, or one that is said twice.
+
+    Example:
+        >>> limits_asked(["lead<0.5", "age:low..high", "dose"], ["lead", "age", "low", "high", "dose"])
+        {'lead': ('<', 0.5), 'age': ('low', 'high'), 'dose': 'cells'}
+    """
+    found: dict[str, Any] = {}
+    for word in words or []:
+        column = max((name for name in names if word.startswith(name) and _follows(word[len(name) :])), key=len, default=None)
+        if column is None:
+            raise ValueError(f"--limit: got {word!r}, expected {_FORMS}, with one of the columns {', '.join(names)}")
+        if column in found:
+            raise ValueError(f"--limit: got two for column {column!r}, expected one (from one to the other: COLUMN:LOW..HIGH)")
+        found[column] = _said(word[len(column) :], names, decimal)
+        if found[column] is None:
+            raise ValueError(f"--limit: got {word!r}, expected {_FORMS}")
+    return found
+
+
+def _follows(rest: str) -> bool:
+    return not rest or rest[0] in "<>:"
+
+
+def _said(rest: str, names: Sequence[str], decimal: str) -> Any:
+    if not rest:
+        return "cells"
+    if rest[0] == ":":
+        # Where a name has two dots itself, the place that leaves most columns.
+        pairs = [(rest[1:i], rest[i + 2 :]) for i in range(1, len(rest)) if rest.startswith("..", i)]
+        pairs = [pair for pair in pairs if all(pair)]
+        if not pairs:
+            return None
+        low, high = max(pairs, key=lambda pair: sum(end in names for end in pair))
+        return _end(low, names, decimal), _end(high, names, decimal)
+    sign = rest[:2] if rest[1:2] == "=" else rest[0]
+    return (sign, _end(rest[len(sign) :], names, decimal)) if len(rest) > len(sign) else None
+
+
+def _end(text: str, names: Sequence[str], decimal: str) -> Any:
+    if text in names:
+        return text
+    try:
+        return float(text if "." in text else text.replace(decimal, "."))
+    except ValueError:
+        return text  # a date, a level, largest, smallest, or refused when the column is known
+
+
+def set_aside(limits: Mapping[str, Any], names: Sequence[str], kinds: Collection[str]) -> list[str]:
+    """Return the columns that hold limits of others, and are not declared to be more."""
+    return _aside(limits_of(limits, names), names, kinds)
+
+
+def _aside(limits: Iterable[Limit], names: Sequence[str], kinds: Collection[str]) -> list[str]:
+    found = dict.fromkeys(end for limit in limits for end in limit.named(names))
+    return [name for name in found if name not in kinds]
+
+
+def frame_with_limits(
+    source: Source,
+    names: Sequence[str],
+    missing: Mapping[str, Collection[str]],
+    levels: Mapping[str, Collection[str]],
+    cells: Collection[str],
+) -> DataFrame:
+    """Return some columns of a file, those of ``cells`` as numbers and the texts of their limits, with a decimal point."""
+
+    def pointed(text: str) -> str:
+        return text if source.decimal == "." else text.replace(source.decimal, ".")
+
+    own: dict[str, set[str]] = {}
+    for name in cells if source.arrow is None else ():
+        own[name] = {text for text in source.cells[name] if limits_in(pointed(text)) is not None} - set(missing.get(name, ()))
+    frame = source.frame(names, {name: [*missing.get(name, ()), *own.get(name, ())] for name in names}, levels)
+    for name, texts in own.items():
+        at = [i for i, text in enumerate(source.cells[name]) if text in texts]
+        series = frame[name].astype(object)
+        series.iloc[at] = [pointed(source.cells[name][i]) for i in at]
+        frame[name] = series
+        for text in texts:
+            del source.read_as_missing[name][text]
+    return frame
+
+
+def holes_of(part: DataFrame, cells: Collection[str], aside: Collection[str]) -> DataFrame:
+    """Return which cells are to be imputed: holes, and limits in the columns ``cells``, but none of columns that are set aside."""
+    holes = part.isna()
+    for name in cells:
+        holes[name] = holes[name] | np.array([is_limit(value) for value in part[name]], bool)
+    for name in aside:
+        holes[name] = False
+    return holes

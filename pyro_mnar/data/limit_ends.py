@@ -1,0 +1,99 @@
+"""Limits of missing values as numbers: the least and the largest possible ones of each row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pyro_mnar.data.kinds.column import Column
+from pyro_mnar.data.layout import label_of
+from pyro_mnar.data.limits import Limit
+from pyro_mnar.data.written_limits import Ends
+
+
+def read_ends(
+    limits: Sequence[Limit],
+    columns: Sequence[Column],
+    table: Any,
+    values: np.ndarray,
+    mask: np.ndarray,
+    written: Mapping[Any, Ends] | None = None,
+) -> np.ndarray | None:
+    """Return what :meth:`~pyro_mnar.data.codec.TableCodec.read_limits` does, of ``limits`` of some of D ``columns``."""
+    if not limits:
+        return None
+    found = np.tile([-np.inf, np.inf], (*mask.shape, 1))
+    at = {column.name: j for j, column in enumerate(columns)}
+    for limit in limits:
+        j = at[limit.column]
+        column, seen = columns[j], mask[:, j]
+        ends = limit.read(table, column, (written or {}).get(limit.column))
+        own = np.stack(possible(ends, column, values[seen, j]), -1)
+        check_possible(limit, column, own, values[:, j], seen, table)
+        found[~seen, j] = own[~seen]
+    return found
+
+
+def check_possible(limit: Limit, column: Column, own: np.ndarray, values: np.ndarray, seen: np.ndarray, table: Any) -> None:
+    """Raise a ValueError, naming the row, where limits ``own`` (N, 2) leave a hole no value, or contradict one that is observed.
+
+    Args:
+        limit: what is said.
+        column: of which.
+        own: the least and largest possible numbers.
+        values, seen: (N,) numbers and where they are observed.
+        table: whose rows they are.
+    """
+    low, high = own.T
+    ends = [np.where(np.isfinite(end), end, 0.0) for end in (low, high)]
+    beyond = np.isfinite(low) & (column.inside(ends[0]) < ends[0]) | np.isfinite(high) & (column.inside(ends[1]) > ends[1])
+    first, last = column.between(low, high)
+    nothing = ~seen & (beyond | (low > high) | (first > last) | (first == last) & np.isinf(first))
+    if nothing.any():
+        i = int(nothing.argmax())
+        raise ValueError(
+            f"limits: column {column.name!r} has no value {limit.in_words(column)} in row {label_of(table, i)}, expected other limits"
+        )
+    given = [end for end in limit.ends if isinstance(end, str) or np.ndim(end)]
+    against = seen & ((values < low) | (values > high)) & (len(given) == 2)
+    if against.any():
+        i = int(against.argmax())
+        said = f"{column.in_words(low[i])} to {column.in_words(high[i])}"
+        raise ValueError(
+            f"column {column.name!r}: got {column.in_words(values[i])} in row {label_of(table, i)}, whose limits are {said}, expected "
+            "values within"
+        )
+
+
+def possible(ends: Ends, column: Column, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the least and the largest number (N,) that a column can have within limits, infinite where there is none.
+
+    Args:
+        ends: of each row.
+        column: whose numbers they are.
+        seen: (n,) what was observed of it, which says how fine its values are.
+    """
+    step = column.step(seen)
+    return _outermost(ends.low, ends.above, step, column.dtype), -_outermost(-ends.high, ends.below, step, column.dtype)
+
+
+def _outermost(ends: np.ndarray, strict: Any, step: float, dtype: str) -> np.ndarray:
+    """Return the first possible number from ``ends`` (N,) on, upwards; minus infinity where there is no end."""
+    known = np.isfinite(ends)
+    return np.where(known, _first(np.where(known, ends, 0.0), strict, step, dtype), np.where(np.isnan(ends), -np.inf, ends))
+
+
+def _first(ends: np.ndarray, strict: Any, step: float, dtype: str) -> np.ndarray:
+    if step:
+        places = ends / step
+        near = np.abs(places - np.rint(places)) < 1e-9 * np.maximum(1.0, np.abs(places))
+        return step * np.where(near, np.rint(places) + np.asarray(strict), np.ceil(places))
+    if dtype.lower() in ("float32", "float16"):
+        narrow = np.dtype(dtype.lower()).type
+        found = ends.astype(narrow)
+        found = np.where(found.astype(float) < ends, np.nextafter(found, narrow(np.inf)), found)
+        again = np.asarray(strict) & (found.astype(float) == ends)
+        return np.where(again, np.nextafter(found, narrow(np.inf)), found).astype(float)
+    return np.where(np.asarray(strict), np.nextafter(ends, np.inf), ends)
