@@ -12,7 +12,7 @@ from pyro_mnar.analysis.pooled import Pooled
 from pyro_mnar.analysis.rubin import pool
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
 
 _Table = TypeVar("_Table")
 
@@ -113,7 +113,7 @@ def regression(
     return coefficient
 
 
-def _places(series: Any, levels: Sequence[Any] | None) -> np.ndarray:
+def _places(series: Series, levels: Sequence[object] | None) -> np.ndarray:
     """Return a column's numbers, or the places of its values among ``levels``, from 1."""
     if levels is None:
         return series.to_numpy(float)

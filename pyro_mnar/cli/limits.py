@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _FORMS = "COLUMN<END (or <=, >, >=), COLUMN:LOW..HIGH, or COLUMN alone, whose cells say it"
 
 
-def limits_asked(words: Sequence[str] | None, names: Sequence[str], decimal: str = ".") -> dict[str, Any]:
+def limits_asked(words: Sequence[str] | None, names: Sequence[str], decimal: str = ".") -> dict[str, object]:
     """Return by column what ``--limit`` says, as :class:`~pyro_mnar.imputer.MNARImputer` takes it.
 
     Args:
@@ -32,7 +32,7 @@ def limits_asked(words: Sequence[str] | None, names: Sequence[str], decimal: str
         >>> limits_asked(["lead<0.5", "age:low..high", "dose"], ["lead", "age", "low", "high", "dose"])
         {'lead': ('<', 0.5), 'age': ('low', 'high'), 'dose': 'cells'}
     """
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for word in words or []:
         column = max((name for name in names if word.startswith(name) and _follows(word[len(name) :])), key=len, default=None)
         if column is None:
@@ -49,7 +49,7 @@ def _follows(rest: str) -> bool:
     return not rest or rest[0] in "<>:"
 
 
-def _said(rest: str, names: Sequence[str], decimal: str) -> Any:
+def _said(rest: str, names: Sequence[str], decimal: str) -> object:
     if not rest:
         return "cells"
     if rest[0] == ":":
@@ -64,7 +64,7 @@ def _said(rest: str, names: Sequence[str], decimal: str) -> Any:
     return (sign, _end(rest[len(sign) :], names, decimal)) if len(rest) > len(sign) else None
 
 
-def _end(text: str, names: Sequence[str], decimal: str) -> Any:
+def _end(text: str, names: Sequence[str], decimal: str) -> object:
     if text in names:
         return text
     try:
@@ -73,7 +73,7 @@ def _end(text: str, names: Sequence[str], decimal: str) -> Any:
         return text  # a date, a level, largest, smallest, or refused when the column is known
 
 
-def set_aside(limits: Mapping[str, Any], names: Sequence[str], kinds: Collection[str]) -> list[str]:
+def set_aside(limits: Mapping[str, object], names: Sequence[str], kinds: Collection[str]) -> list[str]:
     """Return the columns that hold limits of others, and are not declared to be more."""
     return _aside(limits_of(limits, names), names, kinds)
 

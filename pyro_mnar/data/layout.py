@@ -143,7 +143,7 @@ class Layout:
         return layout
 
 
-def label_of(table: Any, i: int) -> Any:
+def label_of(table: DataFrame | np.ndarray, i: int) -> object:
     """Return what the row at place ``i`` of a DataFrame is called, or of an array its place."""
     return table.index[i] if is_frame(table) else i
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,8 +13,17 @@ from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.masking import join
 from pyro_mnar.data.schema import Schema, is_frame
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
-def schema_of(part: Any, names: list[Any], varied: list[int], kinds: Any, inferred: Mapping[Any, Column] | None) -> Schema:
+
+def schema_of(
+    part: DataFrame | np.ndarray,
+    names: list[Hashable],
+    varied: list[int],
+    kinds: Mapping[Any, str] | None,
+    inferred: Mapping[Hashable, Column] | None,
+) -> Schema:
     """Return what the columns of a part of a table are; those of an array are named by their positions in the whole."""
     if is_frame(part):
         return Schema.of(part, kinds=kinds, inferred=inferred)
@@ -25,7 +34,7 @@ def schema_of(part: Any, names: list[Any], varied: list[int], kinds: Any, inferr
     return Schema(tuple(replace(column, name=varied[k]) for k, column in enumerate(every.columns)))
 
 
-def constants_of(table: Any, names: list[Any], kinds: Mapping[Any, str]) -> dict[int, Any]:
+def constants_of(table: DataFrame | np.ndarray, names: list[Hashable], kinds: Mapping[Hashable, str]) -> dict[int, object]:
     """Return, by position, the value of columns whose observed values are all alike; those of a declared kind are none."""
     found = {}
     for j, name in enumerate(names):
@@ -35,7 +44,7 @@ def constants_of(table: Any, names: list[Any], kinds: Mapping[Any, str]) -> dict
     return found
 
 
-def objects_of(table: Any, names: list[Any], j: int) -> Any:
+def objects_of(table: DataFrame | np.ndarray, names: list[Hashable], j: int) -> Sequence[object] | np.ndarray:
     if not is_frame(table):
         return table[:, j]
     if names.count(names[j]) > 1:  # refused by name later
@@ -43,13 +52,13 @@ def objects_of(table: Any, names: list[Any], j: int) -> Any:
     return table[names[j]].to_numpy(dtype=object, na_value=None)
 
 
-def some_columns(table: Any, names: list[Any], chosen: list[int]) -> Any:
+def some_columns(table: DataFrame | np.ndarray, names: list[Hashable], chosen: list[int]) -> DataFrame | np.ndarray:
     if len(chosen) == len(names):
         return table
     return table[[names[j] for j in chosen]] if is_frame(table) else table[:, chosen]
 
 
-def refuse_unwritable(table: Any, schema: Schema, values: np.ndarray, mask: np.ndarray) -> None:
+def refuse_unwritable(table: DataFrame, schema: Schema, values: np.ndarray, mask: np.ndarray) -> None:
     """Raise a ValueError, before anything is fitted, where a column's dtype does not take what it would be filled with."""
     for j, column in enumerate(schema.columns):
         if mask[:, j].all():

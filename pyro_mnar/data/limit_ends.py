@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,11 +12,14 @@ from pyro_mnar.data.layout import label_of
 from pyro_mnar.data.limits import Limit
 from pyro_mnar.data.written_limits import Ends
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 
 def read_ends(
     limits: Sequence[Limit],
     columns: Sequence[Column],
-    table: Any,
+    table: DataFrame | np.ndarray,
     values: np.ndarray,
     mask: np.ndarray,
     written: Mapping[Any, Ends] | None = None,
@@ -36,7 +39,9 @@ def read_ends(
     return found
 
 
-def check_possible(limit: Limit, column: Column, own: np.ndarray, values: np.ndarray, seen: np.ndarray, table: Any) -> None:
+def check_possible(
+    limit: Limit, column: Column, own: np.ndarray, values: np.ndarray, seen: np.ndarray, table: DataFrame | np.ndarray
+) -> None:
     """Raise a ValueError, naming the row, where limits ``own`` (N, 2) leave a hole no value, or contradict one that is observed.
 
     Args:
@@ -79,13 +84,13 @@ def possible(ends: Ends, column: Column, seen: np.ndarray) -> tuple[np.ndarray, 
     return _outermost(ends.low, ends.above, step, column.dtype), -_outermost(-ends.high, ends.below, step, column.dtype)
 
 
-def _outermost(ends: np.ndarray, strict: Any, step: float, dtype: str) -> np.ndarray:
+def _outermost(ends: np.ndarray, strict: bool | np.ndarray, step: float, dtype: str) -> np.ndarray:
     """Return the first possible number from ``ends`` (N,) on, upwards; minus infinity where there is no end."""
     known = np.isfinite(ends)
     return np.where(known, _first(np.where(known, ends, 0.0), strict, step, dtype), np.where(np.isnan(ends), -np.inf, ends))
 
 
-def _first(ends: np.ndarray, strict: Any, step: float, dtype: str) -> np.ndarray:
+def _first(ends: np.ndarray, strict: bool | np.ndarray, step: float, dtype: str) -> np.ndarray:
     if step:
         places = ends / step
         near = np.abs(places - np.rint(places)) < 1e-9 * np.maximum(1.0, np.abs(places))

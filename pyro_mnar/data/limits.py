@@ -12,15 +12,19 @@ A value that is observed stands as it is, and only where columns or arrays give 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.layout import label_of
+from pyro_mnar.data.schema import is_frame
 from pyro_mnar.data.written_limits import Ends
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 #: What a limit at the outermost observed value is called.
 OUTERMOST = ("largest", "smallest")
@@ -47,7 +51,7 @@ class Limit:
     cells: bool = False
 
     @classmethod
-    def of(cls, column: Any, said: Any) -> Self:
+    def of(cls, column: Hashable, said: object) -> Self:
         """Return what is said of a column.
 
         Raises:
@@ -74,17 +78,17 @@ class Limit:
         """Both limits."""
         return self.low, self.high
 
-    def named(self, names: Sequence[Any]) -> list[str]:
+    def named(self, names: Sequence[Hashable]) -> list[str]:
         """Return which of a table's columns it reads."""
         return [end for end in self.ends if isinstance(end, str) and end in names]
 
-    def learned(self, column: Column, seen: np.ndarray, names: Sequence[Any]) -> Self:
+    def learned(self, column: Column, seen: np.ndarray, names: Sequence[Hashable]) -> Self:
         """Return it with numbers in the place of values, given what was observed of its column, (n,)."""
         if not column.ordered or column.circular:
             raise ValueError(f"limits: got one for {column.kind} column {column.name!r}, expected a column whose values have an order")
         return replace(self, low=_learned(self.low, column, seen, names), high=_learned(self.high, column, seen, names))
 
-    def read(self, table: Any, column: Column, written: Ends | None = None) -> Ends:
+    def read(self, table: DataFrame | np.ndarray, column: Column, written: Ends | None = None) -> Ends:
         """Return the limits of each row, (N,) each, in numbers.
 
         Raises:
@@ -119,7 +123,7 @@ class Limit:
             return f"above {low}" if self.above else f"{low} or above"
         return f"below {high}" if self.below else f"{high} or below"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return it as plain data."""
         return {name: _plain(value) for name, value in vars(self).items()}
 
@@ -132,7 +136,7 @@ class Limit:
         return limit
 
 
-def limits_of(said: Mapping[Any, Any] | None, names: Sequence[Any]) -> tuple[Limit, ...]:
+def limits_of(said: Mapping[Any, Any] | None, names: Sequence[Hashable]) -> tuple[Limit, ...]:
     """Return what a setting says of a table's columns.
 
     Raises:
@@ -147,7 +151,7 @@ def limits_of(said: Mapping[Any, Any] | None, names: Sequence[Any]) -> tuple[Lim
 
 
 def learned_limits(
-    said: Sequence[Limit], names: Sequence[Any], columns: Sequence[Column], values: np.ndarray, mask: np.ndarray
+    said: Sequence[Limit], names: Sequence[Hashable], columns: Sequence[Column], values: np.ndarray, mask: np.ndarray
 ) -> tuple[Limit, ...]:
     """Return what is said with numbers in the place of values.
 
@@ -174,7 +178,7 @@ def learned_limits(
     return tuple(found)
 
 
-def _learned(end: Any, column: Column, seen: np.ndarray, names: Sequence[Any]) -> Any:
+def _learned(end: Any, column: Column, seen: np.ndarray, names: Sequence[Hashable]) -> Any:
     if end is None or (isinstance(end, str) and end in names):
         return end
     if isinstance(end, str) and end in OUTERMOST:
@@ -191,11 +195,11 @@ def _learned(end: Any, column: Column, seen: np.ndarray, names: Sequence[Any]) -
     return float(number)
 
 
-def _of_rows(end: Any, table: Any, column: Column) -> np.ndarray:
+def _of_rows(end: Any, table: DataFrame | np.ndarray, column: Column) -> np.ndarray:
     if end is None:
         return np.full(len(table), np.nan)
     if isinstance(end, str):
-        if end not in table.columns:
+        if not is_frame(table) or end not in table.columns:
             raise ValueError(f"limits: column {column.name!r} has its limits in column {end!r}, which the table lacks")
         return replace(column, name=end).read_series(table[end])
     if not np.ndim(end):
@@ -225,13 +229,13 @@ def _said(end: Any, column: Column) -> str:
     return "its own limit" if np.ndim(end) else column.levels[int(end)] if column.levels else column.in_words(end)
 
 
-def _is_end(end: Any) -> bool:
+def _is_end(end: object) -> bool:
     if isinstance(end, list):
         return all(_is_end(one) and not isinstance(one, (str, list)) for one in end)
     return end is None or isinstance(end, str) or (isinstance(end, (int, float)) and not isinstance(end, bool) and math.isfinite(end))
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, np.ndarray):
         return [None if np.isnan(number) else number for number in value.tolist()]
     return value

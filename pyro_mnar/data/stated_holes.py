@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -13,15 +13,20 @@ from pyro_mnar.data.kinds.table import KINDS
 from pyro_mnar.data.schema import is_frame
 from pyro_mnar.data.texts import number_in
 
+if TYPE_CHECKING:
+    from pandas import Series
 
-def level_words(kinds: Mapping[Any, Any] | None) -> dict[Any, Collection[str]]:
+_Name = TypeVar("_Name", bound=Hashable)
+
+
+def level_words(kinds: Mapping[_Name, object] | None) -> dict[_Name, Collection[str]]:
     """Return by column the words that are levels, as the kinds declare them, and so never stand for a missing value.
 
     Example:
         >>> level_words({"drink": "ordinal:None:Low:High", "age": "positive"})
         {'drink': ['None', 'Low', 'High']}
     """
-    found: dict[Any, Collection[str]] = {}
+    found: dict[_Name, Collection[str]] = {}
     for name, declared in (kinds or {}).items():
         kind, *rest = declared.split(":") if isinstance(declared, str) else [""]
         if kind in KINDS and KINDS[kind].level_words(rest):
@@ -29,7 +34,7 @@ def level_words(kinds: Mapping[Any, Any] | None) -> dict[Any, Collection[str]]:
     return found
 
 
-def stated_holes(missing: object, names: Sequence[Hashable], kinds: Mapping[Any, Any] | None = None) -> dict[Any, list[Any]]:
+def stated_holes(missing: object, names: Sequence[Hashable], kinds: Mapping[_Name, object] | None = None) -> dict[Any, list[Any]]:
     """Return by column the values that stand for a missing one.
 
     Args:
@@ -58,14 +63,14 @@ def stated_holes(missing: object, names: Sequence[Hashable], kinds: Mapping[Any,
                 is_hole(value) or isinstance(value, (str, int, float, np.integer, np.floating))
             ):
                 raise ValueError(f"missing: got {value!r} for column {name!r}, expected texts or numbers")
-        own = _Stated(levels.get(name, ()))
+        own = _Stated(levels.get(name, ()))  # type: ignore[arg-type]  # names are not typed
         values = [value for value in values if not (is_hole(value) or own.has(value))]
         if values:
             found[name] = values
     return found
 
 
-def with_holes(table: Any, stated: Mapping[Any, Collection[Any]]) -> Any:
+def with_holes(table: Any, stated: Mapping[_Name, Collection[object]]) -> Any:
     """Return a DataFrame or an array with holes where values are those that are stated; other values as they stood.
 
     Args:
@@ -88,7 +93,7 @@ def with_holes(table: Any, stated: Mapping[Any, Collection[Any]]) -> Any:
         return result
     gone = np.zeros(table.shape, bool)
     for j, values in stated.items():
-        gone[:, j] = _Stated(values).among(table[:, j])
+        gone[:, j] = _Stated(values).among(table[:, j])  # type: ignore[index]  # positions here
     if not gone.any():
         return table
     result = table.astype(np.float64 if table.dtype.kind in "biu" else table.dtype if table.dtype.kind == "f" else object)
@@ -96,7 +101,7 @@ def with_holes(table: Any, stated: Mapping[Any, Collection[Any]]) -> Any:
     return result
 
 
-def without(series: Any, values: Collection[object]) -> Any:
+def without(series: Series, values: Collection[object]) -> Series:
     """Return a Series of any dtype with holes where its values are ``values``, as text or as numbers.
 
     Example:
@@ -124,7 +129,7 @@ class _Stated:
     def __init__(self, values: Collection[object]) -> None:
         self._words = {value.strip() if isinstance(value, str) else str(value) for value in values}
         found: list[Any] = [number_in(value) if isinstance(value, str) else value for value in values]
-        self._numbers: set[Any] = {value for value in found if isinstance(value, (int, float, np.integer, np.floating))}
+        self._numbers = {value for value in found if isinstance(value, (int, float, np.integer, np.floating))}
         # As single precision holds them.
         self._single = {float(np.float32(value)) for value in self._numbers if abs(float(value)) < 3e38}
 

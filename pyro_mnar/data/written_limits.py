@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from pyro_mnar.data.kinds.evidence import is_hole
+
+if TYPE_CHECKING:
+    from pandas import Series
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _ONE = re.compile(rf"(<=|>=|<|>|≤|≥)\s*({_NUMBER})")
@@ -20,8 +23,8 @@ class Ends(NamedTuple):
 
     low: Any
     high: Any
-    above: Any = False
-    below: Any = False
+    above: bool | np.ndarray = False
+    below: bool | np.ndarray = False
 
 
 def limits_in(text: str) -> Ends | None:
@@ -43,7 +46,7 @@ def limits_in(text: str) -> Ends | None:
     return None
 
 
-def split_written(series: Any) -> tuple[Any, Ends]:
+def split_written(series: Series) -> tuple[Series, Ends]:
     """Return a pandas Series (N,) of numbers and texts as numbers with holes, and the limits that its texts say, (N,) each.
 
     Raises:
@@ -80,12 +83,12 @@ def split_written(series: Any) -> tuple[Any, Ends]:
     return (numbers.astype("Int64") if len(whole) and (whole == np.rint(whole)).all() and _are_whole(series) else numbers), ends
 
 
-def is_limit(value: Any) -> bool:
+def is_limit(value: object) -> bool:
     """Return whether a cell holds limits."""
     return isinstance(value, str) and limits_in(value) is not None
 
 
-def refuse_limits(series: Any) -> None:
+def refuse_limits(series: Series) -> None:
     """Raise a ValueError, naming the row, for limits in a pandas Series of which none are declared."""
     for label, value in series.items():
         if is_limit(value):
@@ -96,7 +99,7 @@ def refuse_limits(series: Any) -> None:
             )
 
 
-def _are_whole(series: Any) -> bool:
+def _are_whole(series: Series) -> bool:
     """Return whether numbers are written as whole ones."""
     numbers = [value for value in series if not is_hole(value) and not is_limit(value)]
     return all(not isinstance(value, float) and "." not in str(value) for value in numbers)

@@ -12,7 +12,7 @@ from torch import Tensor
 MOST_COLUMNS = 2**14
 
 
-def check_sizes(members: Any, n_columns: int, latent_dim: Any, hidden: Any, outputs: int, tensors: Mapping[str, Tensor]) -> None:
+def check_sizes(members: object, n_columns: int, latent_dim: object, hidden: Any, outputs: int, tensors: Mapping[str, Tensor]) -> None:
     """Raise a ValueError unless ``tensors`` could be the weights of as many members, with networks of these widths.
 
     Layers that every model has at least are counted, of its decoder from L on and of its encoder from D on, so that building it takes

@@ -113,7 +113,7 @@ class Pilots:
             by_columns = model.log_mask(self.x, self.mask).double().masked_fill(self.settled, 0.0).sum()
             self._add(rates, self.found[at_random].bound - float(by_columns) + float(constant), model)
 
-    def _each(self, calls: Sequence[Callable[[], Any]]) -> Iterator[Any]:
+    def _each(self, calls: Sequence[Callable[[], tuple[float, MNAR]]]) -> Iterator[tuple[float, MNAR]]:
         return each(calls, n_jobs=self.n_jobs, said="choosing reasons", progress=self.progress and in_whole(), worth=self.worth)
 
     def _add(self, key: _Key, bound: float, model: MNAR) -> None:

@@ -148,13 +148,13 @@ def _try(members: Sequence[MNAR], n_columns: int) -> None:
     score_ensemble(members, torch.zeros(2, n_columns), mask, particles=2)
 
 
-def _candidate(directions: Any, earlier: Any, latent: Any, *numbers: Any) -> Candidate:
+def _candidate(directions: Any, earlier: Any, latent: object, *numbers: object) -> Candidate:
     if not all(isinstance(word, str) for word in [*directions, earlier]) or type(latent) is not bool:
         raise ValueError(f"candidates: got {(directions, earlier, latent)!r:.60}, expected words and a truth value")
     return Candidate(tuple(directions), earlier, latent, *(finite(number, "candidates") for number in numbers))
 
 
-def _history(evaluations: Any, best_step: Any, stopped: Any) -> History:
+def _history(evaluations: Any, best_step: object, stopped: object) -> History:
     looks = [Evaluation(**look) for look in evaluations]
     for look in looks:
         for number in (look.step, look.train, look.held_out):

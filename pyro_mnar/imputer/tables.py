@@ -170,7 +170,9 @@ def given(imputer: Imputer, X: ArrayLike | DataFrame) -> Given:
     return Given(X, table, imputer.codec_, values, mask, imputer.codec_.read_limits(table, values, mask, written))
 
 
-def _as_table(imputer: Imputer, X: ArrayLike | DataFrame, *, fitting: bool = False) -> tuple[DataFrame | np.ndarray, dict[Any, Ends]]:
+def _as_table(
+    imputer: Imputer, X: ArrayLike | DataFrame, *, fitting: bool = False
+) -> tuple[DataFrame | np.ndarray, dict[Hashable, Ends]]:
     """Return ``X`` as a pandas DataFrame or an array, with the columns of training unless ``fitting``, and what its cells say of limits
     by column, where that is declared: such columns are then numbers."""
     table = as_pandas(X)
@@ -187,7 +189,7 @@ def _as_table(imputer: Imputer, X: ArrayLike | DataFrame, *, fitting: bool = Fal
     names = list(table.columns) if is_frame(table) else list(range(table.shape[1]))
     if imputer.missing is not None:
         table = with_holes(table, stated_holes(imputer.missing, names, imputer.kinds))
-    written: dict[Any, Ends] = {}
+    written: dict[Hashable, Ends] = {}
     for name in (limit.column for limit in (limits_of(imputer.limits, names) if fitting else imputer.codec_.limits) if limit.cells):
         if not is_frame(table):
             raise ValueError(

@@ -36,7 +36,7 @@ _SHIFTS, _WIDE, _FACTORS = np.linspace(-1, 1, 9).tolist(), np.linspace(-3, 3, 25
 _ODDS, _WIDE_ODDS = np.linspace(-1.5, 1.5, 7).tolist(), np.linspace(-2, 2, 9).tolist()  # logarithms
 
 
-def parsed(word: str, columns: Iterable[Column]) -> tuple[str, list[str], dict[str, tuple[Any, ...]]]:
+def parsed(word: str, columns: Iterable[Column]) -> tuple[str, list[str], dict[str, tuple[object, ...]]]:
     """Return outcome and predictors of a regression OUTCOME=PREDICTOR,..., and the levels of those that are ordered levels.
 
     Raises:

@@ -48,7 +48,7 @@ def distinct(values: Iterable[object], name: Name) -> list[Any]:
     Raises:
         ValueError: naming the column, for a value that is no text, number or truth value.
     """
-    seen: dict[Any, None] = {}
+    seen: dict[object, None] = {}
     for value in values:
         if is_hole(value):
             continue
