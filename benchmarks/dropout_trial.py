@@ -74,7 +74,8 @@ def run(patients: int, leaving: str, way: str, trial: int, draws: int, members: 
     """Return what one trial's imputations, complete data and staying patients estimate: each an estimate and an interval's ends."""
     torch.set_num_threads(1)
     holed, whole = simulate(patients, leaving, trial)
-    imputer = MNARImputer(members=members, steps=steps, random_state=trial, progress=False, **WAYS[way]).fit(holed)
+    kinds = dict.fromkeys(VISITS, "continuous")  # scores may be negative, few as they are
+    imputer = MNARImputer(members=members, steps=steps, random_state=trial, progress=False, kinds=kinds, **WAYS[way]).fit(holed)
     pooled = analyze(imputer.sample(holed, draws), effect, imputer.members_of(draws))
     found = {way: [float(pooled.estimate), *(float(end) for end in pooled.interval())]}
     for name, frame in (("complete data", whole), ("who stayed", holed.dropna())):

@@ -18,7 +18,7 @@ from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.kinds.evidence import is_hole
 from pyro_mnar.data.kinds.numbers import Continuous
 from pyro_mnar.data.layout import Layout
-from pyro_mnar.data.learned_parts import constants_of, objects_of, refuse_unwritable, schema_of, some_columns
+from pyro_mnar.data.learned_parts import constants_of, objects_of, refuse_beyond, refuse_unwritable, schema_of, some_columns
 from pyro_mnar.data.limit_ends import read_ends
 from pyro_mnar.data.limits import Limit, learned_limits, limits_of
 from pyro_mnar.data.masking import join, split
@@ -104,6 +104,7 @@ class TableCodec:
         if plain:
             every = Schema(tuple(column if column.name in (kinds or {}) else column.plain() for column in every.columns))
         values, mask = split(part, every, allow_empty=True)
+        refuse_beyond(every, values, mask)
         if len(values) < 2:
             raise ValueError(f"X: got {len(values)} row, expected at least 2 (1 sample cannot be learned from)")
         known = np.flatnonzero(mask.any(0))

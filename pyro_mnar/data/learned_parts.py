@@ -16,6 +16,9 @@ from pyro_mnar.data.schema import Schema, is_frame
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+#: Of larger numbers, what a model draws may be beyond double precision.
+LARGEST = 1e300
+
 
 def schema_of(
     part: DataFrame | np.ndarray,
@@ -56,6 +59,17 @@ def some_columns(table: DataFrame | np.ndarray, names: list[Hashable], chosen: l
     if len(chosen) == len(names):
         return table
     return table[[names[j] for j in chosen]] if is_frame(table) else table[:, chosen]
+
+
+def refuse_beyond(schema: Schema, values: np.ndarray, mask: np.ndarray) -> None:
+    """Raise a ValueError for numbers so large that their spread, or what a model draws, is none."""
+    for j, column in enumerate(schema.columns):
+        seen = values[mask[:, j], j]
+        most = np.abs(seen).max(initial=0.0)
+        if most > LARGEST and (seen != seen[0]).any():
+            raise ValueError(
+                f"column {column.name!r}: got {most:.3g}, expected numbers within {LARGEST:g} (divide them by a power of ten)"
+            )
 
 
 def refuse_unwritable(table: DataFrame, schema: Schema, values: np.ndarray, mask: np.ndarray) -> None:

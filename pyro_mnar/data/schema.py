@@ -120,13 +120,13 @@ class Schema:
                 raise ValueError(f"schema: got column {column!r:.60}, expected name, kind and dtype, and perhaps levels or bounds")
             if not isinstance(column["name"], (str, int)) or not isinstance(column["dtype"], str):
                 raise ValueError(f"schema: got column {column!r:.60}, expected a text or whole number as name and a text as dtype")
-            own = {field.name for field in fields(kind_of(column["kind"], column["name"]))}
-            if not set(column) <= known | own:
+            own = {field.name: field.type for field in fields(kind_of(column["kind"], column["name"]))}
+            if not set(column) <= known | set(own):
                 raise ValueError(
                     f"schema: got column {column!r:.60}, expected name, kind and dtype, and perhaps {', '.join(sorted(own))}"
                 )
-            for field_name in own - {"name", "dtype", "levels"}:
-                _check_numbers(column.get(field_name), field_name, column["name"])
+            for field_name in set(own) - {"name", "dtype", "levels"}:
+                _check_field(column.get(field_name), field_name, own[field_name] == "str", column["name"])
             levels = column.get("levels", [])
             if not isinstance(levels, list) or not all(isinstance(level, (str, int, float)) for level in levels):
                 raise ValueError(f"schema: got levels {levels!r:.60} of column {column['name']!r:.60}, expected texts or numbers")
@@ -205,8 +205,10 @@ def _known(kinds: Mapping[Hashable, str] | None, names: Sequence[Hashable]) -> M
     return kinds or {}
 
 
-def _check_numbers(plain: object, field_name: str, name: Hashable) -> None:
-    """Raise a ValueError unless what a model file says of a column is a number, or of its bounds two, or nothing."""
+def _check_field(plain: object, field_name: str, a_word: bool, name: Hashable) -> None:
+    """Raise a ValueError unless what a model file says of a column is nothing, or a word, or a number, or of its bounds two."""
+    if a_word and isinstance(plain, str):
+        return
     numbers: Sequence[Any] = plain if field_name == "bounds" and isinstance(plain, (list, tuple)) and len(plain) == 2 else [plain]
     if plain is not None and not all(type(number) in (int, float) and abs(number) < np.inf for number in numbers):
         raise ValueError(f"schema: got {field_name} {plain!r:.60} of column {name!r:.60}, expected finite numbers")
@@ -243,5 +245,5 @@ def _column_of(series: Series, word: str | None) -> Column:
                 f"repeat ({said or 'leave the column out, or declare its kind'})"
             )
     raise ValueError(
-        f"column {series.name!r}: got dtype {series.dtype} ({series.dropna().iloc[0]!r} first), expected numbers, categories or dates"
+        f"column {series.name!r}: got {next(iter(series.dropna()), None)!r}, dtype {series.dtype}, expected numbers, levels or dates"
     )

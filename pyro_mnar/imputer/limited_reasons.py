@@ -14,6 +14,7 @@ def limited_holes(given: Given) -> list[tuple[str, str, int, int]]:
     """Return for each column with limits its name, what is known in words, how many holes have one, and how many have none.
 
     Example:
+        >>> import numpy as np
         >>> from pyro_mnar.data.codec import TableCodec
         >>> x = np.array([[0.7, 1.0], [np.nan, 2.0], [0.9, 3.0]])
         >>> codec, values, mask = TableCodec.learn(x, limits={0: ("<", 0.5)})

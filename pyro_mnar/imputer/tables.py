@@ -45,6 +45,7 @@ class Given:
         values: (N, D) numbers in the table's units, 0 in the holes.
         mask: (N, D) True = observed.
         ends: (N, D, 2) between which numbers missing values are known to lie; None where nothing is known.
+        declared: columns whose kind was stated.
     """
 
     X: ArrayLike | DataFrame
@@ -53,6 +54,7 @@ class Given:
     values: np.ndarray
     mask: np.ndarray
     ends: np.ndarray | None = None
+    declared: frozenset[Hashable] = frozenset()
 
     @property
     def x(self) -> Tensor:
@@ -111,7 +113,9 @@ class Given:
         """Return completed tables of the type of ``X`` of numbers (N, D) in the table's units; a warning says what cannot be."""
         tables = [self.codec.decode(result, self.table, self.mask) for result in results]
         filled = np.stack([split(self.codec.layout.part_of_whole(table), self.codec.schema, allow_empty=True)[0] for table in tables])
-        said = impossible(self.codec.columns, self.told.values, self.told.mask, filled)  # what is known is no surprise
+        # What is known is no surprise, and what is declared is believed.
+        at = [j for j, column in enumerate(self.codec.columns) if column.name not in self.declared]
+        said = impossible([self.codec.columns[j] for j in at], self.told.values[:, at], self.told.mask[:, at], filled[..., at])
         if said:
             warn(f"X: {'; '.join(said)}")
         given = as_pandas(self.X)
@@ -149,7 +153,7 @@ def learned(imputer: Imputer, X: ArrayLike | DataFrame, inferred: Mapping[Any, C
     said = doubts(codec.columns, values, mask, imputer.kinds)
     if said:
         warn(f"X: {'; '.join(said)}")
-    return Given(X, table, codec, values, mask, codec.read_limits(table, values, mask, written))
+    return Given(X, table, codec, values, mask, codec.read_limits(table, values, mask, written), frozenset(imputer.kinds or ()))
 
 
 def check_fitted(imputer: object) -> None:
@@ -167,7 +171,8 @@ def given(imputer: Imputer, X: ArrayLike | DataFrame) -> Given:
     check_fitted(imputer)
     table, written = _as_table(imputer, X)
     values, mask = imputer.codec_.read(table)
-    return Given(X, table, imputer.codec_, values, mask, imputer.codec_.read_limits(table, values, mask, written))
+    ends = imputer.codec_.read_limits(table, values, mask, written)
+    return Given(X, table, imputer.codec_, values, mask, ends, frozenset(imputer.kinds or ()))
 
 
 def _as_table(

@@ -99,6 +99,7 @@ def whole(said: str, progress: bool) -> Iterator[Whole]:
         yield task
     finally:
         _current.reset(token)
+        task.bar.refresh()
         task.bar.close()
 
 

@@ -24,7 +24,7 @@ def between(limits: Tensor) -> Tensor:
     """Return the mean of a standard normal between ``limits`` (..., 2), (...); 0 where there is none.
 
     Example:
-        >>> between(torch.tensor([[-1.0, 1.0], [0.0, torch.inf]])).round(decimals=3).tolist()
+        >>> [round(float(mean), 3) for mean in between(torch.tensor([[-1.0, 1.0], [0.0, torch.inf]]))]
         [0.0, 0.798]
     """
     low, high = limits.unbind(-1)

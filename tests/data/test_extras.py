@@ -18,7 +18,16 @@ ROOT = Path(__file__).parents[2]
 #: Where imports and requirements have different names.
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "pyro": "pyro-ppl"}
 #: Imported only where they must be there: of a polars frame, of an Arrow table, of a fetched table, and once ArviZ's version is known.
-ELSEWHERE = {("arrow.py", "pyarrow"), ("layout.py", "polars"), ("datasets.py", "pooch"), ("trees.py", "arviz"), ("trees.py", "xarray")}
+ELSEWHERE = {
+    ("arrow.py", "pyarrow"),
+    ("batches.py", "pyarrow"),
+    ("labels.py", "pyarrow"),
+    ("shards.py", "pyarrow"),
+    ("layout.py", "polars"),
+    ("datasets.py", "pooch"),
+    ("trees.py", "arviz"),
+    ("trees.py", "xarray"),
+}
 
 
 def test_only_a_missing_module_becomes_the_extra_s_error():

@@ -126,3 +126,25 @@ def test_a_model_whose_words_do_not_fit_is_refused_when_it_is_loaded(models, tmp
     save_model(tmp_path / "m", tensors, description)
     with pytest.raises(ValueError, match=f"{tmp_path / 'm'}: not a usable model"):
         MNARImputer.load(tmp_path / "m")
+
+
+@pytest.mark.parametrize("most", [1.7e308, -1.4e308, 1e301])
+def test_numbers_whose_draws_could_be_none_are_refused_by_name(most):
+    frame = pd.DataFrame({"c0": [np.nan] * 4 + [0.0, 1.0, 2.0, most], "c1": np.arange(8.0)})
+    with pytest.raises(ValueError, match="column 'c0': got 1.*, expected numbers within 1e\\+300"):
+        MNARImputer(steps=1, members=1, progress=False).fit(frame)
+
+
+def test_a_column_of_a_dtype_that_no_kind_has_is_refused_by_name_though_it_is_empty():
+    frame = pd.DataFrame({"c0": [0.0, 1.0], "c2": np.array([np.nan + 1j * np.nan] * 2)})
+    with pytest.raises(ValueError, match="column 'c2': got None, dtype complex128"):
+        MNARImputer(steps=1, members=1, progress=False).fit(frame)
+
+
+def test_what_is_declared_is_believed_also_of_imputed_values():
+    x = np.abs(np.random.default_rng(0).normal(size=(60, 2)))
+    x[:30, 0] = np.nan
+    asked = {"mechanism": "none", "steps": 1, "members": 1, "progress": False}
+    with pytest.warns(UserWarning, match="below 0, where no observed one is"):
+        MNARImputer(**asked).fit(x).sample(x, 20)
+    MNARImputer(**asked, kinds={0: "continuous"}).fit(x).sample(x, 20)
