@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pyro_mnar.cli.limits import frame_with_limits, holes_of, limits_asked, set_aside
+from pyro_mnar.cli.limits import frame_with_limits, holes_of, limits_asked
 from pyro_mnar.cli.reading import counted, known_levels, usable
 from pyro_mnar.data.kinds.column import Column
+from pyro_mnar.data.limits import limits_of, set_aside
 from pyro_mnar.data.names import missing_words, names_in, pair
 from pyro_mnar.data.source import Source
 from pyro_mnar.data.stated_holes import stated_holes
+from pyro_mnar.imputation.resampling import work_of
 from pyro_mnar.imputer.imputer import MNARImputer
-from pyro_mnar.imputer.imputing import work_of_imputing
 from pyro_mnar.imputer.learning import fit_given, work_of_fit
 from pyro_mnar.imputer.tables import Given, given, learned
 from pyro_mnar.report.sensitivity import parsed
@@ -49,7 +50,7 @@ class Asked(NamedTuple):
     def work(self, compared: bool) -> float:
         """Return how much there is to do, in training steps: fitting, imputing, and where reports compare both without a mechanism."""
         imputer, rows = self.imputer, len(self.part)
-        imputing = work_of_imputing(imputer.members, int(self.part.isna().any(axis=1).sum()))
+        imputing = imputer.members * work_of(int(self.part.isna().any(axis=1).sum()))
         again = work_of_fit(imputer, rows, False) + imputing if compared and imputer.mechanism != "none" else 0.0
         fitting = 0.0 if self.fitted else work_of_fit(imputer, rows, imputer.mechanism in ("auto", "self-masking"))
         return fitting + imputing + again
@@ -76,7 +77,8 @@ def asked_for(options: argparse.Namespace, source: Source) -> Asked:
     if unknown:
         raise ValueError(f"kinds: got unknown column {unknown[0]!r}, expected some of {', '.join(chosen or source.names)}")
     limits = limits_asked(options.limit, source.names, source.decimal)
-    aside, cells = set_aside(limits, source.names, kinds), [name for name, said in limits.items() if said == "cells"]
+    aside = set_aside(limits_of(limits, source.names), source.names, kinds)
+    cells = [name for name, said in limits.items() if said == "cells"]
     chosen = None if chosen is None else [*chosen, *(name for name in aside if name not in chosen)]
     part, columns, notes = usable(source, chosen, kinds, stated_holes(missing, source.names, kinds), cells, aside)
     if options.regress is not None:

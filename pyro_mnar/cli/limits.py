@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyro_mnar.data.limits import Limit, limits_of
 from pyro_mnar.data.source import Source
 from pyro_mnar.data.written_limits import is_limit, limits_in
 
@@ -71,16 +70,6 @@ def _end(text: str, names: Sequence[str], decimal: str) -> object:
         return float(text if "." in text else text.replace(decimal, "."))
     except ValueError:
         return text  # a date, a level, largest, smallest, or refused when the column is known
-
-
-def set_aside(limits: Mapping[str, object], names: Sequence[str], kinds: Collection[str]) -> list[str]:
-    """Return the columns that hold limits of others, and are not declared to be more."""
-    return _aside(limits_of(limits, names), names, kinds)
-
-
-def _aside(limits: Iterable[Limit], names: Sequence[str], kinds: Collection[str]) -> list[str]:
-    found = dict.fromkeys(end for limit in limits for end in limit.named(names))
-    return [name for name in found if name not in kinds]
 
 
 def frame_with_limits(

@@ -20,7 +20,7 @@ from pyro_mnar.data.kinds.numbers import Continuous
 from pyro_mnar.data.layout import Layout
 from pyro_mnar.data.learned_parts import constants_of, objects_of, refuse_beyond, refuse_unwritable, schema_of, some_columns
 from pyro_mnar.data.limit_ends import read_ends
-from pyro_mnar.data.limits import Limit, learned_limits, limits_of
+from pyro_mnar.data.limits import Limit, learned_limits, limits_of, set_aside
 from pyro_mnar.data.masking import join, split
 from pyro_mnar.data.scaling import Scaling
 from pyro_mnar.data.schema import Schema, is_frame, names_of
@@ -87,9 +87,7 @@ class TableCodec:
         """
         names = names_of(X)
         said = limits_of(limits, names)
-        aside = sorted(
-            {names.index(end) for limit in said for end in limit.named(names)} - {names.index(k) for k in kinds or () if k in names}
-        )
+        aside = sorted(map(names.index, set_aside(said, names, kinds or ())))
         constants = {j: value for j, value in constants_of(X, names, kinds or {}).items() if j not in aside}
         if len(names) and not len(X):
             split(X)  # says so

@@ -12,7 +12,7 @@ A value that is observed stands as it is, and only where columns or arrays give 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -148,6 +148,12 @@ def limits_of(said: Mapping[Any, Any] | None, names: Sequence[Hashable]) -> tupl
         if column not in names:
             raise ValueError(f"limits: got unknown column {column!r}, expected some of {', '.join(map(str, names))}")
     return tuple(Limit.of(column, given) for column, given in (said or {}).items())
+
+
+def set_aside(limits: Sequence[Limit], names: Sequence[Hashable], kinds: Collection[Hashable]) -> list[str]:
+    """Return the columns that hold limits of others, and are not declared to be more."""
+    found = dict.fromkeys(end for limit in limits for end in limit.named(names))
+    return [name for name in found if name not in kinds]
 
 
 def learned_limits(

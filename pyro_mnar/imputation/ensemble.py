@@ -16,12 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from pyro_mnar.imputation.impute import Imputation, impute_one
-from pyro_mnar.imputation.resampling import CHUNK
+from pyro_mnar.imputation.resampling import work_of
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.checks import rows_of
 from pyro_mnar.infer.ensembles import member_seed
 from pyro_mnar.infer.processes import each, n_processes
-from pyro_mnar.infer.progress import CHUNK_WORTH, in_whole
+from pyro_mnar.infer.progress import in_whole
 from pyro_mnar.infer.streams import seeded
 
 
@@ -95,7 +95,7 @@ def impute(
         partial(impute_one, member, x, mask, draws=share, seed=member_seed(seed, i), **options)
         for i, (member, share) in enumerate(zip(members, shares, strict=True))
     ]
-    worth = -(-int((~mask.all(-1)).sum()) // CHUNK) * CHUNK_WORTH
+    worth = work_of(int((~mask.all(-1)).sum()))
     parts = list(each(calls, n_jobs=n_jobs, said="imputing", progress=progress, worth=worth))
     completed = torch.stack([part.completed for part in parts]).mean(0)
     return Imputation(

@@ -17,6 +17,7 @@ from pyro_mnar.data.warn import warn
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.checks import arguments
 from pyro_mnar.infer.enumeration import draw_enumerated, is_enumerated, sum_out
+from pyro_mnar.infer.progress import CHUNK_WORTH
 from pyro_mnar.infer.streams import RowStreams, seeded
 from pyro_mnar.infer.structure import is_latent
 from pyro_mnar.infer.weights import effective_sample_size, smooth
@@ -30,6 +31,11 @@ LEAST_ROWS = 8
 def chunk_size(device: torch.device) -> int:
     """Return how many rows go through the networks at once."""
     return CHUNK if device.type == "cpu" else _ACCELERATOR_CHUNK
+
+
+def work_of(n_rows: int) -> float:
+    """Return what imputing so many rows with holes is worth, in training steps."""
+    return -(-n_rows // CHUNK) * CHUNK_WORTH
 
 
 def padded(rows: Tensor, least: int = LEAST_ROWS) -> Tensor:

@@ -11,13 +11,12 @@ from torch import Tensor
 
 from pyro_mnar.imputation.ensemble import impute, score_ensemble
 from pyro_mnar.imputation.impute import Imputation
-from pyro_mnar.imputation.resampling import CHUNK
 from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.devices import device_of
 from pyro_mnar.imputer.extremes import refuse_unfilled, warn_of_far, within_reach
 from pyro_mnar.imputer.points import points_of, sines, summands
 from pyro_mnar.imputer.tables import Given
-from pyro_mnar.infer.progress import CHUNK_WORTH, whole
+from pyro_mnar.infer.progress import whole
 from pyro_mnar.infer.torch_state import as_usual
 
 if TYPE_CHECKING:
@@ -39,11 +38,6 @@ def imputed(imputer: Imputer, given: Given, draws: int = 0, particles: int | Non
     with whole("imputing", imputer.progress):
         raw = drawn(imputer, given, draws, particles, method)
         return Imputed(raw, in_units(imputer, given, raw, method))
-
-
-def work_of_imputing(members: int, n_rows: int) -> float:
-    """Return what imputing so many rows with holes is worth, in training steps."""
-    return members * -(-n_rows // CHUNK) * CHUNK_WORTH
 
 
 def filled(imputer: Imputer, given: Given) -> DataFrame | np.ndarray:
