@@ -55,10 +55,10 @@ class Asked(NamedTuple):
         fitting = 0.0 if self.fitted else work_of_fit(imputer, rows, imputer.mechanism in ("auto", "self-masking"))
         return fitting + imputing + again
 
-    def fit(self, table: Given) -> Given:
-        """Return the table as the model reads it, once that is fitted."""
+    def fit(self, table: Given, checkpoint: str | None) -> Given:
+        """Return the table as the model reads it, once that is fitted, or gone on with from a folder."""
         if not self.fitted:
-            fit_given(self.imputer, table)
+            fit_given(self.imputer, table, checkpoint=checkpoint)
         return replace(table, codec=self.imputer.codec_)
 
 
@@ -108,7 +108,7 @@ def asked_for(options: argparse.Namespace, source: Source) -> Asked:
 
 
 def _with_model(options: argparse.Namespace, source: Source, missing: dict[str, list[Any]]) -> Asked:
-    for name in ("mechanism", "direction", "order", "ignorable", "kind", "limit", "columns", "save", "steps"):
+    for name in ("mechanism", "direction", "order", "ignorable", "kind", "limit", "columns", "save", "steps", "checkpoint"):
         if getattr(options, name, None) is not None:
             raise ValueError(f"--{name}: got one with --model, expected it only when fitting (the model has its own)")
     imputer = MNARImputer.load(options.model)

@@ -105,13 +105,20 @@ class MNARImputer(TransformerMixin, BaseEstimator):
     device: str = "cpu"
     keep_partial: bool = False
 
-    def fit(self, X: ArrayLike | DataFrame, y: None = None, callback: Callable[[Evaluation], None] | None = None) -> Self:
+    def fit(
+        self,
+        X: ArrayLike | DataFrame,
+        y: None = None,
+        callback: Callable[[Evaluation], None] | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+    ) -> Self:
         """Learn the model from a table (N, D) with NaN in the holes.
 
         Args:
             X: array or DataFrame of numbers.
             y: ignored, as in scikit-learn.
             callback: called with each :class:`~pyro_mnar.infer.training.Evaluation`.
+            checkpoint: folder, from which the same call goes on after a kill to the same result (:mod:`pyro_mnar.imputer.checkpoints`).
 
         Raises:
             ValueError: for a table that cannot be used (the message names the column) or an unknown word among the settings.
@@ -119,7 +126,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         """
         del y
         check_point(self.point)
-        fit_table(self, X, callback)
+        fit_table(self, X, callback, checkpoint)
         return self
 
     def impute(self, X: ArrayLike | DataFrame, draws: int = 0, particles: int | None = None, method: str = "importance") -> Imputation:

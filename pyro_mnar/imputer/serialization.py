@@ -69,7 +69,7 @@ def describe(imputer: Imputer) -> tuple[dict[str, Tensor], dict[str, object]]:
         "candidates": [list(candidate) for candidate in imputer.candidates_],
         "reasons": reasons_to_json(imputer.reasons_),
         "settings": {
-            name: _plain(value)
+            name: plain_setting(value)
             for name, value in imputer.get_params(deep=False).items()
             if name not in ("progress", "n_jobs", "device")
         },
@@ -166,12 +166,12 @@ def _history(evaluations: Any, best_step: object, stopped: object) -> History:
     return History(looks, best_step, stopped)
 
 
-def _plain(value: object) -> object:
+def plain_setting(value: object) -> object:
     """Return a setting as JSON holds it; a mapping as pairs, since its keys may be positions; a generator as none."""
     if isinstance(value, Mapping):
-        return [[_plain(key), _plain(own)] for key, own in value.items()]
+        return [[plain_setting(key), plain_setting(own)] for key, own in value.items()]
     if hasattr(value, "tolist") and hasattr(value, "ndim") and value.ndim:  # limits of each row
-        return [_plain(own) for own in value.tolist()]
+        return [plain_setting(own) for own in value.tolist()]
     if isinstance(value, float):
         return None if np.isnan(value) else float(value)
     if isinstance(value, Integral) and not isinstance(value, bool):
@@ -181,5 +181,5 @@ def _plain(value: object) -> object:
     if isinstance(value, np.floating):
         return None if np.isnan(value) else float(value)
     if isinstance(value, (tuple, list, set, frozenset)):
-        return [_plain(one) for one in value]
+        return [plain_setting(one) for one in value]
     return value.isoformat() if hasattr(value, "isoformat") else value
