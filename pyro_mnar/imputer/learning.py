@@ -29,6 +29,7 @@ from pyro_mnar.imputer.reasons import no_reasons, reasons_of
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.imputer.tables import Given, learned
 from pyro_mnar.imputer.words import order_of, specification_of
+from pyro_mnar.infer.held_out import check_held_out
 from pyro_mnar.infer.history import Evaluation
 from pyro_mnar.infer.progress import step_worth, whole
 from pyro_mnar.infer.torch_state import as_usual
@@ -85,6 +86,8 @@ def fit_given(
         warn(apart)
     seed = check_random_state(imputer.random_state).randint(2**31 - 1)
     settings: dict[str, Any] = {name: getattr(imputer, name) for name in ("particles", "steps", "batch_size", "progress", "n_jobs")}
+    members_alone = {"held_out": imputer.held_out, "patience": imputer.patience}
+    check_held_out(**members_alone)
     settings["seed"] = int(imputer.random_state) if isinstance(imputer.random_state, (int, np.integer)) else seed
     kept = None if checkpoint is None else opened(checkpoint, imputer, read, device, settings["seed"])
     imputer.seed_ = seed
@@ -93,7 +96,7 @@ def fit_given(
         for look in (look for history in imputer.histories_ for look in history.evaluations):
             hear(look)
     else:
-        settings |= {"device": device, "callback": callback, "checkpoint": kept}
+        settings |= {"device": device, "callback": callback, "checkpoint": kept, **members_alone}
         _fit(imputer, given, specification, stated, order, settings)
         if kept is not None:
             finish(kept, imputer)
@@ -111,7 +114,7 @@ def _fit(
 ) -> None:
     """Choose the reasons that are not stated, fit the ensemble, and set what is fitted."""
     choice, first, seen, told = None, None, given.seen, given.told
-    for_pilots = {name: value for name, value in settings.items() if name not in ("device", "callback")}
+    for_pilots = {name: value for name, value in settings.items() if name not in ("device", "callback", "held_out", "patience")}
     with whole("fitting", imputer.progress) as task:
         if task.expected <= 0:
             task.expect(work_of_fit(imputer, len(given.mask), specification.separate))

@@ -138,5 +138,5 @@ def _fit(
         with seeded(seed, x.device):
             rows = torch.randint(len(x), (len(x),), device=x.device)
     own = None if limits is None else limits[rows]
-    history = train(member, x[rows], mask[rows], limits=own, seed=seed, **options)
+    history = train(member, x[rows], mask[rows], limits=own, seed=seed, copies=rows if resample else None, **options)
     return member.state_dict(), history

@@ -14,6 +14,7 @@ from pyro_mnar.data.warn import warn
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.checkpoints import Batches, Checkpoint, TrainingState
 from pyro_mnar.infer.checks import check_limits, check_rows, rows_of
+from pyro_mnar.infer.held_out import split_rows
 from pyro_mnar.infer.history import Evaluation, History, TiltLook
 from pyro_mnar.infer.progress import bar, step_worth
 from pyro_mnar.infer.streams import seeded
@@ -79,6 +80,7 @@ def train(
     mechanism_lr: float = 5e-2,
     weight_decay: float = 0.0,
     held_out: float = 0.0,
+    copies: Tensor | None = None,
     patience: int | None = None,
     every: int = 100,
     callback: Callable[[Evaluation], None] | None = None,
@@ -104,6 +106,7 @@ def train(
         lr, mechanism_lr, weight_decay: see :func:`parameter_groups`.
         held_out: share of the rows, from 0 to below 1, that are kept out of training to choose the best weights, by their bound at
             beta = 1.
+        copies: (N,) the same number for rows that are copies of one row, which are held out together; None where there are none.
         patience: evaluations without a better held-out bound after which to stop; None to use all steps.
         every: updates between evaluations.
         callback: called with each :class:`Evaluation`, for loggers and live plots.
@@ -130,28 +133,18 @@ def train(
     for name, value, least in (("steps", steps, 1), ("batch_size", batch_size, 1), ("every", every, 1)):
         if value < least:
             raise ValueError(f"{name}: got {value}, expected at least {least}")
-    if not 0 <= held_out < 1:
-        raise ValueError(f"held_out: got {held_out}, expected a share from 0 to below 1")
     if bound.weighted is bound and getattr(bound.module, "tilt", None) is not None:
         raise ValueError("bound: its module has a tilt, expected an objective (SelfNormalized(bound), say); alone it has no maximum")
     if bound.weighted is not bound and checkpoint is not None:
         raise ValueError("checkpoint: got one with an objective for a tilt, whose chains are not kept, expected a bound alone")
-    n_out = round(held_out * len(x))
-    if len(x) == 0:
-        raise ValueError("x: got no rows, expected at least 1")
-    if n_out == len(x):
-        raise ValueError(f"held_out: got {held_out}, which leaves no row to train on, expected less")
-    if patience is not None and n_out == 0:
-        raise ValueError("patience: needs held-out rows, expected held_out > 0 and enough rows")
     guide = row_bound_guide(bound.module)
-    if guide is not None and (batch_size < len(x) or n_out):
+    if guide is not None and (batch_size < len(x) or held_out):
         raise ValueError(
             f"batch_size, held_out: got {batch_size} and {held_out} with an {guide}, which has parameters for each row, expected "
             f"{len(x)} or more and 0 (or a guide that is a network of the row)"
         )
     with seeded(seed, x.device):
-        order = torch.randperm(len(x), device=x.device)
-        train, test = order[n_out:], order[:n_out]
+        train, test = split_rows(len(x), held_out, patience, copies, x.device)
         if guide is not None:
             bound.weighted.traces(*rows_of(slice(None), x, mask, limits))  # makes its parameters
         whole = None if guide is None else torch.arange(len(x), device=x.device)
