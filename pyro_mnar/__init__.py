@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pyro_mnar.imputation.predict import predict as predict
     from pyro_mnar.imputer.batches import impute_batches as impute_batches
     from pyro_mnar.imputer.imputer import MNARImputer as MNARImputer
+    from pyro_mnar.imputer.scoring import held_out_crps as held_out_crps
     from pyro_mnar.infer.bound import IWELBO as IWELBO
     from pyro_mnar.infer.ensembles import fit as fit
     from pyro_mnar.mcmc.langevin import Langevin as Langevin
@@ -78,6 +79,7 @@ _HOMES = {
     "check_mask": "pyro_mnar.diagnostics.mask_check",
     "diagnose": "pyro_mnar.diagnostics.diagnosis",
     "fit": "pyro_mnar.infer.ensembles",
+    "held_out_crps": "pyro_mnar.imputer.scoring",
     "impute": "pyro_mnar.imputation.ensemble",
     "impute_batches": "pyro_mnar.imputer.batches",
     "pool": "pyro_mnar.analysis.rubin",

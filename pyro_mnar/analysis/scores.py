@@ -35,6 +35,30 @@ def crps(draws: np.ndarray, truth: np.ndarray) -> float:
     return float((error - spread / 2).mean())
 
 
+def brier(draws: np.ndarray, truth: np.ndarray) -> float:
+    """Return the mean Brier score of ``draws`` (M, C) of categories, by the fair ensemble formula; from 0, and at most 2.
+
+    The sum over categories of the squared distance between their share of the draws and 1 or 0 (Brier, "Verification of forecasts
+    expressed in terms of probability", Monthly Weather Review 78, 1950), less what that gains by the draws' own noise: unbiased in M.
+    It is twice the score that :func:`crps` is, with the distance 1 between two categories.
+
+    Args:
+        draws: (M, C) numbers or words.
+        truth: (C,) hidden ones.
+
+    Example:
+        >>> brier(np.array([["a"], ["b"]]), np.array(["a"])), brier(np.array([["a"]]), np.array(["b"]))
+        (0.0, 2.0)
+    """
+    m = len(draws)
+    wrong = (draws != truth).mean(0)
+    if m == 1:
+        return float(2 * wrong.mean())
+    shares = np.stack([(draws == level).mean(0) for level in np.unique(draws)])
+    apart = (1 - np.square(shares).sum(0)) * m / (m - 1)
+    return float((2 * wrong - apart).mean())
+
+
 def coverage(draws: np.ndarray, truth: np.ndarray, level: float) -> float:
     """Return the share of hidden values (C,) inside the central interval of ``draws`` (M, C) at ``level``.
 
