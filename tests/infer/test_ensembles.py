@@ -128,3 +128,30 @@ def test_an_interruption_ends_the_member_being_fitted_and_leaves_those_after_it(
     assert [history.stopped for history in histories] == ["steps", "interrupted"] and len(looks) == 2
     assert torch.equal(torch.get_rng_state(), state)
     assert [same(weights(member), old) for member, old in zip(own, before, strict=True)] == [False, False, True]
+
+
+def test_no_copy_of_a_held_out_row_is_trained_on(monkeypatch):
+    from pyro_mnar.infer import training
+
+    found = []
+
+    class Seen(training._Loop):
+        def run(self, *given):
+            found.append((self.table[0][self.train, 0], self.table[0][self.test, 0]))
+            return super().run(*given)
+
+    monkeypatch.setattr(training, "_Loop", Seen)
+    x = torch.arange(80.0).unsqueeze(-1).repeat(1, 2) / 80
+    bounds = [IWELBO(MNAR(GaussianDecoder(1, 2), GaussianEncoder(1, 2)), 2) for _ in range(3)]
+    fit(bounds, x, torch.ones_like(x, dtype=torch.bool), held_out=0.25, steps=1, progress=False)
+    assert len(found) == 3
+    for trained, held_out in found:
+        assert len(held_out) == 20 and not set(trained.tolist()) & set(held_out.tolist())
+        assert len(set(trained.tolist())) < len(trained)  # rows drawn twice are, of those that are trained on
+
+
+def test_a_share_that_leaves_no_row_is_refused():
+    x = torch.zeros(8, 2)
+    bounds = [IWELBO(MNAR(GaussianDecoder(1, 2), GaussianEncoder(1, 2)), 2) for _ in range(2)]
+    with pytest.raises(ValueError, match="held_out: got 0.95, which leaves no row to train on"):
+        fit(bounds, x, x == 0, held_out=0.95, steps=1, progress=False)
