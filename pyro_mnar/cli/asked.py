@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyro_mnar.cli.limits import frame_with_limits, holes_of, limits_asked
+from pyro_mnar.cli.margins import margins_asked
 from pyro_mnar.cli.reading import counted, known_levels, usable
 from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.limits import limits_of, set_aside
@@ -100,15 +101,15 @@ def asked_for(options: argparse.Namespace, source: Source) -> Asked:
         stated["order"] = names_in(options.order, part.columns, "order")
     if options.ignorable is not None:
         stated["ignorable"] = names_in(options.ignorable, part.columns, "ignorable")
-    if limits:
-        stated["limits"] = limits
+    stated["limits"] = limits or None
+    stated["margins"] = margins_asked(options.margin, list(part.columns), source.decimal) or None
     direction = _direction(options.direction, part.columns)
     imputer = MNARImputer(direction=direction, n_jobs=_jobs(options), **stated)
     return Asked(imputer, False, part, columns, notes, holes_of(part, cells, aside))
 
 
 def _with_model(options: argparse.Namespace, source: Source, missing: dict[str, list[Any]]) -> Asked:
-    for name in ("mechanism", "direction", "order", "ignorable", "kind", "limit", "columns", "save", "steps"):
+    for name in ("mechanism", "direction", "order", "ignorable", "kind", "limit", "margin", "columns", "save", "steps"):
         if getattr(options, name, None) is not None:
             raise ValueError(f"--{name}: got one with --model, expected it only when fitting (the model has its own)")
     imputer = MNARImputer.load(options.model)

@@ -14,6 +14,7 @@ _ONE_TABLE = (
     "direction",
     "order",
     "ignorable",
+    "margin",
     "kind",
     "columns",
     "steps",

@@ -59,6 +59,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         kinds: what columns are, by name (position, for arrays), where dtypes do not say it (:mod:`pyro_mnar.data.kinds`).
         missing: values that stand for a missing one, such as ``[-99, "?"]``, or a mapping from columns to such; no declared level is.
         limits: where holes are known to lie, by column, such as ``("<", 0.5)``: see :mod:`pyro_mnar.data.limits`.
+        margins: what is known of whole columns, such as ``{"income": {"mean": (26_499, 300)}}``: see :mod:`pyro_mnar.data.margins`.
         point: what ``transform`` fills holes with: ``mean`` of the posterior (right for totals), ``median``, or ``draw`` (right for
             shares and spread); of a mean or median, categories get the most probable one.
         tolerance: Monte Carlo error of means, as a share of standard deviations, at which rows have enough particles; None: none.
@@ -70,6 +71,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         reasons_: a data frame, a row for each column with holes: what was decided (``reason``), how strong the ``evidence`` is, which
             share of its imputed values lies ``beyond`` the observed range, their ``mean``, and that under ignorable missingness.
         candidates_: the :class:`~pyro_mnar.imputer.pilots.Candidate` reasons that were compared, the best first.
+        margins_: a data frame, a row for each known margin: as fitted, as met, and what that takes of the missing values.
         members_, histories_: the fitted :class:`~pyro_mnar.model.MNAR` models, on scaled columns, and what training saw of each.
         codec_: the :class:`~pyro_mnar.data.TableCodec` from tables to the models' columns and back; ``schema_`` are these columns.
         specification_: the :class:`~pyro_mnar.imputer.specification.Specification` of the members.
@@ -98,6 +100,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
     kinds: Mapping[Any, str] | None = None
     missing: object = None
     limits: Mapping[Any, Any] | None = None
+    margins: Mapping[Any, Any] | None = None
     point: str = "mean"
     tolerance: float | None = None
     progress: bool = True

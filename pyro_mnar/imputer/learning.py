@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from pyro_mnar.data.codec import TableCodec
+from pyro_mnar.data.margins import learned_margins, margins_of
 from pyro_mnar.data.warn import warn
 from pyro_mnar.imputer.censored_scaling import in_supposed_units
 from pyro_mnar.imputer.contract import Imputer
@@ -20,6 +21,8 @@ from pyro_mnar.imputer.fit_guard import all_or_nothing, check_interrupted
 from pyro_mnar.imputer.fitting import fit_specified
 from pyro_mnar.imputer.limited_reasons import with_limits
 from pyro_mnar.imputer.limited_scaling import in_limited_units
+from pyro_mnar.imputer.margin_fit import met_margins
+from pyro_mnar.imputer.margin_words import margins_table, unmet
 from pyro_mnar.imputer.mask_orders import leave_in_turn, orders_of
 from pyro_mnar.imputer.pilots import InUnits
 from pyro_mnar.imputer.reason_selection import PILOTS, Choice, choose, pilot_worth
@@ -67,6 +70,7 @@ def fit_given(imputer: Imputer, given: Given, callback: Callable[[Evaluation], N
     specification, stated = specification_of(imputer, codec.schema, told.mask, left_out)
     if mask.all() and imputer.mechanism != "none":
         warn("X: nothing is missing, so the model is trained without a mechanism")
+    margins = learned_margins(margins_of(imputer.margins, codec.layout.names), codec.columns, given.values, mask)
     order = order_of(imputer.order, codec.schema, imputer.mechanism, left_out)
     for apart in never_together(codec.schema, mask):
         warn(apart)
@@ -97,6 +101,10 @@ def fit_given(imputer: Imputer, given: Given, callback: Callable[[Evaluation], N
     else:
         imputer.reasons_ = reasons_of(imputer, stated, choice.ignorable, first, given)
     imputer.reasons_ = with_limits(imputer.reasons_, given)
+    imputer.moves_ = met_margins(imputer, replace(given, codec=codec), margins)
+    imputer.margins_ = margins_table(codec.columns, imputer.moves_)
+    for said in unmet(imputer):
+        warn(said)
     for doubt in doubts(imputer):
         warn(doubt, Doubt)
 

@@ -15,8 +15,10 @@ from torch import Tensor, nn
 from pyro_mnar.data.codec import TableCodec
 from pyro_mnar.imputation.ensemble import score_ensemble
 from pyro_mnar.imputer.contract import Imputer
+from pyro_mnar.imputer.margin_words import margins_table
 from pyro_mnar.imputer.model_files import load_model, save_model
 from pyro_mnar.imputer.model_sizes import check_sizes, check_tensors
+from pyro_mnar.imputer.moves import Move
 from pyro_mnar.imputer.pilots import Candidate
 from pyro_mnar.imputer.points import check_point
 from pyro_mnar.imputer.reasons import finite, reasons_from_json, reasons_to_json
@@ -68,6 +70,7 @@ def describe(imputer: Imputer) -> tuple[dict[str, Tensor], dict[str, object]]:
         "codec": imputer.codec_.to_json(),
         "candidates": [list(candidate) for candidate in imputer.candidates_],
         "reasons": reasons_to_json(imputer.reasons_),
+        "margins": [move.to_json() for move in imputer.moves_],
         "settings": {
             name: _plain(value)
             for name, value in imputer.get_params(deep=False).items()
@@ -91,7 +94,7 @@ def restore(tensors: dict[str, Tensor], description: dict[str, Any]) -> tuple[di
     for name, seed in (("random_state", given["random_state"]), ("seed", description["seed"])):
         if not (type(seed) is int and 0 <= seed < 2**32) and (seed is not None or name == "seed"):
             raise ValueError(f"{name}: got {seed!r:.40}, expected a whole number from 0 to 2^32 - 1")
-    for name in ("direction", "kinds", "limits"):
+    for name in ("direction", "kinds", "limits", "margins"):
         if isinstance(given[name], list):
             given[name] = dict(given[name])
     if isinstance(given["missing"], list) and any(isinstance(one, list) for one in given["missing"]):
@@ -106,6 +109,8 @@ def restore(tensors: dict[str, Tensor], description: dict[str, Any]) -> tuple[di
         "reasons_": reasons_from_json(description["reasons"]),
         "histories_": [_history(**plain) for plain in description["histories"]],
     }
+    fitted["moves_"] = [Move.from_json(plain, specification.members) for plain in description["margins"]]
+    fitted["margins_"] = margins_table(codec.columns, fitted["moves_"])
     if description["named"]:
         fitted["feature_names_in_"] = np.array(codec.layout.names, dtype=object)
     _check(codec, specification, fitted["reasons_"], fitted["histories_"])

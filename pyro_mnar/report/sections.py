@@ -16,6 +16,7 @@ from pyro_mnar.imputation.impute import Imputation
 from pyro_mnar.imputer.doubts import doubts
 from pyro_mnar.imputer.imputer import MNARImputer
 from pyro_mnar.imputer.limited_reasons import limits_in_words
+from pyro_mnar.imputer.margin_words import margins_in_words, unmet
 from pyro_mnar.imputer.sensitivity import completions
 from pyro_mnar.imputer.summary import assumptions, imputed_means
 from pyro_mnar.imputer.tables import Given
@@ -87,7 +88,8 @@ def sections(
 def _assumed(imputer: MNARImputer, table: Given) -> Section:
     sentences = [*assumptions(imputer), *limits_in_words(table)]
     section = Section("What was assumed").text(*[sentence.strip() for sentence in sentences])
-    for doubt in doubts(imputer):
+    section.text(*margins_in_words(imputer))
+    for doubt in [*unmet(imputer), *doubts(imputer)]:
         section.warning(doubt)
     return section
 
