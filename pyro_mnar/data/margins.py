@@ -106,11 +106,12 @@ class Margin:
         n, holes, seen = len(mask), int((~mask).sum()), values[mask]
         if self.what == "mean":
             needed = (n * self.values[0] - float(seen.sum())) / holes
-            low, high = (float(end) for end in column.inside(np.array([-1e300, 1e300])))
-            if not low < needed < high:
+            # Of counts a mean lies between two possible values.
+            wrong, expected = column.outside(np.array([needed, np.floor(needed), np.ceil(needed)]))
+            if wrong[0] and wrong[1:].any():
                 raise ValueError(
                     f"margins: got a mean of {self.values[0]:g} for column {self.column!r}, whose {holes} missing values would then "
-                    f"have a mean of {needed:.5g}, expected one between {low:g} and {high:g}"
+                    f"have a mean of {needed:.5g}, expected {expected} for kind {column.kind}"
                 )
             return
         shares = self.values if self.what == "share" else self.at

@@ -72,6 +72,7 @@ def way_of(imputer: Imputer, j: int) -> str:
     return "strength" if sure else "tilt"
 
 
+@torch.no_grad()
 def weighed_cells(imputer: Imputer, given: Given, drawn: Candidates, ways: Mapping[int, str]) -> dict[int, WeighedCells]:
     """Return the missing cells of columns that are moved, by column.
 
@@ -122,7 +123,8 @@ def with_gains(drawn: Candidates, cells: Mapping[int, WeighedCells], moves: Mapp
 
 
 def rows_of(given: Given, rows: np.ndarray) -> Given:
-    """Return some rows (n,) of a table."""
+    """Return some rows (n,) of a table, of which nothing is doubted any more."""
     table = given.table.iloc[rows] if is_frame(given.table) else given.table[rows]
+    known = frozenset(column.name for column in given.codec.columns)
     ends = None if given.ends is None else given.ends[rows]
-    return replace(given, X=table, table=table, values=given.values[rows], mask=given.mask[rows], ends=ends)
+    return replace(given, X=table, table=table, values=given.values[rows], mask=given.mask[rows], ends=ends, declared=known)
