@@ -99,8 +99,9 @@ def asked_for(options: argparse.Namespace, source: Source) -> Asked:
         stated["missing"] = {name: words for name, words in missing.items() if name in part.columns}
     if options.order is not None:
         stated["order"] = names_in(options.order, part.columns, "order")
-    if options.ignorable is not None:
-        stated["ignorable"] = names_in(options.ignorable, part.columns, "ignorable")
+    for name, words in (("ignorable", options.ignorable), ("shadow", options.shadow)):
+        if words is not None:
+            stated[name] = names_in(words, part.columns, name)
     stated["limits"] = limits or None
     stated["margins"] = margins_asked(options.margin, list(part.columns), source.decimal) or None
     direction = _direction(options.direction, part.columns)
@@ -109,7 +110,7 @@ def asked_for(options: argparse.Namespace, source: Source) -> Asked:
 
 
 def _with_model(options: argparse.Namespace, source: Source, missing: dict[str, list[Any]]) -> Asked:
-    for name in ("mechanism", "direction", "order", "ignorable", "kind", "limit", "margin", "columns", "save", "steps"):
+    for name in ("mechanism", "direction", "order", "ignorable", "shadow", "kind", "limit", "margin", "columns", "save", "steps"):
         if getattr(options, name, None) is not None:
             raise ValueError(f"--{name}: got one with --model, expected it only when fitting (the model has its own)")
     imputer = MNARImputer.load(options.model)

@@ -175,6 +175,11 @@ def _model_options(impute: argparse.ArgumentParser) -> None:
         "--ignorable", metavar="A,B", help="columns whose holes are known to say nothing of their values (missing at random)"
     )
     impute.add_argument(
+        "--shadow",
+        metavar="A,B",
+        help="columns known to be related to those with holes, and to have no part in their going missing but through their values",
+    )
+    impute.add_argument(
         "--kind",
         action="append",
         metavar="COLUMN=KIND",

@@ -15,6 +15,7 @@ _ONE_TABLE = (
     "order",
     "ignorable",
     "margin",
+    "shadow",
     "kind",
     "columns",
     "steps",

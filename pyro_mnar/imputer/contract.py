@@ -25,6 +25,7 @@ class Imputer(Protocol):
     direction: str | Mapping[Any, str] | None
     order: Sequence[Hashable] | None
     ignorable: Sequence[Hashable]
+    shadow: Sequence[Hashable]
     latent_dim: int | None
     hidden: Sequence[int]
     members: int
@@ -52,6 +53,7 @@ class Imputer(Protocol):
     reasons_: DataFrame
     moves_: list[Move]
     margins_: DataFrame
+    shadows_: DataFrame
     seed_: int
 
     @property

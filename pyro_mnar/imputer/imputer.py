@@ -50,6 +50,8 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         order: columns in the order in which their holes came about, such as visits; masks then depend on the columns before, as far as
             these are seen. Columns that it leaves out come first. None: the data choose whether they do, and in which order.
         ignorable: columns whose missingness is taken as ignorable whatever the mechanism.
+        shadow: columns known to be related to those with holes and to have no other part in their going missing
+            (:mod:`pyro_mnar.imputer.shadow`); no mask reads them.
         latent_dim, hidden: L, by default one less than the number of columns, at most 10; hidden layers of decoder and encoder.
         members, particles: of the ensemble (with one there are no intervals worth the name); K of the training bound.
         steps, batch_size: training updates of each member, and rows an update.
@@ -72,6 +74,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
             share of its imputed values lies ``beyond`` the observed range, their ``mean``, and that under ignorable missingness.
         candidates_: the :class:`~pyro_mnar.imputer.pilots.Candidate` reasons that were compared, the best first.
         margins_: a data frame, a row for each known margin: as fitted, as met, and what that takes of the missing values.
+        shadows_: a data frame: how strongly each declared shadow variable is related to each column with holes.
         members_, histories_: the fitted :class:`~pyro_mnar.model.MNAR` models, on scaled columns, and what training saw of each.
         codec_: the :class:`~pyro_mnar.data.TableCodec` from tables to the models' columns and back; ``schema_`` are these columns.
         specification_: the :class:`~pyro_mnar.imputer.specification.Specification` of the members.
@@ -88,6 +91,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
     direction: str | Mapping[Any, str] | None = None
     order: Sequence[Hashable] | None = None
     ignorable: Sequence[Hashable] = ()
+    shadow: Sequence[Hashable] = ()
     latent_dim: int | None = None
     hidden: Sequence[int] = (128,)
     members: int = 8

@@ -27,6 +27,7 @@ from pyro_mnar.imputer.mask_orders import leave_in_turn, orders_of
 from pyro_mnar.imputer.pilots import InUnits
 from pyro_mnar.imputer.reason_selection import PILOTS, Choice, choose, pilot_worth
 from pyro_mnar.imputer.reasons import no_reasons, reasons_of
+from pyro_mnar.imputer.shadow import strengths, weak_shadows
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.imputer.tables import Given, learned
 from pyro_mnar.imputer.words import order_of, specification_of
@@ -105,6 +106,9 @@ def fit_given(imputer: Imputer, given: Given, callback: Callable[[Evaluation], N
     imputer.margins_ = margins_table(codec.columns, imputer.moves_)
     for said in unmet(imputer):
         warn(said)
+    imputer.shadows_ = strengths(given, specification.columns, specification.unread)
+    for said in weak_shadows(imputer):
+        warn(said)
     for doubt in doubts(imputer):
         warn(doubt, Doubt)
 
@@ -123,7 +127,7 @@ def _chosen(
     codec, _ = in_supposed_units(told, at_random)
     x, settled = replace(told, codec=codec).x, told.seen
     orders = orders_of(x, settled, specification.columns, order, specification.members, settings["seed"])
-    specification = replace(specification, orders=tuple(tuple(one) for one in orders))
+    specification = replace(specification, orders=tuple(tuple(j for j in one if j not in at_random.unread) for one in orders))
     in_turn = order is not None or leave_in_turn(settled, specification.columns)
     in_units = partial(_in_units, given=given)
     return choose(specification, stated, order is not None, in_turn, in_units, given.seen, told.contrasts, **settings), codec
