@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyro_mnar.cli.limits import frame_with_limits, holes_of, limits_asked
+from pyro_mnar.cli.margins import margins_asked
 from pyro_mnar.cli.reading import counted, known_levels, usable
 from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.limits import limits_of, set_aside
@@ -98,17 +99,32 @@ def asked_for(options: argparse.Namespace, source: Source) -> Asked:
         stated["missing"] = {name: words for name, words in missing.items() if name in part.columns}
     if options.order is not None:
         stated["order"] = names_in(options.order, part.columns, "order")
-    if options.ignorable is not None:
-        stated["ignorable"] = names_in(options.ignorable, part.columns, "ignorable")
-    if limits:
-        stated["limits"] = limits
+    for name, words in (("ignorable", options.ignorable), ("shadow", options.shadow)):
+        if words is not None:
+            stated[name] = names_in(words, part.columns, name)
+    stated["limits"] = limits or None
+    stated["margins"] = margins_asked(options.margin, list(part.columns), source.decimal) or None
     direction = _direction(options.direction, part.columns)
     imputer = MNARImputer(direction=direction, n_jobs=_jobs(options), **stated)
     return Asked(imputer, False, part, columns, notes, holes_of(part, cells, aside))
 
 
 def _with_model(options: argparse.Namespace, source: Source, missing: dict[str, list[Any]]) -> Asked:
-    for name in ("mechanism", "direction", "order", "ignorable", "kind", "limit", "columns", "save", "steps", "checkpoint"):
+    fitting = (
+        "mechanism",
+        "direction",
+        "order",
+        "ignorable",
+        "shadow",
+        "kind",
+        "limit",
+        "margin",
+        "columns",
+        "save",
+        "steps",
+        "checkpoint",
+    )
+    for name in fitting:
         if getattr(options, name, None) is not None:
             raise ValueError(f"--{name}: got one with --model, expected it only when fitting (the model has its own)")
     imputer = MNARImputer.load(options.model)

@@ -56,7 +56,9 @@ def _impute(options: argparse.Namespace) -> int:
     from pyro_mnar.cli.shards import impute_folder, is_sharded
     from pyro_mnar.imputer.imputing import imputed
     from pyro_mnar.imputer.limited_reasons import limits_in_words
+    from pyro_mnar.imputer.margin_words import margins_in_words
     from pyro_mnar.imputer.model_files import check_model_folder
+    from pyro_mnar.imputer.shadow import shadows_in_words
     from pyro_mnar.report.report import MOST_CELLS, draws_of, write_report
 
     # The networks are small: a second thread gains little, and stalls when the machine's cores are shared.
@@ -102,7 +104,7 @@ def _impute(options: argparse.Namespace) -> int:
     note(options, asked.notes)
     lines = [f"{options.output}: {int(holes.to_numpy().sum())} of {part.size} cells imputed", *read_holes(source, part)]
     lines += [f"Note: {sentence}" for sentence in [*doubts, *far, *more]]
-    say(options, [*lines, *limits_in_words(table), *said])
+    say(options, [*lines, *limits_in_words(table), *shadows_in_words(imputer), *margins_in_words(imputer), *said])
     return 0
 
 

@@ -14,6 +14,8 @@ _ONE_TABLE = (
     "direction",
     "order",
     "ignorable",
+    "margin",
+    "shadow",
     "kind",
     "columns",
     "steps",

@@ -50,6 +50,8 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         order: columns in the order in which their holes came about, such as visits; masks then depend on the columns before, as far as
             these are seen. Columns that it leaves out come first. None: the data choose whether they do, and in which order.
         ignorable: columns whose missingness is taken as ignorable whatever the mechanism.
+        shadow: columns known to be related to those with holes and to have no other part in their going missing
+            (:mod:`pyro_mnar.imputer.shadow`); no mask reads them.
         latent_dim, hidden: L, by default one less than the number of columns, at most 10; hidden layers of decoder and encoder.
         members, particles: of the ensemble (with one there are no intervals worth the name); K of the training bound.
         steps, batch_size: training updates of each member, and rows an update.
@@ -61,6 +63,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         kinds: what columns are, by name (position, for arrays), where dtypes do not say it (:mod:`pyro_mnar.data.kinds`).
         missing: values that stand for a missing one, such as ``[-99, "?"]``, or a mapping from columns to such; no declared level is.
         limits: where holes are known to lie, by column, such as ``("<", 0.5)``: see :mod:`pyro_mnar.data.limits`.
+        margins: what is known of whole columns, such as ``{"income": {"mean": (26_499, 300)}}``: see :mod:`pyro_mnar.data.margins`.
         point: what ``transform`` fills holes with: ``mean`` of the posterior (right for totals), ``median``, or ``draw`` (right for
             shares and spread); of a mean or median, categories get the most probable one.
         tolerance: Monte Carlo error of means, as a share of standard deviations, at which rows have enough particles; None: none.
@@ -72,6 +75,8 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         reasons_: a data frame, a row for each column with holes: what was decided (``reason``), how strong the ``evidence`` is, which
             share of its imputed values lies ``beyond`` the observed range, their ``mean``, and that under ignorable missingness.
         candidates_: the :class:`~pyro_mnar.imputer.pilots.Candidate` reasons that were compared, the best first.
+        margins_: a data frame, a row for each known margin: as fitted, as met, and what that takes of the missing values.
+        shadows_: a data frame: how strongly each declared shadow variable is related to each column with holes.
         members_, histories_: the fitted :class:`~pyro_mnar.model.MNAR` models, on scaled columns, and what training saw of each.
         codec_: the :class:`~pyro_mnar.data.TableCodec` from tables to the models' columns and back; ``schema_`` are these columns.
         specification_: the :class:`~pyro_mnar.imputer.specification.Specification` of the members.
@@ -88,6 +93,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
     direction: str | Mapping[Any, str] | None = None
     order: Sequence[Hashable] | None = None
     ignorable: Sequence[Hashable] = ()
+    shadow: Sequence[Hashable] = ()
     latent_dim: int | None = None
     hidden: Sequence[int] = (128,)
     members: int = 8
@@ -102,6 +108,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
     kinds: Mapping[Any, str] | None = None
     missing: object = None
     limits: Mapping[Any, Any] | None = None
+    margins: Mapping[Any, Any] | None = None
     point: str = "mean"
     tolerance: float | None = None
     progress: bool = True

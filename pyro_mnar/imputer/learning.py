@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from pyro_mnar.data.codec import TableCodec
+from pyro_mnar.data.margins import Margin, learned_margins, margins_of
 from pyro_mnar.data.warn import warn
 from pyro_mnar.imputer.censored_scaling import in_supposed_units
 from pyro_mnar.imputer.checkpoints import finish, opened, restores
@@ -22,10 +23,13 @@ from pyro_mnar.imputer.fit_guard import all_or_nothing, check_interrupted
 from pyro_mnar.imputer.fitting import fit_specified
 from pyro_mnar.imputer.limited_reasons import with_limits
 from pyro_mnar.imputer.limited_scaling import in_limited_units
+from pyro_mnar.imputer.margin_fit import met_margins
+from pyro_mnar.imputer.margin_words import margins_table, unmet
 from pyro_mnar.imputer.mask_orders import leave_in_turn, orders_of
 from pyro_mnar.imputer.pilots import InUnits
 from pyro_mnar.imputer.reason_selection import PILOTS, Choice, choose, pilot_worth
 from pyro_mnar.imputer.reasons import no_reasons, reasons_of
+from pyro_mnar.imputer.shadow import strengths, weak_shadows
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.imputer.tables import Given, learned
 from pyro_mnar.imputer.words import order_of, specification_of
@@ -81,6 +85,7 @@ def fit_given(
     specification, stated = specification_of(imputer, codec.schema, told.mask, left_out)
     if mask.all() and imputer.mechanism != "none":
         warn("X: nothing is missing, so the model is trained without a mechanism")
+    margins = learned_margins(margins_of(imputer.margins, codec.layout.names), codec.columns, given.values, mask)
     order = order_of(imputer.order, codec.schema, imputer.mechanism, left_out)
     for apart in never_together(codec.schema, mask):
         warn(apart)
@@ -97,9 +102,11 @@ def fit_given(
             hear(look)
     else:
         settings |= {"device": device, "callback": callback, "checkpoint": kept, **members_alone}
-        _fit(imputer, given, specification, stated, order, settings)
+        _fit(imputer, given, specification, stated, order, margins, settings)
         if kept is not None:
             finish(kept, imputer)
+    for said in (*unmet(imputer), *weak_shadows(imputer)):
+        warn(said)
     for doubt in doubts(imputer):
         warn(doubt, Doubt)
 
@@ -110,6 +117,7 @@ def _fit(
     specification: Specification,
     stated: list[str | None],
     order: list[int] | None,
+    margins: dict[int, Margin],
     settings: dict[str, Any],
 ) -> None:
     """Choose the reasons that are not stated, fit the ensemble, and set what is fitted."""
@@ -138,6 +146,9 @@ def _fit(
     else:
         imputer.reasons_ = reasons_of(imputer, stated, choice.ignorable, first, given)
     imputer.reasons_ = with_limits(imputer.reasons_, given)
+    imputer.moves_ = met_margins(imputer, given, margins)
+    imputer.margins_ = margins_table(codec.columns, imputer.moves_)
+    imputer.shadows_ = strengths(given, specification.columns, specification.unread)
 
 
 def work_of_fit(imputer: Any, n_rows: int, choosing: bool) -> float:
@@ -154,7 +165,7 @@ def _chosen(
     codec, _ = in_supposed_units(told, at_random)
     x, settled = replace(told, codec=codec).x, told.seen
     orders = orders_of(x, settled, specification.columns, order, specification.members, settings["seed"])
-    specification = replace(specification, orders=tuple(tuple(one) for one in orders))
+    specification = replace(specification, orders=tuple(tuple(j for j in one if j not in at_random.unread) for one in orders))
     in_turn = order is not None or leave_in_turn(settled, specification.columns)
     in_units = partial(_in_units, given=given)
     return choose(specification, stated, order is not None, in_turn, in_units, given.seen, told.contrasts, **settings), codec

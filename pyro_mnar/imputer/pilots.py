@@ -126,7 +126,8 @@ class Pilots:
         """Return the specification of an ensemble that supposes what ``candidate`` does."""
         orders = self.specification.orders if candidate.earlier else None
         if candidate.earlier == "complete":
-            orders = (tuple(self.mask.all(0).nonzero().flatten().tolist()),) * self.specification.members
+            whole = self.mask.all(0).nonzero().flatten().tolist()
+            orders = (tuple(j for j in whole if j not in self.specification.unread),) * self.specification.members
         return replace(self.specification, directions=candidate.directions, latent=candidate.latent, orders=orders)
 
     def cost(self, candidate: Candidate) -> float:

@@ -42,7 +42,9 @@ def ignorable_of(imputer: MNARImputer, table: Given, checkpoint: str | None = No
     """
     if imputer.specification_.mechanism == "none":
         return None
-    plain = clone(imputer).set_params(mechanism="none", direction=None, order=None, random_state=imputer.seed, keep_partial=False)
+    plain = clone(imputer).set_params(
+        mechanism="none", direction=None, order=None, margins=None, shadow=(), random_state=imputer.seed, keep_partial=False
+    )
     for name in ("n_features_in_", "feature_names_in_"):
         if hasattr(imputer, name):
             setattr(plain, name, getattr(imputer, name))
