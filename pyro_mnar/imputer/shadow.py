@@ -62,6 +62,7 @@ def shadows_of(imputer: Imputer, schema: Schema, left_out: Collection[Hashable] 
         )
     if imputer.shadow and imputer.mechanism == "none":
         warn("shadow: not used, since mechanism none supposes no reason for holes")
+        return ()
     return tuple(sorted({names.index(name) for name in imputer.shadow if name in names}))
 
 
