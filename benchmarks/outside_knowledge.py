@@ -2,9 +2,9 @@ r"""Known margins and shadow variables: bias of an estimated mean and slope, and
 
     python -m benchmarks.outside_knowledge [--designs linear curved unit] [--repetitions 500] [--rows 500] [--jobs 2]
 
-Designs in the manner of Riddles, Kim and Im 2016 ("A propensity-score-adjustment method for nonignorable nonresponse", Journal of Survey
-Statistics and Methodology 4) and of Qin, Leung and Shao 2002 ("Estimation with survey data under nonignorable nonresponse or informative
-sampling", JASA 97), with x1, x2, e independent standard normal, and c such that about 30 % are missing:
+Designs in the manner of Riddles, Kim and Im 2016 ("A propensity-score-adjustment method for nonignorable nonresponse", Journal of
+Survey Statistics and Methodology 4) and of Qin, Leung and Shao 2002 ("Estimation with survey data under nonignorable nonresponse or
+informative sampling", JASA 97), with x1, x2, e independent standard normal, and c such that about 30 % are missing:
 
 - linear: y = -1 + x1 + x2 / 2 + e, missing with probability expit(.3 x1 + y + c): x2 is a shadow variable;
 - curved: y = -1 + x1 + x2 / 2 + (x2^2 - 1) / 2 + e, missing likewise: x2 is a shadow variable, and its effect no straight line;
