@@ -137,7 +137,7 @@ def partial_f(y: np.ndarray, w: np.ndarray, x: np.ndarray) -> tuple[float, int, 
     first, second = rank_of_all - rank, len(y) - rank_of_all
     if first == 0 or second <= 0 or without <= 0:
         return 0.0, first, max(second, 0)
-    return float((without - left) / first / max(left / second, 1e-300)), first, second
+    return float((without - left) / first / max(left / second, 1e-15 * without)), first, second
 
 
 def shadows_in_words(imputer: Imputer) -> list[str]:

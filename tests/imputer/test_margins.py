@@ -15,6 +15,7 @@ from pyro_mnar.data.margins import Margin, learned_margins, margins_of
 from pyro_mnar.distributions import LOGIT
 from pyro_mnar.imputer.margin_fit import TARGETS, met_margins
 from pyro_mnar.imputer.margin_words import margins_in_words, margins_table, unmet
+from pyro_mnar.imputer.moves import Move
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.imputer.tables import given
 from pyro_mnar.imputer.weighed_cells import rows_of, weighed_cells
@@ -211,4 +212,23 @@ def test_margins_as_plain_data():
     for wrong in ({"what": "mode"}, {"values": [1.0, 2.0]}, {"errors": [float("nan")]}, {"values": ["a"]}, {"at": []}):
         with pytest.raises(ValueError, match="^margins: got"):
             Margin.from_json(margin.to_json() | wrong)
+    arrays = {"unadjusted": [1.0], "met": [1.0], "before": [1.0], "after": [1.0]}
+    plain = {"margin": margin.to_json(), "column": 0, "way": "tilt", "moves": [[[1.5]]], "in_reach": True} | arrays
+    columns = [Continuous("x", "float64")]
+    assert Move.from_json(plain, 1, columns).to_json() == plain
+    for wrong in (
+        {"column": 1},
+        {"column": True},
+        {"way": "odds"},
+        {"way": "up"},
+        {"moves": [[1.5]]},
+        {"moves": [[]]},
+        {"met": [1.0, 2.0]},
+    ):
+        with pytest.raises(ValueError, match="^margins: got"):
+            Move.from_json(plain | wrong, 1, columns)
+    with pytest.raises(ValueError, match="^margins: got moves of shape"):
+        Move.from_json(plain, 2, columns)
+    with pytest.raises(ValueError, match="^margins: got numbers that are not finite"):
+        Move.from_json(plain | {"met": [float("nan")]}, 1, columns)
     assert margins_table([Continuous("x", "float64")], []).empty
