@@ -56,10 +56,10 @@ class Asked(NamedTuple):
         fitting = 0.0 if self.fitted else work_of_fit(imputer, rows, imputer.mechanism in ("auto", "self-masking"))
         return fitting + imputing + again
 
-    def fit(self, table: Given) -> Given:
-        """Return the table as the model reads it, once that is fitted."""
+    def fit(self, table: Given, checkpoint: str | None) -> Given:
+        """Return the table as the model reads it, once that is fitted, or gone on with from a folder."""
         if not self.fitted:
-            fit_given(self.imputer, table)
+            fit_given(self.imputer, table, checkpoint=checkpoint)
         return replace(table, codec=self.imputer.codec_)
 
 
@@ -110,7 +110,21 @@ def asked_for(options: argparse.Namespace, source: Source) -> Asked:
 
 
 def _with_model(options: argparse.Namespace, source: Source, missing: dict[str, list[Any]]) -> Asked:
-    for name in ("mechanism", "direction", "order", "ignorable", "shadow", "kind", "limit", "margin", "columns", "save", "steps"):
+    fitting = (
+        "mechanism",
+        "direction",
+        "order",
+        "ignorable",
+        "shadow",
+        "kind",
+        "limit",
+        "margin",
+        "columns",
+        "save",
+        "steps",
+        "checkpoint",
+    )
+    for name in fitting:
         if getattr(options, name, None) is not None:
             raise ValueError(f"--{name}: got one with --model, expected it only when fitting (the model has its own)")
     imputer = MNARImputer.load(options.model)

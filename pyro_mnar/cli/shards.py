@@ -20,6 +20,7 @@ _ONE_TABLE = (
     "columns",
     "steps",
     "save",
+    "checkpoint",
     "keep_partial",
     "draws",
     "draws_output",

@@ -31,6 +31,8 @@ class Imputer(Protocol):
     members: int
     steps: int
     batch_size: int
+    held_out: float
+    patience: int | None
     random_state: int | np.random.RandomState | None
     add_indicator: bool
     keep_empty_features: bool

@@ -55,6 +55,8 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         latent_dim, hidden: L, by default one less than the number of columns, at most 10; hidden layers of decoder and encoder.
         members, particles: of the ensemble (with one there are no intervals worth the name); K of the training bound.
         steps, batch_size: training updates of each member, and rows an update.
+        held_out: share of each member's rows that are kept out of its training, to choose its best weights by.
+        patience: looks, one every 100 steps, without a better held-out bound after which a member stops; None to use all steps.
         random_state: seed of training and draws; with a ``RandomState`` or None, one is drawn from it at each ``fit``.
         add_indicator: whether ``transform`` adds a column ``missingindicator_NAME`` for each with holes in training, 1 where missing.
         keep_empty_features: whether columns without an observed value in training stay, their holes filled with 0, or are left out.
@@ -98,6 +100,8 @@ class MNARImputer(TransformerMixin, BaseEstimator):
     particles: int = 5
     steps: int = 1000
     batch_size: int = 96
+    held_out: float = 0.0
+    patience: int | None = None
     random_state: int | np.random.RandomState | None = 0
     add_indicator: bool = False
     keep_empty_features: bool = False
@@ -112,13 +116,20 @@ class MNARImputer(TransformerMixin, BaseEstimator):
     device: str = "cpu"
     keep_partial: bool = False
 
-    def fit(self, X: ArrayLike | DataFrame, y: None = None, callback: Callable[[Evaluation], None] | None = None) -> Self:
+    def fit(
+        self,
+        X: ArrayLike | DataFrame,
+        y: None = None,
+        callback: Callable[[Evaluation], None] | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+    ) -> Self:
         """Learn the model from a table (N, D) with NaN in the holes.
 
         Args:
             X: array or DataFrame of numbers.
             y: ignored, as in scikit-learn.
             callback: called with each :class:`~pyro_mnar.infer.training.Evaluation`.
+            checkpoint: folder, from which the same call goes on after a kill to the same result (:mod:`pyro_mnar.imputer.checkpoints`).
 
         Raises:
             ValueError: for a table that cannot be used (the message names the column) or an unknown word among the settings.
@@ -126,7 +137,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         """
         del y
         check_point(self.point)
-        fit_table(self, X, callback)
+        fit_table(self, X, callback, checkpoint)
         return self
 
     def impute(self, X: ArrayLike | DataFrame, draws: int = 0, particles: int | None = None, method: str = "importance") -> Imputation:

@@ -26,6 +26,7 @@ from pyro_mnar.imputer.shadow import strengths_from_json
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.imputer.tables import check_fitted
 from pyro_mnar.imputer.words import MECHANISMS
+from pyro_mnar.infer.held_out import check_held_out
 from pyro_mnar.infer.history import Evaluation, History
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.torch_state import as_usual
@@ -74,7 +75,7 @@ def describe(imputer: Imputer) -> tuple[dict[str, Tensor], dict[str, object]]:
         "margins": [move.to_json() for move in imputer.moves_],
         "shadows": imputer.shadows_.to_dict("list"),
         "settings": {
-            name: _plain(value)
+            name: plain_setting(value)
             for name, value in imputer.get_params(deep=False).items()
             if name not in ("progress", "n_jobs", "device")
         },
@@ -93,6 +94,7 @@ def restore(tensors: dict[str, Tensor], description: dict[str, Any]) -> tuple[di
     """
     given = dict(description["settings"])
     check_point(given["point"])
+    check_held_out(given["held_out"], given["patience"])
     for name, seed in (("random_state", given["random_state"]), ("seed", description["seed"])):
         if not (type(seed) is int and 0 <= seed < 2**32) and (seed is not None or name == "seed"):
             raise ValueError(f"{name}: got {seed!r:.40}, expected a whole number from 0 to 2^32 - 1")
@@ -176,12 +178,12 @@ def _history(evaluations: Any, best_step: object, stopped: object) -> History:
     return History(looks, best_step, stopped)
 
 
-def _plain(value: object) -> object:
+def plain_setting(value: object) -> object:
     """Return a setting as JSON holds it; a mapping as pairs, since its keys may be positions; a generator as none."""
     if isinstance(value, Mapping):
-        return [[_plain(key), _plain(own)] for key, own in value.items()]
+        return [[plain_setting(key), plain_setting(own)] for key, own in value.items()]
     if hasattr(value, "tolist") and hasattr(value, "ndim") and value.ndim:  # limits of each row
-        return [_plain(own) for own in value.tolist()]
+        return [plain_setting(own) for own in value.tolist()]
     if isinstance(value, float):
         return None if np.isnan(value) else float(value)
     if isinstance(value, Integral) and not isinstance(value, bool):
@@ -191,5 +193,5 @@ def _plain(value: object) -> object:
     if isinstance(value, np.floating):
         return None if np.isnan(value) else float(value)
     if isinstance(value, (tuple, list, set, frozenset)):
-        return [_plain(one) for one in value]
+        return [plain_setting(one) for one in value]
     return value.isoformat() if hasattr(value, "isoformat") else value
