@@ -29,7 +29,7 @@ from pyro_mnar.imputer.mask_orders import leave_in_turn, orders_of
 from pyro_mnar.imputer.pilots import InUnits
 from pyro_mnar.imputer.reason_selection import PILOTS, Choice, choose, pilot_worth
 from pyro_mnar.imputer.reasons import no_reasons, reasons_of
-from pyro_mnar.imputer.shadow import strengths, weak_shadows
+from pyro_mnar.imputer.shadow import identified, strengths, weak_shadows
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.imputer.tables import Given, learned
 from pyro_mnar.imputer.words import order_of, specification_of
@@ -83,6 +83,8 @@ def fit_given(
     codec, mask, told, device = given.codec, given.mask, given.told, device_of(imputer, len(given.mask))
     left_out = [name for j, name in enumerate(codec.layout.names) if j not in codec.layout.known]
     specification, stated = specification_of(imputer, codec.schema, told.mask, left_out)
+    imputer.shadows_ = strengths(told, specification.columns, specification.unread)
+    specification, stated = identified(specification, stated, codec.schema, imputer.shadows_)
     if mask.all() and imputer.mechanism != "none":
         warn("X: nothing is missing, so the model is trained without a mechanism")
     margins = learned_margins(margins_of(imputer.margins, codec.layout.names), codec.columns, given.values, mask)
@@ -148,7 +150,6 @@ def _fit(
     imputer.reasons_ = with_limits(imputer.reasons_, given)
     imputer.moves_ = met_margins(imputer, given, margins)
     imputer.margins_ = margins_table(codec.columns, imputer.moves_)
-    imputer.shadows_ = strengths(given, specification.columns, specification.unread)
 
 
 def work_of_fit(imputer: Any, n_rows: int, choosing: bool) -> float:

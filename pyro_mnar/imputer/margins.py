@@ -55,6 +55,8 @@ def taken(imputer: Imputer, given: Given, drawn: Candidates, groups: Sequence[in
 def with_margins(imputer: Imputer, given: Given, result: Imputation) -> Imputation:
     """Return an imputation in the table's units with the rows moved that miss a value of a column with a margin.
 
+    These rows have draws of their own, by importance weights, whatever the method of the others.
+
     Args:
         imputer: fitted.
         given: the table.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
+from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.margins import Margin
 
 #: Ways to move: the strength of the column's mechanism; a tilt, which shifts; levels' odds.
@@ -51,14 +52,28 @@ class Move:
         return plain | {"margin": self.margin.to_json()}
 
     @classmethod
-    def from_json(cls, plain: Mapping[str, Any], members: int) -> Self:
-        """Return what :meth:`to_json` wrote; ValueError or TypeError for anything else, or another number of ``members``."""
+    def from_json(cls, plain: Mapping[str, Any], members: int, columns: Sequence[Column]) -> Self:
+        """Return what :meth:`to_json` wrote of one of ``columns``; ValueError or TypeError for anything else, or other ``members``."""
         arrays = {name: np.asarray(plain[name], float) for name in ("moves", "unadjusted", "met", "before", "after")}
         move = cls(**dict(plain) | arrays | {"margin": Margin.from_json(plain["margin"])})
-        if move.way not in WAYS or type(move.column) is not int or type(move.in_reach) is not bool:
-            raise ValueError(f"margins: got {plain['way']!r:.40}, expected one of {', '.join(WAYS)}, of a column")
-        if move.moves.ndim != 3 or move.moves.shape[0] != members or 0 in move.moves.shape:
-            raise ValueError(f"margins: got moves of shape {move.moves.shape}, expected some for each of {members} members")
+        if type(move.column) is not int or not 0 <= move.column < len(columns) or type(move.in_reach) is not bool:
+            raise ValueError(f"margins: got column {move.column!r:.40}, expected the place of one of {len(columns)}")
+        levels, k = len(columns[move.column].levels), len(move.margin.values)
+        if move.way not in WAYS or (move.way == "odds") != bool(levels) or (move.margin.what == "share") != bool(levels):
+            raise ValueError(f"margins: got {move.way!r:.40}, expected one of {', '.join(WAYS)} that fits the column")
+        if levels and not all(type(at) is int and 0 <= at < levels for at in move.margin.at):
+            raise ValueError(f"margins: got levels {move.margin.at!r:.60}, expected places among {levels}")
+        width = levels or 1
+        sizes = {
+            "moves": (members, *move.moves.shape[1:2], width),
+            "unadjusted": (k,),
+            "met": (k,),
+            "before": (width,),
+            "after": (width,),
+        }
+        for name, size in sizes.items():
+            if arrays[name].shape != size or 0 in size:
+                raise ValueError(f"margins: got {name} of shape {arrays[name].shape}, expected {size}")
         if not all(np.isfinite(array).all() for array in arrays.values()):
             raise ValueError("margins: got numbers that are not finite, expected finite ones")
         return move

@@ -113,7 +113,7 @@ def restore(tensors: dict[str, Tensor], description: dict[str, Any]) -> tuple[di
         "reasons_": reasons_from_json(description["reasons"]),
         "histories_": [_history(**plain) for plain in description["histories"]],
     }
-    fitted["moves_"] = [Move.from_json(plain, specification.members) for plain in description["margins"]]
+    fitted["moves_"] = [Move.from_json(plain, specification.members, codec.columns) for plain in description["margins"]]
     fitted["margins_"] = margins_table(codec.columns, fitted["moves_"])
     fitted["shadows_"] = strengths_from_json(description["shadows"], [column.name for column in codec.columns])
     if description["named"]:

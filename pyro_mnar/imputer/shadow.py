@@ -9,7 +9,8 @@ which w takes the place of an index, and is identified where w tells enough valu
 varieties of doubly robust estimators under missingness not at random with a shadow variable", Biometrika 103; Wang, Shao and Kim 2014,
 "An instrumental variable approach for identification and estimation with nonignorable nonresponse", Statistica Sinica 24, where it is
 called an instrument). In the model no mask but its own reads w, neither its value nor its absence, and none reads the row's latent,
-through which w would come in again.
+through which w would come in again. A column that a strong shadow variable identifies may go missing because of itself, unless its
+direction is stated: how much is then estimated, where without one the data first choose whether.
 
 Whether w tells values of y apart is looked at where both are seen: F of w in the least squares regression of y on w and the other
 columns, with b coefficients of w, n rows and p columns in all,
@@ -24,6 +25,7 @@ shadow variables do here. Other columns' holes count as their means, and their a
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +33,7 @@ import numpy as np
 from pyro_mnar.data.schema import Schema
 from pyro_mnar.data.warn import warn
 from pyro_mnar.imputer.contract import Imputer
+from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.imputer.tables import Given
 
 if TYPE_CHECKING:
@@ -62,6 +65,7 @@ def shadows_of(imputer: Imputer, schema: Schema, left_out: Collection[Hashable] 
         )
     if imputer.shadow and imputer.mechanism == "none":
         warn("shadow: not used, since mechanism none supposes no reason for holes")
+        return ()
     return tuple(sorted({names.index(name) for name in imputer.shadow if name in names}))
 
 
@@ -85,6 +89,25 @@ def strengths(given: Given, modeled: Sequence[int], shadows: Sequence[int]) -> D
             f, first, second = partial_f(blocks[j][rows], blocks[w][rows], np.hstack([np.ones((int(rows.sum()), 1)), *others, *absent]))
             lines.append({"column": columns[j].name, "shadow": columns[w].name, "f": f, "of": first, "rows_left": second})
     return DataFrame(lines, columns=_TABLE)
+
+
+def identified(
+    specification: Specification, stated: Sequence[str | None], schema: Schema, found: DataFrame
+) -> tuple[Specification, list[str | None]]:
+    """Return what is specified and stated where columns that a strong shadow variable identifies, and of which nothing is said, may go
+    missing because of themselves: what it identifies is to be estimated, and no longer chosen.
+
+    Args:
+        specification, stated: as of :func:`~pyro_mnar.imputer.words.specification_of`.
+        schema: the D columns.
+        found: the table of :func:`strengths`.
+    """
+    strong = set(found["column"][found["f"] >= WEAK])
+    words = [
+        "free" if word is None and schema.columns[j].name in strong and "free" in specification.own_words(j) else word
+        for j, word in zip(specification.columns, stated, strict=True)
+    ]
+    return replace(specification, directions=tuple(word or "none" for word in words)), words
 
 
 def strengths_from_json(plain: Mapping[str, list[Any]], names: Collection[Hashable]) -> DataFrame:
@@ -114,7 +137,7 @@ def partial_f(y: np.ndarray, w: np.ndarray, x: np.ndarray) -> tuple[float, int, 
     first, second = rank_of_all - rank, len(y) - rank_of_all
     if first == 0 or second <= 0 or without <= 0:
         return 0.0, first, max(second, 0)
-    return float((without - left) / first / max(left / second, 1e-300)), first, second
+    return float((without - left) / first / max(left / second, 1e-15 * without)), first, second
 
 
 def shadows_in_words(imputer: Imputer) -> list[str]:

@@ -12,9 +12,10 @@ from pyro_mnar import MNARImputer
 from pyro_mnar.data import Scaling, TableCodec
 from pyro_mnar.data.kinds import Continuous
 from pyro_mnar.data.margins import Margin, learned_margins, margins_of
-from pyro_mnar.distributions import LOGIT
+from pyro_mnar.distributions import LOGIT, PROBIT
 from pyro_mnar.imputer.margin_fit import TARGETS, met_margins
 from pyro_mnar.imputer.margin_words import margins_in_words, margins_table, unmet
+from pyro_mnar.imputer.moves import Move
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.imputer.tables import given
 from pyro_mnar.imputer.weighed_cells import rows_of, weighed_cells
@@ -27,7 +28,7 @@ ROW, MASK, N = ROWS[1], MASKS[1], 150
 (HOLE,) = np.flatnonzero(~MASK)
 
 
-def exact_imputer(mechanism, margin, members=1, seed=0):
+def exact_imputer(mechanism, margin, members=1, seed=0, link=LOGIT):
     """An imputer whose members are a known law, with or without self-masking, and the table whose first rows have a hole."""
     imputer = MNARImputer(mechanism, progress=False, random_state=seed)
     imputer.codec_ = TableCodec.of(Scaling(np.zeros(4), np.ones(4)))
@@ -36,7 +37,7 @@ def exact_imputer(mechanism, margin, members=1, seed=0):
     imputer.members_ = []
     for _ in range(members):
         decoder = LAW.decoder().float()
-        masking = None if mechanism == "none" else self_masking(SLOPES, INTERCEPTS, LOGIT).float()
+        masking = None if mechanism == "none" else self_masking(SLOPES, INTERCEPTS, link).float()
         imputer.members_.append(MNAR(decoder, ConjugateEncoder(decoder), masking).eval())
     imputer.n_features_in_, imputer.moves_ = 4, []
     x = np.tile(ROW, (N, 1))
@@ -67,16 +68,18 @@ def test_a_mean_shifts_a_normal_cell_by_its_variance_and_is_met_to_the_last_digi
     assert (result.completed[100:].numpy() == x[100:]).all()
 
 
+@pytest.mark.parametrize(
+    ("link", "cdf", "steep"), [(LOGIT, special.log_expit, 1.0), (PROBIT, special.log_ndtr, 4 / (2 * np.pi) ** 0.5)]
+)
 @pytest.mark.parametrize("factor", [0.5, 1.4])
-def test_where_a_value_masks_itself_its_strength_meets_the_mean(factor, seed):
+def test_where_a_value_masks_itself_its_strength_meets_the_mean(factor, link, cdf, steep, seed):
     def log_mask(rows):
         score = rows[:, HOLE] * SLOPES[HOLE] + INTERCEPTS[HOLE]
         inner = min(factor, 1.0)
-        log_odds = inner * special.log_expit(score) + (1 - inner) * special.log_expit(-score)
-        return log_odds + (factor - inner) * score
+        return inner * cdf(score) + (1 - inner) * cdf(-score) + (factor - inner) * steep * score
 
     exact = LAW.grid(ROW, MASK, log_mask)
-    imputer, _, _ = exact_imputer("self-masking", {"mean": whole(float(exact.mean[0]))}, members=2, seed=seed)
+    imputer, _, _ = exact_imputer("self-masking", {"mean": whole(float(exact.mean[0]))}, members=2, seed=seed, link=link)
     (move,) = imputer.moves_
     assert move.way == "strength"
     np.testing.assert_allclose(move.moves[:, 0, 0], factor, atol=0.12)
@@ -211,4 +214,23 @@ def test_margins_as_plain_data():
     for wrong in ({"what": "mode"}, {"values": [1.0, 2.0]}, {"errors": [float("nan")]}, {"values": ["a"]}, {"at": []}):
         with pytest.raises(ValueError, match="^margins: got"):
             Margin.from_json(margin.to_json() | wrong)
+    arrays = {"unadjusted": [1.0], "met": [1.0], "before": [1.0], "after": [1.0]}
+    plain = {"margin": margin.to_json(), "column": 0, "way": "tilt", "moves": [[[1.5]]], "in_reach": True} | arrays
+    columns = [Continuous("x", "float64")]
+    assert Move.from_json(plain, 1, columns).to_json() == plain
+    for wrong in (
+        {"column": 1},
+        {"column": True},
+        {"way": "odds"},
+        {"way": "up"},
+        {"moves": [[1.5]]},
+        {"moves": [[]]},
+        {"met": [1.0, 2.0]},
+    ):
+        with pytest.raises(ValueError, match="^margins: got"):
+            Move.from_json(plain | wrong, 1, columns)
+    with pytest.raises(ValueError, match="^margins: got moves of shape"):
+        Move.from_json(plain, 2, columns)
+    with pytest.raises(ValueError, match="^margins: got numbers that are not finite"):
+        Move.from_json(plain | {"met": [float("nan")]}, 1, columns)
     assert margins_table([Continuous("x", "float64")], []).empty
