@@ -19,6 +19,8 @@ _ONE_TABLE = (
     "steps",
     "save",
     "keep_partial",
+    "rule",
+    "not_applicable",
     "draws",
     "draws_output",
     "report",

@@ -18,6 +18,7 @@ from pyro_mnar.imputer.devices import device_of
 from pyro_mnar.imputer.doubts import Doubt, doubts, never_together
 from pyro_mnar.imputer.fit_guard import all_or_nothing, check_interrupted
 from pyro_mnar.imputer.fitting import fit_specified
+from pyro_mnar.imputer.known_words import with_absent
 from pyro_mnar.imputer.limited_reasons import with_limits
 from pyro_mnar.imputer.limited_scaling import in_limited_units
 from pyro_mnar.imputer.mask_orders import leave_in_turn, orders_of
@@ -96,7 +97,7 @@ def fit_given(imputer: Imputer, given: Given, callback: Callable[[Evaluation], N
         imputer.reasons_ = no_reasons(imputer)
     else:
         imputer.reasons_ = reasons_of(imputer, stated, choice.ignorable, first, given)
-    imputer.reasons_ = with_limits(imputer.reasons_, given)
+    imputer.reasons_ = with_absent(with_limits(imputer.reasons_, given), given)
     for doubt in doubts(imputer):
         warn(doubt, Doubt)
 

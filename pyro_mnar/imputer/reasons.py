@@ -60,7 +60,7 @@ def reasons_of(
     from pandas import DataFrame
 
     columns, values, mask = imputer.codec_.columns, given.values, given.mask
-    rows = torch.from_numpy(_some_rows(mask | given.limited))  # the others' reason is known
+    rows = torch.from_numpy(_some_rows(mask | given.limited | given.absent))  # the others' reason is known
     seen = torch.from_numpy(mask)[rows]
 
     def drawn_from(codec: TableCodec, members: list[MNAR], draws: int) -> np.ndarray:
@@ -74,8 +74,8 @@ def reasons_of(
     plain = drawn_from(first, [ignorable], 16)
     lines = []
     for place, j in enumerate(imputer.specification_.columns):
-        holes, shown = ~seen[:, j].numpy() & ~given.limited[rows.numpy(), j], values[mask[:, j], j]
-        line: dict[str, object] = {"column": columns[j].name, "missing": float((~mask[:, j]).mean())}
+        holes, shown = (given.missing & ~given.limited)[rows.numpy(), j], values[mask[:, j], j]
+        line: dict[str, object] = {"column": columns[j].name, "missing": float(given.missing[~given.absent[:, j], j].mean())}
         line["reason"] = _reason(imputer, place, stated[place])
         line["evidence"] = _evidence(imputer, place, stated[place])
         if columns[j].ordered:

@@ -60,7 +60,7 @@ def strengthened(imputer: Imputer, done: Completions, factor: float, columns: Se
         raise ValueError("done: expected what imputer.completions(X) returned")
     table, drawn = given(imputer, done.table), done.drawn
     values, mask, near = table.values, table.mask, within_reach(table)
-    moved = torch.from_numpy(~mask & ~table.limited) & torch.tensor([name in chosen for name in names])
+    moved = torch.from_numpy(table.missing & ~table.limited) & torch.tensor([name in chosen for name in names])
     log_weights, rows = np.zeros(drawn.log_weights.shape), np.flatnonzero(moved.any(1).numpy())
     cells = {j: _encoded(drawn, name, codec.columns[j]) for j, name in enumerate(names) if name in drawn.holes}
     for group, member in enumerate(imputer.members_):
@@ -68,7 +68,7 @@ def strengthened(imputer: Imputer, done: Completions, factor: float, columns: Se
         for some in in_parts(rows, len(own) * len(names)):
             filled = np.tile(values[some], (len(own), 1, 1))
             for j, found in cells.items():
-                at = np.flatnonzero(~mask[some, j])
+                at = np.flatnonzero(table.missing[some, j])
                 filled[:, at, j] = found[np.ix_(own, np.searchsorted(drawn.holes[names[j]], some[at]))]
             x = torch.from_numpy(codec.apply(filled.reshape(-1, len(names)), np.ones((filled.size // len(names), len(names)), bool)))
             seen = torch.from_numpy(mask[some]).repeat(len(own), 1)
