@@ -38,6 +38,7 @@ class Known:
         broken: sentences on rows whose observed values break a rule.
         absent: by column of the table, in which rows (N,) its cells do not exist.
         stood: the table with these cells as they were; None where there are none.
+        beside: whether there are mechanisms beside rules; without one a rule of one cell is a limit like any other.
     """
 
     rules: tuple[Rule, ...] = ()
@@ -45,6 +46,7 @@ class Known:
     broken: tuple[str, ...] = ()
     absent: Mapping[Hashable, np.ndarray] = field(default_factory=dict)
     stood: DataFrame | np.ndarray | None = None
+    beside: bool = True
 
     def absent_cells(self, codec: TableCodec, rows: int) -> np.ndarray:
         """Return which cells of a model's columns do not exist, (N, D)."""
@@ -139,4 +141,4 @@ def known_of(
     # Masks that read missing values have no integrals to be cut: draws alone obey then.
     integrated = imputer.mechanism not in ("linear", "neural")
     implied = implied_ends(rules, codec.columns, table, values, mask, ends) if integrated else None
-    return Known(rules, implied, tuple(broken), apart, stood if apart else None)
+    return Known(rules, implied, tuple(broken), apart, stood if apart else None, imputer.mechanism != "none")

@@ -46,4 +46,4 @@ def with_absent(reasons: DataFrame, given: Given) -> DataFrame:
     if not given.known.absent:
         return reasons
     counts = {name: int(own.sum()) for name, own in given.known.absent.items()}
-    return reasons.assign(not_applicable=[counts.get(name, 0) for name in reasons.index])
+    return reasons.assign(not_applicable=[float(counts.get(name, 0)) for name in reasons.index])

@@ -61,7 +61,8 @@ def fit_given(imputer: Imputer, given: Given, callback: Callable[[Evaluation], N
         ValueError: for an unknown word among the settings.
         KeyboardInterrupt: when interrupted, before the data have chosen or where what was fitted is not to be kept.
     """
-    given = replace(given, codec=in_limited_units(given.codec, given.values, given.mask, given.ends))
+    ends = given.ends if given.known.beside else given.within_ends
+    given = replace(given, codec=in_limited_units(given.codec, given.values, given.mask, ends))
     # Where limits say why cells are missing, there is nothing more to be asked.
     codec, mask, told, device = given.codec, given.mask, given.told, device_of(imputer, len(given.mask))
     left_out = [name for j, name in enumerate(codec.layout.names) if j not in codec.layout.known]

@@ -125,7 +125,8 @@ def reasons_from_json(plain: dict[str, list[Any]]) -> DataFrame:
     from pandas import DataFrame
 
     words, numbers = {"column", "reason", "evidence"}, {"missing", "beyond", "mean", "ignorable_mean", "observed_mean", "observed_sd"}
-    if set(plain) - numbers != words or (len(plain) > len(words) + 1 and not numbers <= set(plain)):
+    known = set(plain) - {"not_applicable"}
+    if known - numbers != words or (len(known) > len(words) + 1 and not numbers <= known):
         raise ValueError(f"reasons: got {sorted(plain)!r:.100}, expected {', '.join(sorted(words | numbers))}")
     for name, values in plain.items():
         for value in values:

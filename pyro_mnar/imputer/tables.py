@@ -85,8 +85,9 @@ class Given:
         if self.within_ends is None and not self.known.absent:
             return None
         ends = np.tile([-np.inf, np.inf], (*self.mask.shape, 1)) if self.within_ends is None else self.within_ends
-        told_apart = self.known.ends is not None or bool(self.known.absent)
-        return model_limits(self.codec, ends, self.limited | self.absent if told_apart else None)
+        beside = self.known.ends is not None and self.known.beside
+        settled = (self.limited if beside else np.isfinite(ends).any(-1)) | self.absent
+        return model_limits(self.codec, ends, settled if beside or self.known.absent else None)
 
     @cached_property
     def within_ends(self) -> np.ndarray | None:
