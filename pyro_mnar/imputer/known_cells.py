@@ -92,6 +92,8 @@ def read_existing(
         names: of its columns.
         read: takes it to its codec, numbers and mask.
     """
+    if imputer.not_applicable is None:
+        return table, read(table), {}
     codes, conditions = codes_and_conditions(imputer.not_applicable, names)
     rows = coded_rows(table, codes)
     table = without_rows(table, rows)
@@ -128,6 +130,8 @@ def known_of(
         ValueError, TypeError: for what are no rules, contradict one another, or leave a hole no value.
     """
     codec, values, mask = read
+    if imputer.rules is None and not absent:
+        return NOTHING
     rules = rules_of(imputer.rules, codec.columns, codec.layout.names)
     if fitting:
         check_feasible(rules, codec.columns)

@@ -42,8 +42,6 @@ def absent_counts(given: Given) -> dict[str, int]:
 
 
 def with_absent(reasons: DataFrame, given: Given) -> DataFrame:
-    """Return the table of reasons, where cells do not exist with a column that counts them."""
-    if not given.known.absent:
-        return reasons
+    """Return the table of reasons with a column that counts cells which do not exist."""
     counts = {name: int(own.sum()) for name, own in given.known.absent.items()}
     return reasons.assign(not_applicable=[float(counts.get(name, 0)) for name in reasons.index])

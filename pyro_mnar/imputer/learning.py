@@ -98,7 +98,9 @@ def fit_given(imputer: Imputer, given: Given, callback: Callable[[Evaluation], N
         imputer.reasons_ = no_reasons(imputer)
     else:
         imputer.reasons_ = reasons_of(imputer, stated, choice.ignorable, first, given)
-    imputer.reasons_ = with_absent(with_limits(imputer.reasons_, given), given)
+    imputer.reasons_ = with_limits(imputer.reasons_, given)
+    if given.known.absent:
+        imputer.reasons_ = with_absent(imputer.reasons_, given)
     for doubt in doubts(imputer):
         warn(doubt, Doubt)
 

@@ -166,3 +166,28 @@ def test_mechanisms_stay_beside_rules() -> None:
         imputer = MNARImputer(rules=["b >= a"], direction={"b": "high"}, **settings).fit(frame)
     assert imputer.specification_.own == {1: "high"}
     assert "large values go missing" in imputer.reasons_.loc["b", "reason"]
+
+
+@pytest.mark.filterwarnings("ignore:X. column", "ignore:rules. fewer")
+def test_record_batches_obey_and_keep_what_does_not_exist() -> None:
+    pa = pytest.importorskip("pyarrow")
+    from pyro_mnar import impute_batches
+
+    table = simulated().drop(columns=["start", "end"])
+    rules = [rule for rule in RULES if "start" not in rule]
+    absent = {"systolic": "smoker == 'yes'"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        imputer = MNARImputer(rules=rules, not_applicable=absent, **QUICK).fit(table)
+    named = pa.Table.from_pandas(table.assign(id=range(len(table))), preserve_index=False)
+    batches = [list(impute_batches(imputer, named.to_batches(size), label="id")) for size in (17, 60)]
+    one, other = (pa.Table.from_batches(part).to_pandas() for part in batches)
+    pd.testing.assert_frame_equal(one, other)
+    yes = np.array(table.smoker == "yes")
+    assert one.systolic[yes].equals(table.systolic[yes]) and one.drop(columns="systolic").notna().all(axis=None)
+    assert str(named.schema.field("a").type) == "int64"
+    assert violations(one.assign(start=0, end=0, systolic=np.where(yes, np.inf, one.systolic))) == 0
+    dated = MNARImputer(rules=["start <= end"], **QUICK).fit(simulated())
+    day = pa.Table.from_pandas(simulated().assign(id=range(60)), preserve_index=False)
+    with pytest.raises(ValueError, match="^rules: got 'start <= end', which compares dates"):
+        list(impute_batches(dated, day.to_batches(), label="id"))
