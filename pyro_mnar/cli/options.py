@@ -30,6 +30,8 @@ examples:
       holes of lead lie below the limit that column lead_lod has for each row, those of income above a top code
   pyro-mnar impute t.csv --output c.csv --rule 'systolic >= diastolic' --not-applicable "births: sex == 'male'"
       no imputed value breaks the rule, and births of men stay empty
+  pyro-mnar impute t.csv --output c.csv --margin income:mean=26499:300 --margin smoker:share:yes=.24
+      a census has the mean of incomes, with its standard error, and the share of smokers
   pyro-mnar impute new.csv --model model --output c.csv --draws 20 --draws-output draws.nc
       new rows with that model, and 20 draws of each missing value
   pyro-mnar impute parts/ --model model --label id --output completed/
@@ -175,6 +177,11 @@ def _model_options(impute: argparse.ArgumentParser) -> None:
         "--ignorable", metavar="A,B", help="columns whose holes are known to say nothing of their values (missing at random)"
     )
     impute.add_argument(
+        "--shadow",
+        metavar="A,B",
+        help="columns known to be related to those with holes, and to have no part in their going missing but through their values",
+    )
+    impute.add_argument(
         "--kind",
         action="append",
         metavar="COLUMN=KIND",
@@ -204,6 +211,14 @@ def _model_options(impute: argparse.ArgumentParser) -> None:
         "such as births=-8; repeated for others",
     )
     impute.add_argument(
+        "--margin",
+        action="append",
+        metavar="COLUMN:WHAT=NUMBER",
+        help="what is known of a whole column, missing values included: COLUMN:mean=NUMBER, COLUMN:share:LEVEL=NUMBER or "
+        "COLUMN:quantile:SHARE=NUMBER, where NUMBER:ERROR has a standard error; missing values are moved until it holds; repeated for "
+        "others",
+    )
+    impute.add_argument(
         "--columns", metavar="A,B", help="columns to use (default: all that can be); the others are passed through untouched"
     )
     impute.add_argument("--model", metavar="FOLDER", help="impute with this saved model instead of fitting one")
@@ -211,6 +226,11 @@ def _model_options(impute: argparse.ArgumentParser) -> None:
         "--device",
         metavar="WORD",
         help="where to compute: cpu, cuda, or auto, a GPU where there is one and the table is large (default: cpu)",
+    )
+    impute.add_argument(
+        "--checkpoint",
+        metavar="FOLDER",
+        help="keep the fit here while it goes on: killed at any moment, the same command goes on to the same result (yours to delete)",
     )
     impute.add_argument("--steps", type=int, metavar="N", help="training updates of each model (default: 1000)")
     impute.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same result (default: 0)")

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from pyro_mnar.imputer.fit_files import FitFiles
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.ensembles import fit
@@ -32,6 +33,7 @@ def fit_specified(
     seed: int,
     particles: int = 5,
     device: torch.device | str = "cpu",
+    checkpoint: FitFiles | None = None,
     **settings: Any,
 ) -> Fitted:
     """Make an ensemble and fit it.
@@ -43,6 +45,7 @@ def fit_specified(
         limits: (N, D, 2), between which missing values are known to lie, or None.
         particles: K of the training bound.
         device: where it is fitted; the members come back on the processor.
+        checkpoint: where each member's training is kept while it goes on.
         seed, settings: as :func:`~pyro_mnar.infer.ensembles.fit`'s.
 
     Example:
@@ -57,6 +60,10 @@ def fit_specified(
     x, mask, limits = x.to(device), mask.to(device), None if limits is None else limits.to(device)
     for member in members:
         member.to(device).initialize(x, mask, limits)
+    if checkpoint is not None:
+        own = {name: value for name, value in settings.items() if name not in ("callback", "progress", "n_jobs")}
+        own |= {"seed": seed, "particles": particles, "device": str(device)}
+        settings["checkpoints"] = checkpoint.trainings(specification, x, mask, limits, **own)
     histories = fit([IWELBO(member, particles) for member in members], x, mask, limits=limits, seed=seed, **settings)
     fewer = len(histories)
     return Fitted(specification.first(fewer), [member.cpu() for member in members[:fewer]], histories)

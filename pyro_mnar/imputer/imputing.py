@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -12,8 +12,9 @@ from torch import Tensor
 from pyro_mnar.imputation.ensemble import impute, score_ensemble
 from pyro_mnar.imputation.impute import Imputation
 from pyro_mnar.imputer.contract import Imputer
-from pyro_mnar.imputer.devices import device_of
+from pyro_mnar.imputer.draw_settings import PARTICLES, settings_of
 from pyro_mnar.imputer.extremes import refuse_unfilled, warn_of_far, within_reach
+from pyro_mnar.imputer.margins import with_margins
 from pyro_mnar.imputer.points import points_of, sines, summands
 from pyro_mnar.imputer.ruled_points import obedient
 from pyro_mnar.imputer.tables import Given
@@ -23,8 +24,8 @@ from pyro_mnar.infer.torch_state import as_usual
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-#: Particles of each row and member, and the most that a tolerance may take.
-_PARTICLES, _MOST = 200, 3200
+#: The most particles of each row and member that a tolerance may take.
+_MOST = 3200
 
 
 class Imputed(NamedTuple):
@@ -38,7 +39,7 @@ def imputed(imputer: Imputer, given: Given, draws: int = 0, particles: int | Non
     """Return the imputation of a table by a fitted imputer; arguments as of :meth:`~pyro_mnar.imputer.imputer.MNARImputer.impute`."""
     with whole("imputing", imputer.progress):
         raw = drawn(imputer, given, draws, particles, method)
-        return Imputed(raw, in_units(imputer, given, raw, method))
+        return Imputed(raw, with_margins(imputer, given, in_units(imputer, given, raw, method)))
 
 
 def filled(imputer: Imputer, given: Given) -> DataFrame | np.ndarray:
@@ -64,7 +65,7 @@ def drawn(imputer: Imputer, given: Given, draws: int = 0, particles: int | None 
         draws, particles, method: as of :meth:`~pyro_mnar.imputer.imputer.MNARImputer.impute`.
     """
     warn_of_far(given)
-    settings = settings_of(imputer, given, particles or (_PARTICLES if imputer.tolerance is None else _MOST), method)
+    settings = settings_of(imputer, given, particles or (PARTICLES if imputer.tolerance is None else _MOST), method)
     with whole("imputing", imputer.progress):
         return impute(imputer.members_, within_reach(given), given.seen, draws=draws, functions=summands(given.codec), **settings)
 
@@ -97,18 +98,3 @@ def in_units(imputer: Imputer, given: Given, result: Imputation, method: str = "
         found = obedient(imputer, given, found, settings)
     refuse_unfilled((found.completed, found.draws), given)
     return found
-
-
-def settings_of(imputer: Imputer, given: Given, particles: int = _PARTICLES, method: str = "importance") -> dict[str, Any]:
-    """Return how a table is imputed, as arguments of :func:`~pyro_mnar.imputation.ensemble.impute`."""
-    return {
-        "particles": particles,
-        "method": method,
-        "n_jobs": imputer.n_jobs,
-        "progress": imputer.progress,
-        "labels": given.labels,
-        "seed": imputer.seed,
-        "limits": given.limits,
-        "tolerance": imputer.tolerance,
-        "device": device_of(imputer, len(given.mask)),
-    }

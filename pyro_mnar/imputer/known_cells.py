@@ -130,8 +130,11 @@ def known_of(
         ValueError, TypeError: for what are no rules, contradict one another, or leave a hole no value.
     """
     codec, values, mask = read
-    if imputer.rules is None and not absent:
+    if imputer.rules is None and imputer.not_applicable is None:
         return NOTHING
+    if imputer.margins:
+        setting = "not_applicable" if imputer.rules is None else "rules"
+        raise ValueError(f"{setting}: got some together with margins, expected one of them (values that margins move obey no rule)")
     rules = rules_of(imputer.rules, codec.columns, codec.layout.names)
     if fitting:
         check_feasible(rules, codec.columns)

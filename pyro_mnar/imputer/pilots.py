@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pyro_mnar.imputation.ensemble import score_ensemble
+from pyro_mnar.imputer.fit_files import FitFiles
 from pyro_mnar.imputer.fitting import fit_specified
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.infer.processes import each, n_processes
@@ -125,7 +126,8 @@ class Pilots:
         """Return the specification of an ensemble that supposes what ``candidate`` does."""
         orders = self.specification.orders if candidate.earlier else None
         if candidate.earlier == "complete":
-            orders = (tuple(self.mask.all(0).nonzero().flatten().tolist()),) * self.specification.members
+            whole = self.mask.all(0).nonzero().flatten().tolist()
+            orders = (tuple(j for j in whole if j not in self.specification.unread),) * self.specification.members
         return replace(self.specification, directions=candidate.directions, latent=candidate.latent, orders=orders)
 
     def cost(self, candidate: Candidate) -> float:
@@ -151,11 +153,18 @@ def fitted_pilot(
     mask: Tensor,
     seed: int,
     n_jobs: None = None,
+    checkpoint: FitFiles | None = None,
     **settings: Any,
 ) -> tuple[float, MNAR]:
     """Return a pilot and its bound over the whole table, as of a density in the table's units."""
     specification, x, log_jacobian, limits = in_units(specification)
-    _, (model,), (history,) = fit_specified(specification.first(1), x, mask, limits=limits, seed=seed, **settings)
+    one = specification.first(1)
+    _, (model,), (history,) = fit_specified(one, x, mask, limits=limits, seed=seed, checkpoint=checkpoint, **settings)
     if history.stopped == "interrupted":
         raise KeyboardInterrupt  # there is nothing yet that an interrupted fit could keep
-    return float(score_ensemble([model.eval()], x, mask, limits=limits, particles=100, seed=seed).sum()) + log_jacobian, model
+
+    def bound() -> float:
+        return float(score_ensemble([model.eval()], x, mask, limits=limits, particles=100, seed=seed).sum())
+
+    score = bound() if checkpoint is None else checkpoint.number(model.state_dict(), x, mask, limits, seed, found=bound)
+    return score + log_jacobian, model.eval()

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from pyro_mnar.imputer.contract import Imputer
-from pyro_mnar.imputer.imputing import settings_of
+from pyro_mnar.imputer.draw_settings import settings_of
 from pyro_mnar.imputer.ruled_draws import as_written, draws_in_row, obeying, open_rows, steps_of
 from pyro_mnar.imputer.tables import Given
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyro_mnar.infer.checkpoints import Checkpoint
 from pyro_mnar.infer.history import Evaluation, History
 from pyro_mnar.infer.processes import each, n_processes
 from pyro_mnar.infer.progress import step_worth
@@ -37,6 +38,7 @@ def fit(
     seed: int = 0,
     progress: bool = True,
     n_jobs: int | None = None,
+    checkpoints: Sequence[Checkpoint] | None = None,
     **options: Any,
 ) -> History: ...
 @overload
@@ -49,6 +51,7 @@ def fit(
     seed: int = 0,
     progress: bool = True,
     n_jobs: int | None = None,
+    checkpoints: Sequence[Checkpoint] | None = None,
     **options: Any,
 ) -> list[History]: ...
 def fit(
@@ -61,6 +64,7 @@ def fit(
     callback: Callable[[Evaluation], None] | None = None,
     progress: bool = True,
     n_jobs: int | None = None,
+    checkpoints: Sequence[Checkpoint] | None = None,
     **options: Any,
 ) -> History | list[History]:
     """Fit a bound, or those of an ensemble, in place, and return what training saw, of an ensemble's members each.
@@ -77,6 +81,7 @@ def fit(
         progress: a bar over members and, in this process, one over steps, on a terminal only.
         n_jobs: processes that fit members, at most one each; None is 1 and -1 all cores. The result is the same. ``callback`` then
             hears of a member when it is done.
+        checkpoints: a file for each bound's training, from which it goes on (:mod:`pyro_mnar.infer.checkpoints`).
         options: ``steps``, ``batch_size``, ``lr`` and further ones of :func:`~pyro_mnar.infer.training.train`.
 
     An interruption ends the member that is being fitted, and the members after it are not fitted: there are then fewer histories. Of
@@ -96,11 +101,14 @@ def fit(
         ('steps', 2)
     """
     if not isinstance(bound, Sequence):
+        options["checkpoint"] = None if checkpoints is None else checkpoints[0]
         return train(bound, x, mask, limits=limits, seed=seed, callback=callback, progress=progress, **options)
     several = n_processes(n_jobs, len(bound)) > 1
     options |= {"callback": None if several else callback, "progress": progress and not several}
+    kept = [None] * len(bound) if checkpoints is None else checkpoints
     calls = [
-        partial(_fit, member, x, mask, limits, len(bound) > 1, seed=member_seed(seed, i), **options) for i, member in enumerate(bound)
+        partial(_fit, member, x, mask, limits, len(bound) > 1, seed=member_seed(seed, i), checkpoint=own, **options)
+        for i, (member, own) in enumerate(zip(bound, kept, strict=True))
     ]
     histories: list[History] = []
     try:
@@ -130,5 +138,5 @@ def _fit(
         with seeded(seed, x.device):
             rows = torch.randint(len(x), (len(x),), device=x.device)
     own = None if limits is None else limits[rows]
-    history = train(member, x[rows], mask[rows], limits=own, seed=seed, **options)
+    history = train(member, x[rows], mask[rows], limits=own, seed=seed, copies=rows if resample else None, **options)
     return member.state_dict(), history

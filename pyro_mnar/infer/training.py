@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,7 +12,9 @@ from torch import Tensor, nn
 
 from pyro_mnar.data.warn import warn
 from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.checkpoints import Batches, Checkpoint, TrainingState
 from pyro_mnar.infer.checks import check_limits, check_rows, rows_of
+from pyro_mnar.infer.held_out import split_rows
 from pyro_mnar.infer.history import Evaluation, History, TiltLook
 from pyro_mnar.infer.progress import bar, step_worth
 from pyro_mnar.infer.streams import seeded
@@ -79,11 +80,13 @@ def train(
     mechanism_lr: float = 5e-2,
     weight_decay: float = 0.0,
     held_out: float = 0.0,
+    copies: Tensor | None = None,
     patience: int | None = None,
     every: int = 100,
     callback: Callable[[Evaluation], None] | None = None,
     seed: int = 0,
     progress: bool = True,
+    checkpoint: Checkpoint | None = None,
 ) -> History:
     """Maximise ``bound``, and the prior where there is one, over its module's parameters, in place.
 
@@ -103,11 +106,13 @@ def train(
         lr, mechanism_lr, weight_decay: see :func:`parameter_groups`.
         held_out: share of the rows, from 0 to below 1, that are kept out of training to choose the best weights, by their bound at
             beta = 1.
+        copies: (N,) the same number for rows that are copies of one row, which are held out together; None where there are none.
         patience: evaluations without a better held-out bound after which to stop; None to use all steps.
         every: updates between evaluations.
         callback: called with each :class:`Evaluation`, for loggers and live plots.
         seed: of batches, particles and the choice of held-out rows.
         progress: a bar on standard error; none where that is not a terminal.
+        checkpoint: the file of this training, from which it goes on, and ``callback`` hears of earlier looks again; of a bound alone.
 
     Raises:
         ValueError: for arguments out of range or shapes that differ; ``patience`` without held-out rows; a bound, without an
@@ -128,30 +133,23 @@ def train(
     for name, value, least in (("steps", steps, 1), ("batch_size", batch_size, 1), ("every", every, 1)):
         if value < least:
             raise ValueError(f"{name}: got {value}, expected at least {least}")
-    if not 0 <= held_out < 1:
-        raise ValueError(f"held_out: got {held_out}, expected a share from 0 to below 1")
     if bound.weighted is bound and getattr(bound.module, "tilt", None) is not None:
         raise ValueError("bound: its module has a tilt, expected an objective (SelfNormalized(bound), say); alone it has no maximum")
-    n_out = round(held_out * len(x))
-    if len(x) == 0:
-        raise ValueError("x: got no rows, expected at least 1")
-    if n_out == len(x):
-        raise ValueError(f"held_out: got {held_out}, which leaves no row to train on, expected less")
-    if patience is not None and n_out == 0:
-        raise ValueError("patience: needs held-out rows, expected held_out > 0 and enough rows")
+    if bound.weighted is not bound and checkpoint is not None:
+        raise ValueError("checkpoint: got one with an objective for a tilt, whose chains are not kept, expected a bound alone")
     guide = row_bound_guide(bound.module)
-    if guide is not None and (batch_size < len(x) or n_out):
+    if guide is not None and (batch_size < len(x) or held_out):
         raise ValueError(
             f"batch_size, held_out: got {batch_size} and {held_out} with an {guide}, which has parameters for each row, expected "
             f"{len(x)} or more and 0 (or a guide that is a network of the row)"
         )
     with seeded(seed, x.device):
-        order = torch.randperm(len(x), device=x.device)
-        train, test = order[n_out:], order[:n_out]
+        train, test = split_rows(len(x), held_out, patience, copies, x.device)
         if guide is not None:
             bound.weighted.traces(*rows_of(slice(None), x, mask, limits))  # makes its parameters
         whole = None if guide is None else torch.arange(len(x), device=x.device)
-        return _Loop(bound, (x, mask, limits), train, test, whole, steps, patience, every, callback, progress).run(
+        hear = callback or (lambda _: None)
+        return _Loop(bound, (x, mask, limits), train, test, whole, steps, patience, every, hear, progress, checkpoint).run(
             parameter_groups(bound.module, lr, mechanism_lr, weight_decay), min(batch_size, len(train))
         )
 
@@ -166,8 +164,9 @@ class _Loop:
     steps: int
     patience: int | None
     every: int
-    callback: Callable[[Evaluation], None] | None
+    callback: Callable[[Evaluation], None]
     progress: bool
+    checkpoint: Checkpoint | None
 
     def run(self, groups: list[dict[str, Any]], batch_size: int) -> History:
         # Fused: one kernel for all parameters, a quarter of the time of one update each.
@@ -180,13 +179,17 @@ class _Loop:
         )
         log_prior = getattr(self.bound.module, "log_prior", None)
         particles = self.bound.weighted.particles
-        history, best, best_bound, losses = History(), None, -torch.inf, []
-        batches = self._batches(batch_size)
+        now = TrainingState(self.bound.module, optimizer, schedule, Batches(self.train, batch_size, self.whole))
+        history = now.restore(self.checkpoint, self.steps)
         shown_in = bar(self.steps, "training", "step", self.progress, step_worth(batch_size))
+        shown_in.update(now.step)
         try:
-            for step in range(1, self.steps + 1):
+            for look in history.evaluations:
+                self.callback(look)
+            for step in range(now.step + 1, self.steps + 1):
+                now.keep(self.checkpoint)
                 shown_in.update()
-                rows = next(batches)
+                rows = next(now.batches)
                 optimizer.zero_grad()
                 loss = objective = self.bound.loss(*rows_of(rows, *self.table))
                 if log_prior is not None:
@@ -200,20 +203,18 @@ class _Loop:
                 nn.utils.clip_grad_norm_(parameters, 100.0)
                 optimizer.step()
                 schedule.step()
-                losses.append(loss.detach())
+                now.losses.append(loss.detach())
+                now.step = step
                 if step % self.every and step != self.steps:
                     continue
                 tilt = self.bound.report(*rows_of(rows, *self.table))
-                look = Evaluation(step, -float(torch.stack(losses).mean()), self._held_out(particles), tilt)
-                losses = []
+                look = Evaluation(step, -float(torch.stack(now.losses).mean()), self._held_out(particles), tilt)
+                now.losses = []
                 history.evaluations.append(look)
                 shown = {} if look.held_out is None else {"held_out": f"{look.held_out:.3f}"}
                 shown_in.set_postfix(bound=f"{look.train:.3f}", **shown, **({} if tilt is None else {"tilt": str(tilt)}))
-                if look.held_out is None or look.held_out > best_bound:
-                    best_bound = -torch.inf if look.held_out is None else look.held_out
-                    best, history.best_step = copy.deepcopy(self.bound.module.state_dict()), step
-                if self.callback is not None:
-                    self.callback(look)
+                now.judged(look.held_out)
+                self.callback(look)
                 if self.patience is not None and step - history.best_step >= self.patience * self.every:
                     history.stopped = "patience"
                     break
@@ -223,17 +224,9 @@ class _Loop:
             shown_in.close()
             for problem in history.evaluations[-1].tilt.problems if history.evaluations and history.evaluations[-1].tilt else ():
                 warn(problem)
-            if best is not None:
-                self.bound.module.load_state_dict(best)
+            now.use_best()
+        now.finish(self.checkpoint)
         return history
-
-    def _batches(self, size: int) -> Iterator[Tensor]:
-        while self.whole is not None:
-            yield self.whole
-        while True:
-            order = self.train[torch.randperm(len(self.train), device=self.train.device)]
-            # The last, smaller batch is left for another epoch's order.
-            yield from order[: len(order) // size * size].split(size)
 
     @torch.no_grad()
     def _held_out(self, particles: int) -> float | None:

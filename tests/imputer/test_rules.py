@@ -154,6 +154,14 @@ def test_refused_before_fitting(rules: list[str], message: str) -> None:
     assert not hasattr(imputer, "members_")
 
 
+def test_margins_are_refused_beside_them() -> None:
+    frame = pd.DataFrame(np.random.default_rng(1).normal(size=(20, 2)), columns=["a", "b"])
+    frame.loc[4, "b"] = np.nan
+    for said in ({"rules": ["a <= b"]}, {"not_applicable": {"b": "a > 0"}}):
+        with pytest.raises(ValueError, match=f"^{next(iter(said))}: got some together with margins"):
+            MNARImputer(margins={"b": {"mean": 0.0}}, **said, **QUICK).fit(frame)
+
+
 def test_mechanisms_stay_beside_rules() -> None:
     # Limits say why a value is missing; a rule does not, and the column keeps its mechanism.
     rng = np.random.default_rng(2)
