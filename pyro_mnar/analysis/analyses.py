@@ -10,6 +10,7 @@ import numpy as np
 
 from pyro_mnar.analysis.pooled import Pooled
 from pyro_mnar.analysis.rubin import pool
+from pyro_mnar.data.kinds.evidence import is_hole
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -90,6 +91,8 @@ def regression(
         predictors: names of columns.
         levels: of columns of ordered levels, these from the lowest on; they count by their places, 1 for the lowest.
 
+    Rows in which one of the columns is empty, since it does not exist there, have no part in it.
+
     Example:
         >>> import pandas as pd
         >>> frame = pd.DataFrame({"y": [1.0, 3, 5, 8], "x": [0.0, 1, 2, 3]})
@@ -103,6 +106,8 @@ def regression(
     def coefficient(frame: DataFrame) -> tuple[float, float, float]:
         x = np.column_stack([numbers(frame, name) for name in predictors] + [np.ones(len(frame))])
         y = numbers(frame, outcome)
+        whole = ~np.isnan(np.column_stack([x, y])).any(1)
+        x, y = x[whole], y[whole]
         dof = len(x) - x.shape[1]
         if dof < 1:
             raise ValueError(f"{len(x)} rows are too few for {x.shape[1]} coefficients")
@@ -116,6 +121,6 @@ def regression(
 def _places(series: Series, levels: Sequence[object] | None) -> np.ndarray:
     """Return a column's numbers, or the places of its values among ``levels``, from 1."""
     if levels is None:
-        return series.to_numpy(float)
+        return series.to_numpy(float, na_value=np.nan)
     at = {level: float(place) for place, level in enumerate(levels, start=1)}
-    return np.array([at[value] for value in series.tolist()])
+    return np.array([np.nan if is_hole(value) else at[value] for value in series.tolist()])

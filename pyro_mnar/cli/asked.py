@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pyro_mnar.cli.limits import frame_with_limits, holes_of, limits_asked
 from pyro_mnar.cli.margins import margins_asked
 from pyro_mnar.cli.reading import counted, known_levels, usable
+from pyro_mnar.cli.rules import known_asked
 from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.limits import limits_of, set_aside
 from pyro_mnar.data.names import missing_words, names_in, pair
@@ -104,6 +105,7 @@ def asked_for(options: argparse.Namespace, source: Source) -> Asked:
             stated[name] = names_in(words, part.columns, name)
     stated["limits"] = limits or None
     stated["margins"] = margins_asked(options.margin, list(part.columns), source.decimal) or None
+    stated |= known_asked(options, list(part.columns))
     direction = _direction(options.direction, part.columns)
     imputer = MNARImputer(direction=direction, n_jobs=_jobs(options), **stated)
     return Asked(imputer, False, part, columns, notes, holes_of(part, cells, aside))
@@ -118,6 +120,8 @@ def _with_model(options: argparse.Namespace, source: Source, missing: dict[str, 
         "shadow",
         "kind",
         "limit",
+        "rule",
+        "not_applicable",
         "margin",
         "columns",
         "save",
@@ -126,7 +130,7 @@ def _with_model(options: argparse.Namespace, source: Source, missing: dict[str, 
     )
     for name in fitting:
         if getattr(options, name, None) is not None:
-            raise ValueError(f"--{name}: got one with --model, expected it only when fitting (the model has its own)")
+            raise ValueError(f"--{name.replace('_', '-')}: got one with --model, expected it only when fitting (the model has its own)")
     imputer = MNARImputer.load(options.model)
     names = [str(name) for name in imputer.codec_.layout.names]
     lacking = [name for name in names if name not in source.names]

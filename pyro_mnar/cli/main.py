@@ -53,8 +53,10 @@ def _impute(options: argparse.Namespace) -> int:
 
     from pyro_mnar.cli.asked import asked_for
     from pyro_mnar.cli.reading import opened, read_holes, told
+    from pyro_mnar.cli.rules import existing
     from pyro_mnar.cli.shards import impute_folder, is_sharded
     from pyro_mnar.imputer.imputing import imputed
+    from pyro_mnar.imputer.known_words import known_in_words
     from pyro_mnar.imputer.limited_reasons import limits_in_words
     from pyro_mnar.imputer.margin_words import margins_in_words
     from pyro_mnar.imputer.model_files import check_model_folder
@@ -87,8 +89,8 @@ def _impute(options: argparse.Namespace) -> int:
         draws = (few if part.size * few <= MOST_CELLS else 0) if options.draws_output is None else options.draws or 20
         found, far = told(imputed, imputer, table, draws_of(part.size) if options.report is not None else draws)
         (filled,), more = told(table.complete, [found.result.completed.numpy()])
-    holes = asked.holes[list(filled)]
-    said = said_of(imputer, found.result, table.mask)  # what cannot be said is an error before anything is written
+    holes = existing(asked.holes[list(filled)], table)
+    said = said_of(imputer, found.result, ~table.missing)  # what cannot be said is an error before anything is written
     with placed(options.interruption) as new:
         if options.draws_output is not None:
             own, _ = (found, far) if options.report is None else told(imputed, imputer, table, draws)
@@ -104,7 +106,8 @@ def _impute(options: argparse.Namespace) -> int:
     note(options, asked.notes)
     lines = [f"{options.output}: {int(holes.to_numpy().sum())} of {part.size} cells imputed", *read_holes(source, part)]
     lines += [f"Note: {sentence}" for sentence in [*doubts, *far, *more]]
-    say(options, [*lines, *limits_in_words(table), *shadows_in_words(imputer), *margins_in_words(imputer), *said])
+    known = [*limits_in_words(table), *known_in_words(table), *shadows_in_words(imputer), *margins_in_words(imputer)]
+    say(options, [*lines, *known, *said])
     return 0
 
 

@@ -28,6 +28,8 @@ examples:
       what columns are, where numbers and text do not say it
   pyro-mnar impute t.csv --output c.csv --kind lead=positive --limit 'lead<lead_lod' --limit 'income>150000'
       holes of lead lie below the limit that column lead_lod has for each row, those of income above a top code
+  pyro-mnar impute t.csv --output c.csv --rule 'systolic >= diastolic' --not-applicable "births: sex == 'male'"
+      no imputed value breaks the rule, and births of men stay empty
   pyro-mnar impute t.csv --output c.csv --margin income:mean=26499:300 --margin smoker:share:yes=.24
       a census has the mean of incomes, with its standard error, and the share of smokers
   pyro-mnar impute new.csv --model model --output c.csv --draws 20 --draws-output draws.nc
@@ -193,6 +195,20 @@ def _model_options(impute: argparse.ArgumentParser) -> None:
         help="what is known of a column's holes: COLUMN<END, or with <=, > or >=, or COLUMN:LOW..HIGH, where an end is a value, a "
         "column that has one for each row, or largest or smallest (seen); COLUMN alone says that its cells hold limits such as <0.5 or "
         "[2,5); repeated for one column each",
+    )
+    impute.add_argument(
+        "--rule",
+        action="append",
+        metavar="RULE",
+        help="what every row obeys, and so every imputed value: 'systolic >= diastolic', 'a + b == total', 'start <= end', "
+        "\"if smoker == 'no': cigarettes == 0\"; names with other marks in backquotes; repeated for others",
+    )
+    impute.add_argument(
+        "--not-applicable",
+        action="append",
+        metavar="COLUMN: CONDITION | COLUMN=CODE",
+        help="cells that do not exist and come back as they stand, neither observed nor missing: \"births: sex == 'male'\", or a code "
+        "such as births=-8; repeated for others",
     )
     impute.add_argument(
         "--margin",

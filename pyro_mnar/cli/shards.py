@@ -22,6 +22,8 @@ _ONE_TABLE = (
     "save",
     "checkpoint",
     "keep_partial",
+    "rule",
+    "not_applicable",
     "draws",
     "draws_output",
     "report",

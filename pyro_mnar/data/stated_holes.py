@@ -109,11 +109,24 @@ def without(series: Series, values: Collection[object]) -> Series:
         >>> without(pd.Series([1, -99]), ["-99"]).isna().tolist()
         [False, True]
     """
+    gone = stated_cells(series.to_numpy(dtype=object, na_value=None), values)
+    return punched(series, gone) if gone.any() else series
+
+
+def stated_cells(cells: np.ndarray, values: Collection[object]) -> np.ndarray:
+    """Return which of some objects or numbers (N,) are among ``values``, as text or as numbers.
+
+    Example:
+        >>> stated_cells(np.array([1, -99]), ["-99"]).tolist()
+        [False, True]
+    """
+    return _Stated(values).among(cells)
+
+
+def punched(series: Series, gone: np.ndarray) -> Series:
+    """Return a Series of any dtype with holes where ``gone`` (N,)."""
     import pandas as pd
 
-    gone = _Stated(values).among(series.to_numpy(dtype=object, na_value=None))
-    if not gone.any():
-        return series
     kind = series.dtype.kind
     if str(series.dtype).startswith("Sparse"):
         series = series.sparse.to_dense()

@@ -2,6 +2,7 @@
 
 from pyro_mnar.distributions.continuous import Normal, PrecisionNormal, StudentT
 from pyro_mnar.distributions.discrete import CountCells, LevelCells
+from pyro_mnar.distributions.linear_constraint import LinearConstraint
 from pyro_mnar.distributions.links import LOGIT, PROBIT, THRESHOLD, Link
 from pyro_mnar.distributions.mixed import MixedCells
 from pyro_mnar.distributions.open_cells import OpenCells, cells_of
@@ -13,6 +14,7 @@ __all__ = [
     "THRESHOLD",
     "CountCells",
     "LevelCells",
+    "LinearConstraint",
     "Link",
     "MixedCells",
     "Normal",

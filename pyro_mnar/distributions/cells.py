@@ -10,9 +10,9 @@ class of :mod:`pyro_mnar.mechanisms`; neither knows the other's.
 
 Where more is known of a missing cell than that, that it lies between two limits, the law owns the same three things of
 
-    INT_low^high p(x | z) dx        (:meth:`Cells.within`):
+    INT_low^high p(x | z) dx        (:meth:`Cells.within`)
 
-the limits are then why it is missing, so that no mask enters.
+where the limits are why it is missing, so that no mask enters, and INT_low^high p(x | z) P(s = 0 | x) dx where they are not.
 
 A law without such an integral is *open* (``closed`` is False): masks of its columns are scored on sampled values.
 """
@@ -134,10 +134,11 @@ class Cells:
         """Return the law of these cells where they are missing; ``own`` is None where the mask says nothing of them."""
         raise NotImplementedError
 
-    def within(self, low: Tensor, high: Tensor) -> Censored:
+    def within(self, low: Tensor, high: Tensor, own: OwnScore | None = None) -> Censored:
         """Return the law of these cells where they are known to lie between ``low`` and ``high`` (..., M), infinite for none.
 
-        Of levels and counts no limit is a value: a law need not know whether limits are in.
+        Of levels and counts no limit is a value: a law need not know whether limits are in. ``own`` is how their values enter their
+        masks, None where the limits are why they are missing.
 
         Raises:
             TypeError: for a law that has no such integral.

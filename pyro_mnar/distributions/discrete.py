@@ -88,9 +88,10 @@ class _GridCells(Cells, TorchDistribution):
         values, log_probs = self.table()
         return CensoredLevels(values, log_probs if own is None else log_probs + own.log_missing(values), self.named)
 
-    def within(self, low: Tensor, high: Tensor) -> Censored:
+    def within(self, low: Tensor, high: Tensor, own: OwnScore | None = None) -> Censored:
         values, log_probs = self.table(low)
-        return CensoredLevels(values, log_probs.masked_fill(~((values > low) & (values < high)), -torch.inf), self.named)
+        log_probs = log_probs.masked_fill(~((values > low) & (values < high)), -torch.inf)
+        return CensoredLevels(values, log_probs if own is None else log_probs + own.log_missing(values), self.named)
 
     def table(self, beyond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the values (V, 1, ..., J) and log p(v), (V, ..., J); of counts those that have all but ``TAIL`` of the probability,

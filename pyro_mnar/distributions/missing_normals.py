@@ -28,8 +28,9 @@ class NormalMixture(Cells):
     def censored(self, own: OwnScore | None) -> Censored:
         return FreeNormals(self) if own is None else CensoredNormals(self.normals(), own)
 
-    def within(self, low: Tensor, high: Tensor) -> Censored:
-        return WithinNormals(self.normals(), low.unsqueeze(-1), high.unsqueeze(-1))
+    def within(self, low: Tensor, high: Tensor, own: OwnScore | None = None) -> Censored:
+        cut = WithinNormals(self.normals(), low.unsqueeze(-1), high.unsqueeze(-1))
+        return cut if own is None else MaskedWithin(cut, own)
 
 
 class CensoredNormals:
@@ -168,4 +169,66 @@ class WithinNormals:
         low, high, mean, scale, first, last = censored.component_of(self.log_share, which, *parts)
         # In double precision: an interval may be narrow beside its distance from the mean.
         found = (mean.double() + scale.double() * cut_normal.draw(low, high, cut)).to(mean)
+        return torch.where(scale > 0, found.maximum(first).minimum(last), mean)
+
+
+class MaskedWithin:
+    """Cells between limits that are not why they are missing: their values enter their masks as ``own`` says.
+
+    Of each normal, cut to the limits, points x_q with weights w_q that add to 1 stand for it, and
+
+        log INT_low^high p(x | z) P(s = 0 | x) dx  =  log mass + log SUM_q w_q P(s = 0 | x_q).
+
+    The points stay where they are in the gradient, which goes through their density instead: then it is that of the integral. A draw
+    takes a point by its weight, and then a place in the part of the cut normal that the point stands for.
+    """
+
+    probabilities = None
+
+    def __init__(self, cut: WithinNormals, own: OwnScore) -> None:
+        self.cut, self.own = cut, own
+
+    @cached_property
+    def _points(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return values, weights of each cut normal alone, and logarithms of their joint shares, (Q, ..., M, C)."""
+        cut = self.cut
+        log_share, low, high, mean, scale = torch.broadcast_tensors(cut.log_share, cut.low, cut.high, cut.mean_of_each, cut.scale)
+        wide = scale > 0
+        steps, weights = cut_normal.points(low.detach(), high.detach())
+        values = torch.where(wide, (mean + scale * steps).detach(), mean)
+        width = torch.where(wide, scale, 1.0)
+        density = torch.where(wide, censored.log_phi((values - mean) / width) - width.log(), 0.0)
+        # In value the mass; in gradient the density's own.
+        mass = log_share.detach() + torch.where(wide, density - density.detach(), 0.0)
+        weight = cut.log_weight - cut.log_weight.detach()
+        log_mask = self.own.log_missing(values.movedim(-1, 0)).movedim(0, -1)
+        return values, weights, mass + weight + weights.log() + log_mask
+
+    @property
+    def log_mass(self) -> Tensor:
+        return self._points[2].movedim(-1, 0).flatten(0, 1).logsumexp(0)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.mean_of(lambda values: values)
+
+    def mean_of(self, function: Callable[[Tensor], Tensor]) -> Tensor:
+        values, _, joint = (part.movedim(-1, 0).flatten(0, 1) for part in self._points)
+        return (joint.softmax(0) * function(values)).sum(0)
+
+    @torch.no_grad()
+    def draw(self, uniforms: Tensor) -> Tensor:
+        which, cut, place = uniforms.unbind(-1)
+        _, weights, joint = self._points
+        own = [part.movedim(0, -1) for part in (weights, joint)]  # (..., M, C, Q)
+        shape = own[1].shape[-1]
+        parts = self.cut.low, self.cut.high, self.cut.mean_of_each, self.cut.scale, *self.cut.ends
+        by_component = joint.logsumexp(0)
+        low, high, mean, scale, first, last = censored.component_of(by_component, which, *parts)
+        weight, share = (torch.stack(censored.component_of(by_component, which, *part.unbind(-1)), -1) for part in own)
+        at = (share.softmax(-1).cumsum(-1) < cut.unsqueeze(-1)).sum(-1, keepdim=True).clamp(max=shape - 1)
+        total = weight.double().cumsum(-1)
+        up, part = (each.expand(*at.shape[:-1], shape).gather(-1, at).squeeze(-1) for each in (total, weight.double()))
+        inside = (up - (1 - place.double()) * part).clamp(1e-300, 1 - 1e-16)
+        found = (mean.double() + scale.double() * cut_normal.draw(low, high, inside)).to(mean)
         return torch.where(scale > 0, found.maximum(first).minimum(last), mean)

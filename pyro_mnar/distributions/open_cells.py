@@ -99,7 +99,7 @@ class OpenMissing:
             raise TypeError(f"decoder cells: got {type(self.law).__name__}, which has no integral of a missing value")
         return self
 
-    def within(self, low: Tensor, high: Tensor) -> Censored:
+    def within(self, low: Tensor, high: Tensor, own: OwnScore | None = None) -> Censored:
         """Raise a TypeError."""
         raise TypeError(f"limits: got some for {type(self.law).__name__} cells, expected cells whose law has an integral between them")
 

@@ -25,7 +25,7 @@ from torch.nn.functional import logsigmoid
 from pyro_mnar.distributions.cells import Censored, OwnScore
 from pyro_mnar.distributions.censored import Normals
 from pyro_mnar.distributions.continuous import AsGiven, Normal
-from pyro_mnar.distributions.missing_normals import CutNormals, WithinNormals
+from pyro_mnar.distributions.missing_normals import CutNormals, MaskedWithin, WithinNormals
 
 # What tells values apart on columns of unit scale, of single precision's rounding there and back.
 _SAME = 1e-5
@@ -83,7 +83,7 @@ class PointMassNormal(AsGiven, dist.TorchDistribution):
         side = self.given.get("side")
         return super().censored(own) if side is None else CutNormals(self, own, side)
 
-    def within(self, low: Tensor, high: Tensor) -> Censored:
+    def within(self, low: Tensor, high: Tensor, own: OwnScore | None = None) -> Censored:
         low, high = torch.stack([low, low], -1), torch.stack([high, high], -1)
         if "side" in self.given:
             # Nothing lies beyond the value that repeats.
@@ -93,7 +93,8 @@ class PointMassNormal(AsGiven, dist.TorchDistribution):
                 torch.where(beside & above, low.maximum(mass), low),
                 torch.where(beside & ~above, high.minimum(mass), high),
             )
-        return WithinNormals(self.normals(), low, high)
+        cut = WithinNormals(self.normals(), low, high)
+        return cut if own is None else MaskedWithin(cut, own)
 
     def normals(self) -> Normals:
         logit, loc, mass = self.given["logit"], self.given["loc"], self.given["mass"]

@@ -20,6 +20,7 @@ from pyro_mnar.data.extras import extra
 from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.labels import Seen, hashes_of, label_field, label_values
 from pyro_mnar.data.layout import Layout
+from pyro_mnar.data.rules import rules_of
 from pyro_mnar.data.shards import difference
 from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.imputing import imputed
@@ -91,6 +92,11 @@ def check_schema(imputer: Imputer, schema: pyarrow.Schema, label: str) -> None:
     written = [limit.column for limit in imputer.codec_.limits if limit.cells]
     if written:
         raise ValueError(f"limits: cells of column {written[0]!r} say them, expected numbers (limits in columns of their own)")
+    dates = {j for j, column in enumerate(imputer.codec_.columns) if column.kind == "date"}
+    for rule in rules_of(imputer.rules, imputer.codec_.columns, layout.names):
+        if rule.part.columns & dates:
+            # How fine dates are a whole table tells, and not a part of it.
+            raise ValueError(f"rules: got {rule.text!r}, which compares dates, expected a table in memory for it")
     names = [str(name) for name in layout.names]
     lacking = [name for name in names if name not in schema.names]
     if lacking:
@@ -109,9 +115,10 @@ def _completed(imputer: Imputer, table: pyarrow.Table, labels: np.ndarray) -> py
     read = given(imputer, frame.set_axis(list(layout.names), axis=1))
     found = imputed(imputer, read).result.completed.numpy()
     for j, column in enumerate(codec.columns):
-        table = _put(table, column, ~read.mask[:, j], found[:, j])
+        table = _put(table, column, read.missing[:, j], found[:, j])
     for j, value in layout.constants:
         holes = cast("DataFrame", read.table)[layout.names[j]].isna().to_numpy()
+        holes &= ~read.known.absent.get(layout.names[j], np.zeros(len(holes), bool))
         table = _placed(table, str(layout.names[j]), np.full(len(holes), value, object), holes)
     return table
 

@@ -39,6 +39,8 @@ class Imputer(Protocol):
     kinds: Mapping[Any, str] | None
     missing: object
     limits: Mapping[Any, Any] | None
+    rules: Sequence[str] | None
+    not_applicable: Mapping[Any, Any] | None
     margins: Mapping[Any, Any] | None
     point: str
     tolerance: float | None

@@ -54,7 +54,7 @@ def drawn_rows(imputer: Imputer, table: Given, drawn: Candidates, rows: np.ndarr
         for some in in_parts(rows, len(own) * len(names)):
             filled = np.tile(values[some], (len(own), 1, 1))
             for j, found in cells.items():
-                at = np.flatnonzero(~mask[some, j])
+                at = np.flatnonzero(table.missing[some, j])
                 filled[:, at, j] = found[np.ix_(own, np.searchsorted(drawn.holes[names[j]], some[at]))]
             whole = np.ones((filled.size // len(names), len(names)), bool)
             x = torch.from_numpy(imputer.codec_.apply(filled.reshape(-1, len(names)), whole))

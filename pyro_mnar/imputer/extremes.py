@@ -44,7 +44,7 @@ def warn_of_far(given: Given) -> None:
 def refuse_unfilled(results: Sequence[Tensor], given: Given) -> None:
     """Raise a ValueError, naming the first cell, where values (N, D) or (M, N, D) for a table's holes are no finite numbers."""
     wrong = torch.stack([~result.isfinite().reshape(-1, *given.mask.shape).all(0) for result in results]).any(0)
-    cells = (wrong & ~given.seen).nonzero().tolist()
+    cells = (wrong & torch.from_numpy(given.missing)).nonzero().tolist()
     if cells:
         i, j = cells[0]
         raise ValueError(

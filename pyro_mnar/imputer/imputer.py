@@ -63,6 +63,8 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         kinds: what columns are, by name (position, for arrays), where dtypes do not say it (:mod:`pyro_mnar.data.kinds`).
         missing: values that stand for a missing one, such as ``[-99, "?"]``, or a mapping from columns to such; no declared level is.
         limits: where holes are known to lie, by column, such as ``("<", 0.5)``: see :mod:`pyro_mnar.data.limits`.
+        rules: what every row obeys, such as ``["systolic >= diastolic"]``: see :mod:`pyro_mnar.data.rules`.
+        not_applicable: cells that do not exist, by column, such as ``"sex == 'male'"``: see :mod:`pyro_mnar.data.not_applicable`.
         margins: what is known of whole columns, such as ``{"income": {"mean": (26_499, 300)}}``: see :mod:`pyro_mnar.data.margins`.
         point: what ``transform`` fills holes with: ``mean`` of the posterior (right for totals), ``median``, or ``draw`` (right for
             shares and spread); of a mean or median, categories get the most probable one.
@@ -108,6 +110,8 @@ class MNARImputer(TransformerMixin, BaseEstimator):
     kinds: Mapping[Any, str] | None = None
     missing: object = None
     limits: Mapping[Any, Any] | None = None
+    rules: Sequence[str] | None = None
+    not_applicable: Mapping[Any, Any] | None = None
     margins: Mapping[Any, Any] | None = None
     point: str = "mean"
     tolerance: float | None = None

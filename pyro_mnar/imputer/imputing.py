@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -12,10 +12,11 @@ from torch import Tensor
 from pyro_mnar.imputation.ensemble import impute, score_ensemble
 from pyro_mnar.imputation.impute import Imputation
 from pyro_mnar.imputer.contract import Imputer
-from pyro_mnar.imputer.devices import device_of
+from pyro_mnar.imputer.draw_settings import PARTICLES, settings_of
 from pyro_mnar.imputer.extremes import refuse_unfilled, warn_of_far, within_reach
 from pyro_mnar.imputer.margins import with_margins
 from pyro_mnar.imputer.points import points_of, sines, summands
+from pyro_mnar.imputer.ruled_points import obedient
 from pyro_mnar.imputer.tables import Given
 from pyro_mnar.infer.progress import whole
 from pyro_mnar.infer.torch_state import as_usual
@@ -23,8 +24,8 @@ from pyro_mnar.infer.torch_state import as_usual
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-#: Particles of each row and member, and the most that a tolerance may take.
-_PARTICLES, _MOST = 200, 3200
+#: The most particles of each row and member that a tolerance may take.
+_MOST = 3200
 
 
 class Imputed(NamedTuple):
@@ -64,7 +65,7 @@ def drawn(imputer: Imputer, given: Given, draws: int = 0, particles: int | None 
         draws, particles, method: as of :meth:`~pyro_mnar.imputer.imputer.MNARImputer.impute`.
     """
     warn_of_far(given)
-    settings = _settings(imputer, given, particles or (_PARTICLES if imputer.tolerance is None else _MOST), method)
+    settings = settings_of(imputer, given, particles or (PARTICLES if imputer.tolerance is None else _MOST), method)
     with whole("imputing", imputer.progress):
         return impute(imputer.members_, within_reach(given), given.seen, draws=draws, functions=summands(given.codec), **settings)
 
@@ -77,7 +78,7 @@ def in_units(imputer: Imputer, given: Given, result: Imputation, method: str = "
         ValueError: where a hole has no finite value.
     """
     codec, seen, own = given.codec, given.seen, torch.from_numpy(given.values)
-    settings = _settings(imputer, given, result.particles, method)
+    settings = settings_of(imputer, given, result.particles, method)
     x, sums, turns = within_reach(given), result.completed.double(), sines(codec)
     if turns:
         # By the same draws of z, and then as a direction.
@@ -89,22 +90,11 @@ def in_units(imputer: Imputer, given: Given, result: Imputation, method: str = "
 
     def beside(part: Tensor) -> Tensor:
         # Observed cells come from the table itself: scaling to float32 and back would not return their last bits.
-        return torch.where(seen, own, torch.from_numpy(given.within(part.numpy())))
+        filled = torch.where(seen, own, torch.from_numpy(given.within(part.numpy())))
+        return filled.masked_fill(torch.from_numpy(given.absent), torch.nan) if given.known.absent else filled
 
     found = replace(result, completed=beside(points), draws=beside(draws), means=beside(means))
+    if given.known.rules:
+        found = obedient(imputer, given, found, settings)
     refuse_unfilled((found.completed, found.draws), given)
     return found
-
-
-def _settings(imputer: Imputer, given: Given, particles: int, method: str) -> dict[str, Any]:
-    return {
-        "particles": particles,
-        "method": method,
-        "n_jobs": imputer.n_jobs,
-        "progress": imputer.progress,
-        "labels": given.labels,
-        "seed": imputer.seed,
-        "limits": given.limits,
-        "tolerance": imputer.tolerance,
-        "device": device_of(imputer, len(given.mask)),
-    }

@@ -21,6 +21,7 @@ from pyro_mnar.imputer.devices import device_of
 from pyro_mnar.imputer.doubts import Doubt, doubts, never_together
 from pyro_mnar.imputer.fit_guard import all_or_nothing, check_interrupted
 from pyro_mnar.imputer.fitting import fit_specified
+from pyro_mnar.imputer.known_words import with_absent
 from pyro_mnar.imputer.limited_reasons import with_limits
 from pyro_mnar.imputer.limited_scaling import in_limited_units
 from pyro_mnar.imputer.margin_fit import met_margins
@@ -78,7 +79,8 @@ def fit_given(
         ValueError: for an unknown word among the settings.
         KeyboardInterrupt: when interrupted, before the data have chosen or where what was fitted is not to be kept.
     """
-    read, given = given, replace(given, codec=in_limited_units(given.codec, given.values, given.mask, given.ends))
+    ends = given.ends if given.known.beside else given.within_ends
+    read, given = given, replace(given, codec=in_limited_units(given.codec, given.values, given.mask, ends))
     # Where limits say why cells are missing, there is nothing more to be asked.
     codec, mask, told, device = given.codec, given.mask, given.told, device_of(imputer, len(given.mask))
     left_out = [name for j, name in enumerate(codec.layout.names) if j not in codec.layout.known]
@@ -148,6 +150,8 @@ def _fit(
     else:
         imputer.reasons_ = reasons_of(imputer, stated, choice.ignorable, first, given)
     imputer.reasons_ = with_limits(imputer.reasons_, given)
+    if given.known.absent:
+        imputer.reasons_ = with_absent(imputer.reasons_, given)
     imputer.moves_ = met_margins(imputer, given, margins)
     imputer.margins_ = margins_table(codec.columns, imputer.moves_)
 

@@ -26,7 +26,7 @@ def limited_holes(given: Given) -> list[tuple[str, str, int, int]]:
     for limit in given.codec.limits:
         j, column = at[limit.column]
         limited = int(given.limited[:, j].sum())
-        found.append((str(column.name), limit.in_words(column), limited, int((~given.mask[:, j]).sum()) - limited))
+        found.append((str(column.name), limit.in_words(column), limited, int(given.missing[:, j].sum()) - limited))
     return found
 
 

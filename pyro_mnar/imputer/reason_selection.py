@@ -37,7 +37,7 @@ from torch import Tensor
 from pyro_mnar.imputer.pilots import Candidate, InUnits, Pilots, fitted_pilot, own_effects
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.infer.progress import step_worth
-from pyro_mnar.model.limited import limited_cells
+from pyro_mnar.model.limited import settled_cells
 from pyro_mnar.model.mnar import MNAR
 
 #: Share of the training steps that a pilot has, and how it makes up for it: rows an update for each of the ensemble's, learning rates.
@@ -95,7 +95,7 @@ def choose(
     at_random = Candidate(("none",) * len(stated), "all", False)
     seen = in_units(replace(specification, directions=at_random.directions))
     # A limited hole is explained.
-    settled = torch.zeros_like(mask) if seen.limits is None else limited_cells(seen.limits, mask)
+    settled = torch.zeros_like(mask) if seen.limits is None else settled_cells(seen.limits, mask)
     worth = pilot_worth(steps, settings["batch_size"], len(mask))
     shown = settings.get("n_jobs"), settings.get("progress", False), worth
     pilots = Pilots(seen.specification, stated, ordered, seen.x, mask, settled, fitted, *shown)

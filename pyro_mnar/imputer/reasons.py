@@ -60,7 +60,7 @@ def reasons_of(
     from pandas import DataFrame
 
     columns, values, mask = imputer.codec_.columns, given.values, given.mask
-    rows = torch.from_numpy(_some_rows(mask | given.limited))  # the others' reason is known
+    rows = torch.from_numpy(_some_rows(mask | given.limited | given.absent))  # the others' reason is known
     seen = torch.from_numpy(mask)[rows]
 
     def drawn_from(codec: TableCodec, members: list[MNAR], draws: int) -> np.ndarray:
@@ -74,8 +74,8 @@ def reasons_of(
     plain = drawn_from(first, [ignorable], 16)
     lines = []
     for place, j in enumerate(imputer.specification_.columns):
-        holes, shown = ~seen[:, j].numpy() & ~given.limited[rows.numpy(), j], values[mask[:, j], j]
-        line: dict[str, object] = {"column": columns[j].name, "missing": float((~mask[:, j]).mean())}
+        holes, shown = (given.missing & ~given.limited)[rows.numpy(), j], values[mask[:, j], j]
+        line: dict[str, object] = {"column": columns[j].name, "missing": float(given.missing[~given.absent[:, j], j].mean())}
         line["reason"] = _reason(imputer, place, stated[place])
         line["evidence"] = _evidence(imputer, place, stated[place])
         if columns[j].ordered:
@@ -125,7 +125,8 @@ def reasons_from_json(plain: dict[str, list[Any]]) -> DataFrame:
     from pandas import DataFrame
 
     words, numbers = {"column", "reason", "evidence"}, {"missing", "beyond", "mean", "ignorable_mean", "observed_mean", "observed_sd"}
-    if set(plain) - numbers != words or (len(plain) > len(words) + 1 and not numbers <= set(plain)):
+    known = set(plain) - {"not_applicable"}
+    if known - numbers != words or (len(known) > len(words) + 1 and not numbers <= known):
         raise ValueError(f"reasons: got {sorted(plain)!r:.100}, expected {', '.join(sorted(words | numbers))}")
     for name, values in plain.items():
         for value in values:

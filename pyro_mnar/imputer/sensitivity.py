@@ -57,7 +57,7 @@ def strengthened(imputer: Imputer, done: Completions, factor: float, columns: Se
     if done.groups is None or len(set(done.groups)) > len(imputer.members_):
         raise ValueError("done: expected what imputer.completions(X) returned")
     table, drawn = given(imputer, done.table), done.drawn
-    moved = ~table.mask & ~table.limited & np.array([name in chosen for name in names])
+    moved = table.missing & ~table.limited & np.array([name in chosen for name in names])
     log_weights = np.zeros(drawn.log_weights.shape)
     for part in drawn_rows(imputer, table, drawn, np.flatnonzero(moved.any(1))):
         assert part.member.mechanism is not None

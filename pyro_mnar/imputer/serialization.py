@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from pyro_mnar.data.codec import TableCodec
 from pyro_mnar.imputation.ensemble import score_ensemble
 from pyro_mnar.imputer.contract import Imputer
+from pyro_mnar.imputer.known_cells import check_known
 from pyro_mnar.imputer.margin_words import margins_table
 from pyro_mnar.imputer.model_files import load_model, save_model
 from pyro_mnar.imputer.model_sizes import check_sizes, check_tensors
@@ -98,12 +99,13 @@ def restore(tensors: dict[str, Tensor], description: dict[str, Any]) -> tuple[di
     for name, seed in (("random_state", given["random_state"]), ("seed", description["seed"])):
         if not (type(seed) is int and 0 <= seed < 2**32) and (seed is not None or name == "seed"):
             raise ValueError(f"{name}: got {seed!r:.40}, expected a whole number from 0 to 2^32 - 1")
-    for name in ("direction", "kinds", "limits", "margins"):
+    for name in ("direction", "kinds", "limits", "not_applicable", "margins"):
         if isinstance(given[name], list):
             given[name] = dict(given[name])
     if isinstance(given["missing"], list) and any(isinstance(one, list) for one in given["missing"]):
         given["missing"] = dict(given["missing"])
     codec, specification = TableCodec.from_json(description["codec"]), Specification.from_json(description["specification"])
+    check_known(given["rules"], given["not_applicable"], codec)
     fitted: dict[str, Any] = {
         "codec_": codec,
         "specification_": specification,

@@ -114,7 +114,8 @@ def estimates(imputer: MNARImputer, result: Imputation, mask: np.ndarray) -> lis
     for j, column in columns:
         values = result.draws[:, :, j].numpy()
         groups = imputer.members_of(len(values))
-        pooled = pool(values.mean(1), values.var(1, ddof=1) / len(mask), complete_dof=len(mask) - 1, groups=groups)
+        values = values[:, ~np.isnan(values).any(0)]  # cells that do not exist have no part in it
+        pooled = pool(values.mean(1), values.var(1, ddof=1) / values.shape[1], complete_dof=values.shape[1] - 1, groups=groups)
         low, high = (float(end) for end in pooled.interval())
         share = float(pooled.fraction_missing)
         said = f"{column.in_words(float(pooled.estimate))} ({column.in_words(low)} to {column.in_words(high)}), {share:.0%}"

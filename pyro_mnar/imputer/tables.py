@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,11 +21,14 @@ from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.layout import as_pandas, like
 from pyro_mnar.data.limits import limits_of
 from pyro_mnar.data.masking import split
-from pyro_mnar.data.schema import as_array, is_frame
+from pyro_mnar.data.not_applicable import as_they_stood
+from pyro_mnar.data.rule_ends import within_both
+from pyro_mnar.data.schema import as_array, is_frame, names_of
 from pyro_mnar.data.stated_holes import stated_holes, with_holes
 from pyro_mnar.data.warn import warn
 from pyro_mnar.data.written_limits import Ends, split_written
 from pyro_mnar.imputer.contract import Imputer
+from pyro_mnar.imputer.known_cells import NOTHING, Known, known_of, model_limits, read_existing
 from pyro_mnar.mechanisms.starts import contrasts
 from pyro_mnar.networks.encoders import between
 
@@ -46,6 +49,7 @@ class Given:
         mask: (N, D) True = observed.
         ends: (N, D, 2) between which numbers missing values are known to lie; None where nothing is known.
         declared: columns whose kind was stated.
+        known: rules of its rows, and cells that do not exist.
     """
 
     X: ArrayLike | DataFrame
@@ -55,6 +59,7 @@ class Given:
     mask: np.ndarray
     ends: np.ndarray | None = None
     declared: frozenset[Hashable] = frozenset()
+    known: Known = NOTHING
 
     @property
     def x(self) -> Tensor:
@@ -73,31 +78,53 @@ class Given:
 
     @cached_property
     def limits(self) -> Tensor | None:
-        """Between which of a model's values missing ones lie, (N, D, 2); None where nothing is known."""
-        if self.ends is None:
+        """Between which of a model's values missing ones lie, (N, D, 2); None where nothing is known.
+
+        With rules or cells that do not exist (N, D, 3), as :mod:`pyro_mnar.model.limited` tells these apart.
+        """
+        if self.within_ends is None and not self.known.absent:
             return None
-        low, high = torch.from_numpy(self.codec.apply_limits(self.ends)).float().unbind(-1)
-        none = ~(low < high)  # a value that is known, or nearly so
-        far = torch.full_like(low, torch.inf)
-        return torch.stack([torch.where(none, low.nextafter(-far), low), torch.where(none, high.nextafter(far), high)], -1)
+        ends = np.tile([-np.inf, np.inf], (*self.mask.shape, 1)) if self.within_ends is None else self.within_ends
+        beside = self.known.ends is not None and self.known.beside
+        settled = (self.limited if beside else np.isfinite(ends).any(-1)) | self.absent
+        return model_limits(self.codec, ends, settled if beside or self.known.absent else None)
+
+    @cached_property
+    def within_ends(self) -> np.ndarray | None:
+        """Between which numbers missing values lie by limits and rules together, (N, D, 2); None where nothing is known."""
+        if self.ends is None or self.known.ends is None:
+            return self.known.ends if self.ends is None else self.ends
+        return within_both(self.ends, self.known.ends)
+
+    @cached_property
+    def absent(self) -> np.ndarray:
+        """(N, D) True = does not exist: neither observed nor missing."""
+        return self.known.absent_cells(self.codec, len(self.mask))
+
+    @property
+    def missing(self) -> np.ndarray:
+        """(N, D) True = to be imputed."""
+        return ~self.mask & ~self.absent
 
     @property
     def limited(self) -> np.ndarray:
-        """(N, D) True = missing, and a limit is known."""
+        """(N, D) True = missing, and a limit is known that is why."""
         return np.zeros_like(self.mask) if self.ends is None else ~self.mask & np.isfinite(self.ends).any(-1)
 
     @cached_property
     def told(self) -> Given:
-        """The table with limited cells as if they were seen, each where a normal law of its column would lie between its limits."""
-        limits = self.limits
-        if limits is None:
+        """The table with limited cells as if they were seen, each where a normal law of its column would lie between its limits; and
+        cells that do not exist, at the column's center."""
+        limits, settled = self.limits, self.limited | self.absent
+        if limits is None or not settled.any():
             return self
-        middle = self.within(self.codec.invert(between(limits).double().numpy()))
-        return replace(self, values=np.where(self.limited, middle, self.values), mask=self.mask | self.limited, ends=None)
+        middle = self.within(self.codec.invert(between(limits[..., :2]).double().numpy()))
+        return replace(self, values=np.where(settled, middle, self.values), mask=self.mask | settled, ends=None, known=NOTHING)
 
     def within(self, numbers: np.ndarray) -> np.ndarray:
-        """Return numbers (..., N, D) in the table's units with those of limited cells held within their limits."""
-        return numbers if self.ends is None else np.clip(numbers, self.ends[..., 0], self.ends[..., 1])
+        """Return numbers (..., N, D) in the table's units with those of cells that have limits held within these."""
+        ends = self.within_ends
+        return numbers if ends is None else np.clip(numbers, ends[..., 0], ends[..., 1])
 
     @property
     def part(self) -> DataFrame | np.ndarray:
@@ -111,13 +138,16 @@ class Given:
 
     def complete(self, results: Iterable[np.ndarray]) -> list[DataFrame | np.ndarray]:
         """Return completed tables of the type of ``X`` of numbers (N, D) in the table's units; a warning says what cannot be."""
-        tables = [self.codec.decode(result, self.table, self.mask) for result in results]
+        settled = self.mask | self.absent
+        tables = [self.codec.decode(result, self.table, settled) for result in results]
         filled = np.stack([split(self.codec.layout.part_of_whole(table), self.codec.schema, allow_empty=True)[0] for table in tables])
         # What is known is no surprise, and what is declared is believed.
         at = [j for j, column in enumerate(self.codec.columns) if column.name not in self.declared]
         said = impossible([self.codec.columns[j] for j in at], self.told.values[:, at], self.told.mask[:, at], filled[..., at])
         if said:
             warn(f"X: {'; '.join(said)}")
+        if self.known.stood is not None:
+            tables = [as_they_stood(whole, self.known.stood, self.known.absent, self.codec.layout.kept) for whole in tables]
         given = as_pandas(self.X)
         if is_frame(given) and is_frame(self.table) and list(given.columns) != list(self.table.columns):
             names = dict(zip(self.table.columns, given.columns, strict=True))
@@ -137,23 +167,27 @@ def learned(imputer: Imputer, X: ArrayLike | DataFrame, inferred: Mapping[Any, C
         ValueError: for a table that cannot be learned from.
     """
     table, written = _as_table(imputer, X, fitting=True)
-    plain = imputer.mechanism in ("linear", "neural")  # masks that read whole rows of numbers
-    codec, values, mask = TableCodec.learn(
-        table,
-        imputer.kinds,
+    apart = imputer.not_applicable or {}
+    learn = partial(
+        TableCodec.learn,
+        kinds=imputer.kinds,
         keep_empty=imputer.keep_empty_features,
         indicators=imputer.add_indicator,
-        plain=plain,
-        inferred=inferred,
+        plain=imputer.mechanism in ("linear", "neural"),  # masks that read whole rows of numbers
+        inferred=None if inferred is None else {name: column for name, column in inferred.items() if name not in apart},
         limits=imputer.limits,
     )
+    stood, names = table, names_of(table)
+    table, (codec, values, mask), absent = read_existing(imputer, table, names, learn)
     empty = ", ".join(str(codec.layout.names[j]) for j in codec.layout.empty)
     if empty and not imputer.keep_empty_features:
         warn(f"X: columns without an observed value are left out: {empty}")
     said = doubts(codec.columns, values, mask, imputer.kinds)
     if said:
         warn(f"X: {'; '.join(said)}")
-    return Given(X, table, codec, values, mask, codec.read_limits(table, values, mask, written), frozenset(imputer.kinds or ()))
+    ends = codec.read_limits(table, values, mask, written)
+    known = known_of(imputer, table, stood, (codec, values, mask), absent, ends, True)
+    return Given(X, table, codec, values, mask, ends, frozenset(imputer.kinds or ()), known)
 
 
 def check_fitted(imputer: object) -> None:
@@ -169,10 +203,12 @@ def given(imputer: Imputer, X: ArrayLike | DataFrame) -> Given:
         ValueError, TypeError: before ``fit``, for what is no table, or has other columns or values than training.
     """
     check_fitted(imputer)
-    table, written = _as_table(imputer, X)
-    values, mask = imputer.codec_.read(table)
-    ends = imputer.codec_.read_limits(table, values, mask, written)
-    return Given(X, table, imputer.codec_, values, mask, ends, frozenset(imputer.kinds or ()))
+    stood, written = _as_table(imputer, X)
+    codec = imputer.codec_
+    table, read, absent = read_existing(imputer, stood, names_of(stood), lambda own: (codec, *codec.read(own)))
+    ends = codec.read_limits(table, *read[1:], written)
+    known = known_of(imputer, table, stood, read, absent, ends, False)
+    return Given(X, table, *read, ends, frozenset(imputer.kinds or ()), known)
 
 
 def _as_table(

@@ -33,6 +33,7 @@ from pyro_mnar.data.schema import Schema, is_frame
 from pyro_mnar.imputation.weighted_draws import weighted_draws
 from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.extremes import within_reach
+from pyro_mnar.imputer.ruled_candidates import obedient_candidates
 from pyro_mnar.imputer.tables import Given
 from pyro_mnar.infer.ensembles import member_seed
 from pyro_mnar.infer.processes import each as run_each
@@ -59,16 +60,17 @@ def candidates_of(imputer: Imputer, given: Given, groups: Sequence[int]) -> Cand
     There are ``CANDIDATES`` of each, or twice as many as ``groups`` asks of it where that is more.
     """
     part, values, mask, codec = given.part, given.values, given.mask, given.codec
-    rows, chosen = np.flatnonzero(~mask.all(1)), list(dict.fromkeys(groups))  # of fewer tables than members, the first
+    missing = given.missing
+    rows, chosen = np.flatnonzero(missing.any(1)), list(dict.fromkeys(groups))  # of fewer tables than members, the first
     members, least = [imputer.members_[group] for group in chosen], 2 * groups.count(chosen[0])
     each = max(least, _FEWEST, min(CANDIDATES, _MOST // (len(members) * max(1, len(rows)))))
     total = each * len(members)
     free = each // 2 if imputer.specification_.own and not imputer.specification_.latent else 0
-    limits, limited = given.limits, torch.from_numpy(given.limited)
+    limits, limited = given.limits, torch.from_numpy(given.limited | given.absent)
     labels = _unique(part.index if is_frame(part) else range(len(values)))
     log_weights, filled = np.zeros((total, len(values))), values.copy()
     names, whole = names_of(given), within_reach(given)
-    parts: dict[Hashable, list[ExtensionArray | np.ndarray]] = {names[j]: [] for j in np.flatnonzero(~mask.all(0))}
+    parts: dict[Hashable, list[ExtensionArray | np.ndarray]] = {names[j]: [] for j in np.flatnonzero(missing.any(0))}
     for some in in_parts(rows, total * values.shape[1]):
         x, seen = whole[some], given.seen[some]
         known = None if limits is None else limits[some]
@@ -79,11 +81,15 @@ def candidates_of(imputer: Imputer, given: Given, groups: Sequence[int]) -> Cand
         log_weights[:, some] = own_weights.flatten(0, 1).numpy()
         # Observed cells come from the table itself, as they stood.
         cells = codec.invert(drawn.flatten(0, 2).double().numpy()).reshape(total, len(some), -1)
-        cells = cells if given.ends is None else np.clip(cells, *np.moveaxis(given.ends[some], -1, 0))
+        cells = cells if given.within_ends is None else np.clip(cells, *np.moveaxis(given.within_ends[some], -1, 0))
         cells = np.where(mask[some], values[some], cells)
+        if given.known.rules:
+            flat = log_weights[:, some]
+            obedient_candidates(imputer, given, some, cells, flat, len(members))
+            log_weights[:, some] = flat
         filled[some] = cells[0]
         for j, column in enumerate(codec.columns):
-            at = np.flatnonzero(~mask[some, j])
+            at = np.flatnonzero(missing[some, j])
             if len(at):
                 # With what is observed of the column beside them: types, and whether dates are whole days, are read off it.
                 seen_rows = np.flatnonzero(mask[:, j])
@@ -95,7 +101,7 @@ def candidates_of(imputer: Imputer, given: Given, groups: Sequence[int]) -> Cand
                 parts[names[j]].append(written[len(seen_rows) :])
     template = given.complete([filled])[0]
     joined = {name: _draw_by_draw(found, total) for name, found in parts.items()}
-    holes = {names[j]: np.flatnonzero(~mask[:, j]) for j in np.flatnonzero(~mask.all(0))}
+    holes = {names[j]: np.flatnonzero(missing[:, j]) for j in np.flatnonzero(missing.any(0))}
     return Candidates(template, holes, joined, np.repeat([str(group) for group in chosen], each), log_weights)
 
 

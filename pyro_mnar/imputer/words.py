@@ -52,6 +52,10 @@ def specification_of(
         raise ValueError(
             f"limits: got some with mechanism {imputer.mechanism!r}, whose masks read missing values, expected auto or self-masking"
         )
+    if modeled and imputer.not_applicable and imputer.mechanism in ("linear", "neural"):
+        raise ValueError(
+            f"not_applicable: got some with mechanism {imputer.mechanism!r}, whose masks read whole rows, expected auto or self-masking"
+        )
     said = directions_of(imputer.direction, schema, imputer.mechanism, left_out)
     _say_unused(imputer.direction, names, said, mask, left_out)
     stated = [said[j] for j in modeled]

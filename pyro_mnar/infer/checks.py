@@ -76,7 +76,8 @@ def row_names(labels: Sequence[Hashable] | None, count: int) -> list[Hashable]:
 
 
 def check_limits(limits: object, x: Tensor, read: bool = False) -> None:
-    """Refuse what are no limits of rows ``x`` (N, D): a tensor (N, D, 2) of x's type, the lower one first, infinite for none.
+    """Refuse what are no limits of rows ``x`` (N, D): a tensor (N, D, 2) of x's type, the lower one first, infinite for none; or
+    (N, D, 3), with 1 where these are why a value is missing and 0 where they are not.
 
     Args:
         limits: what is checked; None passes.
@@ -100,14 +101,14 @@ def check_limits(limits: object, x: Tensor, read: bool = False) -> None:
     assert isinstance(limits, Tensor)
     if limits.dtype != x.dtype:
         raise TypeError(f"limits: got {limits.dtype}, expected that of x, {x.dtype}")
-    if limits.shape != (*x.shape, 2):
+    if limits.shape not in ((*x.shape, 2), (*x.shape, 3)):
         raise ValueError(f"limits: got shape {tuple(limits.shape)}, expected {(*x.shape, 2)}")
     if limits.device != x.device:
         raise ValueError(f"limits: got some on {limits.device}, expected the device of x, {x.device}")
     wrong = ~(limits[..., 0] < limits[..., 1])
     if bool(wrong.any()):
         row, column = wrong.nonzero()[0].tolist()
-        low, high = limits[row, column].tolist()
+        low, high = limits[row, column, :2].tolist()
         raise ValueError(
             f"limits: got {low} and {high} in row {row}, column {column}, expected the lower one first and below the upper"
         )

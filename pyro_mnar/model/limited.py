@@ -8,6 +8,10 @@ in place of the integral over its mask: the limits are why it is missing, and wh
 said of it. Given z and the limits it is p(x_j | z) cut to the interval. With one normal column and no latent this is the likelihood of
 Tobin 1958, "Estimation of relationships for limited dependent variables", Econometrica 26.
 
+Limits that are not why a value is missing, such as a rule's, stand beside its mechanism: INT_l^u p(x_j | z) P(s_j = 0 | x_j) dx_j.
+They are told apart by a third number of each cell, 1 where no mechanism enters and 0 where it does. With 1 and infinite limits a cell
+is no hole and no value: nothing of it is scored.
+
 Limits are on the scale of the rows, and go through a warp with them: it is increasing.
 """
 
@@ -25,14 +29,29 @@ from pyro_mnar.networks.warps import SkewWarp
 
 
 def limited_cells(limits: Tensor, mask: Tensor) -> Tensor:
-    """Return where missing cells have a limit, bool of the shape of ``mask`` (..., D); ``limits`` (..., D, 2), infinite for none.
+    """Return where missing cells have a limit, bool of the shape of ``mask`` (..., D).
+
+    Args:
+        limits: (..., D, 2), infinite for none, or (..., D, 3), with what the module says.
+        mask: (..., D) bool, True = observed.
 
     Example:
         >>> limits = torch.tensor([[-torch.inf, 1.0], [-torch.inf, torch.inf], [0.0, 2.0]])
         >>> limited_cells(limits, torch.tensor([False, False, True])).tolist()
         [True, False, False]
     """
-    return ~mask & limits.isfinite().any(-1)
+    return ~mask & limits[..., :2].isfinite().any(-1)
+
+
+def settled_cells(limits: Tensor, mask: Tensor) -> Tensor:
+    """Return where no mechanism enters missing cells, bool; arguments as of :func:`limited_cells`.
+
+    Example:
+        >>> limits = torch.tensor([[-torch.inf, 1.0, 0.0], [-torch.inf, torch.inf, 1.0], [0.0, 2.0, 1.0]])
+        >>> settled_cells(limits, torch.tensor([False, False, False])).tolist()
+        [False, True, True]
+    """
+    return limited_cells(limits, mask) if limits.shape[-1] == 2 else ~mask & (limits[..., 2] != 0)
 
 
 def filled_in(x: Tensor, mask: Tensor, limits: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -42,13 +61,14 @@ def filled_in(x: Tensor, mask: Tensor, limits: Tensor | None) -> tuple[Tensor, T
     """
     if limits is None:
         return x, mask
-    settled = limited_cells(limits, mask)
-    return torch.where(settled, between(limits), x), mask | settled
+    settled = limited_cells(limits, mask) & settled_cells(limits, mask)
+    return torch.where(settled, between(limits[..., :2]), x), mask | settled
 
 
 def warped_limits(warp: SkewWarp | None, limits: Tensor) -> tuple[Tensor, Tensor]:
-    """Return lower and upper limits (..., D) of ``limits`` (..., D, 2), warped, with a gradient that holds where they are infinite."""
-    ends = limits.movedim(-1, 0)
+    """Return lower and upper limits (..., D) of ``limits`` (..., D, 2 or 3), warped, with a gradient that holds where they are
+    infinite."""
+    ends = limits[..., :2].movedim(-1, 0)
     if warp is not None:
         finite = ends.isfinite()
         ends = torch.where(finite, warp(torch.where(finite, ends, 0.0))[0], ends)
@@ -59,7 +79,7 @@ def unwarped_ends(warp: SkewWarp | None, limits: Tensor, settled: Tensor) -> tup
     """Return between which rows (..., D) lie where cells are ``settled`` (..., D) and warped; None where nothing is warped."""
     if warp is None:
         return None
-    low, high = limits.unbind(-1)
+    low, high = limits[..., :2].unbind(-1)
     if warp.columns is not None:
         settled = settled & indicator(warp.columns, settled.shape[-1])
     return torch.where(settled, low, -torch.inf), torch.where(settled, high, torch.inf)

@@ -119,7 +119,7 @@ class ColumnGroup:
         hidden: (..., J), True at the M missing cells.
         cells: their law, (..., J).
         own: how their values enter their masks; None where the mask says nothing of them.
-        limits: between which they are known to lie, each (..., J), in place of what the mask says; None where nothing is known.
+        limits: between which they are known to lie, each (..., J); None where nothing is known.
     """
 
     def __init__(
@@ -132,10 +132,11 @@ class ColumnGroup:
     def missing(self) -> Censored:
         """The law of the missing cells."""
         cells = self.cells.at(self.hidden)
+        own = None if self.own is None else self.own.at(self.hidden)
         if self.limits is not None:
-            within: Censored = cells.within(*(chosen_of(end, self.hidden) for end in self.limits))
+            within: Censored = cells.within(*(chosen_of(end, self.hidden) for end in self.limits), own)
             return within
-        censored: Censored = cells.censored(None if self.own is None else self.own.at(self.hidden))
+        censored: Censored = cells.censored(own)
         return censored
 
     def alone(self, column: int) -> ColumnGroup:

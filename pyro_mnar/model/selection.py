@@ -30,7 +30,7 @@ from pyro_mnar.distributions.cells import Cells, OwnScore
 from pyro_mnar.distributions.indexing import broadcast, columns_of, indicator, neighbors
 from pyro_mnar.distributions.open_cells import cells_of
 from pyro_mnar.mechanisms.base import Mechanism, OwnColumns
-from pyro_mnar.model.limited import limited_cells, limited_groups, unwarped_ends, warped_limits
+from pyro_mnar.model.limited import limited_cells, limited_groups, settled_cells, unwarped_ends, warped_limits
 from pyro_mnar.model.missing_cells import ColumnGroup, MissingCells
 from pyro_mnar.networks.decoders import Decoder
 from pyro_mnar.networks.warps import SkewWarp
@@ -108,16 +108,29 @@ class SelectionDistribution(TorchDistribution):
         else:
             x, log_slope = self.warp(x)
             total = torch.where(mask, cells(x) + log_slope, 0.0).sum(-1)
-        settled = None if self.limits is None else limited_cells(self.limits, mask)
-        for _, place, law, own in self.integrals(x, mask):
+        explained = None if self.limits is None else limited_cells(self.limits, mask) | settled_cells(self.limits, mask)
+        integrals = list(self.integrals(x, mask))
+        for _, place, law, own in integrals:
             terms = law.log_mask(own, x[..., place], mask[..., place])
-            total = total + (terms if settled is None else torch.where(settled[..., place], 0.0, terms)).sum(-1)
-        if self.limits is not None and settled is not None:
+            total = total + (terms if explained is None else torch.where(explained[..., place], 0.0, terms)).sum(-1)
+        if explained is not None:
             masses = torch.zeros(torch.broadcast_shapes(self.batch_shape + self.event_shape, mask.shape)).to(x)
-            for group in limited_groups(self.cells, *warped_limits(self.warp, self.limits), settled):
+            for group in self._limited(mask, integrals):
                 masses = group.put(group.missing.log_mass, masses)
             total = total + masses.sum(-1)
         return total
+
+    def _limited(self, mask: Tensor, integrals: Sequence[tuple[Tensor, Tensor | slice, Cells, OwnScore]]) -> list[ColumnGroup]:
+        """Return the missing cells with limits: those whose limits are why, and those that have a mechanism beside."""
+        assert self.limits is not None
+        limited, (low, high) = limited_cells(self.limits, mask), warped_limits(self.warp, self.limits)
+        beside, groups = limited & ~settled_cells(self.limits, mask), []
+        for columns, _, law, own in integrals if bool(beside.any()) else ():
+            hidden = columns_of(beside, columns)
+            if bool(hidden.any()):
+                groups.append(ColumnGroup(columns, hidden, law, own, (columns_of(low, columns), columns_of(high, columns))))
+                limited = limited & ~(indicator(columns, mask.shape[-1]) & beside)
+        return groups + limited_groups(self.cells, low, high, limited)
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Draw complete rows, then their masks, and punch the holes."""
@@ -142,11 +155,13 @@ class SelectionDistribution(TorchDistribution):
         x = torch.where(mask, value, 0.0)
         y = x if self.warp is None else self.warp(x)[0]
         hidden, limited, ends = ~mask, [], None
+        integrals, free = list(self.integrals(y, mask)), torch.zeros_like(mask)
         if self.limits is not None:
-            settled = limited_cells(self.limits, mask)
-            hidden, ends = hidden & ~settled, unwarped_ends(self.warp, self.limits, settled)
-            limited = limited_groups(self.cells, *warped_limits(self.warp, self.limits), settled)
-        groups = [ColumnGroup(columns, columns_of(hidden, columns), law, own) for columns, _, law, own in self.integrals(y, mask)]
+            known = limited_cells(self.limits, mask)
+            free = settled_cells(self.limits, mask) & ~known
+            hidden, ends = hidden & ~known, unwarped_ends(self.warp, self.limits, known)
+            limited = self._limited(mask, integrals)
+        groups = [ColumnGroup(columns, columns_of(hidden & ~free, columns), law, own) for columns, _, law, own in integrals]
         integrated = {j for group in groups for j in group.columns.tolist()}
         for columns, law in self.cells.blocks:
             own = list(range(self.event_shape[0]) if columns is None else columns)

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import constraints
 
-from pyro_mnar.distributions.cells import Censored
+from pyro_mnar.distributions.cells import Censored, OwnScore
 from pyro_mnar.distributions.censored import Normals
 from pyro_mnar.distributions.continuous import AsGiven, Normal
 from pyro_mnar.distributions.indexing import columns_of
-from pyro_mnar.distributions.missing_normals import WithinNormals
+from pyro_mnar.distributions.missing_normals import MaskedWithin, WithinNormals
 from pyro_mnar.distributions.point_mass_normal import same
 from pyro_mnar.networks.head import Head
 from pyro_mnar.networks.layers import FAR, inverse_softplus, noise_scale
@@ -82,10 +82,11 @@ class ProportionCells(AsGiven, dist.TorchDistribution):
             loc, width = (each.expand(*shape, 3).gather(-1, part).squeeze(-1) for each in (mean, scale))
             return torch.addcmul(loc, width, torch.randn(shape).to(loc))
 
-    def within(self, low: Tensor, high: Tensor) -> Censored:
+    def within(self, low: Tensor, high: Tensor, own: OwnScore | None = None) -> Censored:
         # Wherever the ends have their places on the line, all that is within lies between them.
         held = torch.stack([low == -torch.inf, high == torch.inf, torch.ones_like(low, dtype=torch.bool)], -1)
-        return WithinNormals(self.normals(), low.unsqueeze(-1), high.unsqueeze(-1), held)
+        cut = WithinNormals(self.normals(), low.unsqueeze(-1), high.unsqueeze(-1), held)
+        return cut if own is None else MaskedWithin(cut, own)
 
     def normals(self) -> Normals:
         loc, scale = self.given["loc"], self.given["scale"]

@@ -68,7 +68,7 @@ def plot_assumptions(
     Of columns of levels, the share of each.
 
     Args:
-        values: (N, D), read where ``mask`` (N, D) is True.
+        values: (N, D), read where ``mask`` (N, D) is True; NaN for a cell that does not exist.
         mask: True = observed.
         draws: name of an assumption -> (M, N, D) completed tables.
         names: D column names.
@@ -89,6 +89,7 @@ def plot_assumptions(
     figure, axes = panels(len(chosen))
     for axis, j in zip(axes, chosen, strict=True):
         observed, holes = values[mask[:, j], j], ~mask[:, j]
+        observed = observed[~np.isnan(observed)]
         imputed = {name: part[:, holes, j].ravel() for name, part in draws.items()}
         axis.set_title(text_of(names[j]), fontsize=9)
         axis.tick_params(labelsize=7)

@@ -15,6 +15,7 @@ from pyro_mnar.diagnostics.diagnosis import Diagnosis
 from pyro_mnar.imputation.impute import Imputation
 from pyro_mnar.imputer.doubts import doubts
 from pyro_mnar.imputer.imputer import MNARImputer
+from pyro_mnar.imputer.known_words import absent_counts, known_in_words
 from pyro_mnar.imputer.limited_reasons import limits_in_words
 from pyro_mnar.imputer.margin_words import margins_in_words, unmet
 from pyro_mnar.imputer.sensitivity import completions
@@ -71,7 +72,7 @@ def sections(
     if least < 2:
         raise ValueError(f"result, ignorable: got {least} draws, expected at least 2")
     found = [_assumed(imputer, table), _table(table), _training(imputer), _missingness(imputer, table)]
-    if not table.mask.all():
+    if table.missing.any():
         done = {"as assumed": completions(imputer, table, len(result.draws))}
         if ignorable is not None:
             # Not moved, so they need no candidates.
@@ -87,7 +88,7 @@ def sections(
 
 
 def _assumed(imputer: MNARImputer, table: Given) -> Section:
-    sentences = [*assumptions(imputer), *limits_in_words(table)]
+    sentences = [*assumptions(imputer), *limits_in_words(table), *known_in_words(table)]
     section = Section("What was assumed").text(*[sentence.strip() for sentence in sentences])
     section.text(*shadows_in_words(imputer), *margins_in_words(imputer))
     for doubt in [*weak_shadows(imputer), *unmet(imputer), *doubts(imputer)]:
@@ -104,13 +105,15 @@ def _table(table: Given) -> Section:
         if summed:
             places = places_for(float(seen.std()), 3)
             numbers = [in_places(float(x), places) for x in (seen.mean(), seen.std())] + [seen.min(), seen.max()]
-        rows.append([column.name, column.kind, column.dtype, len(seen), f"{100 * (1 - mask[:, j].mean()):.1f} %", *numbers])
+        rows.append([column.name, column.kind, column.dtype, len(seen), f"{100 * table.missing[:, j].mean():.1f} %", *numbers])
     header = ["column", "kind", "type", "observed", "missing", "mean", "standard deviation", "least", "largest"]
+    absent = sum(absent_counts(table).values())
+    apart = f", {absent} further ones not applicable" if absent else ""
     section = Section("The table").text(
-        f"{len(mask)} rows, {mask.shape[1]} columns, {int((~mask).sum())} of {mask.size} cells missing."
+        f"{len(mask)} rows, {mask.shape[1]} columns, {int(table.missing.sum())} of {mask.size} cells missing{apart}."
     )
     section.rows(header, rows, "Of observed values")
-    return section.figure(plot_pattern(mask, [row[0] for row in rows]), "The most frequent patterns of missing values")
+    return section.figure(plot_pattern(~table.missing, [row[0] for row in rows]), "The most frequent patterns of missing values")
 
 
 def _training(imputer: MNARImputer) -> Section:
@@ -142,9 +145,9 @@ def _distributions(table: Given, result: Imputation, ignorable: Imputation | Non
     given = {"as assumed": result} | ({} if ignorable is None else {"ignorable": ignorable})
     draws = {which: part.draws.numpy() for which, part in given.items()}
     rows, names = [], [column.name for column in columns]
-    for j in np.flatnonzero(~mask.all(0)):
+    for j in np.flatnonzero(table.missing.any(0)):
         # Of levels, the share of each.
-        levels, holes = columns[int(j)].levels, ~mask[:, j]
+        levels, holes = columns[int(j)].levels, table.missing[:, j]
         found = {which: imputed_means(columns[int(j)], part, holes, int(j)) for which, part in given.items()}
         for k, name in enumerate([f"{names[j]} = {level}" for level in levels] or [names[j]]):
             seen = values[mask[:, j], j] == k if levels else values[mask[:, j], j]
@@ -160,12 +163,13 @@ def _distributions(table: Given, result: Imputation, ignorable: Imputation | Non
     header += ["difference in standard deviations"] if ignorable is not None else []
     section = Section("Observed and imputed values").rows(header, rows)
     caption = "Observed and imputed values, each as a density; of levels, shares"
-    drawn = plot_assumptions(values, mask, draws, names, _COLUMNS, [column.levels for column in columns])
+    values = np.where(table.absent, np.nan, values)
+    drawn = plot_assumptions(values, ~table.missing, draws, names, _COLUMNS, [column.levels for column in columns])
     return section.figure(drawn, caption)
 
 
 def _reliability(result: Imputation, table: Given) -> Section:
-    mask = table.mask
+    mask = ~table.missing
     holes, poor = ~mask.all(1), result.unreliable.numpy()
     section = Section("How reliable each row's imputation is")
     section.figure(

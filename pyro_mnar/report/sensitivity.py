@@ -13,6 +13,7 @@ from pyro_mnar.analysis.completions import Completions, numbers
 from pyro_mnar.analysis.pooled import Pooled
 from pyro_mnar.analysis.tipping import TippingPoint, tipping_point
 from pyro_mnar.data.kinds.column import Column
+from pyro_mnar.data.kinds.evidence import is_hole
 from pyro_mnar.data.names import names_in, pair
 from pyro_mnar.data.scaling import Scaling
 from pyro_mnar.imputer.imputer import MNARImputer
@@ -239,7 +240,8 @@ def mean_of(
 
     def mean(table: DataFrame | np.ndarray) -> tuple[float, float, float]:
         own = done._column(table, column)
-        values = numbers(own, column) if level is None else np.asarray(own == level, float)
+        exists = np.array([not is_hole(value) for value in np.asarray(own, object)])
+        values = numbers(own[exists], column) if level is None else np.asarray(own[exists] == level, float)
         return values.mean(), values.var(ddof=1) / len(values), len(values) - 1
 
     return mean
