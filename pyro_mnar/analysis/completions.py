@@ -101,6 +101,12 @@ class Completions:
         """Return (M, N), the completed ``column`` as float64; dates in days since 1970."""
         return np.stack([numbers(self._column(table, column), column) for table in self.tables])
 
+    def only(self, columns: Sequence[Hashable]) -> Self:
+        """Return some ``columns`` of a DataFrame's tables alone, which costs less; tilts read all that was drawn."""
+        names: Any = list(columns)
+        drawn = None if self.candidates is None else replace(self.candidates, template=self.candidates.template[names])
+        return replace(self, table=self.table[names], tables=[table[names] for table in self.tables], candidates=drawn)
+
     def shift(self, column: Hashable, delta: float | np.ndarray, rows: ArrayLike | None = None) -> Self:
         """Add ``delta`` to the imputed values of ``column``; a number, or one for each row (N,), or for each table and row (M, N).
 

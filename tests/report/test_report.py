@@ -19,7 +19,7 @@ from pyro_mnar import MNARImputer
 from pyro_mnar.analysis import regression
 from pyro_mnar.cli.main import main
 from pyro_mnar.imputer.tables import given
-from pyro_mnar.report import report, sensitivity
+from pyro_mnar.report import levers, report
 from pyro_mnar.report.html import Section, render, write_page
 from pyro_mnar.report.sections import sections
 
@@ -46,7 +46,7 @@ def page(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
         patch.setattr(report, "DRAWS", 16)
-        patch.setattr(sensitivity, "TABLES", 8)
+        patch.setattr(levers, "TABLES", 8)
         assert main(["report", "t.csv", "--output", "r.html", *arguments]) == 0
     return home / "r.html"
 
@@ -245,7 +245,7 @@ def test_a_mixed_table_is_reported_with_odds_of_levels_names_and_tipping_points(
     frame.to_parquet(tmp_path / "t.parquet")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(report, "DRAWS", 16)
-    monkeypatch.setattr(sensitivity, "TABLES", 8)
+    monkeypatch.setattr(levers, "TABLES", 8)
     kinds = [f"--kind={word}" for word in ("pay=positive", "visits=count", "share=bounded:0:100", "grade=ordinal:low:mid:<high>")]
     arguments = [
         "report",
