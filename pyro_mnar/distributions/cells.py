@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from pyro_mnar.distributions.censored import Missing, Normals
-from pyro_mnar.distributions.indexing import broadcast
+from pyro_mnar.distributions.indexing import broadcast, put_back
 
 
 class OwnScore(Protocol):
@@ -149,7 +149,7 @@ class Cells:
         hidden = spread(~mask, self.batch_shape)
         # Of missing cells alone, since each may have hundreds of components.
         missing = self.at(hidden).censored(own.at(hidden)).log_mass
-        return own.log_observed(x).expand(*missing.shape[:-1], *hidden.shape).masked_scatter(hidden, missing)
+        return put_back(missing, own.log_observed(x).expand(*missing.shape[:-1], *hidden.shape), hidden)
 
 
 def spread(hidden: Tensor, batch_shape: Sequence[int]) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pyro_mnar.distributions.cells import Cells, Censored, OwnScore, spread
-from pyro_mnar.distributions.indexing import broadcast, chosen_of, columns_of
+from pyro_mnar.distributions.indexing import broadcast, chosen_of, columns_of, put_back
 from pyro_mnar.networks.warps import SkewWarp
 
 # Points at which a warp is averaged over a cell's law, counted over particles.
@@ -91,7 +91,8 @@ class MissingCells:
                 each = chosen_of(weights.unsqueeze(-1).expand(*weights.shape, group.hidden.shape[-1]), group.hidden)
                 share = (share * each.to(share)).sum(1)
             own = result[..., group.columns, : len(share)]
-            result[..., group.columns, : len(share)] = own.masked_scatter(group.hidden.unsqueeze(-1), share.movedim(0, -1).to(own))
+            filled = [put_back(part.to(own), own[..., k], group.hidden) for k, part in enumerate(share)]
+            result[..., group.columns, : len(share)] = torch.stack(filled, -1)
         return result
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
@@ -155,7 +156,7 @@ class ColumnGroup:
         own = columns_of(rows, self.columns)
         # A law that does not depend on all of a row's leading dimensions has cells that do not.
         cells = cells.expand(*own.shape[: own.dim() - self.hidden.dim()], cells.shape[-1]).to(own)
-        return rows.index_copy(-1, self.columns, own.masked_scatter(self.hidden, cells))
+        return rows.index_copy(-1, self.columns, put_back(cells, own, self.hidden))
 
 
 @torch.no_grad()
