@@ -5,7 +5,7 @@ encoders read them. Its integral is the sum
 
     sum_k p(k | z) P(s = 0 | first + k step),
 
-finite for levels. Counts have no last value: the sum ends where the law's upper tail is below 1e-8, and what is left out is smaller.
+finite for levels. Counts have no last value: the sum ends where the law's upper tail is below 1e-10, and what is left out is smaller.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pyro_mnar.distributions.cells import Cells, Censored, OwnScore
 from pyro_mnar.distributions.indexing import chosen_of, columns_of
 
 #: Upper tail of a count that sums leave out.
-TAIL = 1e-8
+TAIL = 1e-10
 # Counts beyond a limit that are summed over.
 _MOST = 20_000
 # Of Newton's method for the last count of a sum.
@@ -220,7 +220,8 @@ class CountCells(_GridCells):
             # From there on, beyond the mode, each value's probability is at most so many times the one's before.
             ratio = torch.sigmoid(self.log_mean - self.log_size) * ((first + size) / (first + 1)).clamp_min(1.0)
             last = first + (math.log(TAIL) / ratio.clamp(max=1 - 1e-3).log()).clamp(max=_MOST)
-        return last.ceil().to(self.log_mean)
+        ends: Tensor = last.ceil().to(self.log_mean)
+        return ends
 
     def _each(self, function: Callable[[Tensor], Tensor]) -> CountCells:
         return CountCells(function(self.log_mean), function(self.log_size), function(self.first), function(self.step))

@@ -24,7 +24,7 @@ def broadcast(*shapes: Sequence[int]) -> torch.Size:
 def chosen_of(value: Tensor, chosen: Tensor) -> Tensor:
     """Return the entries (..., M) of ``value`` where ``chosen``, bool of the last dimensions, is True M times; or broadcast.
 
-    Where no gradients are recorded, the first of them is repeated behind them up to a whole number of cells that torch computes together
+    Where no gradients are recorded, the first of them is repeated behind them, up to a number that torch computes together
     (:mod:`pyro_mnar.distributions.alignment`); :func:`put_back` drops these again.
     """
     lead = value.shape[: max(0, value.dim() - chosen.dim())]

@@ -41,9 +41,9 @@ from pyro_mnar.model.mnar import MNAR
 if TYPE_CHECKING:
     from pandas.api.extensions import ExtensionArray
 
-#: Draws of each member; fewer where ``_MOST`` would be exceeded, of all members and rows together.
+#: Draws of each member; fewer where ``_MOST`` rows or ``_MOST_CELLS`` cells would be exceeded, of all members together.
 CANDIDATES = 800
-_MOST = 20_000_000
+_MOST, _MOST_CELLS = 20_000_000, 100_000_000
 # Below, the weights' tails cannot be fitted, and the draws of few members are few.
 _FEWEST = 200
 # Cells handled at once.
@@ -61,7 +61,8 @@ def candidates_of(imputer: Imputer, given: Given, groups: Sequence[int]) -> Cand
     values, mask, codec = given.values, given.mask, given.codec
     rows, chosen = np.flatnonzero(~mask.all(1)), list(dict.fromkeys(groups))  # of fewer tables than members, the first
     members, least = [imputer.members_[group] for group in chosen], 2 * groups.count(chosen[0])
-    each = max(least, _FEWEST, min(CANDIDATES, _MOST // (len(members) * max(1, len(rows)))))
+    once = len(members) * max(1, len(rows))
+    each = max(least, _FEWEST, min(CANDIDATES, _MOST // once, _MOST_CELLS // (once * values.shape[1])))
     total = each * len(members)
     free = each // 2 if imputer.specification_.own and not imputer.specification_.latent else 0
     limits, limited = given.limits, torch.from_numpy(given.limited)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -128,10 +127,17 @@ class ColumnGroup:
     ) -> None:
         self.columns, self.cells, self.own, self.limits = columns, cells, own, limits
         self.hidden = spread(hidden, cells.batch_shape)
+        self._missing: dict[bool, Censored] = {}
 
-    @cached_property
+    @property
     def missing(self) -> Censored:
-        """The law of the missing cells."""
+        """The law of the missing cells, found once; where no gradients are recorded, of as many as :func:`chosen_of` returns then."""
+        graded = torch.is_grad_enabled()
+        if graded not in self._missing:
+            self._missing[graded] = self._censored()
+        return self._missing[graded]
+
+    def _censored(self) -> Censored:
         cells = self.cells.at(self.hidden)
         if self.limits is not None:
             within: Censored = cells.within(*(chosen_of(end, self.hidden) for end in self.limits))

@@ -9,7 +9,7 @@ import numpy as np
 
 from pyro_mnar.analysis.pooled import Pooled
 from pyro_mnar.data.extras import extra
-from pyro_mnar.plots.panels import IMPUTED, OBSERVED, TRUE, WIDTH, name_values, panels, text_of
+from pyro_mnar.plots.panels import ACROSS, IMPUTED, OBSERVED, TRUE, WIDTH, name_values, panels, text_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -108,7 +108,7 @@ def plot_assumptions(
             for (name, cells), color in zip(imputed.items(), _COLORS, strict=False):
                 axis.hist(cells, edges, density=True, histtype="step", color=color, label=f"imputed, {name}")
         name_values(axis, own)
-    for axis in axes[::3]:
+    for axis in axes[::ACROSS]:
         axis.set_ylabel("density, or share", fontsize=8)
     axes[0].legend(frameon=False, fontsize=7)
     return figure
