@@ -102,8 +102,10 @@ class Completions:
         return np.stack([numbers(self._column(table, column), column) for table in self.tables])
 
     def only(self, columns: Sequence[Hashable]) -> Self:
-        """Return some ``columns`` of a DataFrame's tables alone, which costs less; tilts read all that was drawn."""
-        names: Any = list(columns)
+        """Return some ``columns`` of a DataFrame's tables alone, which cost less; tilts read all drawn. ValueError for an unknown one."""
+        names: Any = [name for name in columns if is_frame(self.table) and self._column(self.table, name) is not None]
+        if not names:
+            raise ValueError(f"columns: got {list(columns)!r:.60}, expected some of a DataFrame")
         drawn = None if self.candidates is None else replace(self.candidates, template=self.candidates.template[names])
         return replace(self, table=self.table[names], tables=[table[names] for table in self.tables], candidates=drawn)
 

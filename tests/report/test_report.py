@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from pyro_mnar import MNARImputer
 from pyro_mnar.analysis import regression
+from pyro_mnar.analysis.completions import Completions
 from pyro_mnar.cli.main import main
 from pyro_mnar.imputer.sensitivity import completions, gains
 from pyro_mnar.imputer.tables import given
@@ -317,3 +318,12 @@ def test_long_tables_are_folded():
     page = render("t", [Section("s").rows(["a", "b"], [[1, 2]] * 41, "Rows")])
     assert page.count("<details><summary>Rows (41 rows)</summary>") == page.count("</details>") == 1
     assert "<details>" not in render("t", [Section("s").rows(["a", "b"], [[1, 2]] * 40, "Rows")])
+
+
+def test_some_columns_are_those_of_a_data_frame():
+    done = Completions(pd.DataFrame({"a": [1.0, None], "b": [1.0, 2.0]}), [pd.DataFrame({"a": [1.0, 3.0], "b": [1.0, 2.0]})])
+    assert list(done.only(["a"]).tables[0].columns) == ["a"] and done.only(["a"]).shift("a", 1.0).tables[0].a.tolist() == [1.0, 4.0]
+    with pytest.raises(ValueError, match="unknown 'c'"):
+        done.only(["c"])
+    with pytest.raises(ValueError, match="expected some of a DataFrame"):
+        Completions(np.array([[1.0], [np.nan]]), [np.ones((2, 1))]).only([0])
