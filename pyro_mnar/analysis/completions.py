@@ -102,7 +102,7 @@ class Completions:
         return np.stack([numbers(self._column(table, column), column) for table in self.tables])
 
     def only(self, columns: Sequence[Hashable]) -> Self:
-        """Return some ``columns`` of a DataFrame's tables alone, which cost less; tilts read all drawn. ValueError for an unknown one."""
+        """Return some ``columns`` of a DataFrame's tables, which cost less; tilts read all draws. ValueError for unknown ones."""
         names: Any = [name for name in columns if is_frame(self.table) and self._column(self.table, name) is not None]
         if not names:
             raise ValueError(f"columns: got {list(columns)!r:.60}, expected some of a DataFrame")
