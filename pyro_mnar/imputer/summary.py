@@ -78,7 +78,12 @@ def _reasons(imputer: MNARImputer) -> list[str]:
     if len(names) <= _MANY:
         return [f"  {name}: goes missing {how}" for name, how in zip(names, hows, strict=True)]
     alike = {how: [name for name, own in zip(names, hows, strict=True) if own == how] for how in hows}
-    return [f"  {', '.join(some)}: {'go' if some[1:] else 'goes'} missing {how}" for how, some in alike.items()]
+    lines = []
+    for how, some in alike.items():
+        left = len(some) - _MANY
+        said = ", ".join(some[:_MANY]) + (f" and {left} others" if left > 1 else f", {some[-1]}" if left == 1 else "")
+        lines.append(f"  {said}: {'go' if some[1:] else 'goes'} missing {how}")
+    return lines
 
 
 def shifts(imputer: MNARImputer, result: Imputation, mask: np.ndarray) -> list[str]:

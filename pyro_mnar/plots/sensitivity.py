@@ -51,7 +51,7 @@ def plot_pattern(mask: np.ndarray, names: Sequence[Hashable], most: int = 12) ->
     left = len(counts) - len(order)
     out = [f"{left} rarer patterns"] if left else []
     out += [f"{mask.shape[1] - len(shown)} columns with fewer holes"] if len(shown) < mask.shape[1] else []
-    axis.set_title("dark: observed, light: missing" + (f" ({' and '.join(out)} left out)" if out else ""), fontsize=9)
+    axis.set_title("dark: observed, light: missing" + (f"\n({' and '.join(out)} left out)" if out else ""), fontsize=9)
     return figure
 
 

@@ -84,3 +84,5 @@ def test_many_columns_of_one_reason_share_a_line():
         said = [sentence for sentence in assumptions(imputer) if " missing " in sentence and sentence.startswith("  ")]
         assert len(said) == lines and said[-1] == f"  c{count - 1}: goes missing by its own value (stated)"
     assert said[0] == f"  {', '.join(f'c{j}' for j in range(12))}: go missing completely at random (strong evidence)"
+    imputer.reasons_ = pd.DataFrame({"reason": ["by chance"] * 300, "evidence": ["weak"] * 300}, index=[f"c{j}" for j in range(300)])
+    assert "c10, c11 and 288 others: go missing by chance (weak evidence)" in "\n".join(assumptions(imputer))
