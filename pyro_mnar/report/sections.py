@@ -169,7 +169,8 @@ def _distributions(table: Given, result: Imputation, ignorable: Imputation | Non
             rows.append(row)
     header = ["column", "imputed cells", "observed mean", *(f"posterior mean, {name}" for name in draws)]
     header += ["difference in standard deviations"] if ignorable is not None else []
-    section = Section("Observed and imputed values").rows(header, rows, "Means, and shares of levels").text(*_left_out(int((~mask.all(0)).sum())))
+    section = Section("Observed and imputed values").rows(header, rows, "Means, and shares of levels")
+    section.text(*_left_out(int((~mask.all(0)).sum())))
     caption = "Observed and imputed values, each as a density; of levels, shares"
     at = list(shown)
     some = {name: part[..., at] for name, part in draws.items()}
