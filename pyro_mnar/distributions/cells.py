@@ -127,7 +127,10 @@ class Cells:
         raise NotImplementedError
 
     def at(self, chosen: Tensor) -> Any:
-        """Return the laws of some cells, (..., M), where ``chosen``, bool of the last dimensions, is True M times."""
+        """Return the laws of some cells, (..., M), where ``chosen``, bool of the last dimensions, is True M times.
+
+        Where no gradients are recorded they are more, as :func:`~pyro_mnar.distributions.indexing.chosen_of` says.
+        """
         raise NotImplementedError
 
     def censored(self, own: OwnScore | None) -> Censored:
