@@ -42,7 +42,7 @@ class Candidates:
     """P weighted draws of the missing cells of a table with N rows.
 
     Args:
-        template: one completed table; its missing cells are written over.
+        template: one completed table, or some of its columns; its missing cells are written over.
         holes: column -> (H,) the rows where it is missing, ascending; no entry for complete columns.
         cells: column -> (P * H,) their draws, draw by draw, in the column's own type.
         groups: (P,) str, the group of each draw.
@@ -129,7 +129,8 @@ class Candidates:
     def filled(self, index: np.ndarray) -> DataFrame | np.ndarray:
         """Return the table whose missing cells of each row are those of the draw at ``index`` (N,)."""
         table = self.template.copy()
-        for name, rows in self.holes.items():
+        for name in [name for name in self.holes if not is_frame(table) or name in table]:
+            rows = self.holes[name]
             values = self.cells[name].take(index[rows] * len(rows) + np.arange(len(rows)))
             if is_frame(table):
                 # Through the column's own type, so that categories and nullable numbers stay what they are.
@@ -148,11 +149,7 @@ def column_of(table: DataFrame | np.ndarray, name: Any) -> Series | np.ndarray:
 
 def joined(columns: Sequence[Series | np.ndarray], rows: np.ndarray) -> ExtensionArray | np.ndarray:
     """Return the cells at ``rows`` of several such columns, one column after another, in their own type."""
-    return concatenated([column.iloc[rows].array if hasattr(column, "iloc") else np.asarray(column, float)[rows] for column in columns])
-
-
-def concatenated(parts: Sequence[ExtensionArray | np.ndarray]) -> ExtensionArray | np.ndarray:
-    """Return arrays of one type, NumPy's or pandas', one after another."""
+    parts = [column.iloc[rows].array if hasattr(column, "iloc") else np.asarray(column, float)[rows] for column in columns]
     if isinstance(parts[0], np.ndarray):
         return np.concatenate(parts)
     import pandas as pd

@@ -71,7 +71,9 @@ def usable(
             if chosen is not None or name in kinds or name in cells:
                 raise
             holes = int(series.isna().sum())
-            said.append(f"{name}: passed through, {'its holes too' if holes else 'not used'} ({error})")
+            # Left out it is already.
+            why = str(error).removeprefix(f"column {name!r}: ").removesuffix(" (leave the column out, or declare its kind)")
+            said.append(f"{name}: passed through, {'its holes too' if holes else 'not used'} ({why})")
     if not kept:
         raise ValueError(f"no column can be used ({'; '.join(said)})")
     return frame[kept], known, said

@@ -19,7 +19,8 @@ from pyro_mnar.data.schema import Schema
 from pyro_mnar.imputer.imputer import MNARImputer
 from pyro_mnar.imputer.sensitivity import completions
 from pyro_mnar.imputer.tables import Given
-from pyro_mnar.report.sensitivity import every, mean_of, parsed
+from pyro_mnar.report.levers import every, mean_of
+from pyro_mnar.report.sensitivity import parsed
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series

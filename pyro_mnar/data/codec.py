@@ -200,8 +200,9 @@ class TableCodec:
 
     def invert(self, x: np.ndarray) -> np.ndarray:
         """Return numbers (..., D) in the table's units, each a possible value of its column, of a model's values."""
-        line = self.scaling.invert(x)
-        return np.stack([column.off_line(line[..., j]) for j, column in enumerate(self.columns)], -1)
+        # Each column in one piece of memory: functions such as exp may round otherwise what lies apart, by how many rows there are.
+        line = np.ascontiguousarray(np.moveaxis(self.scaling.invert(x), -1, 0))
+        return np.stack([column.off_line(line[j]) for j, column in enumerate(self.columns)], -1)
 
     def inside(self, numbers: np.ndarray) -> np.ndarray:
         """Return the nearest possible values of numbers (..., D) in the table's units."""

@@ -61,15 +61,18 @@ def doubts(
         >>> doubts([Continuous("age", "float64")], age, mask)[0][:51]
         "column 'age': -99 (5 times) may be a code for missi"
     """
-    found = []
+    found: list[str] = []
+    few: dict[Hashable, np.ndarray] = {}
     for j, column in enumerate(columns):
         seen, known = values[mask[:, j], j], column.name in (declared or {})
         if column.levels:
             found += [] if known else _of_levels(column, seen)
         elif len(seen):
             own = _of_numbers(column, seen, known)
-            found += own or ([] if known or mask[:, j].all() else _of_few(column, seen))
-    return found
+            found += own
+            if not (own or known or mask[:, j].all()) and _are_few(column, seen):
+                few[column.name] = np.unique(seen)
+    return found + _of_few(few)
 
 
 def _of_levels(column: Column, seen: np.ndarray) -> list[str]:
@@ -100,15 +103,24 @@ def _stated(name: Hashable, values: Sequence[object]) -> str:
     return f"{options}; in Python missing={{{name!r}: {list(values)!r}}}"
 
 
-def _of_few(column: Column, seen: np.ndarray) -> list[str]:
-    """Return a sentence on whole numbers that are few, and are imputed as amounts."""
+def _are_few(column: Column, seen: np.ndarray) -> bool:
+    """Return whether values are whole numbers that are few, and are imputed as amounts."""
     different = np.unique(seen)
-    if not column.may_stray or not 2 <= len(different) <= _FEW or len(seen) < 2 * _FEW or (different != np.rint(different)).any():
+    return column.may_stray and 2 <= len(different) <= _FEW <= len(seen) / 2 and bool((different == np.rint(different)).all())
+
+
+def _of_few(few: Mapping[Hashable, np.ndarray]) -> list[str]:
+    """Return one sentence on all columns of few whole numbers, by name the different ones."""
+    if not few:
         return []
+    first, different = next(iter(few.items()))
     listed = ", ".join(f"{value:g}" for value in different[:3]) + (", ..." if len(different) > 3 else "")
+    which = f"column {first!r}: whole numbers {listed}"
+    if len(few) > 1:
+        which = f"columns {', '.join(map(repr, few))}: few whole numbers each (such as {listed})"
     return [
-        f"column {column.name!r}: whole numbers {listed} are taken for amounts ({kind_option(column.name, 'categorical')} if they are "
-        "codes, ordinal if grades, count if they count; in Python kinds)"
+        f"{which} are taken for amounts ({kind_option(first, 'categorical')} if they are codes, ordinal if grades, count if they "
+        "count; in Python kinds)"
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Hashable, Sequence
+from difflib import get_close_matches
 
 
 def names_in(words: str, names: Sequence[Hashable], option: str) -> list[str]:
@@ -61,8 +62,22 @@ def place(word: str, names: Sequence[Hashable], mark: str) -> tuple[str, str]:
     return word[:at], word[at + len(mark) :]
 
 
+def nearest(name: str, names: Sequence[Hashable]) -> str:
+    """Return which columns may be meant by a name that is none's: up to three that are spelled like it, or else all of them.
+
+    Example:
+        >>> nearest("agee", ["age", "job"]), nearest("x", ["age", "job"])
+        ('age', 'age, job')
+    """
+    known = {str(known).lower(): str(known) for known in names}
+    return ", ".join([known[word] for word in get_close_matches(name.lower(), known, 3)] or known.values())
+
+
 def missing_words(words: Sequence[str] | None, names: Sequence[str]) -> dict[str, list[str]]:
     """Return by column the words of ``--missing WORD``, which are every column's, and ``--missing COLUMN=WORD``.
+
+    Raises:
+        ValueError: for a word with ``=`` in it before which no column stands, which may be one that is misspelt.
 
     Example:
         >>> missing_words(["-99", "job=?"], ["age", "job"])
@@ -71,7 +86,12 @@ def missing_words(words: Sequence[str] | None, names: Sequence[str]) -> dict[str
     found: dict[str, list[str]] = {}
     for word in words or []:
         own = pair(word, names)
-        chosen, word = ([own[0]], own[1]) if own is not None and own[0] in names else (names, word)
+        if own is not None and own[0] not in names:
+            raise ValueError(
+                f"--missing: got unknown column {own[0]!r} in {word!r}, expected COLUMN=WORD with a column such as "
+                f"{nearest(own[0], names)} (a word that has = in it stands after its column: COLUMN={word})"
+            )
+        chosen, word = (names, word) if own is None else ([own[0]], own[1])
         for name in chosen:
             found.setdefault(name, []).append(word)
     return found

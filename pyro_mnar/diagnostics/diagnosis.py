@@ -58,6 +58,7 @@ def diagnose(
     rows: Sequence[Hashable] | None = None,
     columns: Sequence[Hashable] | None = None,
     codec: TableCodec | Scaling | None = None,
+    limited: Tensor | None = None,
     seed: int = 0,
 ) -> Diagnosis:
     """Return what is wrong with a ``result``, draws of the posterior or an imputation, and with the mechanism they suppose, in words.
@@ -72,6 +73,7 @@ def diagnose(
         rows: N labels; positions by default.
         columns: D names; positions by default.
         codec: of the table, or the scaling of plain numbers, for words in the table's units; in the model's by default.
+        limited: (N, D) bool, True = missing for limits that are known, of which no mechanism is asked; or None.
         seed: of the replicates of the mask check.
 
     Raises:
@@ -109,6 +111,10 @@ def diagnose(
         # The members' draws follow one another, as impute has them.
         parts = [part[:: -(-len(part) * len(members) // _LOOKS)] for part in completed.tensor_split(len(members))]
         rates = [missing_rates(member, part, mask) for member, part in zip(members, parts, strict=True)]
+        told = mask
+        if limited is not None:
+            # As if they were seen for certain: they count neither among the holes nor among those expected.
+            rates, told = [torch.where(limited & ~rate.isnan(), 0.0, rate) for rate in rates], mask | limited
         values = torch.cat(parts).double().cpu()
         units = None if codec is None else TableCodec.of(codec)
         if units is not None:
@@ -116,7 +122,7 @@ def diagnose(
         n_modeled = int((~rates[0][0, 0].isnan()).sum())
         by = sorted(mask.sum(0).argsort(descending=True, stable=True)[: max(1, _PAIRS // n_modeled)].tolist())
         levels = {column.name: column.levels for column in (() if units is None else units.columns) if column.levels}
-        check = check_mask(values, torch.cat(rates), mask, columns=names[1], by=by, seed=seed, levels=levels)
+        check = check_mask(values, torch.cat(rates), told, columns=names[1], by=by, seed=seed, levels=levels)
         problems |= dict(findings.mask(check))
         problems |= dict(findings.direction(parts, rates, names[1]))
     problems |= dict(findings.far(completed, x, mask, names[1]))

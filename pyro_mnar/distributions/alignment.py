@@ -6,7 +6,8 @@ is a multiple of four, every row lies alike, and zeros add nothing. That is so o
 every size that was tried (1 to 200); a test holds it.
 
 Torch takes the cells of a tensor 32 at a time, and the last few by other code, which rounds softplus and the logistic function
-otherwise. Of eight rows, or a multiple of eight, and a multiple of four columns there are no last few.
+otherwise. Of eight rows, or a multiple of eight, and a multiple of four columns there are no last few. What is computed of missing
+cells alone has as many as there are: these are filled up to a multiple of 64 (:func:`whole`).
 
 Where gradients are recorded nothing is padded: training asks for no row alone.
 """
@@ -20,6 +21,8 @@ from torch import Tensor
 from torch.nn import functional
 
 _LANES = 4
+# Cells that torch computes together: its sums, whose order is another in the last few, take four vectors of sixteen.
+_TOGETHER = 64
 
 
 def aligned(value: Tensor, dim: int = -1) -> Tensor:
@@ -44,6 +47,18 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 def evenly(function: Callable[[Tensor], Tensor], value: Tensor) -> Tensor:
     """Return a ``function`` of each cell of ``value`` (..., D)."""
     return function(aligned(value))[..., : value.shape[-1]]
+
+
+def whole(index: Tensor) -> Tensor:
+    """Return indices (M,) with the first repeated behind them up to a multiple of 64; as they are where gradients are recorded.
+
+    Example:
+        >>> with torch.no_grad():
+        ...     whole(torch.tensor([3, 5])).shape, whole(torch.arange(0)).shape
+        (torch.Size([64]), torch.Size([0]))
+    """
+    more = -len(index) % _TOGETHER
+    return index if not more or torch.is_grad_enabled() else torch.cat([index, index[:1].expand(more)])
 
 
 def definite(matrix: Tensor) -> Tensor:

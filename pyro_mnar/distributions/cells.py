@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from pyro_mnar.distributions.censored import Missing, Normals
-from pyro_mnar.distributions.indexing import broadcast
+from pyro_mnar.distributions.indexing import broadcast, put_back
 
 
 class OwnScore(Protocol):
@@ -127,7 +127,10 @@ class Cells:
         raise NotImplementedError
 
     def at(self, chosen: Tensor) -> Any:
-        """Return the laws of some cells, (..., M), where ``chosen``, bool of the last dimensions, is True M times."""
+        """Return the laws of some cells, (..., M), where ``chosen``, bool of the last dimensions, is True M times.
+
+        Where no gradients are recorded they are more, as :func:`~pyro_mnar.distributions.indexing.chosen_of` says.
+        """
         raise NotImplementedError
 
     def censored(self, own: OwnScore | None) -> Censored:
@@ -150,7 +153,7 @@ class Cells:
         hidden = spread(~mask, self.batch_shape)
         # Of missing cells alone, since each may have hundreds of components.
         missing = self.at(hidden).censored(own.at(hidden)).log_mass
-        return own.log_observed(x).expand(*missing.shape[:-1], *hidden.shape).masked_scatter(hidden, missing)
+        return put_back(missing, own.log_observed(x).expand(*missing.shape[:-1], *hidden.shape), hidden)
 
 
 def spread(hidden: Tensor, batch_shape: Sequence[int]) -> Tensor:

@@ -5,7 +5,7 @@ encoders read them. Its integral is the sum
 
     sum_k p(k | z) P(s = 0 | first + k step),
 
-finite for levels. Counts have no last value: the sum ends where the law's upper tail is below 1e-8, and what is left out is smaller.
+finite for levels. Counts have no last value: the sum ends where the law's upper tail is below 1e-10, and what is left out is smaller.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ from pyro_mnar.distributions.cells import Cells, Censored, OwnScore
 from pyro_mnar.distributions.indexing import chosen_of, columns_of
 
 #: Upper tail of a count that sums leave out.
-TAIL = 1e-8
+TAIL = 1e-10
 # Counts beyond a limit that are summed over.
 _MOST = 20_000
+# Of Newton's method for the last count of a sum.
+_ROUNDS = 4
 
 
 class CensoredLevels:
@@ -192,32 +194,35 @@ class CountCells(_GridCells):
         return ways - size * softplus(odds) - k * softplus(-odds)
 
     def _log_probs(self, beyond: Tensor | None) -> Tensor:
-        count = self._count()
-        count = count if beyond is None else max(count, self._count_beyond(beyond, count))
-        k = torch.arange(count, dtype=self.log_mean.dtype, device=self.log_mean.device)
-        return self._log_prob(k.reshape(-1, *[1] * self.log_mean.dim()))
+        last = self._last(beyond)
+        count = int(last.max()) + 1 if last.numel() else 1
+        k = torch.arange(count, dtype=self.log_mean.dtype, device=self.log_mean.device).reshape(-1, *[1] * self.log_mean.dim())
+        # Each cell's sum ends where its own does, whichever cells are beside it.
+        return self._log_prob(k).masked_fill(k > last, -torch.inf)
 
     @torch.no_grad()
-    def _count(self) -> int:
-        """Return how many values have all but ``TAIL`` of every cell."""
-        from scipy.stats import nbinom
+    def _last(self, beyond: Tensor | None) -> Tensor:
+        """Return the last value that each cell's sum has, (..., J): all but ``TAIL`` of the probability lies below, by Chernoff's bound
 
-        # One bound for all cells of a size, at the largest of their means.
-        size, mean = (part.expand(self._batch_shape).double().exp() for part in (self.log_size, self.log_mean))
-        kinds, of = size.unique(return_inverse=True)
-        largest = torch.zeros_like(kinds).scatter_reduce(0, of.flatten(), mean.flatten().nan_to_num(0.0, 0.0), "amax")
-        last = nbinom.isf(TAIL, kinds.cpu().numpy(), (kinds / (kinds + largest)).cpu().numpy())
-        return int(last.max()) + 2 if last.size else 1
+            log P(k or more) <= (k + r) log((k + r) / (m + r)) - k log(k / m)        for k above m,
 
-    @torch.no_grad()
-    def _count_beyond(self, low: Tensor, usual: int) -> int:
-        """Return how many values have all but ``TAIL`` of what lies above ``low`` (..., J), where ``usual`` have it of the whole."""
-        size, odds = self.log_size.exp(), self.log_mean - self.log_size
-        first = ((low - self.first) / self.step).clamp_min(usual)
-        # From there on, beyond the mode, each value's probability is at most so many times the one's before.
-        ratio = torch.sigmoid(odds) * ((first + size) / (first + 1)).clamp_min(1.0)
-        more = (math.log(TAIL) / ratio.clamp(max=1 - 1e-3).log()).clamp(max=_MOST)
-        return int((first + more).max()) + 2 if first.numel() else 1
+        which is concave in k: Newton's method does not fall short. Where values ``beyond`` (..., J) are asked for, all but ``TAIL`` of
+        what lies above these.
+        """
+        mean, size = torch.broadcast_tensors(self.log_mean.double().exp().nan_to_num(0.0, 0.0), self.log_size.double().exp())
+        mean = mean.clamp_min(1e-30)
+        excess = 1 + mean / size
+        last = mean - math.log(TAIL) * excess + (-2 * math.log(TAIL) * mean * excess).sqrt()
+        for _ in range(_ROUNDS):
+            left = last * (last / mean).log() - (last + size) * ((last + size) / (mean + size)).log() + math.log(TAIL)
+            last = last - left / ((last / mean).log() - ((last + size) / (mean + size)).log())
+        if beyond is not None:
+            first = ((beyond.double() - self.first) / self.step).clamp(max=_MOST).maximum(last)
+            # From there on, beyond the mode, each value's probability is at most so many times the one's before.
+            ratio = torch.sigmoid(self.log_mean - self.log_size) * ((first + size) / (first + 1)).clamp_min(1.0)
+            last = first + (math.log(TAIL) / ratio.clamp(max=1 - 1e-3).log()).clamp(max=_MOST)
+        ends: Tensor = last.ceil().to(self.log_mean)
+        return ends
 
     def _each(self, function: Callable[[Tensor], Tensor]) -> CountCells:
         return CountCells(function(self.log_mean), function(self.log_size), function(self.first), function(self.step))

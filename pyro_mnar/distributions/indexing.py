@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyro_mnar.distributions.alignment import whole
+
 
 def broadcast(*shapes: Sequence[int]) -> torch.Size:
     """Return the shape to which all of ``shapes`` can be expanded; torch's own function takes six times as long.
@@ -20,10 +22,25 @@ def broadcast(*shapes: Sequence[int]) -> torch.Size:
 
 
 def chosen_of(value: Tensor, chosen: Tensor) -> Tensor:
-    """Return the entries (..., M) of ``value`` where ``chosen``, bool of the last dimensions, is True M times; or broadcast."""
+    """Return the entries (..., M) of ``value`` where ``chosen``, bool of the last dimensions, is True M times; or broadcast.
+
+    Where no gradients are recorded, the first of them is repeated behind them, up to a number that torch computes together
+    (:mod:`pyro_mnar.distributions.alignment`); :func:`put_back` drops these again.
+    """
     lead = value.shape[: max(0, value.dim() - chosen.dim())]
     # By one flat index: a mask as index takes twice the time, and its gradient ten times.
-    return value.expand(*lead, *chosen.shape).flatten(len(lead)).index_select(-1, chosen.flatten().nonzero().flatten())
+    index = whole(chosen.flatten().nonzero().flatten())
+    return value.expand(*lead, *chosen.shape).flatten(len(lead)).index_select(-1, index)
+
+
+def put_back(cells: Tensor, rows: Tensor, chosen: Tensor) -> Tensor:
+    """Return ``rows`` (..., *chosen.shape) with ``cells`` (..., M or more) where ``chosen``, of the last dimensions, is True.
+
+    Example:
+        >>> put_back(torch.tensor([5.0, 6.0, 0.0]), torch.zeros(2, 2), torch.tensor([[True, False], [False, True]])).tolist()
+        [[5.0, 0.0], [0.0, 6.0]]
+    """
+    return rows.masked_scatter(chosen, cells if torch.is_grad_enabled() else cells[..., : int(chosen.sum())])
 
 
 def columns_of(value: Tensor, columns: Tensor | slice | Sequence[int]) -> Tensor:

@@ -17,7 +17,7 @@ from torch.nn.functional import logsigmoid
 from pyro_mnar.distributions.cells import Cells, Censored, OwnScore
 from pyro_mnar.distributions.continuous import Normal, StudentT
 from pyro_mnar.distributions.discrete import LevelCells
-from pyro_mnar.distributions.indexing import chosen_of, columns_of
+from pyro_mnar.distributions.indexing import chosen_of, columns_of, put_back
 
 # Of an open law, equal shares of its probability over which a function is averaged.
 _SHARES = 512
@@ -119,7 +119,7 @@ class OpenMissing:
 
     def draw(self, uniforms: Tensor) -> Tensor:
         lead, width = uniforms.shape[:-2], self.law.batch_shape[-1]
-        own = uniforms.new_full((*lead, *self.chosen.shape), 0.5).masked_scatter(self.chosen, uniforms[..., 2])
+        own = put_back(uniforms[..., 2], uniforms.new_full((*lead, *self.chosen.shape), 0.5), self.chosen)
         rows = uniforms.new_full((*own.shape[:-1], width), 0.5)
         rows[..., self.columns] = own
         return self._own(self._inverse(rows))

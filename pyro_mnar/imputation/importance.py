@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from pyro_mnar.imputation.impute import Imputation
-from pyro_mnar.imputation.resampling import chunk_size, padded, resample, warn_of_impossible, weigh
+from pyro_mnar.imputation.resampling import CHUNK, chunk_size, padded, resample, warn_of_impossible, weigh
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.checks import check_labels, check_limits, check_rows, row_names, rows_of
 from pyro_mnar.infer.ensembles import member_seed
+from pyro_mnar.infer.progress import CHUNK_WORTH, bar
 from pyro_mnar.infer.streams import NoInverseError
 from pyro_mnar.infer.structure import check_any_rows, is_random
 from pyro_mnar.infer.weights import LEAST_DRAWS, pareto_threshold
@@ -104,12 +104,12 @@ def sample_importance(
         raise ValueError("x: got no rows, expected at least 1")
     names = row_names(labels, len(x))
     bound, parts = IWELBO(module, particles), []
-    with tqdm(total=chains * len(x), desc="sampling", unit="row", disable=None if progress else True, leave=False) as bar:
+    with bar(chains * len(x), "sampling", "row", progress, CHUNK_WORTH / CHUNK) as done:
         for chain in range(chains):
             own, pieces = member_seed(seed, chain), []
             for rows in torch.arange(len(x)).split(chunk_size(x.device)):
                 pieces += _pieces(bound, x, mask, limits, rows, draws, own, names)
-                bar.update(len(rows))
+                done.update(len(rows))
             parts.append({name: torch.cat([p[name] for p in pieces], 0 if name in ("ess", "pareto_k") else 1) for name in pieces[0]})
     whole = {name: torch.stack([part[name] for part in parts]) for name in parts[0]}
     warn_of_impossible(whole["pareto_k"].isnan().any(0) & ~mask.all(-1), names)

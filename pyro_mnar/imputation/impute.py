@@ -12,8 +12,7 @@ Where the weights have too heavy a tail for the number of particles, Markov chai
 
 Networks run on chunks padded to 8, 16, 32 or 64 rows, inner dimensions of products to multiples of four
 (:mod:`pyro_mnar.distributions.alignment`), and every row has its own random stream. So a row's result is the same bit for bit whatever
-the table it comes in, its place, or how the work is split; with columns of levels or counts, whose sums run over the missing cells
-alone, to rounding.
+the table it comes in, its place, or how the work is split.
 
 With a ``tolerance`` a row starts with 100 particles, and has twice as many, all anew, until the error of its means is small beside the
 cells' own spread. The error of a mean m is taken to be (sum_k w_k^2 (E[x | z_k, s] - m)^2)^1/2, as of independent particles; those

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
+
 from pyro_mnar.diagnostics.diagnosis import Diagnosis, diagnose
 from pyro_mnar.imputation.impute import Imputation
 from pyro_mnar.imputer.contract import Imputer
@@ -31,6 +33,7 @@ def diagnosis(imputer: Imputer, given: Given, result: Imputation) -> Diagnosis:
         rows=given.labels,
         columns=names,
         codec=given.codec,
+        limited=None if given.limits is None else torch.from_numpy(given.limited),
         seed=imputer.seed,
     )
     said = doubts(imputer)

@@ -83,7 +83,8 @@ def in_units(imputer: Imputer, given: Given, result: Imputation, method: str = "
     if turns:
         # By the same draws of z, and then as a direction.
         at, other = list(turns), impute(imputer.members_, x, seen, functions=turns, **settings).completed.double()
-        sums[:, at] = torch.atan2(other[:, at], sums[:, at])
+        # NumPy's, which does not round the last cells otherwise than the first.
+        sums[:, at] = torch.from_numpy(np.arctan2(other[:, at].numpy(), sums[:, at].numpy()))
     means = torch.from_numpy(given.within(codec.means(sums.numpy())))
     points = points_of(imputer.point, codec, means, result.probabilities, imputer.members_, x, seen, **settings)
     draws = torch.from_numpy(codec.invert(result.draws.double().numpy()))

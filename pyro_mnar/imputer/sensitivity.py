@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 
+from pyro_mnar.analysis.candidates import Candidates
 from pyro_mnar.analysis.completions import Completions
 from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.drawn_rows import drawn_rows
@@ -25,21 +28,34 @@ from pyro_mnar.infer.torch_state import as_usual
 
 
 @as_usual
-def completions(imputer: Imputer, given: Given, n_draws: int) -> Completions:
-    """Return what :meth:`~pyro_mnar.imputer.imputer.MNARImputer.completions` does, of a table that was read."""
+def completions(imputer: Imputer, given: Given, n_draws: int, columns: Sequence[Hashable] | None = None) -> Completions:
+    """Return what :meth:`~pyro_mnar.imputer.imputer.MNARImputer.completions` does, of a table that was read.
+
+    Args:
+        imputer: fitted.
+        given: read by its codec.
+        n_draws: completed tables.
+        columns: those of a DataFrame that the tables are to have, all by default; rows are tilted by all that is drawn of them.
+
+    Raises:
+        ValueError: for no draws.
+    """
     if n_draws < 1:
         raise ValueError(f"n_draws: got {n_draws}, expected at least 1")
     warn_of_far(given)
     groups = imputer.members_of(n_draws)
     candidates, index = taken(imputer, given, candidates_of(imputer, given, groups), groups)
-    return Completions(given.X, [candidates.filled(row) for row in index], groups, candidates)
+    table: Any = given.X
+    if columns is not None:
+        some: Any = list(columns)
+        table, candidates = table[some], replace(candidates, template=candidates.template[some])
+    return Completions(table, [candidates.filled(row) for row in index], groups, candidates)
 
 
 @as_usual
-@torch.no_grad()
 def strengthened(imputer: Imputer, done: Completions, factor: float, columns: Sequence[Hashable] | None = None) -> Completions:
     """Return what :meth:`~pyro_mnar.imputer.imputer.MNARImputer.strengthened` does."""
-    specification, codec = imputer.specification_, imputer.codec_
+    specification, names = imputer.specification_, [column.name for column in imputer.codec_.columns]
     if not specification.separate:
         raise ValueError(f"imputer: fitted with mechanism {specification.mechanism!r}, expected 'auto' or 'self-masking'")
     if specification.latent:
@@ -48,7 +64,6 @@ def strengthened(imputer: Imputer, done: Completions, factor: float, columns: Se
         )
     if not math.isfinite(factor):
         raise ValueError(f"factor: got {factor}, expected a finite number")
-    names = [column.name for column in codec.columns]
     known = [names[j] for j in specification.own]
     chosen = known if columns is None else list(columns)
     for name in chosen:
@@ -56,12 +71,29 @@ def strengthened(imputer: Imputer, done: Completions, factor: float, columns: Se
             raise ValueError(f"columns: got {name!r}, expected some of {', '.join(map(str, known))} (those with a mechanism)")
     if done.groups is None or len(set(done.groups)) > len(imputer.members_):
         raise ValueError("done: expected what imputer.completions(X) returned")
-    table, drawn = given(imputer, done.table), done.drawn
-    moved = table.missing & ~table.limited & np.array([name in chosen for name in names])
-    log_weights = np.zeros(drawn.log_weights.shape)
+    return done.reweight(gains(imputer, given(imputer, done.table), done.drawn, [factor], chosen)[0])
+
+
+@as_usual
+@torch.no_grad()
+def gains(
+    imputer: Imputer, table: Given, drawn: Candidates, factors: Sequence[float], columns: Sequence[Hashable] | None = None
+) -> np.ndarray:
+    """Return what the log odds of being missing gain where the mechanism is made stronger, (F, P, N), of P draws and N rows.
+
+    Args:
+        imputer: fitted, with masks that do not read the latent.
+        table: read by its codec.
+        drawn: of its missing cells.
+        factors: of the log odds, F.
+        columns: those whose mechanism is meant, all by default.
+    """
+    chosen = np.array([columns is None or column.name in columns for column in imputer.codec_.columns])
+    moved, found = table.missing & ~table.limited & chosen, np.zeros((len(factors), *drawn.log_weights.shape))
     for part in drawn_rows(imputer, table, drawn, np.flatnonzero(moved.any(1))):
         assert part.member.mechanism is not None
-        gain = part.member.mechanism.gain(part.y, factor, part.seen)
-        own = torch.where(torch.from_numpy(moved[part.rows]), part.apart(gain), 0.0)
-        log_weights[np.ix_(part.draws, part.rows)] = own.sum(-1).double().numpy()
-    return done.reweight(log_weights)
+        for k, factor in enumerate(factors):
+            gain = part.member.mechanism.gain(part.y, factor, part.seen)
+            own = torch.where(torch.from_numpy(moved[part.rows]), part.apart(gain), 0.0)
+            found[k][np.ix_(part.draws, part.rows)] = own.sum(-1).double().numpy()
+    return found

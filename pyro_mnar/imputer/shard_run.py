@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from pyro_mnar.data.labels import check_distinct, label_values
 from pyro_mnar.data.run_folder import RUN, start_run
 from pyro_mnar.data.shards import Shards
 from pyro_mnar.imputer.batches import check_schema, impute_batches
 from pyro_mnar.imputer.contract import Imputer
+from pyro_mnar.infer.progress import bar
 
 #: Rows in memory at once.
 BATCH = 4096
@@ -68,9 +68,10 @@ def impute_shards(
     start_run(output, run)
     own = shards.parts[rank::world_size]
     left = [part for part in own if not part.is_done(output)]
-    bar = tqdm(left, "imputing", unit="row group", disable=None if progress else True, leave=False)
-    for part in bar:
-        part.write(output, impute_batches(imputer, part.batches(batch_size), label=label), shards.schema)
+    with bar(len(left), "imputing", "row group", progress) as done:
+        for part in left:
+            part.write(output, impute_batches(imputer, part.batches(batch_size), label=label), shards.schema)
+            done.update()
     return Done(len(left), len(own) - len(left), len(own), sum(part.rows for part in left))
 
 

@@ -15,6 +15,8 @@ from pyro_mnar.imputer.words import MECHANISMS
 
 #: Share of an estimate's uncertainty that is due to missing values, from which the assumption is named as nearly all of it.
 _ASSUMED = 0.9
+# Columns with holes of which each has a line of its own.
+_MANY = 12
 
 
 def kinds_of(schema: Schema) -> list[str]:
@@ -46,9 +48,7 @@ def assumptions(imputer: MNARImputer) -> list[str]:
     specification, columns = imputer.specification_, imputer.codec_.columns
     sentences = [f"Assumed: {MECHANISMS[specification.mechanism]}."]
     if specification.separate:
-        for name, row in imputer.reasons_.iterrows():
-            sure = row["evidence"] if row["evidence"].startswith("stated") else f"{row['evidence']} evidence"
-            sentences.append(f"  {name}: goes missing {row['reason']} ({sure})")
+        sentences += _reasons(imputer)
     elif specification.columns:
         sentences.append(f"  columns: {', '.join(str(columns[j].name) for j in specification.columns)}")
     if specification.mechanism != "none":
@@ -66,6 +66,24 @@ def assumptions(imputer: MNARImputer) -> list[str]:
             "value stays out of the mask, decides; docs/identifiability.md says when."
         )
     return sentences
+
+
+def _reasons(imputer: MNARImputer) -> list[str]:
+    """Return a line for each column with holes, or where these are many, for each reason."""
+    sure = [word if word.startswith("stated") else f"{word} evidence" for word in imputer.reasons_["evidence"]]
+    names, hows = (
+        [str(name) for name in imputer.reasons_.index],
+        [f"{reason} ({word})" for reason, word in zip(imputer.reasons_["reason"], sure, strict=True)],
+    )
+    if len(names) <= _MANY:
+        return [f"  {name}: goes missing {how}" for name, how in zip(names, hows, strict=True)]
+    alike = {how: [name for name, own in zip(names, hows, strict=True) if own == how] for how in hows}
+    lines = []
+    for how, some in alike.items():
+        left = len(some) - _MANY
+        said = ", ".join(some[:_MANY]) + (f" and {left} others" if left > 1 else f", {some[-1]}" if left == 1 else "")
+        lines.append(f"  {said}: {'go' if some[1:] else 'goes'} missing {how}")
+    return lines
 
 
 def shifts(imputer: MNARImputer, result: Imputation, mask: np.ndarray) -> list[str]:
@@ -90,7 +108,9 @@ def shifts(imputer: MNARImputer, result: Imputation, mask: np.ndarray) -> list[s
         else:
             said = column.in_words(ours[0])
             known = imputer.reasons_.loc[column.name] if column.name in imputer.reasons_.index else {}
-            if np.isfinite(known.get("ignorable_mean", np.nan)) and known["observed_sd"] > 0:
+            # Of what goes missing at random that is what was assumed.
+            told = "at random" not in known.get("reason", "") and np.isfinite(known.get("ignorable_mean", np.nan))
+            if told and known["observed_sd"] > 0:
                 far = (known["mean"] - known["ignorable_mean"]) / known["observed_sd"]
                 said += f"; if missing at random {column.in_words(known['ignorable_mean'])} ({-far:+.2f} observed standard deviations)"
         lines.append(f"  {column.name!s:<{width}}  {said}")

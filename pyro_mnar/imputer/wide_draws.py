@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_mnar.analysis.candidates import Candidates, concatenated
+from pyro_mnar.analysis.candidates import Candidates
 from pyro_mnar.data.masking import join
 from pyro_mnar.data.schema import Schema, is_frame
 from pyro_mnar.imputation.weighted_draws import weighted_draws
@@ -42,9 +42,9 @@ from pyro_mnar.model.mnar import MNAR
 if TYPE_CHECKING:
     from pandas.api.extensions import ExtensionArray
 
-#: Draws of each member; fewer where ``_MOST`` would be exceeded, of all members and rows together.
+#: Draws of each member; fewer where ``_MOST`` rows or ``_MOST_CELLS`` cells would be exceeded, of all members together.
 CANDIDATES = 800
-_MOST = 20_000_000
+_MOST, _MOST_CELLS = 20_000_000, 100_000_000
 # Below, the weights' tails cannot be fitted, and the draws of few members are few.
 _FEWEST = 200
 # Cells handled at once.
@@ -59,18 +59,19 @@ def candidates_of(imputer: Imputer, given: Given, groups: Sequence[int]) -> Cand
 
     There are ``CANDIDATES`` of each, or twice as many as ``groups`` asks of it where that is more.
     """
-    part, values, mask, codec = given.part, given.values, given.mask, given.codec
-    missing = given.missing
+    values, mask, missing, codec = given.values, given.mask, given.missing, given.codec
     rows, chosen = np.flatnonzero(missing.any(1)), list(dict.fromkeys(groups))  # of fewer tables than members, the first
     members, least = [imputer.members_[group] for group in chosen], 2 * groups.count(chosen[0])
-    each = max(least, _FEWEST, min(CANDIDATES, _MOST // (len(members) * max(1, len(rows)))))
+    once = len(members) * max(1, len(rows))
+    each = max(least, _FEWEST, min(CANDIDATES, _MOST // once, _MOST_CELLS // (once * values.shape[1])))
     total = each * len(members)
     free = each // 2 if imputer.specification_.own and not imputer.specification_.latent else 0
     limits, limited = given.limits, torch.from_numpy(given.limited | given.absent)
-    labels = _unique(part.index if is_frame(part) else range(len(values)))
+    labels = _unique(given.labels or range(len(values)))
     log_weights, filled = np.zeros((total, len(values))), values.copy()
     names, whole = names_of(given), within_reach(given)
-    parts: dict[Hashable, list[ExtensionArray | np.ndarray]] = {names[j]: [] for j in np.flatnonzero(missing.any(0))}
+    holed = np.flatnonzero(missing.any(0)).tolist()
+    parts: dict[int, list[np.ndarray]] = {j: [] for j in holed}
     for some in in_parts(rows, total * values.shape[1]):
         x, seen = whole[some], given.seen[some]
         known = None if limits is None else limits[some]
@@ -88,21 +89,24 @@ def candidates_of(imputer: Imputer, given: Given, groups: Sequence[int]) -> Cand
             obedient_candidates(imputer, given, some, cells, flat, len(members))
             log_weights[:, some] = flat
         filled[some] = cells[0]
-        for j, column in enumerate(codec.columns):
-            at = np.flatnonzero(missing[some, j])
-            if len(at):
-                # With what is observed of the column beside them: types, and whether dates are whole days, are read off it.
-                seen_rows = np.flatnonzero(mask[:, j])
-                index = np.concatenate([seen_rows, np.tile(some[at], total)])
-                piece = part[[column.name]].iloc[index] if is_frame(part) else part[index][:, [j]]
-                filled_in = np.concatenate([values[seen_rows, j], cells[:, at, j].ravel()])
-                own = join(piece, filled_in[:, None], np.arange(len(index))[:, None] < len(seen_rows), Schema((column,)))
-                written = own[column.name].array if is_frame(own) else own[:, 0]
-                parts[names[j]].append(written[len(seen_rows) :])
+        for j in holed:
+            parts[j].append(cells[:, missing[some, j], j])
+    holes = {names[j]: np.flatnonzero(missing[:, j]) for j in holed}
+    written = {names[j]: _written(given, j, np.concatenate(parts[j], 1)) for j in holed}
     template = given.complete([filled])[0]
-    joined = {name: _draw_by_draw(found, total) for name, found in parts.items()}
-    holes = {names[j]: np.flatnonzero(missing[:, j]) for j in np.flatnonzero(missing.any(0))}
-    return Candidates(template, holes, joined, np.repeat([str(group) for group in chosen], each), log_weights)
+    return Candidates(template, holes, written, np.repeat([str(group) for group in chosen], each), log_weights)
+
+
+def _written(given: Given, j: int, cells: np.ndarray) -> ExtensionArray | np.ndarray:
+    """Return numbers (P, H) of the missing cells of column j in the column's own type, (P * H,)."""
+    table, column = given.table, given.codec.columns[j]
+    # With what is observed of the column beside them: types, and whether dates are whole days, are read off it.
+    seen, holes = np.flatnonzero(given.mask[:, j]), np.flatnonzero(given.missing[:, j])
+    index = np.concatenate([seen, np.tile(holes, len(cells))])
+    piece = table[[column.name]].iloc[index] if is_frame(table) else table[index][:, [given.codec.layout.known[j]]]
+    numbers = np.concatenate([given.values[seen, j], cells.ravel()])
+    own = join(piece, numbers[:, None], np.arange(len(index))[:, None] < len(seen), Schema((column,)))
+    return (own[column.name].array if is_frame(own) else own[:, 0])[len(seen) :]
 
 
 def in_parts(rows: np.ndarray, cells: int) -> list[np.ndarray]:
@@ -196,11 +200,3 @@ def _unique(labels: Iterable[Hashable]) -> list[Hashable]:
         names.append((label, seen[label]) if seen[label] else label)
         seen[label] += 1
     return names
-
-
-def _draw_by_draw(parts: Sequence[ExtensionArray | np.ndarray], draws: int) -> ExtensionArray | np.ndarray:
-    """Return the cells of some rows and of others, each draw by draw, as those of all rows, draw by draw."""
-    widths = [len(part) // draws for part in parts]
-    first = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
-    order = [first[i] + np.arange(draws)[:, None] * width + np.arange(width) for i, width in enumerate(widths)]
-    return concatenated(parts).take(np.concatenate(order, 1).ravel())

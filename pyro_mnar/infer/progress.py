@@ -52,6 +52,8 @@ class Whole:
 class Part:
     """A part of a whole, as a bar that is not shown."""
 
+    disable = True
+
     def __init__(self, task: Whole, total: float, worth: float) -> None:
         self.task, self.left, self.worth = task, total * worth, worth
         task.begin(self.left)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from pyro_mnar.data.warn import warn
+from pyro_mnar.infer import progress
 from pyro_mnar.infer.streams import RowStreams, seeded
 from pyro_mnar.mcmc import convergence, kernels, pyro_chains
 from pyro_mnar.mcmc.adaptation import learn_scale
@@ -197,7 +198,7 @@ class RowRun:
         if not torch.allclose(kernels.init(target, mixed).log_density[~other], first[~other], rtol=1e-3, atol=1e-3):
             raise ValueError("model: the density of a row reads another row's latents, expected rows independent given the parameters")
 
-    def _drawn(self, chains: Chains, kept: int, thinning: int, bar: tqdm) -> Record:
+    def _drawn(self, chains: Chains, kept: int, thinning: int, bar: Any) -> Record:
         record: list[Record] = []
         self._watch(chains.draw(kept, thinning, record), bar)
         if not bar.disable:
@@ -205,7 +206,7 @@ class RowRun:
             self._worst = worst if self._worst != self._worst else max(self._worst, worst)
         return record[0]
 
-    def _watch(self, steps: Iterator[kernels.Info], bar: tqdm) -> None:
+    def _watch(self, steps: Iterator[kernels.Info], bar: Any) -> None:
         diverged = 0
         for info in steps:
             bar.update()
@@ -216,5 +217,5 @@ class RowRun:
                         {"acceptance": f"{float(info.acceptance.mean()):.2f}", "divergences": diverged, "R-hat": f"{self._worst:.3f}"}
                     )
 
-    def _bar(self, total: int) -> tqdm:
-        return tqdm(total=total, desc="sampling", unit="step", disable=None if self.progress else True, leave=False)
+    def _bar(self, total: int) -> Any:
+        return progress.bar(total, "sampling", "step", self.progress)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from pyro_mnar.distributions.cells import Cells, Censored, OwnScore, spread
-from pyro_mnar.distributions.indexing import broadcast, chosen_of, columns_of
+from pyro_mnar.distributions.indexing import broadcast, chosen_of, columns_of, put_back
 from pyro_mnar.networks.warps import SkewWarp
 
 # Points at which a warp is averaged over a cell's law, counted over particles.
@@ -91,7 +90,8 @@ class MissingCells:
                 each = chosen_of(weights.unsqueeze(-1).expand(*weights.shape, group.hidden.shape[-1]), group.hidden)
                 share = (share * each.to(share)).sum(1)
             own = result[..., group.columns, : len(share)]
-            result[..., group.columns, : len(share)] = own.masked_scatter(group.hidden.unsqueeze(-1), share.movedim(0, -1).to(own))
+            filled = [put_back(part.to(own), own[..., k], group.hidden) for k, part in enumerate(share)]
+            result[..., group.columns, : len(share)] = torch.stack(filled, -1)
         return result
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
@@ -127,10 +127,17 @@ class ColumnGroup:
     ) -> None:
         self.columns, self.cells, self.own, self.limits = columns, cells, own, limits
         self.hidden = spread(hidden, cells.batch_shape)
+        self._missing: dict[bool, Censored] = {}
 
-    @cached_property
+    @property
     def missing(self) -> Censored:
-        """The law of the missing cells."""
+        """The law of the missing cells, found once; where no gradients are recorded, of as many as :func:`chosen_of` returns then."""
+        graded = torch.is_grad_enabled()
+        if graded not in self._missing:
+            self._missing[graded] = self._censored()
+        return self._missing[graded]
+
+    def _censored(self) -> Censored:
         cells = self.cells.at(self.hidden)
         own = None if self.own is None else self.own.at(self.hidden)
         if self.limits is not None:
@@ -156,7 +163,7 @@ class ColumnGroup:
         own = columns_of(rows, self.columns)
         # A law that does not depend on all of a row's leading dimensions has cells that do not.
         cells = cells.expand(*own.shape[: own.dim() - self.hidden.dim()], cells.shape[-1]).to(own)
-        return rows.index_copy(-1, self.columns, own.masked_scatter(self.hidden, cells))
+        return rows.index_copy(-1, self.columns, put_back(cells, own, self.hidden))
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ import numpy as np
 from pyro_mnar.data.extras import extra
 from pyro_mnar.diagnostics.mask_check import MaskCheck
 from pyro_mnar.infer.history import History
-from pyro_mnar.plots.panels import IMPUTED, OBSERVED, TRUE, WIDTH, name_values, panels, text_of
+from pyro_mnar.plots.panels import ACROSS, IMPUTED, OBSERVED, TRUE, WIDTH, name_values, panels, text_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -109,7 +109,7 @@ def plot_distributions(
         axis.set_title(text_of(names[j]), fontsize=9)
         axis.tick_params(labelsize=7)
         axis.set_xlabel("value", fontsize=8)
-    for axis in axes[::3]:
+    for axis in axes[::ACROSS]:
         axis.set_ylabel("share of rows", fontsize=8)
     axes[0].legend(frameon=False, fontsize=7)
     return figure
@@ -158,7 +158,7 @@ def plot_missingness(
         axis.set_title(text_of(name), fontsize=9)
         axis.tick_params(labelsize=7)
         name_values(axis, (levels or {}).get(name))
-    for axis in axes[::3]:
+    for axis in axes[::ACROSS]:
         axis.set_ylabel("P(missing | value)", fontsize=8)
     axes[0].legend(frameon=False, fontsize=7)
     return figure
@@ -199,7 +199,7 @@ def plot_mask_check(check: MaskCheck, max_columns: int = 6) -> Figure:
         axis.set_title(text_of(f"{check.columns[j]}" + (f" by {check.by[k]}" if k else "") + f" (p = {p:.2g})"), fontsize=8)
         axis.set_ylim(-0.04, 1.04)
         axis.tick_params(axis="y", labelsize=7)
-    for axis in axes[::3]:
+    for axis in axes[::ACROSS]:
         axis.set_ylabel("share missing", fontsize=8)
     axes[0].legend(frameon=False, fontsize=7)
     return figure

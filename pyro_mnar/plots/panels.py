@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH = 6.5  # inches: a page's text
+#: Inches, for letters of 6 to 9 points: on a telephone, a third as wide as a page, they can still be read.
+WIDTH = 5.2
+#: Panels beside each other.
+ACROSS = 2
 OBSERVED, IMPUTED, TRUE = "#444444", "#D55E00", "#0072B2"  # Okabe and Ito's colors, told apart by the color-blind
 
 
@@ -28,7 +31,7 @@ def panels(count: int) -> tuple[Figure, list[Axes]]:
     with extra("plots"):
         from matplotlib.figure import Figure
 
-    across = min(3, count)
+    across = min(ACROSS, count)
     down = -(-count // across)
     figure = Figure(figsize=(WIDTH, 0.4 + 2.0 * down), layout="constrained")
     axes = list(figure.subplots(down, across, squeeze=False).ravel())
@@ -44,7 +47,7 @@ def name_values(axis: Axes, levels: Sequence[object] | None) -> None:
         return
     long = max(len(str(level)) for level in levels) * len(levels) > 20
     names = [text_of(str(level)[:10]) for level in levels]
-    axis.set_xticks(range(len(levels)), names, fontsize=6, rotation=60 if long else 0, ha="right" if long else "center")
+    axis.set_xticks(range(len(levels)), names, fontsize=7, rotation=60 if long else 0, ha="right" if long else "center")
     if long:
         for label in axis.get_xticklabels():
             label.set_rotation_mode("anchor")

@@ -9,7 +9,7 @@ import numpy as np
 
 from pyro_mnar.analysis.pooled import Pooled
 from pyro_mnar.data.extras import extra
-from pyro_mnar.plots.panels import IMPUTED, OBSERVED, TRUE, WIDTH, name_values, panels, text_of
+from pyro_mnar.plots.panels import ACROSS, IMPUTED, OBSERVED, TRUE, WIDTH, name_values, panels, text_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,7 +51,7 @@ def plot_pattern(mask: np.ndarray, names: Sequence[Hashable], most: int = 12) ->
     left = len(counts) - len(order)
     out = [f"{left} rarer patterns"] if left else []
     out += [f"{mask.shape[1] - len(shown)} columns with fewer holes"] if len(shown) < mask.shape[1] else []
-    axis.set_title("dark: observed, light: missing" + (f" ({' and '.join(out)} left out)" if out else ""), fontsize=9)
+    axis.set_title("dark: observed, light: missing" + (f"\n({' and '.join(out)} left out)" if out else ""), fontsize=9)
     return figure
 
 
@@ -109,7 +109,7 @@ def plot_assumptions(
             for (name, cells), color in zip(imputed.items(), _COLORS, strict=False):
                 axis.hist(cells, edges, density=True, histtype="step", color=color, label=f"imputed, {name}")
         name_values(axis, own)
-    for axis in axes[::3]:
+    for axis in axes[::ACROSS]:
         axis.set_ylabel("density, or share", fontsize=8)
     axes[0].legend(frameon=False, fontsize=7)
     return figure

@@ -9,7 +9,7 @@ import numpy as np
 
 from pyro_mnar.analysis.tipping import TippingPoint
 from pyro_mnar.data.extras import extra
-from pyro_mnar.plots.panels import IMPUTED, OBSERVED, TRUE, WIDTH, panels, text_of
+from pyro_mnar.plots.panels import ACROSS, IMPUTED, OBSERVED, TRUE, WIDTH, panels, text_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -99,6 +99,6 @@ def plot_paths(paths: Mapping[str, TippingPoint], label: str, estimate: str) -> 
         axis.set_title(text_of(name), fontsize=9)
         axis.set_xlabel(text_of(label), fontsize=8)
         axis.tick_params(labelsize=7)
-    for axis in axes[::3]:
+    for axis in axes[::ACROSS]:
         axis.set_ylabel(text_of(estimate), fontsize=8)
     return figure

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Beyond so many bytes a drawing is kept as pixels: many thousand points make a vector file huge.
 _LARGEST_DRAWING = 150_000
+#: Of more rows a table is folded: what is read stands before and after it.
+_MOST_ROWS = 40
 
 
 @dataclass
@@ -74,7 +76,7 @@ def render(title: str, sections: Sequence[Section]) -> str:
 
     template = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(template).render(title=title, sections=sections)
+    return environment.from_string(template).render(title=title, sections=sections, most_rows=_MOST_ROWS)
 
 
 def write_page(path: str | os.PathLike[str], title: str, sections: Sequence[Section]) -> None:

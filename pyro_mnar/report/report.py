@@ -84,10 +84,11 @@ def write_report(
     Raises:
         ValueError: for a regression that the table has not the columns for, or a file that cannot be written.
     """
-    analysis, label = None, ""
+    analysis, label, reads = None, "", None
     if regress is not None:
         outcome, predictors, levels = parsed(regress, table.codec.columns)
         analysis, label = regression(outcome, predictors, levels), f"the coefficient of {predictors[0]} on {outcome}"
+        reads = [outcome, *predictors]
     origin = {
         "command": shlex.join(["pyro-mnar", *arguments]),
         f"SHA-256 of {table_path}": hashlib.sha256(Path(table_path).read_bytes()).hexdigest(),
@@ -95,5 +96,7 @@ def write_report(
     plain = ignorable_of(imputer, table, checkpoint)
     compared = None if plain is None else imputed(plain, replace(table, codec=plain.codec_), len(found.result.draws)).result
     further = [checks(diagnosis(imputer, table, found.raw))]
-    parts = sections(imputer, table, found.result, compared, analysis=analysis, analysis_name=label, origin=origin, further=further)
+    parts = sections(
+        imputer, table, found.result, compared, analysis=analysis, analysis_name=label, reads=reads, origin=origin, further=further
+    )
     write_page(path, f"Missing values of {Path(table_path).name}", parts)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
-from pyro_mnar.analysis.completions import Completions
 from pyro_mnar.diagnostics.diagnosis import Diagnosis
 from pyro_mnar.imputation.impute import Imputation
 from pyro_mnar.imputer.doubts import doubts
@@ -18,7 +17,6 @@ from pyro_mnar.imputer.imputer import MNARImputer
 from pyro_mnar.imputer.known_words import absent_counts, known_in_words
 from pyro_mnar.imputer.limited_reasons import limits_in_words
 from pyro_mnar.imputer.margin_words import margins_in_words, unmet
-from pyro_mnar.imputer.sensitivity import completions
 from pyro_mnar.imputer.shadow import shadows_in_words, weak_shadows
 from pyro_mnar.imputer.summary import assumptions, imputed_means
 from pyro_mnar.imputer.tables import Given
@@ -27,9 +25,8 @@ from pyro_mnar.plots.model import plot_mask_check, plot_missingness, plot_traini
 from pyro_mnar.plots.sensitivity import plot_assumptions, plot_pattern, plot_reliability
 from pyro_mnar.report.digits import in_places, places_for
 from pyro_mnar.report.html import Section
+from pyro_mnar.report.levers import PANELS, completed, levers_of
 from pyro_mnar.report.sensitivity import sensitivity
-
-_COLUMNS = 12  # panels of a figure
 
 
 def sections(
@@ -40,6 +37,7 @@ def sections(
     *,
     analysis: Callable[[Any], Any] | None = None,
     analysis_name: str = "estimate",
+    reads: Sequence[Hashable] | None = None,
     origin: Mapping[str, object] | None = None,
     further: Sequence[Section] = (),
     progress: bool = True,
@@ -53,6 +51,7 @@ def sections(
         ignorable: the same of :func:`~pyro_mnar.report.report.ignorable_of`, to compare with.
         analysis: an estimate of one parameter, as :func:`~pyro_mnar.analysis.analyses.analyze` takes it; where it tips is looked for.
         analysis_name: what it estimates, for labels.
+        reads: the columns of a DataFrame that the analysis reads, all by default; a wide table takes less time where they are few.
         origin: what else to state under "To reproduce this", such as the command.
         further: other sections, which come before those on sensitivity.
         progress: bars on standard error, on a terminal only.
@@ -71,17 +70,20 @@ def sections(
     least = min(len(part.draws) for part in (result, ignorable) if part is not None)
     if least < 2:
         raise ValueError(f"result, ignorable: got {least} draws, expected at least 2")
-    found = [_assumed(imputer, table), _table(table), _training(imputer), _missingness(imputer, table)]
-    if table.missing.any():
-        done = {"as assumed": completions(imputer, table, len(result.draws))}
-        if ignorable is not None:
-            # Not moved, so they need no candidates.
-            done["ignorable"] = Completions(table.X, table.complete(ignorable.draws.numpy()), imputer.members_of(len(ignorable.draws)))
+    found = [_assumed(imputer, table), _table(table), _training(imputer)]
+    if not table.missing.any():
+        found.append(_missingness(imputer, table, []))
+    else:
+        done = completed(imputer, table, result, ignorable, None if analysis is not None and reads is None else reads or [])
+        levers = levers_of(table, done["as assumed"])
+        # Directions are drawn, though no sum of them is moved.
+        shown = [*levers, *(int(j) for j in np.flatnonzero(table.missing.any(0)) if table.codec.columns[j].circular)][:PANELS]
         found += [
-            _distributions(table, result, ignorable),
+            _missingness(imputer, table, shown),
+            _distributions(table, result, ignorable, shown),
             _reliability(result, table),
             *further,
-            *sensitivity(imputer, table, done, analysis, analysis_name, progress),
+            *sensitivity(imputer, table, done, levers, analysis, analysis_name, reads, progress),
         ]
     found.append(_origin(imputer, table, result, origin or {}))
     return [section for section in found if section.parts]
@@ -125,22 +127,31 @@ def _training(imputer: MNARImputer) -> Section:
     return section
 
 
-def _missingness(imputer: MNARImputer, table: Given) -> Section:
+def _missingness(imputer: MNARImputer, table: Given, shown: Sequence[int]) -> Section:
     section = Section("Why values are missing, as learned")
-    curves = imputer.missingness()[:_COLUMNS]
+    columns = table.codec.columns
+    place = {columns[j].name: k for k, j in enumerate(shown)}
+    curves = sorted(imputer.missingness(), key=lambda curve: place.get(curve[0], len(place)))
     if curves:
-        at = {column.name: j for j, column in enumerate(table.codec.columns)}
+        at = {column.name: j for j, column in enumerate(columns)}
+        section.text(*_left_out(len(curves)))
+        curves = curves[:PANELS]
         observed = [table.values[table.mask[:, at[name]], at[name]] for name, _, _ in curves]
-        levels = {column.name: column.levels for column in table.codec.columns if column.levels}
+        levels = {column.name: column.levels for column in columns if column.levels}
         section.figure(
-            plot_missingness(curves, observed, max_columns=_COLUMNS, levels=levels),
+            plot_missingness(curves, observed, max_columns=PANELS, levels=levels),
             "Probability of being missing against the value; a line for each model of the ensemble. Marks below are observed values: "
             "beyond them a curve is assumption, not data.",
         )
     return section
 
 
-def _distributions(table: Given, result: Imputation, ignorable: Imputation | None) -> Section:
+def _left_out(columns: int) -> list[str]:
+    """Return what to say where more columns have holes than a figure has panels."""
+    return [f"Drawn are the {PANELS} of {columns} columns whose estimates rest most on assumption."] if columns > PANELS else []
+
+
+def _distributions(table: Given, result: Imputation, ignorable: Imputation | None, shown: Sequence[int]) -> Section:
     values, mask, columns = table.values, table.mask, table.codec.columns
     given = {"as assumed": result} | ({} if ignorable is None else {"ignorable": ignorable})
     draws = {which: part.draws.numpy() for which, part in given.items()}
@@ -161,10 +172,12 @@ def _distributions(table: Given, result: Imputation, ignorable: Imputation | Non
             rows.append(row)
     header = ["column", "imputed cells", "observed mean", *(f"posterior mean, {name}" for name in draws)]
     header += ["difference in standard deviations"] if ignorable is not None else []
-    section = Section("Observed and imputed values").rows(header, rows)
+    section = Section("Observed and imputed values").rows(header, rows, "Means, and shares of levels")
+    section.text(*_left_out(int(table.missing.any(0).sum())))
     caption = "Observed and imputed values, each as a density; of levels, shares"
-    values = np.where(table.absent, np.nan, values)
-    drawn = plot_assumptions(values, ~table.missing, draws, names, _COLUMNS, [column.levels for column in columns])
+    at = list(shown)
+    some, values = {name: part[..., at] for name, part in draws.items()}, np.where(table.absent, np.nan, values)[:, at]
+    drawn = plot_assumptions(values, ~table.missing[:, at], some, [names[j] for j in at], PANELS, [columns[j].levels for j in at])
     return section.figure(drawn, caption)
 
 

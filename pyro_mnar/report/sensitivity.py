@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pyro_mnar.analysis.analyses import analyze
-from pyro_mnar.analysis.completions import Completions, numbers
+from pyro_mnar.analysis.completions import Completions
 from pyro_mnar.analysis.pooled import Pooled
 from pyro_mnar.analysis.tipping import TippingPoint, tipping_point
 from pyro_mnar.data.kinds.column import Column
-from pyro_mnar.data.kinds.evidence import is_hole
 from pyro_mnar.data.names import names_in, pair
-from pyro_mnar.data.scaling import Scaling
 from pyro_mnar.imputer.imputer import MNARImputer
+from pyro_mnar.imputer.sensitivity import gains
 from pyro_mnar.imputer.tables import Given
 from pyro_mnar.plots.sensitivity import plot_estimates
 from pyro_mnar.plots.tipping import plot_paths, plot_tipping
 from pyro_mnar.report.digits import pooled_numbers
 from pyro_mnar.report.html import Section
+from pyro_mnar.report.levers import Lever, alone, every
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    pass
 
-#: Completed tables that are analyzed; re-weighting starts from all there are.
-TABLES = 40
-
-_COLUMNS = 12  # panels of a figure
 #: A path is flat where it moves by less than this share of its interval's width.
 _FLAT, _ALPHA = 0.05, 0.05
 _IS = {False: "is", True: "are"}
@@ -60,31 +55,14 @@ def parsed(word: str, columns: Iterable[Column]) -> tuple[str, list[str], dict[s
     return outcome, wanted[1:], graded
 
 
-@dataclass(frozen=True)
-class _Lever:
-    """What moves the imputed values of a column: numbers by a shift, levels by the odds of one of them."""
-
-    name: str
-    about: str  # what is estimated
-    estimate: Callable[[Any], Any]
-    adjust: Callable[[Completions, float], Completions]
-    label: str  # of the shift or odds
-    unit: float
-    levels: bool
-
-    def said(self, value: float) -> str:
-        """Return a shift or odds in words."""
-        if self.levels:
-            return f"odds of {self.name} times {np.exp(value):.3g}"
-        return f"a shift of {value:.3g} standard deviations ({value * self.unit:.4g})"
-
-
 def sensitivity(
     imputer: MNARImputer,
     table: Given,
     done: Mapping[str, Completions],
+    levers: Mapping[int, Lever],
     analysis: Callable[[Any], Any] | None,
     analysis_name: str,
+    reads: Sequence[Hashable] | None,
     progress: bool,
 ) -> list[Section]:
     """Return the sections on sensitivity.
@@ -93,22 +71,14 @@ def sensitivity(
         imputer: fitted.
         table: read by its codec.
         done: completed tables by assumption; ``as assumed`` are moved, all are compared.
+        levers: by position of the column that each moves.
         analysis: of one parameter, or None.
         analysis_name: what it estimates.
+        reads: the columns that the analysis reads, all by default.
         progress: bars on standard error, on a terminal only.
     """
-    mask, columns, specification = table.mask, table.codec.columns, imputer.specification_
-    # Of directions no sum is taken.
-    holed = [int(j) for j in np.flatnonzero(~mask.all(0)) if not columns[j].circular]
-    units = Scaling.of(table.values, mask | ~mask.any(0)).scale
-    full = done["as assumed"]
+    specification, full = imputer.specification_, done["as assumed"]
     some = every(full)
-    # Those with most missing, and of these first whose estimate is most an assumption.
-    most = sorted(holed, key=lambda j: float(mask[:, j].mean()))[: 2 * _COLUMNS]
-    levers = {j: _lever(columns[j], units[j], full) for j in most}
-    assumed = {j: float(np.max(analyze(some.tables, levers[j].estimate, some.groups).fraction_missing)) for j in most}
-    holed = sorted(most, key=lambda j: -assumed[j])[:_COLUMNS]
-    levers = {j: levers[j] for j in holed}
     section = Section("How far results move with what cannot be tested")
     section.text(
         "Shift: every imputed value of a column is moved by so many observed standard deviations. Odds: those of a level among a "
@@ -127,18 +97,20 @@ def sensitivity(
                 f"{caption}: {', '.join(flat)} hardly {'move' if len(flat) > 1 else 'moves'}, and {_IS[len(flat) > 1]} not drawn."
             )
 
-    def along(chosen: list[int], start: Completions, grid: list[float], adjust: Any = None) -> dict[str, TippingPoint]:
-        each = [levers[j] for j in chosen]
-        return {own.name: tipping_point(start, adjust or own.adjust, grid, own.estimate, progress=progress) for own in each}
+    def along(chosen: list[Lever], start: Completions, grid: list[float], adjust: Any = None) -> dict[str, TippingPoint]:
+        return {
+            own.name: tipping_point(alone(start, [own.column]), adjust or own.adjust, grid, own.estimate, progress=progress)
+            for own in chosen
+        }
 
-    real, leveled = ([j for j in holed if levers[j].levels == which] for which in (False, True))
+    real, leveled = ([own for own in levers.values() if own.levels == which] for which in (False, True))
     shift, odds = "shift (standard deviations)", "log odds ratio of the level"
     drawn(along(real, some, _SHIFTS), shift, "mean of the column", "Column means against a shift of the imputed values")
     drawn(along(leveled, full, _ODDS), odds, "share of the level", "Shares of levels against their odds among the imputed values")
-    own = [j for j in holed if j in specification.own]
+    own = [lever for j, lever in levers.items() if j in specification.own]
     if own and not specification.latent:
-        moved = {factor: imputer.strengthened(full, factor) for factor in _FACTORS}
-        strengths = along(own, full, _FACTORS, lambda _, factor: moved[factor])
+        gained = dict(zip(_FACTORS, gains(imputer, table, full.drawn, _FACTORS), strict=True))
+        strengths = along(own, full, _FACTORS, lambda start, factor: start.reweight(gained[factor]))
         caption = "Column means, or shares of levels, against the strength of the mechanism"
         drawn(strengths, "strength of the mechanism", "mean, or share", caption)
     wanted = ({} if analysis is None else {analysis_name: analysis}) | {lever.about: lever.estimate for lever in levers.values()}
@@ -154,15 +126,16 @@ def sensitivity(
     )
     if analysis is None:
         return [section]
-    return [section, _tips(levers, some, full, analysis, analysis_name, estimates[analysis_name], progress)]
+    return [section, _tips(levers.values(), some, full, analysis, analysis_name, reads, estimates[analysis_name], progress)]
 
 
 def _tips(
-    levers: Mapping[int, _Lever],
+    levers: Iterable[Lever],
     some: Completions,
     full: Completions,
     analysis: Callable[[Any], Any],
     name: str,
+    reads: Sequence[Hashable] | None,
     estimates: Mapping[str, Pooled],
     progress: bool,
 ) -> Section:
@@ -177,13 +150,17 @@ def _tips(
         + "."
     )
     tips.figure(plot_estimates(estimates, name, 0.0), "Under the assumption and under ignorable missingness")
-    moving: list[_Lever] = []
-    found = []
-    for lever in levers.values():
+    moving: list[Lever] = []
+    found, flat = [], []
+    for lever in levers:
+        if reads is not None and lever.column not in reads and not lever.levels:
+            flat.append(lever.name)  # whose shift the analysis cannot see
+            continue
         start, grid = (full, _WIDE_ODDS) if lever.levels else (some, _WIDE)
-        found.append((lever, tipping_point(start, lever.adjust, grid, analysis, progress=progress)))
+        part = start if reads is None else alone(start, list(dict.fromkeys([lever.column, *reads])))
+        found.append((lever, tipping_point(part, lever.adjust, grid, analysis, progress=progress)))
     found.sort(key=lambda pair: -float(np.ptp(pair[1].estimate)))
-    flat = [lever.name for lever, path in found if np.ptp(path.estimate) < _FLAT * np.median(path.upper - path.lower)]
+    flat += [lever.name for lever, path in found if np.ptp(path.estimate) < _FLAT * np.median(path.upper - path.lower)]
     if flat:
         tips.text(f"The conclusion hardly depends on {', '.join(flat)}.")
     for lever, path in found:
@@ -203,45 +180,3 @@ def _tips(
         )
         tips.figure(plot_tipping(path, [first.label, second.label], name), "Shifting both; the cross is no shift")
     return tips
-
-
-def every(done: Completions) -> Completions:
-    """Return about ``TABLES`` of the completed tables, of every group alike."""
-    step = max(1, len(done.tables) // TABLES)
-    return replace(done, tables=done.tables[::step], groups=None if done.groups is None else done.groups[::step])
-
-
-def _lever(column: Column, unit: float, done: Completions) -> _Lever:
-    """Return what moves ``column``; of levels the odds of the one whose share in the imputed and the observed values differs most."""
-    name = column.name
-    if not column.levels:
-        label = f"shift of imputed {name} (standard deviations)"
-        return _Lever(
-            str(name), f"mean of {name}{column.about}", mean_of(done, name), lambda c, d: c.shift(name, d * unit), label, unit, False
-        )
-    holes = done.holes(name)
-    seen, found = done._column(done.table, name)[~holes], [done._column(table, name)[holes] for table in done.tables]
-    gaps = [abs(float(np.mean([(part == level).mean() for part in found])) - float((seen == level).mean())) for level in column.levels]
-    # Of two levels, the second: the differences are the same.
-    level = column.levels[1 if len(column.levels) == 2 else int(np.argmax(gaps))]
-    there = any(bool((part == level).any()) for part in found)
-
-    def tilted(c: Completions, d: float) -> Completions:
-        return c.tilt(name, d, category=level) if there else c
-
-    label = f"log odds ratio of {name} = {level} among imputed values"
-    return _Lever(f"{name} = {level}", f"share of {name} = {level}", mean_of(done, name, level), tilted, label, 1.0, True)
-
-
-def mean_of(
-    done: Completions, column: Hashable, level: str | float | None = None
-) -> Callable[[DataFrame | np.ndarray], tuple[float, float, float]]:
-    """Return an analysis of the tables of ``done``: the mean of ``column``, or the share of its ``level``."""
-
-    def mean(table: DataFrame | np.ndarray) -> tuple[float, float, float]:
-        own = done._column(table, column)
-        exists = np.array([not is_hole(value) for value in np.asarray(own, object)])
-        values = numbers(own[exists], column) if level is None else np.asarray(own[exists] == level, float)
-        return values.mean(), values.var(ddof=1) / len(values), len(values) - 1
-
-    return mean

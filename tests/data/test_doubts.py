@@ -83,6 +83,9 @@ def test_few_whole_numbers_with_holes_are_named_with_what_settles_it():
         assert "--kind 'c=categorical' if they are codes, ordinal if grades, count if they count" in sentence
         assert doubted(np.resize(few, 40)) == [] and doubted(np.r_[np.resize(few, 40), np.nan], declared={"c": "continuous"}) == []
     assert doubted(np.r_[np.resize(np.arange(30), 60), np.nan]) == []
+    # Of several columns one sentence.
+    (sentence,) = doubted(np.r_[np.resize([1, 2], 40), np.nan], d=np.r_[np.resize([3, 4, 5, 6], 40), np.nan], e=np.arange(41) % 23)
+    assert sentence.startswith("columns 'c', 'd': few whole numbers each (such as 1, 2) are taken for amounts (--kind 'c=categorical'")
 
 
 @pytest.mark.parametrize("name", ["id", "patient", "customer_number", "PatientID", "serial"])

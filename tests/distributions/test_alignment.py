@@ -89,3 +89,50 @@ def test_a_row_is_imputed_alike_alone_and_in_every_table():
         assert imputer.transform(table.iloc[start:stop]).equals(whole.iloc[start:stop])
     order = rng.permutation(70)
     assert imputer.transform(table.iloc[order]).equals(whole.iloc[order])
+
+
+def of_every_kind(n=40):
+    """A table with holes in columns of every kind, and in one whose missing values are known to lie below a limit."""
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(n, 3))
+
+    def score():
+        return z @ rng.normal(size=3) + 0.7 * rng.normal(size=n)
+
+    def levels(names):
+        return np.array(names, dtype=object)[np.digitize(score(), [-0.5, 0.7][: len(names) - 1])]
+
+    columns = {
+        "real": score(),
+        "positive": np.exp(score()),
+        "categorical": levels(["u", "v", "w"]),
+        "binary": levels(["no", "yes"]),
+        "ordinal": pd.Categorical(levels(["low", "mid", "high"]), ["low", "mid", "high"], ordered=True),
+        "count": rng.poisson(np.exp(0.5 * score() + 1)).astype(float),
+        "proportion": np.clip(1.2 / (1 + np.exp(-score())) - 0.1, 0, 1),
+        "semicontinuous": np.where(score() < 0, 0.0, np.exp(score())),
+        "angle": 90 * score() % 360,
+        "date": pd.Timestamp("2024-01-01") + pd.to_timedelta(np.rint(30 * score()), unit="D"),
+        "limited": np.exp(score()),
+    }
+    table = pd.DataFrame(columns, index=[f"row {i}" for i in range(n)])
+    for name in table:
+        table.loc[rng.random(n) < 0.3, name] = np.nan
+    return table
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("mechanism", ["none", "self-masking"])
+def test_a_row_of_every_kind_is_imputed_alike_alone_and_in_every_table(mechanism):
+    table = of_every_kind()
+    kinds = {name: name for name in ("positive", "count", "proportion", "semicontinuous")} | {
+        "angle": "angle:360",
+        "limited": "positive",
+    }
+    settings = {"members": 1, "steps": 3, "hidden": (8,), "latent_dim": 3, "progress": False, "n_jobs": 1}
+    imputer = MNARImputer(mechanism, kinds=kinds, limits={"limited": ("<", "smallest")}, **settings).fit(table)
+    whole = imputer.impute(table, draws=5, particles=100)
+    for rows in ([4], [3, 4], list(range(10, 33)), np.random.default_rng(1).permutation(len(table)).tolist()):
+        part = imputer.impute(table.iloc[rows], draws=5, particles=100)
+        assert torch.equal(part.completed, whole.completed[rows]) and torch.equal(part.draws, whole.draws[:, rows])
+        assert torch.equal(part.probabilities, whole.probabilities[rows]) and torch.equal(part.ess, whole.ess[rows])

@@ -197,3 +197,16 @@ def test_moments_of_a_limited_normal_are_its_likeliest(seed: int) -> None:
     total = torch.distributions.Normal(p[0], p[1]).log_prob(x[seen]).sum() + torch.special.log_ndtr((cut[~seen] - p[0]) / p[1]).sum()
     (slope,) = torch.autograd.grad(total, p)
     assert float(slope.abs().max()) < 1e-2
+
+
+def test_the_mask_check_leaves_out_holes_of_which_limits_say_why() -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.normal(size=(80, 2)), columns=["a", "b"])
+    table["lod"] = np.where(np.arange(80) < 24, -1.0 + 0.01 * np.arange(80), np.nan)
+    table.loc[:23, "a"], table.loc[72:, "a"] = np.nan, np.nan
+    imputer = MNARImputer("self-masking", limits={"a": ("<", "lod")}, steps=2, members=2, hidden=(4,), progress=False).fit(table)
+    check = imputer.diagnose(table).mask_check
+    assert check is not None
+    place = check.columns.index("a")
+    assert check.rate[place, 0, 0] == 8 / 80  # and not 32
+    assert check.replicated[1, place, 0, 0] < 0.45

@@ -96,3 +96,37 @@ def test_a_number_stands_for_missing_however_it_is_written(tmp_path, capsys):
     arguments = ["--missing", "-99", "--separator", ";", "--decimal", ",", "--mechanism", "none", "--steps", "2", "--jobs", "1"]
     assert main(["impute", str(tmp_path / "t.csv"), "--output", str(tmp_path / "c.csv"), *arguments]) == 0
     assert "-99" not in (tmp_path / "c.csv").read_text() and "' -99 ' in a" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("agee=-9", "--missing: got unknown column 'agee' in 'agee=-9', expected COLUMN=WORD with a column such as age"),
+        ("job=?", "such as age, b"),  # of two columns none is like it
+    ],
+)
+def test_a_misspelt_column_is_refused_with_the_nearest_ones(tmp_path, capsys, word, said):
+    pd.DataFrame({"age": coded(AGES, -9), "b": OTHER}).to_csv(tmp_path / "t.csv", index=False)
+    command = ["impute", str(tmp_path / "t.csv"), "--output", str(tmp_path / "c.csv"), "--steps", "1", "--missing", word]
+    assert main(command) == 2
+    assert said in capsys.readouterr().err and not (tmp_path / "c.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ["--direction", "agee=high"],
+        ["--kind", "agee=count"],
+        ["--limit", "agee<3"],
+        ["--columns", "agee"],
+        ["--order", "agee,b"],
+        ["--ignorable", "agee"],
+        ["--missing", "agee=3"],
+    ],
+    ids=lambda option: option[0],
+)
+def test_every_option_that_names_a_column_refuses_one_that_is_none(tmp_path, capsys, option):
+    pd.DataFrame({"age": [1.5, 2.25, None, 4.125], "b": [1.0, 2.0, 3.5, 4.0]}).to_csv(tmp_path / "t.csv", index=False)
+    assert main(["impute", str(tmp_path / "t.csv"), "--output", str(tmp_path / "c.csv"), "--steps", "1", *option]) == 2
+    said = capsys.readouterr().err
+    assert "agee" in said and "age" in said.replace("agee", "") and not (tmp_path / "c.csv").exists()

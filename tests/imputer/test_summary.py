@@ -30,6 +30,8 @@ def test_shifts_are_in_observed_standard_deviations(away):
     imputer.reasons_ = pd.DataFrame({"column": [0], **known}).set_index("column")
     said = f"  0  {1 + away * spread:.5g}; if missing at random 1 ({-away:+.2f} observed standard deviations)"
     assert shifts(imputer, ours, mask)[1] == said
+    imputer.reasons_["reason"] = "at random given the seen values of 1"  # which is what was assumed
+    assert shifts(imputer, ours, mask) == plain
 
 
 def test_estimates_are_pooled_means_and_say_where_the_assumption_is_nearly_all_of_them():
@@ -71,3 +73,16 @@ def test_a_column_of_levels_alone_is_called_not_identified(related):
     frame["answer"] = frame["answer"].astype("category")
     said = " ".join(assumptions(MNARImputer(steps=1, members=1, hidden=(4,), progress=False).fit(frame)))
     assert ("of a column of levels alone" in said) != related
+
+
+def test_many_columns_of_one_reason_share_a_line():
+    imputer = fitted("self-masking")[2]
+    for count, lines in ((12, 12), (13, 2)):
+        rows = {"reason": ["completely at random", "by its own value"], "evidence": ["strong", "stated"]}
+        rows = {name: [words[0]] * (count - 1) + words[1:] for name, words in rows.items()}
+        imputer.reasons_ = pd.DataFrame(rows, index=[f"c{j}" for j in range(count)])
+        said = [sentence for sentence in assumptions(imputer) if " missing " in sentence and sentence.startswith("  ")]
+        assert len(said) == lines and said[-1] == f"  c{count - 1}: goes missing by its own value (stated)"
+    assert said[0] == f"  {', '.join(f'c{j}' for j in range(12))}: go missing completely at random (strong evidence)"
+    imputer.reasons_ = pd.DataFrame({"reason": ["by chance"] * 300, "evidence": ["weak"] * 300}, index=[f"c{j}" for j in range(300)])
+    assert "c10, c11 and 288 others: go missing by chance (weak evidence)" in "\n".join(assumptions(imputer))

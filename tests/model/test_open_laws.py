@@ -142,7 +142,6 @@ def test_a_law_that_cannot_be_drawn_by_inversion_and_has_no_noise_says_so():
         cells.at(torch.ones(3, dtype=torch.bool)).censored(SelfMasking(3).score())
 
 
-@torch.no_grad()
 def test_functions_of_missing_cells_are_averaged_over_equal_shares_of_the_law():
     law = torch.distributions.Laplace(torch.tensor([0.3, -1.0]).double(), torch.tensor([0.4, 0.2]).double())
     found = cells_of(law).at(torch.tensor([True, False])).censored(None)

@@ -17,9 +17,11 @@ from matplotlib.figure import Figure
 
 from pyro_mnar import MNARImputer
 from pyro_mnar.analysis import regression
+from pyro_mnar.analysis.completions import Completions
 from pyro_mnar.cli.main import main
+from pyro_mnar.imputer.sensitivity import completions, gains
 from pyro_mnar.imputer.tables import given
-from pyro_mnar.report import report, sensitivity
+from pyro_mnar.report import levers, report, sensitivity
 from pyro_mnar.report.html import Section, render, write_page
 from pyro_mnar.report.sections import sections
 
@@ -46,7 +48,7 @@ def page(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
         patch.setattr(report, "DRAWS", 16)
-        patch.setattr(sensitivity, "TABLES", 8)
+        patch.setattr(levers, "TABLES", 8)
         assert main(["report", "t.csv", "--output", "r.html", *arguments]) == 0
     return home / "r.html"
 
@@ -245,7 +247,7 @@ def test_a_mixed_table_is_reported_with_odds_of_levels_names_and_tipping_points(
     frame.to_parquet(tmp_path / "t.parquet")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(report, "DRAWS", 16)
-    monkeypatch.setattr(sensitivity, "TABLES", 8)
+    monkeypatch.setattr(levers, "TABLES", 8)
     kinds = [f"--kind={word}" for word in ("pay=positive", "visits=count", "share=bounded:0:100", "grade=ordinal:low:mid:<high>")]
     arguments = [
         "report",
@@ -272,3 +274,56 @@ def test_a_mixed_table_is_reported_with_odds_of_levels_names_and_tipping_points(
     assert "Moving imputed town = ulm" in captions or "town = ulm" in flat
     assert ("odds of" in said) or ("no tipping point on this grid" in said)
     assert main([*arguments[:-2], "--regress", "pay=town"]) == 2 and main([*arguments[:-2], "--regress", "day=x"]) == 2
+
+
+def test_a_wide_report_copies_the_columns_that_it_moves_alone_and_draws_those_that_rest_most_on_assumption(monkeypatch):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 2)) @ rng.normal(size=(2, 30)) + rng.normal(size=(40, 30))
+    x[rng.random(x.shape) < 0.2] = np.nan
+    frame = pd.DataFrame(x, columns=[f"c{j}" for j in range(30)])
+    frame["c5"] = np.where(frame.c5.isna(), None, np.where(frame.c5 > 0, "yes", "no"))
+    fitted = MNARImputer("self-masking", steps=2, members=2, hidden=(4,), progress=False).fit(frame)
+    widths, tip = [], sensitivity.tipping_point
+
+    def seen(start, *given, **options):
+        widths.append(start.table.shape[1])
+        return tip(start, *given, **options)
+
+    monkeypatch.setattr(sensitivity, "tipping_point", seen)
+    parts = sections(fitted, given(fitted, frame), fitted.impute(frame, draws=4), progress=False)
+    assert set(widths) == {1} and len(widths) == 24  # shifts or odds, and strengths
+    texts = [part["text"] for section in parts for part in section.parts if part["kind"] == "text"]
+    assert texts.count("Drawn are the 12 of 30 columns whose estimates rest most on assumption.") == 2
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("factor", [None, 0.0, 1.5])
+def test_some_columns_of_completed_tables_are_moved_as_in_whole_ones(factor):
+    frame = holed().assign(grade=np.resize(["x", "y", None, "y"], 80))
+    fitted = MNARImputer("self-masking", steps=2, members=2, hidden=(4,), progress=False).fit(frame)
+    table = given(fitted, frame)
+    whole, some = (completions(fitted, table, 6, columns) for columns in (None, ["a", "grade"]))
+    if factor is not None:
+        own = fitted.strengthened(whole, factor)
+        alike = some.reweight(gains(fitted, table, some.drawn, [1.0, factor])[1])
+    else:
+        own, alike = (done.tilt("grade", 0.7, category="y").shift("a", 0.5) for done in (whole, some))
+    assert len(alike.tables) == 6 and (own.effective == alike.effective).all()
+    for one, other in zip(own.tables, alike.tables, strict=True):
+        pd.testing.assert_frame_equal(one[["a", "grade"]], other)
+    pd.testing.assert_frame_equal(own.only(["grade"]).tables[3], own.tables[3][["grade"]])
+
+
+def test_long_tables_are_folded():
+    page = render("t", [Section("s").rows(["a", "b"], [[1, 2]] * 41, "Rows")])
+    assert page.count("<details><summary>Rows (41 rows)</summary>") == page.count("</details>") == 1
+    assert "<details>" not in render("t", [Section("s").rows(["a", "b"], [[1, 2]] * 40, "Rows")])
+
+
+def test_some_columns_are_those_of_a_data_frame():
+    done = Completions(pd.DataFrame({"a": [1.0, None], "b": [1.0, 2.0]}), [pd.DataFrame({"a": [1.0, 3.0], "b": [1.0, 2.0]})])
+    assert list(done.only(["a"]).tables[0].columns) == ["a"] and done.only(["a"]).shift("a", 1.0).tables[0].a.tolist() == [1.0, 4.0]
+    with pytest.raises(ValueError, match="unknown 'c'"):
+        done.only(["c"])
+    with pytest.raises(ValueError, match="expected some of a DataFrame"):
+        Completions(np.array([[1.0], [np.nan]]), [np.ones((2, 1))]).only([0])

@@ -11,7 +11,7 @@ from pyro_mnar.data.kinds.evidence import Evidence
 from pyro_mnar.data.kinds.numbers import Number
 
 if TYPE_CHECKING:
-    from pandas import Series
+    from pandas import DatetimeIndex, Series
 
 #: Numbers from here on are whole dates, below years.
 _YEARS = 10_000
@@ -69,7 +69,7 @@ class Date(Number):
             times = pd.Timestamp(0, tz=zone) + pd.to_timedelta(values, unit="D").round("us")
         else:
             times = pd.Timestamp(0, tz=zone).as_unit("s") + pd.to_timedelta(np.rint(values * 86400).astype("timedelta64[s]"))
-        series.iloc[np.flatnonzero(holes)] = _as_written(times, series)
+        series.iloc[np.flatnonzero(holes)] = _as_written(_as_days(times, _times(series)), series)
         return series
 
     def step(self, seen: np.ndarray) -> float:
@@ -121,7 +121,15 @@ def days_of(series: Series) -> np.ndarray:
         return ((times - zero.as_unit("s")).dt.total_seconds() / 86400).to_numpy(dtype=np.float64, na_value=np.nan)
 
 
-def _as_written(times: Series, series: Series) -> Series | list[object]:
+def _as_days(times: DatetimeIndex, seen: Series) -> DatetimeIndex:
+    """Return points in time at the nearest midnights of their zone, where all that were ``seen`` are such."""
+    local = None if times.tz is None else seen.dropna().dt.tz_localize(None)
+    if local is None or not len(local) or not (local == local.dt.normalize()).all():
+        return times
+    return times.tz_localize(None).round("D").tz_localize(times.tz, ambiguous=np.zeros(len(times), bool), nonexistent="shift_forward")
+
+
+def _as_written(times: DatetimeIndex, series: Series) -> Series | list[object]:
     """Return points in time as those of ``series`` are given: timestamps, dates, numbers such as 20201231, or text."""
     import pandas as pd
 
@@ -139,7 +147,7 @@ def _as_written(times: Series, series: Series) -> Series | list[object]:
         return [time.date() for time in times]
     if seen.str.fullmatch(r"\d{8}|\d{4}").all():
         return [time.strftime("%Y%m%d" if len(first) == 8 else "%Y") for time in times]
-    whole = (times == times.normalize()).all()
+    whole = seen.str.len().max() <= len("2020-01-01")
     mark, spec = " " if " " in first else "T", "minutes" if seen.str.len().max() == len("2020-01-01T10:00") else "auto"
     return [time.date().isoformat() if whole else time.isoformat(mark, spec) for time in times]
 
