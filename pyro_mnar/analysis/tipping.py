@@ -18,11 +18,11 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from pyro_mnar.analysis.analyses import analyze
 from pyro_mnar.analysis.completions import Completions
 from pyro_mnar.data.extras import extra
-from pyro_mnar.infer.progress import bar
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -103,17 +103,15 @@ def tipping_point(
             raise ValueError(f"grid: got {values.tolist()!r:.60}, expected at least two finite numbers in ascending order")
     points = list(product(*grids))
     rows = []
-    with bar(len(points), "sensitivity", "point", progress) as done:
-        for point in points:
-            moved = adjust(completions, *point)
-            if not isinstance(moved, Completions):
-                raise ValueError(f"adjust: got {type(moved).__name__}, expected Completions")
-            pooled = analyze(moved.tables, estimate, moved.groups)
-            if pooled.estimate.size != 1:
-                raise ValueError(f"estimate: got {pooled.estimate.size} parameters, expected one")
-            low, high = pooled.interval(level)
-            rows.append([float(np.squeeze(v)) for v in (pooled.estimate, low, high, pooled.p_value(null), moved.refit_due)])
-            done.update()
+    for point in tqdm(points, "sensitivity", disable=None if progress else True, leave=False):
+        moved = adjust(completions, *point)
+        if not isinstance(moved, Completions):
+            raise ValueError(f"adjust: got {type(moved).__name__}, expected Completions")
+        pooled = analyze(moved.tables, estimate, moved.groups)
+        if pooled.estimate.size != 1:
+            raise ValueError(f"estimate: got {pooled.estimate.size} parameters, expected one")
+        low, high = pooled.interval(level)
+        rows.append([float(np.squeeze(v)) for v in (pooled.estimate, low, high, pooled.p_value(null), moved.refit_due)])
     shape = tuple(len(values) for values in grids)
     center, lower, upper, p, due = np.array(rows).T.reshape(5, *shape)
     margin = np.abs(center - null) - (upper - lower) / 2

@@ -148,7 +148,7 @@ def along(
         return done
 
     grids = [list(move.grid) for move in given]
-    path = tipping_point(start, adjust, grids if len(grids) > 1 else grids[0], estimate_of(start), null=null)
+    path = tipping_point(start, adjust, grids if len(grids) > 1 else grids[0], estimate_of(start), null=null, progress=False)
     low, high = (float(np.squeeze(end)) for end in analyze(start.tables, estimate_of(start), start.groups).interval(path.level))
     return path, not low <= null <= high
 

@@ -96,7 +96,17 @@ def write_report(
     plain = ignorable_of(imputer, table, checkpoint)
     compared = None if plain is None else imputed(plain, replace(table, codec=plain.codec_), len(found.result.draws)).result
     further = [checks(diagnosis(imputer, table, found.raw))]
+    # Within the command's one bar.
     parts = sections(
-        imputer, table, found.result, compared, analysis=analysis, analysis_name=label, reads=reads, origin=origin, further=further
+        imputer,
+        table,
+        found.result,
+        compared,
+        analysis=analysis,
+        analysis_name=label,
+        reads=reads,
+        origin=origin,
+        further=further,
+        progress=False,
     )
     write_page(path, f"Missing values of {Path(table_path).name}", parts)

@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 
 from pyro_mnar import MNARImputer
-from pyro_mnar.analysis.completions import Completions
-from pyro_mnar.analysis.tipping import tipping_point
 from pyro_mnar.imputer.reason_selection import PILOTS
 from pyro_mnar.infer import progress
 from pyro_mnar.infer.processes import each
@@ -96,16 +94,13 @@ def test_a_part_that_stops_early_is_done_and_one_that_nobody_expected_makes_the_
         assert other is not task
 
 
-def test_a_tipping_point_moves_the_bar_over_everything_and_has_none_of_its_own(monkeypatch):
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    done = Completions(np.array([[1.0], [np.nan]]), [np.array([[1.0], [value]]) for value in (2.0, 3.0)])
-    with whole("report", progress=True) as task:
-        tipping_point(done, lambda c, delta: c.shift(0, delta), [0.0, 1.0, 2.0], lambda t: (t.mean(), 1.0))
-        assert task.bar.n == task.bar.total == 3.0
-    assert "sensitivity" not in sys.stderr.getvalue()
-
-
 def test_no_other_file_makes_a_bar():
-    """One would stand beside the bar over everything."""
+    """One would stand beside the bar over everything; that of a tipping point on its own is not asked for by any command."""
     files = [path for path in Path(progress.__file__).parents[1].rglob("*.py") if path.name != "progress.py"]
-    assert files and [path.name for path in files if "tqdm" in path.read_text()] == []
+    assert files and [path.name for path in files if "tqdm" in path.read_text()] == ["tipping.py"]
+
+
+def test_no_command_asks_a_tipping_point_for_its_own_bar():
+    files = Path(progress.__file__).parents[1]
+    assert "        progress=False,\n" in (files / "report/report.py").read_text()
+    assert "null=null, progress=False" in (files / "cli/sensitivity.py").read_text()
