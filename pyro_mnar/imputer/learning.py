@@ -37,12 +37,17 @@ if TYPE_CHECKING:
 
 
 @all_or_nothing
-def fit_table(imputer: Imputer, X: ArrayLike | DataFrame, callback: Callable[[Evaluation], None] | None = None) -> Given:
+def fit_table(
+    imputer: Imputer,
+    X: ArrayLike | DataFrame,
+    sample_weight: ArrayLike | None = None,
+    callback: Callable[[Evaluation], None] | None = None,
+) -> Given:
     """Fit ``imputer`` to a table, and return that as it reads it; arguments as of ``MNARImputer.fit``.
 
     After an error or an interruption the imputer is as it was.
     """
-    table = learned(imputer, X)
+    table = learned(imputer, X, sample_weight=sample_weight)
     fit_given(imputer, table, callback)
     return replace(table, codec=imputer.codec_)
 
@@ -60,7 +65,7 @@ def fit_given(imputer: Imputer, given: Given, callback: Callable[[Evaluation], N
         ValueError: for an unknown word among the settings.
         KeyboardInterrupt: when interrupted, before the data have chosen or where what was fitted is not to be kept.
     """
-    given = replace(given, codec=in_limited_units(given.codec, given.values, given.mask, given.ends))
+    given = replace(given, codec=in_limited_units(given))
     # Where limits say why cells are missing, there is nothing more to be asked.
     codec, mask, told, device = given.codec, given.mask, given.told, device_of(imputer, len(given.mask))
     left_out = [name for j, name in enumerate(codec.layout.names) if j not in codec.layout.known]
@@ -86,7 +91,8 @@ def fit_given(imputer: Imputer, given: Given, callback: Callable[[Evaluation], N
         codec, specification = in_supposed_units(told, specification)
         given = replace(given, codec=codec)
         task.say("fitting")
-        fitted = fit_specified(specification, given.x, seen, limits=given.limits, callback=callback, device=device, **settings)
+        known: dict[str, Any] = {"limits": given.limits, "weights": given.row_weights}
+        fitted = fit_specified(specification, given.x, seen, **known, callback=callback, device=device, **settings)
     check_interrupted(fitted.histories, imputer.members, imputer.keep_partial)
     imputer.codec_, imputer.seed_ = codec, seed
     imputer.candidates_ = [] if choice is None else choice.candidates
@@ -114,14 +120,16 @@ def _chosen(
     told, at_random = given.told, replace(specification, directions=("none",) * len(stated))
     codec, _ = in_supposed_units(told, at_random)
     x, settled = replace(told, codec=codec).x, told.seen
-    orders = orders_of(x, settled, specification.columns, order, specification.members, settings["seed"])
+    orders = orders_of(x[given.rows], settled[given.rows], specification.columns, order, specification.members, settings["seed"])
     specification = replace(specification, orders=tuple(tuple(one) for one in orders))
     in_turn = order is not None or leave_in_turn(settled, specification.columns)
     in_units = partial(_in_units, given=given)
-    return choose(specification, stated, order is not None, in_turn, in_units, given.seen, told.contrasts, **settings), codec
+    asked = (order is not None, in_turn, in_units, given.seen, told.contrasts, given.row_weights)
+    return choose(specification, stated, *asked, **settings), codec
 
 
 def _in_units(specification: Specification, given: Given) -> InUnits:
     codec, specification = in_supposed_units(given.told, specification)
-    log_jacobian, scaled = float(codec.log_jacobian(given.values, given.mask).sum()), replace(given, codec=codec)
+    by_row, scaled = codec.log_jacobian(given.values, given.mask), replace(given, codec=codec)
+    log_jacobian = float(by_row.sum() if given.weights is None else by_row @ given.weights)
     return InUnits(specification, scaled.x, log_jacobian, scaled.limits)

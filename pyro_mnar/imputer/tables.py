@@ -21,11 +21,13 @@ from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.layout import as_pandas, like
 from pyro_mnar.data.limits import limits_of
 from pyro_mnar.data.masking import split
+from pyro_mnar.data.row_weights import row_weights, warn_of_scale
 from pyro_mnar.data.schema import as_array, is_frame
 from pyro_mnar.data.stated_holes import stated_holes, with_holes
 from pyro_mnar.data.warn import warn
 from pyro_mnar.data.written_limits import Ends, split_written
 from pyro_mnar.imputer.contract import Imputer
+from pyro_mnar.infer.row_weights import repeated
 from pyro_mnar.mechanisms.starts import contrasts
 from pyro_mnar.networks.encoders import between
 
@@ -46,6 +48,7 @@ class Given:
         mask: (N, D) True = observed.
         ends: (N, D, 2) between which numbers missing values are known to lie; None where nothing is known.
         declared: columns whose kind was stated.
+        weights: (N,) how many rows each counts for; None where that is one each.
     """
 
     X: ArrayLike | DataFrame
@@ -55,6 +58,7 @@ class Given:
     mask: np.ndarray
     ends: np.ndarray | None = None
     declared: frozenset[Hashable] = frozenset()
+    weights: np.ndarray | None = None
 
     @property
     def x(self) -> Tensor:
@@ -69,7 +73,17 @@ class Given:
     @cached_property
     def contrasts(self) -> Tensor:
         """What the other columns say of each one's missing values, (3, D): :func:`~pyro_mnar.mechanisms.starts.contrasts`, once."""
-        return contrasts(torch.from_numpy(self.codec.apply(self.values, self.mask)), self.seen)
+        return contrasts(torch.from_numpy(self.codec.apply(self.values, self.mask))[self.rows], self.seen[self.rows])
+
+    @cached_property
+    def rows(self) -> Tensor | slice:
+        """Places of rows that stand for the table with its weights."""
+        return slice(None) if self.weights is None else repeated(torch.from_numpy(self.weights))
+
+    @property
+    def row_weights(self) -> Tensor | None:
+        """A model's weights (N,); None where they are one each."""
+        return None if self.weights is None else torch.from_numpy(self.weights).float()
 
     @cached_property
     def limits(self) -> Tensor | None:
@@ -125,16 +139,19 @@ class Given:
         return [like(self.X, whole) for whole in tables]
 
 
-def learned(imputer: Imputer, X: ArrayLike | DataFrame, inferred: Mapping[Any, Column] | None = None) -> Given:
+def learned(
+    imputer: Imputer, X: ArrayLike | DataFrame, inferred: Mapping[Any, Column] | None = None, sample_weight: ArrayLike | None = None
+) -> Given:
     """Return a table with a codec learned from it, as the settings of ``imputer`` say.
 
     Args:
         imputer: whose columns the table's become.
         X: as ``fit`` takes it.
         inferred: columns that are known already, by name.
+        sample_weight: (N,) of the rows.
 
     Raises:
-        ValueError: for a table that cannot be learned from.
+        ValueError: for a table that cannot be learned from, or a weight that is none.
     """
     table, written = _as_table(imputer, X, fitting=True)
     plain = imputer.mechanism in ("linear", "neural")  # masks that read whole rows of numbers
@@ -147,13 +164,19 @@ def learned(imputer: Imputer, X: ArrayLike | DataFrame, inferred: Mapping[Any, C
         inferred=inferred,
         limits=imputer.limits,
     )
+    each = row_weights(sample_weight, len(mask), list(table.index) if is_frame(table) else None)
+    weights = None if (each == 1).all() else each
+    if weights is not None:
+        warn_of_scale(weights)
+        codec = codec.scaled_by(values, mask, weights)
     empty = ", ".join(str(codec.layout.names[j]) for j in codec.layout.empty)
     if empty and not imputer.keep_empty_features:
         warn(f"X: columns without an observed value are left out: {empty}")
     said = doubts(codec.columns, values, mask, imputer.kinds)
     if said:
         warn(f"X: {'; '.join(said)}")
-    return Given(X, table, codec, values, mask, codec.read_limits(table, values, mask, written), frozenset(imputer.kinds or ()))
+    ends = codec.read_limits(table, values, mask, written)
+    return Given(X, table, codec, values, mask, ends, frozenset(imputer.kinds or ()), weights)
 
 
 def check_fitted(imputer: object) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyro_mnar.infer.checks import check_weights
 from pyro_mnar.infer.history import Evaluation, History
 from pyro_mnar.infer.processes import each, n_processes
 from pyro_mnar.infer.progress import step_worth
@@ -34,6 +35,7 @@ def fit(
     mask: Tensor,
     *,
     limits: Tensor | None = None,
+    weights: Tensor | None = None,
     seed: int = 0,
     progress: bool = True,
     n_jobs: int | None = None,
@@ -46,6 +48,7 @@ def fit(
     mask: Tensor,
     *,
     limits: Tensor | None = None,
+    weights: Tensor | None = None,
     seed: int = 0,
     progress: bool = True,
     n_jobs: int | None = None,
@@ -57,6 +60,7 @@ def fit(
     mask: Tensor,
     *,
     limits: Tensor | None = None,
+    weights: Tensor | None = None,
     seed: int = 0,
     callback: Callable[[Evaluation], None] | None = None,
     progress: bool = True,
@@ -72,6 +76,8 @@ def fit(
         x: (N, D) float, finite; the holes may hold any number.
         mask: (N, D) bool, True = observed.
         limits: (N, D, 2), between which missing values are known to lie, as a third argument of model and guide; or None.
+        weights: (N,) above 0, how many rows each row counts for. Of several bounds each has a table of round(sum of weights) rows that
+            are drawn in proportion, as it would from a table with repeated rows.
         seed: of everything random.
         callback: called with each :class:`~pyro_mnar.infer.history.Evaluation`.
         progress: a bar over members and, in this process, one over steps, on a terminal only.
@@ -96,12 +102,12 @@ def fit(
         ('steps', 2)
     """
     if not isinstance(bound, Sequence):
-        return train(bound, x, mask, limits=limits, seed=seed, callback=callback, progress=progress, **options)
+        return train(bound, x, mask, limits=limits, weights=weights, seed=seed, callback=callback, progress=progress, **options)
     several = n_processes(n_jobs, len(bound)) > 1
     options |= {"callback": None if several else callback, "progress": progress and not several}
-    calls = [
-        partial(_fit, member, x, mask, limits, len(bound) > 1, seed=member_seed(seed, i), **options) for i, member in enumerate(bound)
-    ]
+    check_weights(weights, x)
+    table, resample = (x, mask, limits, weights), len(bound) > 1
+    calls = [partial(_fit, member, *table, resample, seed=member_seed(seed, i), **options) for i, member in enumerate(bound)]
     histories: list[History] = []
     try:
         worth = options.get("steps", STEPS) * step_worth(min(options.get("batch_size", BATCH_SIZE), len(x)))
@@ -122,13 +128,32 @@ def fit(
 
 
 def _fit(
-    member: Trainable, x: Tensor, mask: Tensor, limits: Tensor | None, resample: bool, *, seed: int, **options: Any
+    member: Trainable,
+    x: Tensor,
+    mask: Tensor,
+    limits: Tensor | None,
+    weights: Tensor | None,
+    resample: bool,
+    *,
+    seed: int,
+    **options: Any,
 ) -> tuple[Mapping[str, Tensor], History]:
     """Fit ``member`` in place to the table or to rows drawn from it, and return its state as well: it may be a copy."""
     rows = torch.arange(len(x), device=x.device)
-    if resample:
+    if resample and weights is not None:
+        counts = _drawn(weights, seed)
+        rows = counts.nonzero().flatten()
+        weights = counts
+    elif resample:
         with seeded(seed, x.device):
             rows = torch.randint(len(x), (len(x),), device=x.device)
-    own = None if limits is None else limits[rows]
-    history = train(member, x[rows], mask[rows], limits=own, seed=seed, **options)
+    known, own = (None if part is None else part[rows] for part in (limits, weights))
+    history = train(member, x[rows], mask[rows], limits=known, weights=own, seed=seed, **options)
     return member.state_dict(), history
+
+
+def _drawn(weights: Tensor, seed: int) -> Tensor:
+    """Return how often each row is drawn, (N,), where as many rows are as ``weights`` (N,) add to, in proportion to these."""
+    own = weights.double().cpu().numpy()
+    counts = np.random.default_rng(seed).multinomial(max(1, round(own.sum())), own / own.sum())
+    return torch.from_numpy(counts).to(weights)

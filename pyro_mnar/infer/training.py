@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, Protocol
 
 import torch
@@ -13,9 +14,10 @@ from torch import Tensor, nn
 
 from pyro_mnar.data.warn import warn
 from pyro_mnar.infer.bound import IWELBO
-from pyro_mnar.infer.checks import check_limits, check_rows, rows_of
+from pyro_mnar.infer.checks import check_limits, check_positive, check_rows, check_weights, rows_of
 from pyro_mnar.infer.history import Evaluation, History, TiltLook
 from pyro_mnar.infer.progress import bar, step_worth
+from pyro_mnar.infer.row_weights import batches, weighted_mean
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.structure import row_bound_guide
 
@@ -73,6 +75,7 @@ def train(
     mask: Tensor,
     *,
     limits: Tensor | None = None,
+    weights: Tensor | None = None,
     steps: int = STEPS,
     batch_size: int = BATCH_SIZE,
     lr: float = 1e-2,
@@ -98,6 +101,7 @@ def train(
         x: (N, D) float, finite; the holes may hold any number.
         mask: (N, D) bool, True = observed.
         limits: (N, D, 2), between which missing values are known to lie, as a third argument of model and guide; or None.
+        weights: (N,) above 0, how many rows each row counts for: :mod:`pyro_mnar.infer.row_weights`. Priors are told their sum.
         steps: updates.
         batch_size: rows an update; all of them where there are fewer.
         lr, mechanism_lr, weight_decay: see :func:`parameter_groups`.
@@ -125,9 +129,10 @@ def train(
     """
     check_rows(x, mask)
     check_limits(limits, x)
-    for name, value, least in (("steps", steps, 1), ("batch_size", batch_size, 1), ("every", every, 1)):
-        if value < least:
-            raise ValueError(f"{name}: got {value}, expected at least {least}")
+    check_weights(weights, x)
+    if weights is not None and bound.weighted is not bound:
+        raise ValueError("weights: got some for an objective around a bound, expected the bound itself")
+    check_positive(steps=steps, batch_size=batch_size, every=every)
     if not 0 <= held_out < 1:
         raise ValueError(f"held_out: got {held_out}, expected a share from 0 to below 1")
     if bound.weighted is bound and getattr(bound.module, "tilt", None) is not None:
@@ -146,13 +151,14 @@ def train(
             f"{len(x)} or more and 0 (or a guide that is a network of the row)"
         )
     with seeded(seed, x.device):
-        order = torch.randperm(len(x), device=x.device)
-        train, test = order[n_out:], order[:n_out]
+        test, train = torch.randperm(len(x), device=x.device).tensor_split([n_out])
         if guide is not None:
             bound.weighted.traces(*rows_of(slice(None), x, mask, limits))  # makes its parameters
-        whole = None if guide is None else torch.arange(len(x), device=x.device)
-        return _Loop(bound, (x, mask, limits), train, test, whole, steps, patience, every, callback, progress).run(
-            parameter_groups(bound.module, lr, mechanism_lr, weight_decay), min(batch_size, len(train))
+        own, size = None if weights is None else weights[train], min(batch_size, len(train))
+        drawn = batches(train, size, own) if guide is None else repeat(torch.arange(len(x), device=x.device))
+        n_rows = len(train) if own is None else float(own.sum())
+        return _Loop(bound, (x, mask, limits), weights, drawn, n_rows, test, steps, patience, every, callback, progress).run(
+            parameter_groups(bound.module, lr, mechanism_lr, weight_decay), size, size == len(train)
         )
 
 
@@ -160,16 +166,17 @@ def train(
 class _Loop:
     bound: Trainable
     table: tuple[Tensor, Tensor, Tensor | None]
-    train: Tensor
+    weights: Tensor | None
+    drawn: Iterator[Tensor]
+    n_rows: float
     test: Tensor
-    whole: Tensor | None  # the order in which a guide knows the rows
     steps: int
     patience: int | None
     every: int
     callback: Callable[[Evaluation], None] | None
     progress: bool
 
-    def run(self, groups: list[dict[str, Any]], batch_size: int) -> History:
+    def run(self, groups: list[dict[str, Any]], batch_size: int, of_all: bool) -> History:
         # Fused: one kernel for all parameters, a quarter of the time of one update each.
         optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), fused=True)
         parameters = [p for group in groups for p in group["params"]]
@@ -181,16 +188,16 @@ class _Loop:
         log_prior = getattr(self.bound.module, "log_prior", None)
         particles = self.bound.weighted.particles
         history, best, best_bound, losses = History(), None, -torch.inf, []
-        batches = self._batches(batch_size)
         shown_in = bar(self.steps, "training", "step", self.progress, step_worth(batch_size))
         try:
             for step in range(1, self.steps + 1):
                 shown_in.update()
-                rows = next(batches)
+                rows = next(self.drawn)
                 optimizer.zero_grad()
-                loss = objective = self.bound.loss(*rows_of(rows, *self.table))
+                weighed = {"weights": self.weights[rows]} if self.weights is not None and of_all else {}
+                loss = objective = self.bound.loss(*rows_of(rows, *self.table), **weighed)
                 if log_prior is not None:
-                    objective = loss - log_prior(len(self.train)) / len(self.train)
+                    objective = loss - log_prior(self.n_rows) / self.n_rows
                 if not bool(loss.isfinite()):
                     raise FloatingPointError(
                         f"the loss is {loss.item()} at step {step}: lower lr or mechanism_lr, or look for extreme values in the "
@@ -227,14 +234,6 @@ class _Loop:
                 self.bound.module.load_state_dict(best)
         return history
 
-    def _batches(self, size: int) -> Iterator[Tensor]:
-        while self.whole is not None:
-            yield self.whole
-        while True:
-            order = self.train[torch.randperm(len(self.train), device=self.train.device)]
-            # The last, smaller batch is left for another epoch's order.
-            yield from order[: len(order) // size * size].split(size)
-
     @torch.no_grad()
     def _held_out(self, particles: int) -> float | None:
         if not len(self.test):
@@ -245,6 +244,7 @@ class _Loop:
         bound.beta, bound.particles = 1.0, particles
         try:
             with seeded(0, self.test.device):  # the same particles at every look, so that looks differ by the weights alone
-                return float(torch.cat([self.bound(*rows_of(r, *self.table)) for r in self.test.split(512)]).mean())
+                bounds = torch.cat([self.bound(*rows_of(r, *self.table)) for r in self.test.split(512)])
+                return float(weighted_mean(bounds, None if self.weights is None else self.weights[self.test]))
         finally:
             bound.beta, bound.particles = set_by_others
