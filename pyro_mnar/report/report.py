@@ -6,11 +6,14 @@ import hashlib
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from sklearn.base import clone
 
-from pyro_mnar.analysis.analyses import regression
+from pyro_mnar.analysis.design import Design
+from pyro_mnar.analysis.regressions import regression_in
 from pyro_mnar.imputer.diagnosis import diagnosis
 from pyro_mnar.imputer.imputer import MNARImputer
 from pyro_mnar.imputer.imputing import Imputed, imputed
@@ -18,7 +21,6 @@ from pyro_mnar.imputer.learning import fit_given
 from pyro_mnar.imputer.tables import Given
 from pyro_mnar.report.html import write_page
 from pyro_mnar.report.sections import checks, sections
-from pyro_mnar.report.sensitivity import parsed
 
 #: Draws that the command line's reports are made from.
 DRAWS = 160
@@ -47,7 +49,7 @@ def ignorable_of(imputer: MNARImputer, table: Given) -> MNARImputer | None:
         if hasattr(imputer, name):
             setattr(plain, name, getattr(imputer, name))
     # The moments of this table, which need not be that of training, and not those that the mechanism supposes.
-    fit_given(plain, replace(table, codec=table.codec.scaled_by(table.values, table.mask)))
+    fit_given(plain, replace(table, codec=table.codec.scaled_by(table.values, table.mask, table.weights)))
     return plain
 
 
@@ -57,7 +59,14 @@ def draws_of(cells: int) -> int:
 
 
 def write_report(
-    path: str, table_path: str, imputer: MNARImputer, table: Given, found: Imputed, regress: str | None, arguments: Sequence[str]
+    path: str,
+    table_path: str,
+    imputer: MNARImputer,
+    table: Given,
+    found: Imputed,
+    regress: str | None,
+    arguments: Sequence[str],
+    design: Design | None = None,
 ) -> None:
     """Write the command line's report.
 
@@ -67,16 +76,17 @@ def write_report(
         imputer: fitted.
         table: as its codec reads it.
         found: its imputation, with :func:`draws_of` draws.
-        regress: OUTCOME=PREDICTOR,... as on the command line, or None.
+        regress: OUTCOME=TERM,... as on the command line, or None.
         arguments: of the command line.
+        design: of the rows, for estimates.
 
     Raises:
         ValueError: for a regression that the table has not the columns for, or a file that cannot be written.
     """
     analysis, label = None, ""
     if regress is not None:
-        outcome, predictors, levels = parsed(regress, table.codec.columns)
-        analysis, label = regression(outcome, predictors, levels), f"the coefficient of {predictors[0]} on {outcome}"
+        own = regression_in(regress, table.codec.columns)
+        analysis, label = partial(own, design=design), f"the {own.about}"
     origin = {
         "command": shlex.join(["pyro-mnar", *arguments]),
         f"SHA-256 of {table_path}": hashlib.sha256(Path(table_path).read_bytes()).hexdigest(),
@@ -84,5 +94,6 @@ def write_report(
     plain = ignorable_of(imputer, table)
     compared = None if plain is None else imputed(plain, replace(table, codec=plain.codec_), len(found.result.draws)).result
     further = [checks(diagnosis(imputer, table, found.raw))]
-    parts = sections(imputer, table, found.result, compared, analysis=analysis, analysis_name=label, origin=origin, further=further)
+    conclusion: dict[str, Any] = {"analysis": analysis, "analysis_name": label, "design": design}
+    parts = sections(imputer, table, found.result, compared, **conclusion, origin=origin, further=further)
     write_page(path, f"Missing values of {Path(table_path).name}", parts)

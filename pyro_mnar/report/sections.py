@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pyro_mnar.analysis.completions import Completions
+from pyro_mnar.analysis.design import Design
 from pyro_mnar.diagnostics.diagnosis import Diagnosis
 from pyro_mnar.imputation.impute import Imputation
 from pyro_mnar.imputer.doubts import doubts
@@ -39,6 +40,7 @@ def sections(
     analysis_name: str = "estimate",
     origin: Mapping[str, object] | None = None,
     further: Sequence[Section] = (),
+    design: Design | None = None,
     progress: bool = True,
 ) -> list[Section]:
     """Return the parts of the report on a fitted ``imputer`` and a table that it imputed.
@@ -52,6 +54,7 @@ def sections(
         analysis_name: what it estimates, for labels.
         origin: what else to state under "To reproduce this", such as the command.
         further: other sections, which come before those on sensitivity.
+        design: of the rows, for means and shares; the analysis has it already.
         progress: bars on standard error, on a terminal only.
 
     Raises:
@@ -68,7 +71,7 @@ def sections(
     least = min(len(part.draws) for part in (result, ignorable) if part is not None)
     if least < 2:
         raise ValueError(f"result, ignorable: got {least} draws, expected at least 2")
-    found = [_assumed(imputer, table), _table(table), _training(imputer), _missingness(imputer, table)]
+    found = [_assumed(imputer, table, design), _table(table), _training(imputer), _missingness(imputer, table)]
     if not table.mask.all():
         done = {"as assumed": completions(imputer, table, len(result.draws))}
         if ignorable is not None:
@@ -78,14 +81,17 @@ def sections(
             _distributions(table, result, ignorable),
             _reliability(result, table),
             *further,
-            *sensitivity(imputer, table, done, analysis, analysis_name, progress),
+            *sensitivity(imputer, table, done, analysis, analysis_name, progress, design),
         ]
     found.append(_origin(imputer, table, result, origin or {}))
     return [section for section in found if section.parts]
 
 
-def _assumed(imputer: MNARImputer, table: Given) -> Section:
+def _assumed(imputer: MNARImputer, table: Given, design: Design | None) -> Section:
     sentences = [*assumptions(imputer), *limits_in_words(table)]
+    if design is not None:
+        sentences.append(f"Means, shares and coefficients are of the population that was sampled: {design.in_words()}.")
+        sentences.append("Their standard errors are by Taylor linearization; other numbers are of the rows as they stand.")
     section = Section("What was assumed").text(*[sentence.strip() for sentence in sentences])
     for doubt in doubts(imputer):
         section.warning(doubt)

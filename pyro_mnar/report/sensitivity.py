@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +10,10 @@ import numpy as np
 
 from pyro_mnar.analysis.analyses import analyze
 from pyro_mnar.analysis.completions import Completions, numbers
+from pyro_mnar.analysis.design import Design
 from pyro_mnar.analysis.pooled import Pooled
 from pyro_mnar.analysis.tipping import TippingPoint, tipping_point
 from pyro_mnar.data.kinds.column import Column
-from pyro_mnar.data.names import names_in, pair
 from pyro_mnar.data.scaling import Scaling
 from pyro_mnar.imputer.imputer import MNARImputer
 from pyro_mnar.imputer.tables import Given
@@ -34,29 +34,6 @@ _FLAT, _ALPHA = 0.05, 0.05
 _IS = {False: "is", True: "are"}
 _SHIFTS, _WIDE, _FACTORS = np.linspace(-1, 1, 9).tolist(), np.linspace(-3, 3, 25).tolist(), [0.0, 0.5, 1.0, 1.5, 2.0]
 _ODDS, _WIDE_ODDS = np.linspace(-1.5, 1.5, 7).tolist(), np.linspace(-2, 2, 9).tolist()  # logarithms
-
-
-def parsed(word: str, columns: Iterable[Column]) -> tuple[str, list[str], dict[str, tuple[object, ...]]]:
-    """Return outcome and predictors of a regression OUTCOME=PREDICTOR,..., and the levels of those that are ordered levels.
-
-    Raises:
-        ValueError: naming the column, where it is neither of numbers nor of ordered levels.
-
-    Example:
-        >>> from pyro_mnar.data.kinds import Continuous, Count
-        >>> parsed("y=x", [Continuous("y", "float64"), Count("x", "int64")])
-        ('y', ['x'], {})
-    """
-    known = {str(column.name): column for column in columns}
-    own = pair(word, list(known))
-    if own is None or own[0] not in known:
-        raise ValueError(f"--regress: got {word!r}, expected OUTCOME=PREDICTOR,... of {', '.join(known)}")
-    outcome, wanted = own[0], [own[0], *names_in(own[1], list(known), f"--regress: got {word!r}")]
-    for name in wanted:
-        if not known[name].is_number and not (known[name].levels and known[name].ordered):
-            raise ValueError(f"--regress: got {known[name].kind} column {name!r}, expected columns of numbers or ordered levels")
-    graded = {name: known[name].levels for name in wanted if not known[name].is_number}
-    return outcome, wanted[1:], graded
 
 
 @dataclass(frozen=True)
@@ -85,6 +62,7 @@ def sensitivity(
     analysis: Callable[[Any], Any] | None,
     analysis_name: str,
     progress: bool,
+    design: Design | None = None,
 ) -> list[Section]:
     """Return the sections on sensitivity.
 
@@ -95,6 +73,7 @@ def sensitivity(
         analysis: of one parameter, or None.
         analysis_name: what it estimates.
         progress: bars on standard error, on a terminal only.
+        design: of the rows, for means and shares; the analysis has it already.
     """
     mask, columns, specification = table.mask, table.codec.columns, imputer.specification_
     # Of directions no sum is taken.
@@ -104,7 +83,7 @@ def sensitivity(
     some = every(full)
     # Those with most missing, and of these first whose estimate is most an assumption.
     most = sorted(holed, key=lambda j: float(mask[:, j].mean()))[: 2 * _COLUMNS]
-    levers = {j: _lever(columns[j], units[j], full) for j in most}
+    levers = {j: _lever(columns[j], units[j], full, design) for j in most}
     assumed = {j: float(np.max(analyze(some.tables, levers[j].estimate, some.groups).fraction_missing)) for j in most}
     holed = sorted(most, key=lambda j: -assumed[j])[:_COLUMNS]
     levers = {j: levers[j] for j in holed}
@@ -210,13 +189,19 @@ def every(done: Completions) -> Completions:
     return replace(done, tables=done.tables[::step], groups=None if done.groups is None else done.groups[::step])
 
 
-def _lever(column: Column, unit: float, done: Completions) -> _Lever:
+def _lever(column: Column, unit: float, done: Completions, design: Design | None) -> _Lever:
     """Return what moves ``column``; of levels the odds of the one whose share in the imputed and the observed values differs most."""
     name = column.name
     if not column.levels:
         label = f"shift of imputed {name} (standard deviations)"
         return _Lever(
-            str(name), f"mean of {name}{column.about}", mean_of(done, name), lambda c, d: c.shift(name, d * unit), label, unit, False
+            str(name),
+            f"mean of {name}{column.about}",
+            mean_of(done, name, design=design),
+            lambda c, d: c.shift(name, d * unit),
+            label,
+            unit,
+            False,
         )
     holes = done.holes(name)
     seen, found = done._column(done.table, name)[~holes], [done._column(table, name)[holes] for table in done.tables]
@@ -229,17 +214,19 @@ def _lever(column: Column, unit: float, done: Completions) -> _Lever:
         return c.tilt(name, d, category=level) if there else c
 
     label = f"log odds ratio of {name} = {level} among imputed values"
-    return _Lever(f"{name} = {level}", f"share of {name} = {level}", mean_of(done, name, level), tilted, label, 1.0, True)
+    return _Lever(f"{name} = {level}", f"share of {name} = {level}", mean_of(done, name, level, design), tilted, label, 1.0, True)
 
 
 def mean_of(
-    done: Completions, column: Hashable, level: str | float | None = None
+    done: Completions, column: Hashable, level: str | float | None = None, design: Design | None = None
 ) -> Callable[[DataFrame | np.ndarray], tuple[float, float, float]]:
-    """Return an analysis of the tables of ``done``: the mean of ``column``, or the share of its ``level``."""
+    """Return an analysis of the tables of ``done``: the mean of ``column``, or the share of its ``level``, with the rows' design."""
 
     def mean(table: DataFrame | np.ndarray) -> tuple[float, float, float]:
         own = done._column(table, column)
         values = numbers(own, column) if level is None else np.asarray(own == level, float)
+        if design is not None:
+            return design.mean(values)
         return values.mean(), values.var(ddof=1) / len(values), len(values) - 1
 
     return mean
