@@ -23,9 +23,9 @@ def analyze(
     estimate: Callable[..., Any],
     groups: Sequence[Hashable] | None = None,
     *,
-    weights: ArrayLike | Hashable = None,
-    strata: ArrayLike | Hashable = None,
-    clusters: ArrayLike | Hashable = None,
+    weights: ArrayLike | Hashable | None = None,
+    strata: ArrayLike | Hashable | None = None,
+    clusters: ArrayLike | Hashable | None = None,
 ) -> Pooled:
     """Return ``estimate`` of each completed table, pooled.
 

@@ -16,9 +16,7 @@ weights alike, the mean's is the ordinary one.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -27,9 +25,9 @@ from pyro_mnar.data.schema import is_frame
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+    from pandas import DataFrame
 
 
-@dataclass(frozen=True)
 class Design:
     """Weights, strata and clusters of the N rows of a table.
 
@@ -37,6 +35,10 @@ class Design:
         weights: (N,) above 0, on any scale, such as 1 over the probability of being in the table; 1 each by default.
         strata: (N,) names; all one by default.
         clusters: (N,) names within strata, of what was drawn first, such as schools; each row its own by default.
+
+    Attributes:
+        weights: (N,) float64.
+        dof: clusters less strata.
 
     Raises:
         ValueError: for another number of rows, a weight that is none, a row without stratum or cluster, or a stratum of one cluster.
@@ -48,29 +50,31 @@ class Design:
         (3.0, 0.5833, 2.0)
     """
 
-    weights: Any = None
-    strata: Any = None
-    clusters: Any = None
-
-    def __post_init__(self) -> None:
-        given = [np.asarray(part) for part in (self.weights, self.strata, self.clusters) if part is not None]
+    def __init__(self, weights: ArrayLike | None = None, strata: ArrayLike | None = None, clusters: ArrayLike | None = None) -> None:
+        given = [np.asarray(part) for part in (weights, strata, clusters) if part is not None]
         if not given:
             raise ValueError("design: got no weights, strata or clusters, expected at least one of them")
         count = len(given[0])
-        object.__setattr__(self, "weights", row_weights(self.weights, count, name="weights"))
-        places = {name: _places(name, getattr(self, name), count) for name in ("strata", "clusters")}
-        strata = np.zeros(count, int) if places["strata"] is None else places["strata"]
-        clusters = np.arange(count) if places["clusters"] is None else places["clusters"]
-        pairs, own = np.unique(np.stack([strata, clusters]), axis=1, return_inverse=True)
+        self.weights = row_weights(weights, count, name="weights")
+        stratum = np.zeros(count, int) if strata is None else _places("strata", strata, count)
+        cluster = np.arange(count) if clusters is None else _places("clusters", clusters, count)
+        pairs, own = np.unique(np.stack([stratum, cluster]), axis=1, return_inverse=True)
         sizes = np.bincount(pairs[0])
         if (sizes == 1).any():
-            which = "the table" if self.strata is None else f"stratum {np.asarray(self.strata)[strata == sizes.argmin()][0]!s}"
+            which = "the table" if strata is None else f"stratum {np.asarray(strata)[stratum == sizes.argmin()][0]!s}"
             raise ValueError(f"strata, clusters: got 1 cluster in {which}, expected at least 2 (join it with another stratum)")
-        object.__setattr__(self, "_cluster", own.ravel())
-        object.__setattr__(self, "_stratum", pairs[0])
+        #: Of each row its cluster, and of each cluster its stratum, by their places.
+        self._cluster, self._stratum = own.ravel(), pairs[0]
+        self.dof = float(len(self._stratum) - len(sizes))
 
     @classmethod
-    def of(cls, table: Any, weights: Any = None, strata: Any = None, clusters: Any = None) -> Design:
+    def of(
+        cls,
+        table: DataFrame | np.ndarray,
+        weights: ArrayLike | Hashable | None = None,
+        strata: ArrayLike | Hashable | None = None,
+        clusters: ArrayLike | Hashable | None = None,
+    ) -> Self:
         """Return the design of a table; names are those of its columns, which are to be without holes.
 
         Raises:
@@ -78,19 +82,16 @@ class Design:
         """
         found = {}
         for name, part in (("weights", weights), ("strata", strata), ("clusters", clusters)):
+            if part is None:
+                continue
             found[name] = _column(name, table, part)
-            if part is not None and np.shape(found[name])[:1] != (len(table),):
-                raise ValueError(f"{name}: got shape {np.shape(found[name])}, expected ({len(table)},), one for each row")
+            if found[name].shape[:1] != (len(table),):
+                raise ValueError(f"{name}: got shape {found[name].shape}, expected ({len(table)},), one for each row")
         return cls(**found)
-
-    @cached_property
-    def dof(self) -> float:
-        """Clusters less strata."""
-        return float(len(self._stratum) - len(np.unique(self._stratum)))  # type: ignore[attr-defined]
 
     def covariance(self, scores: np.ndarray) -> np.ndarray:
         """Return the covariance (P, P) of an estimate whose rows have ``scores`` (N, P)."""
-        cluster, stratum = self._cluster, self._stratum  # type: ignore[attr-defined]
+        cluster, stratum = self._cluster, self._stratum
         totals = np.zeros((len(stratum), scores.shape[1]))
         np.add.at(totals, cluster, scores)
         whole = np.zeros((scores.shape[1],) * 2)
@@ -117,25 +118,23 @@ class Design:
         rows = f"{count} rows"
         if np.ptp(self.weights) > 0:
             rows += f" with weights, which tell as much as {effective_rows(self.weights):.3g} equally weighted ones"
-        strata = len(np.unique(self._stratum))  # type: ignore[attr-defined]
-        return f"{rows}; {strata} strat{'um' if strata == 1 else 'a'}, {len(self._stratum)} clusters"  # type: ignore[attr-defined]
+        strata = len(np.unique(self._stratum))
+        return f"{rows}; {strata} strat{'um' if strata == 1 else 'a'}, {len(self._stratum)} clusters"
 
 
-def _column(name: str, table: Any, part: Any) -> Any:
-    if part is None or (np.ndim(part) and not isinstance(part, tuple)):
-        return part
-    names: list[Hashable] = list(table.columns) if is_frame(table) else list(range(np.shape(table)[1]))
-    if part not in names:
-        raise ValueError(f"{name}: got unknown column {part!r}, expected one of {', '.join(map(str, names))}")
-    return table[part].to_numpy() if is_frame(table) else table[:, part]
+def _column(name: str, table: DataFrame | np.ndarray, part: ArrayLike | Hashable) -> np.ndarray:
+    if isinstance(part, Hashable):
+        names: list[Hashable] = list(table.columns) if is_frame(table) else list(range(np.shape(table)[1]))
+        if part not in names:
+            raise ValueError(f"{name}: got unknown column {part!r}, expected one of {', '.join(map(str, names))}")
+        return np.asarray(table[part] if is_frame(table) else table[:, names.index(part)])
+    return np.asarray(part)
 
 
-def _places(name: str, given: Any, count: int) -> np.ndarray | None:
+def _places(name: str, given: ArrayLike, count: int) -> np.ndarray:
     """Return which of its names each row has, (N,)."""
     from pandas import factorize
 
-    if given is None:
-        return None
     values = np.asarray(given)
     if values.shape != (count,):
         raise ValueError(f"{name}: got shape {values.shape}, expected ({count},), one for each row")

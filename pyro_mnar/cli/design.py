@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -80,7 +80,7 @@ def sampled(options: argparse.Namespace, source: Source, missing: Mapping[str, C
 
 
 def _column(option: str, name: str, source: Source, missing: Mapping[str, Collection[str]]) -> np.ndarray:
-    values: Any = source.frame([name], missing, lenient=option != "weight")[name]
+    values = source.frame([name], missing, lenient=option != "weight")[name]
     holes = values.isna().to_numpy(bool)
     if holes.any():
         raise ValueError(f"--{option}: column {name!r}: got none in row {int(holes.argmax()) + 1}, expected no holes")

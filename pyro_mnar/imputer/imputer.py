@@ -117,8 +117,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         Args:
             X: array or DataFrame of numbers.
             y: ignored, as in scikit-learn.
-            sample_weight: (N,) above 0, how many rows each row counts for; of sampling weights
-                :func:`~pyro_mnar.data.row_weights.sampling_weights`.
+            sample_weight: (N,) above 0, how many rows each one counts for; see :mod:`pyro_mnar.data.row_weights`.
             callback: called with each :class:`~pyro_mnar.infer.training.Evaluation`.
 
         Raises:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from sklearn.base import clone
 
@@ -94,6 +93,6 @@ def write_report(
     plain = ignorable_of(imputer, table)
     compared = None if plain is None else imputed(plain, replace(table, codec=plain.codec_), len(found.result.draws)).result
     further = [checks(diagnosis(imputer, table, found.raw))]
-    conclusion: dict[str, Any] = {"analysis": analysis, "analysis_name": label, "design": design}
-    parts = sections(imputer, table, found.result, compared, **conclusion, origin=origin, further=further)
+    drawn = (imputer, table, found.result, compared)
+    parts = sections(*drawn, analysis=analysis, analysis_name=label, origin=origin, further=further, design=design)
     write_page(path, f"Missing values of {Path(table_path).name}", parts)
