@@ -2,18 +2,18 @@ r"""Informative sampling and incomes that are withheld because of what they are:
 
     schooling, age normal, correlated;    income = 1 + .7 schooling + .4 age + e;    P(income missing) = Phi(a income + c)
 
-The sample has eight times as many, per head, of those whose income and a noise are above the mean: two strata, each half of the
-population, with eight rows in nine and one. Asked are the population's mean income and the coefficient of schooling, which are known.
+A person whose income and a noise are above the mean is eight times as likely to be sampled; weights are one over that. Asked are the
+population's mean income and the coefficient of schooling, which are known.
 
     python -m benchmarks.weights [--repetitions 500] [--rows 500] [--slope .7] [--rate .3] [--draws 24]
     python -m benchmarks.weights --imputer [--repetitions 500] [--steps 600] [--members 8]
 
 The first imputes with the library's model at its exact maximum, as :mod:`benchmarks.coverage` does and says: income given the others,
-probit self-masking, eight refits to bootstraps. With weights these are multinomial draws of as many rows as the weights tell of,
-in proportion, as ``fit`` with ``sample_weight=sampling_weights(w)`` draws them. The second runs ``MNARImputer`` itself, one
-repetition after another, two fits each. Pooled are the draws, nested in members:
+probit self-masking, eight refits to bootstraps. Rows take their weights into these along, as in a ``fit`` with
+``sample_weight=sampling_weights(w)``. The second runs ``MNARImputer`` itself, two fits a repetition, a minute on one core.
+Pooled are the draws, nested in members:
 
-- weighted: fitted with weights, analyzed with the design of weights and strata;
+- weighted: fitted with weights, analyzed with the design of these weights;
 - analyzed alone: fitted without weights, analyzed with the design;
 - unweighted: neither;
 - complete, weighted: the sample without holes, analyzed with the design.
@@ -48,24 +48,17 @@ _RESULTS = Path(__file__).parent / "results"
 
 
 def simulate(seed: int, rows: int, slope: float, rate: float) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
-    """Return a sample without holes, in which stratum each row is, (N,), and where income is missing, (N,)."""
+    """Return a sample without holes, its sampling weights (N,), and where income is missing, (N,)."""
     rng = np.random.default_rng(seed)
-    often = round(rows * _TIMES / (_TIMES + 1))
-    parts = {True: often, False: rows - often}
     n = 4 * rows
     schooling = rng.normal(size=n)
     age = 0.3 * schooling + (1 - 0.3**2) ** 0.5 * rng.normal(size=n)
     income = TRUTH["mean"] + TRUTH["coefficient"] * schooling + 0.4 * age + 0.8 * rng.normal(size=n)
-    above = income + _NOISE * rng.normal(size=n) > TRUTH["mean"]
-    taken = np.concatenate([np.flatnonzero(above == which)[:size] for which, size in parts.items()])
+    chance = np.where(income + _NOISE * rng.normal(size=n) > TRUTH["mean"], 1.0, 1 / _TIMES)
+    taken = np.flatnonzero(rng.random(n) < chance)[:rows]
     frame = pd.DataFrame({"schooling": schooling, "age": age, "income": income}).iloc[taken].reset_index(drop=True)
     score = slope * (frame.income - TRUTH["mean"]) / _SPREAD + norm.ppf(rate) * (1 + slope**2) ** 0.5
-    return frame, above[taken], rng.random(rows) < norm.cdf(score)
-
-
-def weights_of(above: np.ndarray) -> np.ndarray:
-    """Return sampling weights (N,): either stratum is half of the population."""
-    return np.where(above, 0.5 / above.sum(), 0.5 / (~above).sum())
+    return frame, 1 / chance[taken], rng.random(rows) < norm.cdf(score)
 
 
 def estimates(tables: list[pd.DataFrame], groups: list[int] | None, design: Design | None) -> dict[str, list[float]]:
@@ -85,7 +78,8 @@ def exact_draws(frame: pd.DataFrame, missing: np.ndarray, weights: np.ndarray, d
     generator, rng = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
     x, y = torch.tensor(frame[["schooling", "age"]].to_numpy())[None], torch.tensor(frame.income.to_numpy())[None]
     seen, own = torch.from_numpy(~missing)[None], torch.from_numpy(weights)[None]
-    counts = torch.from_numpy(rng.multinomial(round(weights.sum()), weights / weights.sum(), _MEMBERS)).double()
+    rows = len(weights)
+    counts = own * torch.from_numpy(rng.multinomial(rows, np.full(rows, 1 / rows), _MEMBERS)).double()
     first, _ = fit(start(x, y, seen, own, 0.5), x, y, seen, own)
     refits, _ = fit(first.expand(_MEMBERS, -1), x, y, seen, counts)
     parameters = refits[torch.arange(draws) * _MEMBERS // draws]
@@ -103,9 +97,8 @@ def imputer_draws(frame: pd.DataFrame, missing: np.ndarray, weights: np.ndarray,
 
 def repetition(seed: int, imputer: bool, rows: int, slope: float, rate: float, draws: int, **settings: Any) -> dict[str, Any]:
     """Return by way and parameter the pooled estimate and its 95 % interval."""
-    whole, above, missing = simulate(seed, rows, slope, rate)
-    weights = weights_of(above)
-    design = Design(weights, above)
+    whole, weights, missing = simulate(seed, rows, slope, rate)
+    design = Design(weights)
     found = {"complete, weighted": estimates([whole, whole], None, design)}
     drawn = partial(imputer_draws, **settings) if imputer else exact_draws
     groups = [i * settings.get("members", _MEMBERS) // draws for i in range(draws)]

@@ -9,7 +9,8 @@ tell, the effective number of rows of Kish 1965 ("Survey Sampling", section 11.7
     n_eff = (sum w)^2 / sum w^2,
 
 the number of equally weighted rows whose mean has the variance that the weighted mean has, where weights are unrelated to the values.
-Weights w sum w / sum w^2 add to it.
+Weights w sum w / sum w^2 add to it. Bootstraps tell the two apart: where all weights are whole numbers they are frequencies, else each
+row was seen once (:mod:`pyro_mnar.infer.ensembles`).
 """
 
 from __future__ import annotations

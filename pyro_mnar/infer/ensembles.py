@@ -3,6 +3,11 @@
 Differences between members stand for what is not known of the parameters: their tables carry the sampling error (the bootstrap;
 Efron 1979, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7), the anchors of their priors what no table of
 this size could say (:mod:`pyro_mnar.model.priors`).
+
+Rows with weights that are whole numbers are drawn as if they were repeated: as many rows as the weights add to, in proportion. A row
+cannot be there one and a half times, so that other weights are taken for those of sampled rows, each of which was seen once. Rows are
+then drawn alike and take their weights along, by which a weighted mean varies between members by sum w^2 (y - m)^2 / (sum w)^2, its
+linearized variance. In proportion it would vary by less where rows of large weight differ more.
 """
 
 from __future__ import annotations
@@ -76,8 +81,8 @@ def fit(
         x: (N, D) float, finite; the holes may hold any number.
         mask: (N, D) bool, True = observed.
         limits: (N, D, 2), between which missing values are known to lie, as a third argument of model and guide; or None.
-        weights: (N,) above 0, how many rows each row counts for. Of several bounds each has a table of round(sum of weights) rows that
-            are drawn in proportion, as it would from a table with repeated rows.
+        weights: (N,) above 0, how many rows each row counts for. Where all are whole numbers, members' tables are drawn from repeated
+            rows; else a row is one, and takes its weight along.
         seed: of everything random.
         callback: called with each :class:`~pyro_mnar.infer.history.Evaluation`.
         progress: a bar over members and, in this process, one over steps, on a terminal only.
@@ -140,10 +145,9 @@ def _fit(
 ) -> tuple[Mapping[str, Tensor], History]:
     """Fit ``member`` in place to the table or to rows drawn from it, and return its state as well: it may be a copy."""
     rows = torch.arange(len(x), device=x.device)
-    if resample and weights is not None:
-        counts = _drawn(weights, seed)
-        rows = counts.nonzero().flatten()
-        weights = counts
+    if resample and weights is not None and bool((weights == weights.round()).all()):
+        weights = _drawn(weights, seed)
+        rows = weights.nonzero().flatten()
     elif resample:
         with seeded(seed, x.device):
             rows = torch.randint(len(x), (len(x),), device=x.device)

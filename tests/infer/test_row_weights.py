@@ -180,6 +180,25 @@ def test_members_have_as_many_rows_as_weights_add_to_in_proportion(monkeypatch):
     assert (drawn.var(0) / (counts * (1 - share))).mean().item() == pytest.approx(1, abs=4.5 * math.sqrt(2 / 200 / 40))
 
 
+def test_rows_of_broken_weights_are_drawn_alike_and_take_them_along(monkeypatch):
+    """A weighted mean then varies by its linearized variance, sum w^2 (y - m)^2 / (sum w)^2, and not by that of repeated rows."""
+    x, counts, _ = table(5)
+    weights = torch.where(counts > 2, 6.5, 0.5).double()
+    y, share = x[:, 0] * weights, weights / weights.sum()
+    means = []
+
+    def look(bound, x, mask, *, weights, **options):
+        means.append(float((x[:, 0] * weights) @ weights / weights.sum()))
+        return History()
+
+    monkeypatch.setattr(ensembles, "train", look)
+    ensembles.fit([IWELBO(factor_model(0))] * 400, x, torch.ones(x.shape, dtype=torch.bool), weights=weights, progress=False)
+    away = y - y @ share
+    exact, repeated_rows = float((share * away).square().sum()), float(share @ away.square() / weights.sum())
+    assert abs(np.mean(means) - float(y @ share)) < 4.5 * (exact / 400) ** 0.5 + 0.1 * exact**0.5
+    assert np.var(means) == pytest.approx(exact, rel=4.5 * (2 / 400) ** 0.5 + 0.1) and exact > 1.8 * repeated_rows
+
+
 def test_shared_latents_count_rows_by_their_weights():
     class Mean(nn.Module):
         def shared(self):
