@@ -79,7 +79,7 @@ def imputer_of(p: np.ndarray, members: int = 8) -> MNARImputer:
         models.append(MNAR(decoder, ConjugateEncoder(decoder), mechanism).eval())
     imputer.codec_, imputer.members_ = TableCodec.of(Scaling(np.zeros(2), np.ones(2))), models
     imputer.specification_ = Specification("self-masking", (1,), ("free",), ("continuous",) * 2, 1, (), members)
-    imputer.seed_, imputer.n_features_in_ = 0, 2
+    imputer.seed_, imputer.n_features_in_, imputer.moves_ = 0, 2, []
     return imputer
 
 

@@ -1,8 +1,9 @@
-"""A process that is killed (SIGKILL) before a change of files of one's choice."""
+"""A process that is killed (SIGKILL) before a change of files of one's choice, or after some time."""
 
 import os
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -12,9 +13,7 @@ _CHANGES = ("os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.chmod", "shuti
 
 def killed_at(event: int, work: Callable[[], Any]) -> bool:
     """Run ``work`` in a child that is killed before its ``event``-th change of files, the first being 1, and return whether it was."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of threads beside a fork
-        child = os.fork()
+    child = _forked()
     if child:
         return os.WIFSIGNALED(os.waitpid(child, 0)[1])
     try:
@@ -34,3 +33,28 @@ def killed_at(event: int, work: Callable[[], Any]) -> bool:
         os._exit(0)
     finally:
         os._exit(1)
+
+
+def killed_after(seconds: float, work: Callable[[], Any]) -> bool:
+    """Run ``work`` in a child that is killed after so many seconds, and return whether it was; an error of it is one here."""
+    child = _forked()
+    if child:
+        end = time.monotonic() + seconds
+        while (done := os.waitpid(child, os.WNOHANG))[0] == 0 and time.monotonic() < end:
+            time.sleep(0.002)
+        if done[0] == 0:
+            os.kill(child, signal.SIGKILL)
+            done = os.waitpid(child, 0)
+        assert os.WIFSIGNALED(done[1]) or os.WEXITSTATUS(done[1]) == 0
+        return os.WIFSIGNALED(done[1])
+    try:
+        work()
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+def _forked() -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads beside a fork
+        return os.fork()

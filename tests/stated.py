@@ -17,5 +17,5 @@ def fit_as_stated(imputer, table):
     fitted = fit_specified(specification, replace(given, codec=codec).x, given.seen, seed=imputer.random_state, **settings)
     imputer.codec_, imputer.seed_, imputer.candidates_ = codec, imputer.random_state, []
     imputer.specification_, imputer.histories_ = fitted.specification, fitted.histories
-    imputer.members_ = [member.eval() for member in fitted.members]
+    imputer.members_, imputer.moves_ = [member.eval() for member in fitted.members], []
     return imputer

@@ -92,7 +92,11 @@ class Candidates:
         return 1 / rate
 
     def tables(self, groups: Sequence[str] | np.ndarray) -> list[DataFrame | np.ndarray]:
-        """Return M completed tables, of draws of each of ``groups`` (M,).
+        """Return M completed tables, of draws of each of ``groups`` (M,), as they are :meth:`taken`."""
+        return [self.filled(row) for row in self.taken(groups)]
+
+    def taken(self, groups: Sequence[str] | np.ndarray) -> np.ndarray:
+        """Return which draws (M, N) the rows of M tables are taken from, of each of ``groups`` (M,).
 
         The j-th of a group's m is taken from the j-th m-th of the weights' cumulative sum, each row at a place of its own within it,
         spread evenly over rows. So as many tables as draws, of equal weights, are the draws; small changes of the weights change few
@@ -111,7 +115,7 @@ class Candidates:
                 points = start + (np.arange(len(places))[:, None] + within[rows]) / len(places)
                 found = np.searchsorted((ends + start).T.ravel(), points.T.ravel()).reshape(len(rows), -1) - start[:, None] * len(own)
                 index[np.ix_(places, rows)] = own[found.T]
-        return [self._filled(row) for row in index]
+        return index
 
     def _rows(self, draws: int) -> list[np.ndarray]:
         n = self.log_weights.shape[1]
@@ -122,7 +126,7 @@ class Candidates:
         weights = np.exp(log_w - log_w.max(0))
         return weights / weights.sum(0)
 
-    def _filled(self, index: np.ndarray) -> DataFrame | np.ndarray:
+    def filled(self, index: np.ndarray) -> DataFrame | np.ndarray:
         """Return the table whose missing cells of each row are those of the draw at ``index`` (N,)."""
         table = self.template.copy()
         for name, rows in self.holes.items():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pyro_mnar.analysis.regressions import regression_in
 from pyro_mnar.cli.design import Sampled, sampled
 from pyro_mnar.cli.limits import frame_with_limits, holes_of, limits_asked
+from pyro_mnar.cli.margins import margins_asked
 from pyro_mnar.cli.reading import counted, known_levels, usable
 from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.limits import limits_of, set_aside
@@ -60,10 +61,10 @@ class Asked(NamedTuple):
         fitting = 0.0 if self.fitted else work_of_fit(imputer, rows, imputer.mechanism in ("auto", "self-masking"))
         return fitting + imputing + again
 
-    def fit(self, table: Given) -> Given:
-        """Return the table as the model reads it, once that is fitted."""
+    def fit(self, table: Given, checkpoint: str | None) -> Given:
+        """Return the table as the model reads it, once that is fitted, or gone on with from a folder."""
         if not self.fitted:
-            fit_given(self.imputer, table)
+            fit_given(self.imputer, table, checkpoint=checkpoint)
         return replace(table, codec=self.imputer.codec_)
 
 
@@ -105,17 +106,32 @@ def asked_for(options: argparse.Namespace, source: Source) -> Asked:
         stated["missing"] = {name: words for name, words in missing.items() if name in part.columns}
     if options.order is not None:
         stated["order"] = names_in(options.order, part.columns, "order")
-    if options.ignorable is not None:
-        stated["ignorable"] = names_in(options.ignorable, part.columns, "ignorable")
-    if limits:
-        stated["limits"] = limits
+    for name, words in (("ignorable", options.ignorable), ("shadow", options.shadow)):
+        if words is not None:
+            stated[name] = names_in(words, part.columns, name)
+    stated["limits"] = limits or None
+    stated["margins"] = margins_asked(options.margin, list(part.columns), source.decimal) or None
     direction = _direction(options.direction, part.columns)
     imputer = MNARImputer(direction=direction, n_jobs=_jobs(options), **stated)
     return Asked(imputer, False, part, columns, notes, holes_of(part, cells, aside), sample)
 
 
 def _with_model(options: argparse.Namespace, source: Source, missing: dict[str, list[Any]]) -> Asked:
-    for name in ("mechanism", "direction", "order", "ignorable", "kind", "limit", "columns", "save", "steps"):
+    fitting = (
+        "mechanism",
+        "direction",
+        "order",
+        "ignorable",
+        "shadow",
+        "kind",
+        "limit",
+        "margin",
+        "columns",
+        "save",
+        "steps",
+        "checkpoint",
+    )
+    for name in fitting:
         if getattr(options, name, None) is not None:
             raise ValueError(f"--{name}: got one with --model, expected it only when fitting (the model has its own)")
     imputer = MNARImputer.load(options.model)

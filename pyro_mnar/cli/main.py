@@ -57,7 +57,9 @@ def _impute(options: argparse.Namespace) -> int:
     from pyro_mnar.data.long_tables import check_long
     from pyro_mnar.imputer.imputing import imputed
     from pyro_mnar.imputer.limited_reasons import limits_in_words
+    from pyro_mnar.imputer.margin_words import margins_in_words
     from pyro_mnar.imputer.model_files import check_model_folder
+    from pyro_mnar.imputer.shadow import shadows_in_words
     from pyro_mnar.report.report import MOST_CELLS, draws_of, write_report
 
     # The networks are small: a second thread gains little, and stalls when the machine's cores are shared.
@@ -82,7 +84,7 @@ def _impute(options: argparse.Namespace) -> int:
             say(options, [f"Nothing is missing in {options.table}{where}; {options.output} is a copy.", *read_holes(source, part)])
             return 0
         options.task.expect(asked.work(options.report is not None))
-        table, doubts = told(lambda: asked.fit(asked.learned()))
+        table, doubts = told(lambda: asked.fit(asked.learned(), options.checkpoint))
         # Where none are asked for, five of each model for the estimates that are printed, unless they would fill the memory.
         few = 5 * len(imputer.members_)
         draws = (few if part.size * few <= MOST_CELLS else 0) if options.draws_output is None else options.draws or 20
@@ -97,15 +99,15 @@ def _impute(options: argparse.Namespace) -> int:
         if options.save is not None:
             imputer.save(new(options.save))
         if options.report is not None:
-            page, concluded = str(new(options.report)), (options.regress, options.arguments, asked.sample.design)
-            told(write_report, page, options.table, imputer, table, found, *concluded)
+            about = (options.regress, options.arguments, options.checkpoint, asked.sample.design)
+            told(write_report, str(new(options.report)), options.table, imputer, table, found, *about)
         source.write(options.output if options.output == "-" else str(new(options.output)), filled, holes, options.escape_formulas)
         if options.save is not None:
             check_model_folder(options.save)
     note(options, asked.notes)
     lines = [f"{options.output}: {int(holes.to_numpy().sum())} of {part.size} cells imputed", *read_holes(source, part)]
     lines += [f"Note: {sentence}" for sentence in [*doubts, *far, *more]]
-    say(options, [*lines, *limits_in_words(table), *said])
+    say(options, [*lines, *limits_in_words(table), *shadows_in_words(imputer), *margins_in_words(imputer), *said])
     return 0
 
 
@@ -128,6 +130,7 @@ def _check_outputs(options: argparse.Namespace) -> None:
     if options.draws is not None and options.draws < 1:
         raise ValueError(f"--draws: got {options.draws}, expected at least 1")
     others = [("draws-output", options.draws_output), ("save", options.save), ("report", options.report)]
+    others += [("checkpoint", options.checkpoint)]
     if options.save is not None:
         check_model_folder(options.save)
         refuse_inside(options.save, [("output", options.output), *others])
@@ -150,15 +153,15 @@ def _report(options: argparse.Namespace) -> int:
 
     torch.set_num_threads(1)
     check_page_path(options.output)
-    refuse_same(options.table, [("output", options.output)])
+    refuse_same(options.table, [("output", options.output), ("checkpoint", options.checkpoint)])
     source = opened(options)
     with _naming(options.table):
         asked = asked_for(options, source)
         options.task.expect(asked.work(True))
-        table, _ = told(lambda: asked.fit(asked.learned()))  # the report says what is to be doubted
+        table, _ = told(lambda: asked.fit(asked.learned(), options.checkpoint))  # the report says what is to be doubted
         found, far = told(imputed, asked.imputer, table, draws_of(asked.part.size))
-        concluded = (options.regress, options.arguments, asked.sample.design)
-        told(write_report, options.output, options.table, asked.imputer, table, found, *concluded)
+        about = (options.regress, options.arguments, options.checkpoint, asked.sample.design)
+        told(write_report, options.output, options.table, asked.imputer, table, found, *about)
     note(options, [*asked.notes, *far])
     say(options, [f"{options.output}: report on {options.table}"])
     return 0
@@ -177,7 +180,8 @@ def _sensitivity(options: argparse.Namespace) -> int:
 
     torch.set_num_threads(1)
     check_ending(options.output)
-    refuse_same(options.table, [("output", options.output), ("figure", options.figure)])
+    others = [("output", options.output), ("figure", options.figure), ("checkpoint", options.checkpoint)]
+    refuse_same(options.table, others)
     check_writable(options.output)
     if options.figure is not None:
         check_figure_path(options.figure)
@@ -190,7 +194,7 @@ def _sensitivity(options: argparse.Namespace) -> int:
         schema = table.codec.schema
         given = moves(options, schema, table.mask)
         (estimate_of, about), rows = conclusion(options, schema, asked.sample.design), moved_rows(options, source.frame(lenient=True))
-        table, _ = told(asked.fit, table)
+        table, _ = told(asked.fit, table, options.checkpoint)
         (path, holds), far = told(along, asked.imputer, table, given, rows, estimate_of, options.draws or 160, options.null)
     labels = [move.label for move in given]
     figure = None if options.figure is None else plot_tipping(path, labels, about)

@@ -29,6 +29,8 @@ examples:
       what columns are, where numbers and text do not say it
   pyro-mnar impute t.csv --output c.csv --kind lead=positive --limit 'lead<lead_lod' --limit 'income>150000'
       holes of lead lie below the limit that column lead_lod has for each row, those of income above a top code
+  pyro-mnar impute t.csv --output c.csv --margin income:mean=26499:300 --margin smoker:share:yes=.24
+      a census has the mean of incomes, with its standard error, and the share of smokers
   pyro-mnar impute new.csv --model model --output c.csv --draws 20 --draws-output draws.nc
       new rows with that model, and 20 draws of each missing value
   pyro-mnar impute parts/ --model model --label id --output completed/
@@ -182,6 +184,11 @@ def _model_options(impute: argparse.ArgumentParser) -> None:
         "--ignorable", metavar="A,B", help="columns whose holes are known to say nothing of their values (missing at random)"
     )
     impute.add_argument(
+        "--shadow",
+        metavar="A,B",
+        help="columns known to be related to those with holes, and to have no part in their going missing but through their values",
+    )
+    impute.add_argument(
         "--kind",
         action="append",
         metavar="COLUMN=KIND",
@@ -197,6 +204,14 @@ def _model_options(impute: argparse.ArgumentParser) -> None:
         "[2,5); repeated for one column each",
     )
     impute.add_argument(
+        "--margin",
+        action="append",
+        metavar="COLUMN:WHAT=NUMBER",
+        help="what is known of a whole column, missing values included: COLUMN:mean=NUMBER, COLUMN:share:LEVEL=NUMBER or "
+        "COLUMN:quantile:SHARE=NUMBER, where NUMBER:ERROR has a standard error; missing values are moved until it holds; repeated for "
+        "others",
+    )
+    impute.add_argument(
         "--columns", metavar="A,B", help="columns to use (default: all that can be); the others are passed through untouched"
     )
     impute.add_argument("--model", metavar="FOLDER", help="impute with this saved model instead of fitting one")
@@ -204,6 +219,11 @@ def _model_options(impute: argparse.ArgumentParser) -> None:
         "--device",
         metavar="WORD",
         help="where to compute: cpu, cuda, or auto, a GPU where there is one and the table is large (default: cpu)",
+    )
+    impute.add_argument(
+        "--checkpoint",
+        metavar="FOLDER",
+        help="keep the fit here while it goes on: killed at any moment, the same command goes on to the same result (yours to delete)",
     )
     impute.add_argument("--steps", type=int, metavar="N", help="training updates of each model (default: 1000)")
     impute.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same result (default: 0)")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from pyro_mnar.data.codec import TableCodec
+from pyro_mnar.imputer.moves import Move
 from pyro_mnar.imputer.pilots import Candidate
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.infer.history import History
@@ -24,17 +25,21 @@ class Imputer(Protocol):
     direction: str | Mapping[Any, str] | None
     order: Sequence[Hashable] | None
     ignorable: Sequence[Hashable]
+    shadow: Sequence[Hashable]
     latent_dim: int | None
     hidden: Sequence[int]
     members: int
     steps: int
     batch_size: int
+    held_out: float
+    patience: int | None
     random_state: int | np.random.RandomState | None
     add_indicator: bool
     keep_empty_features: bool
     kinds: Mapping[Any, str] | None
     missing: object
     limits: Mapping[Any, Any] | None
+    margins: Mapping[Any, Any] | None
     point: str
     tolerance: float | None
     progress: bool
@@ -48,6 +53,9 @@ class Imputer(Protocol):
     histories_: list[History]
     candidates_: list[Candidate]
     reasons_: DataFrame
+    moves_: list[Move]
+    margins_: DataFrame
+    shadows_: DataFrame
     seed_: int
 
     @property

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from pyro_mnar.imputer.fit_files import FitFiles
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.ensembles import fit
@@ -34,6 +35,7 @@ def fit_specified(
     seed: int,
     particles: int = 5,
     device: torch.device | str = "cpu",
+    checkpoint: FitFiles | None = None,
     **settings: Any,
 ) -> Fitted:
     """Make an ensemble and fit it.
@@ -46,6 +48,7 @@ def fit_specified(
         weights: (N,) of the rows, None being 1 each.
         particles: K of the training bound.
         device: where it is fitted; the members come back on the processor.
+        checkpoint: where each member's training is kept while it goes on.
         seed, settings: as :func:`~pyro_mnar.infer.ensembles.fit`'s.
 
     Example:
@@ -62,6 +65,10 @@ def fit_specified(
     rows = slice(None) if weights is None else repeated(weights)
     for member in members:
         member.to(device).initialize(x[rows], mask[rows], None if limits is None else limits[rows])
+    if checkpoint is not None:
+        own = {name: value for name, value in settings.items() if name not in ("callback", "progress", "n_jobs")}
+        own |= {"seed": seed, "particles": particles, "device": str(device)}
+        settings["checkpoints"] = checkpoint.trainings(specification, x, mask, limits, weights, **own)
     bounds = [IWELBO(member, particles) for member in members]
     histories = fit(bounds, x, mask, limits=limits, weights=weights, seed=seed, **settings)
     fewer = len(histories)

@@ -50,15 +50,20 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         order: columns in the order in which their holes came about, such as visits; masks then depend on the columns before, as far as
             these are seen. Columns that it leaves out come first. None: the data choose whether they do, and in which order.
         ignorable: columns whose missingness is taken as ignorable whatever the mechanism.
+        shadow: columns known to be related to those with holes and to have no other part in their going missing
+            (:mod:`pyro_mnar.imputer.shadow`); no mask reads them.
         latent_dim, hidden: L, by default one less than the number of columns, at most 10; hidden layers of decoder and encoder.
         members, particles: of the ensemble (with one there are no intervals worth the name); K of the training bound.
         steps, batch_size: training updates of each member, and rows an update.
+        held_out: share of each member's rows that are kept out of its training, to choose its best weights by.
+        patience: looks, one every 100 steps, without a better held-out bound after which a member stops; None to use all steps.
         random_state: seed of training and draws; with a ``RandomState`` or None, one is drawn from it at each ``fit``.
         add_indicator: whether ``transform`` adds a column ``missingindicator_NAME`` for each with holes in training, 1 where missing.
         keep_empty_features: whether columns without an observed value in training stay, their holes filled with 0, or are left out.
         kinds: what columns are, by name (position, for arrays), where dtypes do not say it (:mod:`pyro_mnar.data.kinds`).
         missing: values that stand for a missing one, such as ``[-99, "?"]``, or a mapping from columns to such; no declared level is.
         limits: where holes are known to lie, by column, such as ``("<", 0.5)``: see :mod:`pyro_mnar.data.limits`.
+        margins: what is known of whole columns, such as ``{"income": {"mean": (26_499, 300)}}``: see :mod:`pyro_mnar.data.margins`.
         point: what ``transform`` fills holes with: ``mean`` of the posterior (right for totals), ``median``, or ``draw`` (right for
             shares and spread); of a mean or median, categories get the most probable one.
         tolerance: Monte Carlo error of means, as a share of standard deviations, at which rows have enough particles; None: none.
@@ -70,6 +75,8 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         reasons_: a data frame, a row for each column with holes: what was decided (``reason``), how strong the ``evidence`` is, which
             share of its imputed values lies ``beyond`` the observed range, their ``mean``, and that under ignorable missingness.
         candidates_: the :class:`~pyro_mnar.imputer.pilots.Candidate` reasons that were compared, the best first.
+        margins_: a data frame, a row for each known margin: as fitted, as met, and what that takes of the missing values.
+        shadows_: a data frame: how strongly each declared shadow variable is related to each column with holes.
         members_, histories_: the fitted :class:`~pyro_mnar.model.MNAR` models, on scaled columns, and what training saw of each.
         codec_: the :class:`~pyro_mnar.data.TableCodec` from tables to the models' columns and back; ``schema_`` are these columns.
         specification_: the :class:`~pyro_mnar.imputer.specification.Specification` of the members.
@@ -86,18 +93,22 @@ class MNARImputer(TransformerMixin, BaseEstimator):
     direction: str | Mapping[Any, str] | None = None
     order: Sequence[Hashable] | None = None
     ignorable: Sequence[Hashable] = ()
+    shadow: Sequence[Hashable] = ()
     latent_dim: int | None = None
     hidden: Sequence[int] = (128,)
     members: int = 8
     particles: int = 5
     steps: int = 1000
     batch_size: int = 96
+    held_out: float = 0.0
+    patience: int | None = None
     random_state: int | np.random.RandomState | None = 0
     add_indicator: bool = False
     keep_empty_features: bool = False
     kinds: Mapping[Any, str] | None = None
     missing: object = None
     limits: Mapping[Any, Any] | None = None
+    margins: Mapping[Any, Any] | None = None
     point: str = "mean"
     tolerance: float | None = None
     progress: bool = True
@@ -111,6 +122,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         y: None = None,
         sample_weight: ArrayLike | None = None,
         callback: Callable[[Evaluation], None] | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
     ) -> Self:
         """Learn the model from a table (N, D) with NaN in the holes.
 
@@ -119,6 +131,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
             y: ignored, as in scikit-learn.
             sample_weight: (N,) above 0, how many rows each one counts for; see :mod:`pyro_mnar.data.row_weights`.
             callback: called with each :class:`~pyro_mnar.infer.training.Evaluation`.
+            checkpoint: folder, from which the same call goes on after a kill to the same result (:mod:`pyro_mnar.imputer.checkpoints`).
 
         Raises:
             ValueError: for a table that cannot be used (the message names the column) or an unknown word among the settings.
@@ -126,7 +139,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         """
         del y
         check_point(self.point)
-        fit_table(self, X, sample_weight, callback)
+        fit_table(self, X, sample_weight, callback, checkpoint)
         return self
 
     def impute(self, X: ArrayLike | DataFrame, draws: int = 0, particles: int | None = None, method: str = "importance") -> Imputation:

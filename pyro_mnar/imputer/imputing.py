@@ -14,6 +14,7 @@ from pyro_mnar.imputation.impute import Imputation
 from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.devices import device_of
 from pyro_mnar.imputer.extremes import refuse_unfilled, warn_of_far, within_reach
+from pyro_mnar.imputer.margins import with_margins
 from pyro_mnar.imputer.points import points_of, sines, summands
 from pyro_mnar.imputer.tables import Given
 from pyro_mnar.infer.progress import whole
@@ -37,7 +38,7 @@ def imputed(imputer: Imputer, given: Given, draws: int = 0, particles: int | Non
     """Return the imputation of a table by a fitted imputer; arguments as of :meth:`~pyro_mnar.imputer.imputer.MNARImputer.impute`."""
     with whole("imputing", imputer.progress):
         raw = drawn(imputer, given, draws, particles, method)
-        return Imputed(raw, in_units(imputer, given, raw, method))
+        return Imputed(raw, with_margins(imputer, given, in_units(imputer, given, raw, method)))
 
 
 def filled(imputer: Imputer, given: Given) -> DataFrame | np.ndarray:

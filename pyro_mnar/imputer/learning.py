@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -11,8 +12,10 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from pyro_mnar.data.codec import TableCodec
+from pyro_mnar.data.margins import Margin, learned_margins, margins_of
 from pyro_mnar.data.warn import warn
 from pyro_mnar.imputer.censored_scaling import in_supposed_units
+from pyro_mnar.imputer.checkpoints import finish, opened, restores
 from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.devices import device_of
 from pyro_mnar.imputer.doubts import Doubt, doubts, never_together
@@ -20,13 +23,17 @@ from pyro_mnar.imputer.fit_guard import all_or_nothing, check_interrupted
 from pyro_mnar.imputer.fitting import fit_specified
 from pyro_mnar.imputer.limited_reasons import with_limits
 from pyro_mnar.imputer.limited_scaling import in_limited_units
+from pyro_mnar.imputer.margin_fit import met_margins
+from pyro_mnar.imputer.margin_words import margins_table, unmet
 from pyro_mnar.imputer.mask_orders import leave_in_turn, orders_of
 from pyro_mnar.imputer.pilots import InUnits
 from pyro_mnar.imputer.reason_selection import PILOTS, Choice, choose, pilot_worth
 from pyro_mnar.imputer.reasons import no_reasons, reasons_of
+from pyro_mnar.imputer.shadow import strengths, weak_shadows
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.imputer.tables import Given, learned
 from pyro_mnar.imputer.words import order_of, specification_of
+from pyro_mnar.infer.held_out import check_held_out
 from pyro_mnar.infer.history import Evaluation
 from pyro_mnar.infer.progress import step_worth, whole
 from pyro_mnar.infer.torch_state import as_usual
@@ -42,59 +49,96 @@ def fit_table(
     X: ArrayLike | DataFrame,
     sample_weight: ArrayLike | None = None,
     callback: Callable[[Evaluation], None] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> Given:
     """Fit ``imputer`` to a table, and return that as it reads it; arguments as of ``MNARImputer.fit``.
 
     After an error or an interruption the imputer is as it was.
     """
     table = learned(imputer, X, sample_weight=sample_weight)
-    fit_given(imputer, table, callback)
+    fit_given(imputer, table, callback, checkpoint)
     return replace(table, codec=imputer.codec_)
 
 
 @as_usual
-def fit_given(imputer: Imputer, given: Given, callback: Callable[[Evaluation], None] | None = None) -> None:
+def fit_given(
+    imputer: Imputer,
+    given: Given,
+    callback: Callable[[Evaluation], None] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+) -> None:
     """Fit the ensemble of ``imputer`` to a table and set what is fitted.
 
     Args:
         imputer: with its settings.
         given: read by a codec that is scaled by its observed moments.
         callback: called with each :class:`~pyro_mnar.infer.training.Evaluation`.
+        checkpoint: folder in which the fit is kept while it goes on, or None (:mod:`pyro_mnar.imputer.checkpoints`).
 
     Raises:
         ValueError: for an unknown word among the settings.
         KeyboardInterrupt: when interrupted, before the data have chosen or where what was fitted is not to be kept.
     """
-    given = replace(given, codec=in_limited_units(given))
+    read, given = given, replace(given, codec=in_limited_units(given))
     # Where limits say why cells are missing, there is nothing more to be asked.
     codec, mask, told, device = given.codec, given.mask, given.told, device_of(imputer, len(given.mask))
     left_out = [name for j, name in enumerate(codec.layout.names) if j not in codec.layout.known]
     specification, stated = specification_of(imputer, codec.schema, told.mask, left_out)
     if mask.all() and imputer.mechanism != "none":
         warn("X: nothing is missing, so the model is trained without a mechanism")
+    margins = learned_margins(margins_of(imputer.margins, codec.layout.names), codec.columns, given.values, mask)
     order = order_of(imputer.order, codec.schema, imputer.mechanism, left_out)
     for apart in never_together(codec.schema, mask):
         warn(apart)
     seed = check_random_state(imputer.random_state).randint(2**31 - 1)
     settings: dict[str, Any] = {name: getattr(imputer, name) for name in ("particles", "steps", "batch_size", "progress", "n_jobs")}
+    members_alone = {"held_out": imputer.held_out, "patience": imputer.patience}
+    check_held_out(**members_alone)
     settings["seed"] = int(imputer.random_state) if isinstance(imputer.random_state, (int, np.integer)) else seed
-    choice, first, seen = None, None, given.seen
+    kept = None if checkpoint is None else opened(checkpoint, imputer, read, device, settings["seed"])
+    imputer.seed_ = seed
+    if kept is not None and restores(kept, imputer):
+        hear = callback or (lambda _: None)
+        for look in (look for history in imputer.histories_ for look in history.evaluations):
+            hear(look)
+    else:
+        settings |= {"device": device, "callback": callback, "checkpoint": kept, **members_alone}
+        _fit(imputer, given, specification, stated, order, margins, settings)
+        if kept is not None:
+            finish(kept, imputer)
+    for said in (*unmet(imputer), *weak_shadows(imputer)):
+        warn(said)
+    for doubt in doubts(imputer):
+        warn(doubt, Doubt)
+
+
+def _fit(
+    imputer: Imputer,
+    given: Given,
+    specification: Specification,
+    stated: list[str | None],
+    order: list[int] | None,
+    margins: dict[int, Margin],
+    settings: dict[str, Any],
+) -> None:
+    """Choose the reasons that are not stated, fit the ensemble, and set what is fitted."""
+    choice, first, seen, told = None, None, given.seen, given.told
+    for_pilots = {name: value for name, value in settings.items() if name not in ("device", "callback", "held_out", "patience")}
     with whole("fitting", imputer.progress) as task:
         if task.expected <= 0:
             task.expect(work_of_fit(imputer, len(given.mask), specification.separate))
         if specification.separate:
             task.say("choosing reasons")
-            choice, first = _chosen(specification, stated, order, given, settings)
+            choice, first = _chosen(specification, stated, order, given, for_pilots)
             specification = choice.specification
             # One of the candidates needs no pilot.
             task.expect((len(choice.candidates) - 1 - PILOTS) * pilot_worth(imputer.steps, imputer.batch_size, len(given.mask)))
         codec, specification = in_supposed_units(told, specification)
         given = replace(given, codec=codec)
         task.say("fitting")
-        known: dict[str, Any] = {"limits": given.limits, "weights": given.row_weights}
-        fitted = fit_specified(specification, given.x, seen, **known, callback=callback, device=device, **settings)
+        fitted = fit_specified(specification, given.x, seen, limits=given.limits, weights=given.row_weights, **settings)
     check_interrupted(fitted.histories, imputer.members, imputer.keep_partial)
-    imputer.codec_, imputer.seed_ = codec, seed
+    imputer.codec_ = codec
     imputer.candidates_ = [] if choice is None else choice.candidates
     imputer.specification_, imputer.histories_ = fitted.specification, fitted.histories
     imputer.members_ = [member.eval() for member in fitted.members]
@@ -103,8 +147,9 @@ def fit_given(imputer: Imputer, given: Given, callback: Callable[[Evaluation], N
     else:
         imputer.reasons_ = reasons_of(imputer, stated, choice.ignorable, first, given)
     imputer.reasons_ = with_limits(imputer.reasons_, given)
-    for doubt in doubts(imputer):
-        warn(doubt, Doubt)
+    imputer.moves_ = met_margins(imputer, given, margins)
+    imputer.margins_ = margins_table(codec.columns, imputer.moves_)
+    imputer.shadows_ = strengths(given, specification.columns, specification.unread)
 
 
 def work_of_fit(imputer: Any, n_rows: int, choosing: bool) -> float:
@@ -121,7 +166,7 @@ def _chosen(
     codec, _ = in_supposed_units(told, at_random)
     x, settled = replace(told, codec=codec).x, told.seen
     orders = orders_of(x[given.rows], settled[given.rows], specification.columns, order, specification.members, settings["seed"])
-    specification = replace(specification, orders=tuple(tuple(one) for one in orders))
+    specification = replace(specification, orders=tuple(tuple(j for j in one if j not in at_random.unread) for one in orders))
     in_turn = order is not None or leave_in_turn(settled, specification.columns)
     in_units = partial(_in_units, given=given)
     asked = (order is not None, in_turn, in_units, given.seen, told.contrasts, given.row_weights)

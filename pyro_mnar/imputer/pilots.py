@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pyro_mnar.imputation.ensemble import score_ensemble
+from pyro_mnar.imputer.fit_files import FitFiles
 from pyro_mnar.imputer.fitting import fit_specified
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.infer.processes import each, n_processes
@@ -127,7 +128,8 @@ class Pilots:
         """Return the specification of an ensemble that supposes what ``candidate`` does."""
         orders = self.specification.orders if candidate.earlier else None
         if candidate.earlier == "complete":
-            orders = (tuple(self.mask.all(0).nonzero().flatten().tolist()),) * self.specification.members
+            whole = self.mask.all(0).nonzero().flatten().tolist()
+            orders = (tuple(j for j in whole if j not in self.specification.unread),) * self.specification.members
         return replace(self.specification, directions=candidate.directions, latent=candidate.latent, orders=orders)
 
     def cost(self, candidate: Candidate) -> float:
@@ -154,12 +156,19 @@ def fitted_pilot(
     weights: Tensor | None,
     seed: int,
     n_jobs: None = None,
+    checkpoint: FitFiles | None = None,
     **settings: Any,
 ) -> tuple[float, MNAR]:
     """Return a pilot and its bound over the whole table, as of a density in the table's units."""
     specification, x, log_jacobian, limits = in_units(specification)
-    _, (model,), (history,) = fit_specified(specification.first(1), x, mask, limits=limits, weights=weights, seed=seed, **settings)
+    settings |= {"limits": limits, "weights": weights, "checkpoint": checkpoint}
+    _, (model,), (history,) = fit_specified(specification.first(1), x, mask, seed=seed, **settings)
     if history.stopped == "interrupted":
         raise KeyboardInterrupt  # there is nothing yet that an interrupted fit could keep
-    bounds = score_ensemble([model.eval()], x, mask, limits=limits, particles=100, seed=seed)
-    return float(bounds.sum() if weights is None else bounds @ weights.to(bounds)) + log_jacobian, model
+
+    def bound() -> float:
+        bounds = score_ensemble([model.eval()], x, mask, limits=limits, particles=100, seed=seed)
+        return float(bounds.sum() if weights is None else bounds @ weights.to(bounds))
+
+    score = bound() if checkpoint is None else checkpoint.number(model.state_dict(), x, mask, limits, weights, seed, found=bound)
+    return score + log_jacobian, model.eval()

@@ -28,7 +28,7 @@ POINTS = {
     "draw": "one draw from the posterior of each row: spread, shares and associations of complete data, means and totals up to chance",
 }
 #: Draws that a median is of, and cells of them that are in memory at once.
-_DRAWS, _CELLS = 400, 2**24
+DRAWS, _CELLS = 400, 2**24
 
 
 def check_point(point: object) -> None:
@@ -84,11 +84,11 @@ def points_of(
     if point == "mean" or bool(mask.all()):
         return most_probable(codec, means, probabilities)
     parts, circular = [], torch.tensor([column.circular for column in codec.columns])
-    rows = max(1, _CELLS // (_DRAWS * x.shape[1]))
+    rows = max(1, _CELLS // (DRAWS * x.shape[1]))
     names = list(range(len(x))) if labels is None else distinct(labels)  # before rows are taken in parts
     for start in range(0, len(x), rows):
         part = slice(start, start + rows)
-        draws = len(members) if point == "draw" else _DRAWS
+        draws = len(members) if point == "draw" else DRAWS
         own = None if limits is None else limits[part]
         result = impute(members, x[part], mask[part], limits=own, draws=draws, seed=seed, labels=names[part], **settings)
         drawn = torch.from_numpy(codec.invert(result.draws.double().numpy()))

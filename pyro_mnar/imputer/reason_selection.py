@@ -104,7 +104,7 @@ def choose(
     none = tuple(word or "none" for word in stated)
     own = tuple(word or side for word, side in zip(stated, _sides(seen.specification, contrasts), strict=True))
     # Of columns whose own values are all said to decide, the latent, which stands for these, would take their place.
-    latent = None in stated
+    latent = None in stated and not specification.unread
     before = "all" if ordered else ""
     pilots.fit([at_random, Candidate(none, before, False), Candidate(own, before, False), Candidate(none, before, latent)])
     best = pilots.ranked()[0]

@@ -14,15 +14,13 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 import torch
 
-from pyro_mnar.analysis.candidates import Candidates
 from pyro_mnar.analysis.completions import Completions
-from pyro_mnar.data.kinds.column import Column
-from pyro_mnar.data.masking import split
-from pyro_mnar.data.schema import Schema
 from pyro_mnar.imputer.contract import Imputer
-from pyro_mnar.imputer.extremes import warn_of_far, within_reach
+from pyro_mnar.imputer.drawn_rows import drawn_rows
+from pyro_mnar.imputer.extremes import warn_of_far
+from pyro_mnar.imputer.margins import taken
 from pyro_mnar.imputer.tables import Given, given
-from pyro_mnar.imputer.wide_draws import candidates_of, in_parts, warped
+from pyro_mnar.imputer.wide_draws import candidates_of
 from pyro_mnar.infer.torch_state import as_usual
 
 
@@ -33,8 +31,8 @@ def completions(imputer: Imputer, given: Given, n_draws: int) -> Completions:
         raise ValueError(f"n_draws: got {n_draws}, expected at least 1")
     warn_of_far(given)
     groups = imputer.members_of(n_draws)
-    candidates = candidates_of(imputer, given, groups)
-    return Completions(given.X, candidates.tables([str(group) for group in groups]), groups, candidates)
+    candidates, index = taken(imputer, given, candidates_of(imputer, given, groups), groups)
+    return Completions(given.X, [candidates.filled(row) for row in index], groups, candidates)
 
 
 @as_usual
@@ -59,28 +57,11 @@ def strengthened(imputer: Imputer, done: Completions, factor: float, columns: Se
     if done.groups is None or len(set(done.groups)) > len(imputer.members_):
         raise ValueError("done: expected what imputer.completions(X) returned")
     table, drawn = given(imputer, done.table), done.drawn
-    values, mask, near = table.values, table.mask, within_reach(table)
-    moved = torch.from_numpy(~mask & ~table.limited) & torch.tensor([name in chosen for name in names])
-    log_weights, rows = np.zeros(drawn.log_weights.shape), np.flatnonzero(moved.any(1).numpy())
-    cells = {j: _encoded(drawn, name, codec.columns[j]) for j, name in enumerate(names) if name in drawn.holes}
-    for group, member in enumerate(imputer.members_):
-        own = np.flatnonzero(drawn.groups == str(group))
-        for some in in_parts(rows, len(own) * len(names)):
-            filled = np.tile(values[some], (len(own), 1, 1))
-            for j, found in cells.items():
-                at = np.flatnonzero(~mask[some, j])
-                filled[:, at, j] = found[np.ix_(own, np.searchsorted(drawn.holes[names[j]], some[at]))]
-            x = torch.from_numpy(codec.apply(filled.reshape(-1, len(names)), np.ones((filled.size // len(names), len(names)), bool)))
-            seen = torch.from_numpy(mask[some]).repeat(len(own), 1)
-            y = warped(member, torch.where(seen, near[some].repeat(len(own), 1), x.float()))
-            assert member.mechanism is not None
-            gain = member.mechanism.gain(y, factor, seen).unflatten(0, (len(own), len(some)))
-            log_weights[np.ix_(own, some)] = torch.where(moved[some], gain, 0.0).sum(-1).double().numpy()
+    moved = ~table.mask & ~table.limited & np.array([name in chosen for name in names])
+    log_weights = np.zeros(drawn.log_weights.shape)
+    for part in drawn_rows(imputer, table, drawn, np.flatnonzero(moved.any(1))):
+        assert part.member.mechanism is not None
+        gain = part.member.mechanism.gain(part.y, factor, part.seen)
+        own = torch.where(torch.from_numpy(moved[part.rows]), part.apart(gain), 0.0)
+        log_weights[np.ix_(part.draws, part.rows)] = own.sum(-1).double().numpy()
     return done.reweight(log_weights)
-
-
-def _encoded(drawn: Candidates, name: Hashable, column: Column) -> np.ndarray:
-    """Return the draws of a column, (P, H), levels by their places."""
-    cells = drawn.column(name)
-    one = cells.to_frame(column.name) if hasattr(cells, "to_frame") else cells.reshape(-1, 1)
-    return split(one, Schema((column,)))[0].reshape(len(drawn.groups), -1)

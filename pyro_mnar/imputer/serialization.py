@@ -15,14 +15,18 @@ from torch import Tensor, nn
 from pyro_mnar.data.codec import TableCodec
 from pyro_mnar.imputation.ensemble import score_ensemble
 from pyro_mnar.imputer.contract import Imputer
+from pyro_mnar.imputer.margin_words import margins_table
 from pyro_mnar.imputer.model_files import load_model, save_model
 from pyro_mnar.imputer.model_sizes import check_sizes, check_tensors
+from pyro_mnar.imputer.moves import Move
 from pyro_mnar.imputer.pilots import Candidate
 from pyro_mnar.imputer.points import check_point
 from pyro_mnar.imputer.reasons import finite, reasons_from_json, reasons_to_json
+from pyro_mnar.imputer.shadow import strengths_from_json
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.imputer.tables import check_fitted
 from pyro_mnar.imputer.words import MECHANISMS
+from pyro_mnar.infer.held_out import check_held_out
 from pyro_mnar.infer.history import Evaluation, History
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.torch_state import as_usual
@@ -68,8 +72,10 @@ def describe(imputer: Imputer) -> tuple[dict[str, Tensor], dict[str, object]]:
         "codec": imputer.codec_.to_json(),
         "candidates": [list(candidate) for candidate in imputer.candidates_],
         "reasons": reasons_to_json(imputer.reasons_),
+        "margins": [move.to_json() for move in imputer.moves_],
+        "shadows": imputer.shadows_.to_dict("list"),
         "settings": {
-            name: _plain(value)
+            name: plain_setting(value)
             for name, value in imputer.get_params(deep=False).items()
             if name not in ("progress", "n_jobs", "device")
         },
@@ -88,10 +94,11 @@ def restore(tensors: dict[str, Tensor], description: dict[str, Any]) -> tuple[di
     """
     given = dict(description["settings"])
     check_point(given["point"])
+    check_held_out(given["held_out"], given["patience"])
     for name, seed in (("random_state", given["random_state"]), ("seed", description["seed"])):
         if not (type(seed) is int and 0 <= seed < 2**32) and (seed is not None or name == "seed"):
             raise ValueError(f"{name}: got {seed!r:.40}, expected a whole number from 0 to 2^32 - 1")
-    for name in ("direction", "kinds", "limits"):
+    for name in ("direction", "kinds", "limits", "margins"):
         if isinstance(given[name], list):
             given[name] = dict(given[name])
     if isinstance(given["missing"], list) and any(isinstance(one, list) for one in given["missing"]):
@@ -106,6 +113,9 @@ def restore(tensors: dict[str, Tensor], description: dict[str, Any]) -> tuple[di
         "reasons_": reasons_from_json(description["reasons"]),
         "histories_": [_history(**plain) for plain in description["histories"]],
     }
+    fitted["moves_"] = [Move.from_json(plain, specification.members) for plain in description["margins"]]
+    fitted["margins_"] = margins_table(codec.columns, fitted["moves_"])
+    fitted["shadows_"] = strengths_from_json(description["shadows"], [column.name for column in codec.columns])
     if description["named"]:
         fitted["feature_names_in_"] = np.array(codec.layout.names, dtype=object)
     _check(codec, specification, fitted["reasons_"], fitted["histories_"])
@@ -132,6 +142,8 @@ def _check(codec: TableCodec, specification: Specification, reasons: DataFrame, 
     modeled = specification.columns
     if not all(type(j) is int and 0 <= j < len(names) for j in modeled) or len(set(modeled)) < len(modeled):
         raise ValueError(f"columns: got {modeled!r:.60}, expected positions among {len(names)} columns")
+    if not set(specification.unread) <= set(range(len(names))):
+        raise ValueError(f"unread: got {specification.unread!r:.60}, expected positions among {len(names)} columns")
     limited = {limit.column for limit in codec.limits}
     if not limited <= set(names):
         raise ValueError(f"limits: got some of {sorted(map(str, limited))!r:.60}, expected some of the {len(names)} columns")
@@ -166,12 +178,12 @@ def _history(evaluations: Any, best_step: object, stopped: object) -> History:
     return History(looks, best_step, stopped)
 
 
-def _plain(value: object) -> object:
+def plain_setting(value: object) -> object:
     """Return a setting as JSON holds it; a mapping as pairs, since its keys may be positions; a generator as none."""
     if isinstance(value, Mapping):
-        return [[_plain(key), _plain(own)] for key, own in value.items()]
+        return [[plain_setting(key), plain_setting(own)] for key, own in value.items()]
     if hasattr(value, "tolist") and hasattr(value, "ndim") and value.ndim:  # limits of each row
-        return [_plain(own) for own in value.tolist()]
+        return [plain_setting(own) for own in value.tolist()]
     if isinstance(value, float):
         return None if np.isnan(value) else float(value)
     if isinstance(value, Integral) and not isinstance(value, bool):
@@ -181,5 +193,5 @@ def _plain(value: object) -> object:
     if isinstance(value, np.floating):
         return None if np.isnan(value) else float(value)
     if isinstance(value, (tuple, list, set, frozenset)):
-        return [_plain(one) for one in value]
+        return [plain_setting(one) for one in value]
     return value.isoformat() if hasattr(value, "isoformat") else value

@@ -11,7 +11,8 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from pyro_mnar.data.labels import check_distinct, label_values
-from pyro_mnar.data.shards import RUN, Shards, start_run
+from pyro_mnar.data.run_folder import RUN, start_run
+from pyro_mnar.data.shards import Shards
 from pyro_mnar.imputer.batches import check_schema, impute_batches
 from pyro_mnar.imputer.contract import Imputer
 

@@ -59,6 +59,7 @@ class Specification:
             :class:`~pyro_mnar.mechanisms.SequentialMasking` takes them; None where no mask reads another column.
         latent: whether masks read the row's latent.
         cells: of each column what its head must know (:meth:`in_units`).
+        unread: columns that no mask reads but their own; no mask then reads the latent.
 
     Example:
         >>> Specification("none", (), (), ("continuous",) * 5, 2, (16,), members=1).models()[0].mechanism is None
@@ -75,6 +76,7 @@ class Specification:
     orders: tuple[tuple[int, ...], ...] | None = None
     latent: bool = False
     cells: tuple[Mapping[str, Any], ...] = ()
+    unread: tuple[int, ...] = ()
 
     @property
     def separate(self) -> bool:

@@ -67,7 +67,7 @@ def candidates_of(imputer: Imputer, given: Given, groups: Sequence[int]) -> Cand
     limits, limited = given.limits, torch.from_numpy(given.limited)
     labels = _unique(part.index if is_frame(part) else range(len(values)))
     log_weights, filled = np.zeros((total, len(values))), values.copy()
-    names, whole = _names(given), within_reach(given)
+    names, whole = names_of(given), within_reach(given)
     parts: dict[Hashable, list[ExtensionArray | np.ndarray]] = {names[j]: [] for j in np.flatnonzero(~mask.all(0))}
     for some in in_parts(rows, total * values.shape[1]):
         x, seen = whole[some], given.seen[some]
@@ -173,8 +173,8 @@ def balanced(log_mask: Tensor, log_weights: Tensor, free: int) -> Tensor:
     return log_w
 
 
-def _names(given: Given) -> list[Hashable]:
-    """Return what the model's columns are called in the table as it was given; of an array, their positions."""
+def names_of(given: Given) -> list[Hashable]:
+    """Return what the model's columns are called in the table as it was given, and in its draws; of an array, their positions."""
     X, layout = given.X, given.codec.layout
     if not is_frame(X):
         return list(layout.known)

@@ -11,6 +11,7 @@ import numpy as np
 from pyro_mnar.data.schema import Schema
 from pyro_mnar.data.warn import warn
 from pyro_mnar.imputer.contract import Imputer
+from pyro_mnar.imputer.shadow import shadows_of
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.mechanisms.self_masking import DIRECTIONS
 
@@ -62,6 +63,7 @@ def specification_of(
         imputer.latent_dim or max(1, min(len(names) - 1, 10)),
         tuple(imputer.hidden),
         imputer.members,
+        unread=shadows_of(imputer, schema, left_out),
     )
     if imputer.mechanism in ("linear", "neural") and not specification.is_plain:
         apart = next(column for column in schema.columns if not replace(specification, kinds=(column.kind,)).is_plain)

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyro_mnar.infer.checkpoints import Checkpoint
 from pyro_mnar.infer.checks import check_weights
 from pyro_mnar.infer.history import Evaluation, History
 from pyro_mnar.infer.processes import each, n_processes
@@ -44,6 +45,7 @@ def fit(
     seed: int = 0,
     progress: bool = True,
     n_jobs: int | None = None,
+    checkpoints: Sequence[Checkpoint] | None = None,
     **options: Any,
 ) -> History: ...
 @overload
@@ -57,6 +59,7 @@ def fit(
     seed: int = 0,
     progress: bool = True,
     n_jobs: int | None = None,
+    checkpoints: Sequence[Checkpoint] | None = None,
     **options: Any,
 ) -> list[History]: ...
 def fit(
@@ -70,6 +73,7 @@ def fit(
     callback: Callable[[Evaluation], None] | None = None,
     progress: bool = True,
     n_jobs: int | None = None,
+    checkpoints: Sequence[Checkpoint] | None = None,
     **options: Any,
 ) -> History | list[History]:
     """Fit a bound, or those of an ensemble, in place, and return what training saw, of an ensemble's members each.
@@ -88,6 +92,7 @@ def fit(
         progress: a bar over members and, in this process, one over steps, on a terminal only.
         n_jobs: processes that fit members, at most one each; None is 1 and -1 all cores. The result is the same. ``callback`` then
             hears of a member when it is done.
+        checkpoints: a file for each bound's training, from which it goes on (:mod:`pyro_mnar.infer.checkpoints`).
         options: ``steps``, ``batch_size``, ``lr`` and further ones of :func:`~pyro_mnar.infer.training.train`.
 
     An interruption ends the member that is being fitted, and the members after it are not fitted: there are then fewer histories. Of
@@ -107,12 +112,17 @@ def fit(
         ('steps', 2)
     """
     if not isinstance(bound, Sequence):
+        options["checkpoint"] = None if checkpoints is None else checkpoints[0]
         return train(bound, x, mask, limits=limits, weights=weights, seed=seed, callback=callback, progress=progress, **options)
     several = n_processes(n_jobs, len(bound)) > 1
     options |= {"callback": None if several else callback, "progress": progress and not several}
     check_weights(weights, x)
     table, resample = (x, mask, limits, weights), len(bound) > 1
-    calls = [partial(_fit, member, *table, resample, seed=member_seed(seed, i), **options) for i, member in enumerate(bound)]
+    kept = [None] * len(bound) if checkpoints is None else checkpoints
+    calls = [
+        partial(_fit, member, *table, resample, seed=member_seed(seed, i), checkpoint=own, **options)
+        for i, (member, own) in enumerate(zip(bound, kept, strict=True))
+    ]
     histories: list[History] = []
     try:
         worth = options.get("steps", STEPS) * step_worth(min(options.get("batch_size", BATCH_SIZE), len(x)))
@@ -152,7 +162,8 @@ def _fit(
         with seeded(seed, x.device):
             rows = torch.randint(len(x), (len(x),), device=x.device)
     known, own = (None if part is None else part[rows] for part in (limits, weights))
-    history = train(member, x[rows], mask[rows], limits=known, weights=own, seed=seed, **options)
+    copies = rows if resample else None
+    history = train(member, x[rows], mask[rows], limits=known, weights=own, seed=seed, copies=copies, **options)
     return member.state_dict(), history
 
 

@@ -18,8 +18,6 @@ Where an update has all rows there is nothing to be drawn, and weights are in th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
@@ -67,20 +65,10 @@ def repeated(weights: Tensor) -> Tensor:
     return systematic(weights, max(len(weights), min(total, _MOST)), 0.5)
 
 
-def batches(rows: Tensor, size: int, weights: Tensor | None = None) -> Iterator[Tensor]:
-    """Yield ``size`` of ``rows`` (n,) at a time, epoch after epoch, each in an order of its own.
-
-    Args:
-        rows: places in a table.
-        size: of a batch, at most n.
-        weights: (n,) of the rows, in proportion to which they are drawn where batches are smaller than n.
-    """
-    drawn = weights is not None and size < len(rows)
-    while True:
-        order = torch.randperm(len(rows), device=rows.device)
-        if drawn:
-            assert weights is not None
-            order = order[systematic(weights[order], len(rows), torch.rand((), device=rows.device))]
-            order = order[torch.randperm(len(rows), device=rows.device)]
-        # The last, smaller batch is left for another epoch's order.
-        yield from rows[order][: len(rows) // size * size].split(size)
+def epoch(count: int, weights: Tensor | None, device: torch.device) -> Tensor:
+    """Return places of ``count`` rows in an order of its own, each once, or with ``weights`` (N,) as often as its share."""
+    order = torch.randperm(count, device=device)
+    if weights is None:
+        return order
+    drawn = order[systematic(weights[order], count, torch.rand((), device=device))]
+    return drawn[torch.randperm(count, device=device)]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import repeat
 from typing import Any, Protocol
 
 import torch
@@ -14,10 +12,12 @@ from torch import Tensor, nn
 
 from pyro_mnar.data.warn import warn
 from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.checkpoints import Batches, Checkpoint, TrainingState
 from pyro_mnar.infer.checks import check_limits, check_positive, check_rows, check_weights, rows_of
+from pyro_mnar.infer.held_out import split_rows
 from pyro_mnar.infer.history import Evaluation, History, TiltLook
 from pyro_mnar.infer.progress import bar, step_worth
-from pyro_mnar.infer.row_weights import batches, weighted_mean
+from pyro_mnar.infer.row_weights import weighted_mean
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.structure import row_bound_guide
 
@@ -82,11 +82,13 @@ def train(
     mechanism_lr: float = 5e-2,
     weight_decay: float = 0.0,
     held_out: float = 0.0,
+    copies: Tensor | None = None,
     patience: int | None = None,
     every: int = 100,
     callback: Callable[[Evaluation], None] | None = None,
     seed: int = 0,
     progress: bool = True,
+    checkpoint: Checkpoint | None = None,
 ) -> History:
     """Maximise ``bound``, and the prior where there is one, over its module's parameters, in place.
 
@@ -107,11 +109,13 @@ def train(
         lr, mechanism_lr, weight_decay: see :func:`parameter_groups`.
         held_out: share of the rows, from 0 to below 1, that are kept out of training to choose the best weights, by their bound at
             beta = 1.
+        copies: (N,) the same number for rows that are copies of one row, which are held out together; None where there are none.
         patience: evaluations without a better held-out bound after which to stop; None to use all steps.
         every: updates between evaluations.
         callback: called with each :class:`Evaluation`, for loggers and live plots.
         seed: of batches, particles and the choice of held-out rows.
         progress: a bar on standard error; none where that is not a terminal.
+        checkpoint: the file of this training, from which it goes on, and ``callback`` hears of earlier looks again; of a bound alone.
 
     Raises:
         ValueError: for arguments out of range or shapes that differ; ``patience`` without held-out rows; a bound, without an
@@ -123,42 +127,32 @@ def train(
         >>> from pyro_mnar.networks.decoders import GaussianDecoder
         >>> from pyro_mnar.networks.encoders import GaussianEncoder
         >>> bound = IWELBO(MNAR(GaussianDecoder(1, 2), GaussianEncoder(1, 2)), particles=5)
-        >>> history = train(bound, torch.randn(50, 2), torch.ones(50, 2, dtype=torch.bool), steps=10, every=5)
-        >>> [e.step for e in history.evaluations]
+        >>> [e.step for e in train(bound, torch.randn(50, 2), torch.ones(50, 2) > 0, steps=10, every=5).evaluations]
         [5, 10]
     """
     check_rows(x, mask)
     check_limits(limits, x)
     check_weights(weights, x)
-    if weights is not None and bound.weighted is not bound:
-        raise ValueError("weights: got some for an objective around a bound, expected the bound itself")
     check_positive(steps=steps, batch_size=batch_size, every=every)
-    if not 0 <= held_out < 1:
-        raise ValueError(f"held_out: got {held_out}, expected a share from 0 to below 1")
     if bound.weighted is bound and getattr(bound.module, "tilt", None) is not None:
         raise ValueError("bound: its module has a tilt, expected an objective (SelfNormalized(bound), say); alone it has no maximum")
-    n_out = round(held_out * len(x))
-    if len(x) == 0:
-        raise ValueError("x: got no rows, expected at least 1")
-    if n_out == len(x):
-        raise ValueError(f"held_out: got {held_out}, which leaves no row to train on, expected less")
-    if patience is not None and n_out == 0:
-        raise ValueError("patience: needs held-out rows, expected held_out > 0 and enough rows")
+    for name, given in (("weights", weights), ("checkpoint", checkpoint)):
+        if bound.weighted is not bound and given is not None:
+            raise ValueError(f"{name}: got one with an objective for a tilt, whose chains are not kept, expected a bound alone")
     guide = row_bound_guide(bound.module)
-    if guide is not None and (batch_size < len(x) or n_out):
+    if guide is not None and (batch_size < len(x) or held_out):
         raise ValueError(
             f"batch_size, held_out: got {batch_size} and {held_out} with an {guide}, which has parameters for each row, expected "
             f"{len(x)} or more and 0 (or a guide that is a network of the row)"
         )
     with seeded(seed, x.device):
-        test, train = torch.randperm(len(x), device=x.device).tensor_split([n_out])
+        train, test = split_rows(len(x), held_out, patience, copies, x.device)
         if guide is not None:
             bound.weighted.traces(*rows_of(slice(None), x, mask, limits))  # makes its parameters
-        own, size = None if weights is None else weights[train], min(batch_size, len(train))
-        drawn = batches(train, size, own) if guide is None else repeat(torch.arange(len(x), device=x.device))
-        n_rows = len(train) if own is None else float(own.sum())
-        return _Loop(bound, (x, mask, limits), weights, drawn, n_rows, test, steps, patience, every, callback, progress).run(
-            parameter_groups(bound.module, lr, mechanism_lr, weight_decay), size, size == len(train)
+        whole, table = None if guide is None else torch.arange(len(x), device=x.device), (x, mask, limits)
+        hear = callback or (lambda _: None)
+        return _Loop(bound, table, weights, train, test, whole, steps, patience, every, hear, progress, checkpoint).run(
+            parameter_groups(bound.module, lr, mechanism_lr, weight_decay), min(batch_size, len(train))
         )
 
 
@@ -167,16 +161,17 @@ class _Loop:
     bound: Trainable
     table: tuple[Tensor, Tensor, Tensor | None]
     weights: Tensor | None
-    drawn: Iterator[Tensor]
-    n_rows: float
+    train: Tensor
     test: Tensor
+    whole: Tensor | None  # the order in which a guide knows the rows
     steps: int
     patience: int | None
     every: int
-    callback: Callable[[Evaluation], None] | None
+    callback: Callable[[Evaluation], None]
     progress: bool
+    checkpoint: Checkpoint | None
 
-    def run(self, groups: list[dict[str, Any]], batch_size: int, of_all: bool) -> History:
+    def run(self, groups: list[dict[str, Any]], batch_size: int) -> History:
         # Fused: one kernel for all parameters, a quarter of the time of one update each.
         optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), fused=True)
         parameters = [p for group in groups for p in group["params"]]
@@ -187,17 +182,24 @@ class _Loop:
         )
         log_prior = getattr(self.bound.module, "log_prior", None)
         particles = self.bound.weighted.particles
-        history, best, best_bound, losses = History(), None, -torch.inf, []
+        own = None if self.weights is None else self.weights[self.train]
+        n_rows = len(self.train) if own is None else float(own.sum())
+        now = TrainingState(self.bound.module, optimizer, schedule, Batches(self.train, batch_size, self.whole, own))
+        history = now.restore(self.checkpoint, self.steps)
         shown_in = bar(self.steps, "training", "step", self.progress, step_worth(batch_size))
+        shown_in.update(now.step)
         try:
-            for step in range(1, self.steps + 1):
+            for look in history.evaluations:
+                self.callback(look)
+            for step in range(now.step + 1, self.steps + 1):
+                now.keep(self.checkpoint)
                 shown_in.update()
-                rows = next(self.drawn)
+                rows = next(now.batches)
                 optimizer.zero_grad()
-                weighed = {"weights": self.weights[rows]} if self.weights is not None and of_all else {}
+                weighed = {"weights": self.weights[rows]} if self.weights is not None and len(rows) == len(self.train) else {}
                 loss = objective = self.bound.loss(*rows_of(rows, *self.table), **weighed)
                 if log_prior is not None:
-                    objective = loss - log_prior(self.n_rows) / self.n_rows
+                    objective = loss - log_prior(n_rows) / n_rows
                 if not bool(loss.isfinite()):
                     raise FloatingPointError(
                         f"the loss is {loss.item()} at step {step}: lower lr or mechanism_lr, or look for extreme values in the "
@@ -207,20 +209,18 @@ class _Loop:
                 nn.utils.clip_grad_norm_(parameters, 100.0)
                 optimizer.step()
                 schedule.step()
-                losses.append(loss.detach())
+                now.losses.append(loss.detach())
+                now.step = step
                 if step % self.every and step != self.steps:
                     continue
                 tilt = self.bound.report(*rows_of(rows, *self.table))
-                look = Evaluation(step, -float(torch.stack(losses).mean()), self._held_out(particles), tilt)
-                losses = []
+                look = Evaluation(step, -float(torch.stack(now.losses).mean()), self._held_out(particles), tilt)
+                now.losses = []
                 history.evaluations.append(look)
                 shown = {} if look.held_out is None else {"held_out": f"{look.held_out:.3f}"}
                 shown_in.set_postfix(bound=f"{look.train:.3f}", **shown, **({} if tilt is None else {"tilt": str(tilt)}))
-                if look.held_out is None or look.held_out > best_bound:
-                    best_bound = -torch.inf if look.held_out is None else look.held_out
-                    best, history.best_step = copy.deepcopy(self.bound.module.state_dict()), step
-                if self.callback is not None:
-                    self.callback(look)
+                now.judged(look.held_out)
+                self.callback(look)
                 if self.patience is not None and step - history.best_step >= self.patience * self.every:
                     history.stopped = "patience"
                     break
@@ -230,8 +230,8 @@ class _Loop:
             shown_in.close()
             for problem in history.evaluations[-1].tilt.problems if history.evaluations and history.evaluations[-1].tilt else ():
                 warn(problem)
-            if best is not None:
-                self.bound.module.load_state_dict(best)
+            now.use_best()
+        now.finish(self.checkpoint)
         return history
 
     @torch.no_grad()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
+
+from pyro_mnar.mechanisms.ridge import predictions
 
 
 def observed_moments(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -64,39 +64,40 @@ def contrasts(x: Tensor, mask: Tensor) -> Tensor:
     x = x.clamp(x.masked_fill(~finite, torch.inf).amin(0), x.masked_fill(~finite, -torch.inf).amax(0))
     features = torch.cat([torch.where(mask, x - loc, 0.0), (~mask).to(x)], -1).double()
     result = x.new_zeros(3, x.shape[-1])
-    for j in (~mask).any(0).nonzero().flatten().tolist():
-        seen = mask[:, j]
-        if int(seen.sum()) < 3 or int((~seen).sum()) < 3:
-            continue
-        own = torch.arange(features.shape[-1], device=x.device) % x.shape[-1] != j
-        others = features[:, own]
-        centered = others[seen] - others[seen].mean(0)
-        own_values, wide = features[seen, j], centered.shape[-1] > len(centered)
-        # Of more columns than rows by the rows' products, which are fewer: the same coefficients.
-        gram = centered @ centered.T if wide else centered.T @ centered
-        gram = gram + torch.eye(len(gram)).to(gram)
-        told = own_values if wide else centered.T @ own_values
-        coefficients = centered.T @ torch.linalg.solve(gram, told) if wide else torch.linalg.solve(gram, told)
-        predicted = others @ coefficients
-        away = (predicted - predicted[seen].mean()).square()
-        for place, value in enumerate((predicted, away)):
-            error = (value[seen].var() / seen.sum() + value[~seen].var() / (~seen).sum()).sqrt()
-            result[place, j] = (value[~seen].mean() - value[seen].mean()) / error.clamp_min(1e-12)
-        result[2, j] = _turn(predicted, ~seen)
+    enough = (mask.sum(0) > 2) & ((~mask).sum(0) > 2)
+    columns = enough.nonzero().flatten()
+    if not len(columns):
+        return result
+    predicted, seen = predictions(features, mask, columns), mask[:, columns]
+    center = _moments(predicted, seen)[0]
+    for place, value in enumerate((predicted, (predicted - center).square())):
+        (there, error), (here, other) = _moments(value, ~seen), _moments(value, seen)
+        result[place, columns] = ((there - here) / (error + other).sqrt().clamp_min(1e-12)).to(x)
+    result[2, columns] = _turn(predicted, ~seen).to(x)
     return result
 
 
-def _turn(predicted: Tensor, missing: Tensor) -> float:
-    """Return the turn of :func:`contrasts` of one column's predictions (N,)."""
-    low = predicted <= predicted.median()
-    rises, falls = (_rank_correlation(predicted[half], missing[half]) for half in (low, ~low))
-    return math.copysign(min(abs(rises), abs(falls)), rises) if rises * falls < 0 else 0.0
+def _moments(values: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """Return of each column the mean of the ``chosen`` ones of ``values`` (N, J), and that mean's squared error, both (J,)."""
+    count = chosen.sum(0)
+    mean = torch.where(chosen, values, 0.0).sum(0) / count
+    return mean, torch.where(chosen, values - mean, 0.0).square().sum(0) / (count - 1) / count
 
 
-def _rank_correlation(values: Tensor, missing: Tensor) -> float:
-    """Return the correlation of the ranks of ``values`` (N,) with ``missing``, in standard errors of one that is none."""
-    if missing.all() or not missing.any():
-        return 0.0
-    ranks = values.argsort().argsort()
-    pair = torch.stack([ranks, missing]).double()
-    return float(torch.corrcoef(pair)[0, 1]) * math.sqrt(len(values))
+def _turn(predicted: Tensor, missing: Tensor) -> Tensor:
+    """Return the turn of :func:`contrasts`, (J,), of columns' predictions (N, J)."""
+    low = predicted <= predicted.median(0).values
+    rises, falls = (_rank_correlation(predicted, missing, half) for half in (low, ~low))
+    return torch.where(rises * falls < 0, torch.minimum(rises.abs(), falls.abs()).copysign(rises), 0.0)
+
+
+def _rank_correlation(values: Tensor, missing: Tensor, chosen: Tensor) -> Tensor:
+    """Return the correlation of the ranks of the ``chosen`` ones of ``values`` (N, J) with ``missing``, (J,), in standard errors of one
+    that is none."""
+    # The others rank behind these.
+    ranks = values.masked_fill(~chosen, torch.inf).argsort(dim=0, stable=True).argsort(dim=0).double()
+    count = chosen.sum(0)
+    centered = [part - torch.where(chosen, part, 0.0).sum(0) / count for part in (ranks, missing.double())]
+    ranks, marks = (torch.where(chosen, part, 0.0) for part in centered)
+    size = (ranks.square().sum(0) * marks.square().sum(0)).sqrt()
+    return torch.where(size > 0, (ranks * marks).sum(0) / size, 0.0) * count.double().sqrt()

@@ -28,7 +28,7 @@ DRAWS = 160
 MOST_CELLS = 20_000_000
 
 
-def ignorable_of(imputer: MNARImputer, table: Given) -> MNARImputer | None:
+def ignorable_of(imputer: MNARImputer, table: Given, checkpoint: str | None = None) -> MNARImputer | None:
     """Return the same model without a mechanism, fitted to a table whose columns are taken for the same; None where there was none.
 
     Example:
@@ -43,12 +43,15 @@ def ignorable_of(imputer: MNARImputer, table: Given) -> MNARImputer | None:
     """
     if imputer.specification_.mechanism == "none":
         return None
-    plain = clone(imputer).set_params(mechanism="none", direction=None, order=None, random_state=imputer.seed, keep_partial=False)
+    plain = clone(imputer).set_params(
+        mechanism="none", direction=None, order=None, margins=None, shadow=(), random_state=imputer.seed, keep_partial=False
+    )
     for name in ("n_features_in_", "feature_names_in_"):
         if hasattr(imputer, name):
             setattr(plain, name, getattr(imputer, name))
     # The moments of this table, which need not be that of training, and not those that the mechanism supposes.
-    fit_given(plain, replace(table, codec=table.codec.scaled_by(table.values, table.mask, table.weights)))
+    kept = None if checkpoint is None else Path(checkpoint, "ignorable")
+    fit_given(plain, replace(table, codec=table.codec.scaled_by(table.values, table.mask, table.weights)), checkpoint=kept)
     return plain
 
 
@@ -65,6 +68,7 @@ def write_report(
     found: Imputed,
     regress: str | None,
     arguments: Sequence[str],
+    checkpoint: str | None = None,
     design: Design | None = None,
 ) -> None:
     """Write the command line's report.
@@ -77,6 +81,7 @@ def write_report(
         found: its imputation, with :func:`draws_of` draws.
         regress: OUTCOME=TERM,... as on the command line, or None.
         arguments: of the command line.
+        checkpoint: folder in which the fit is kept, and in it that without a mechanism.
         design: of the rows, for estimates.
 
     Raises:
@@ -90,7 +95,7 @@ def write_report(
         "command": shlex.join(["pyro-mnar", *arguments]),
         f"SHA-256 of {table_path}": hashlib.sha256(Path(table_path).read_bytes()).hexdigest(),
     }
-    plain = ignorable_of(imputer, table)
+    plain = ignorable_of(imputer, table, checkpoint)
     compared = None if plain is None else imputed(plain, replace(table, codec=plain.codec_), len(found.result.draws)).result
     further = [checks(diagnosis(imputer, table, found.raw))]
     drawn = (imputer, table, found.result, compared)

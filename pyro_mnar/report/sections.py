@@ -17,7 +17,9 @@ from pyro_mnar.imputation.impute import Imputation
 from pyro_mnar.imputer.doubts import doubts
 from pyro_mnar.imputer.imputer import MNARImputer
 from pyro_mnar.imputer.limited_reasons import limits_in_words
+from pyro_mnar.imputer.margin_words import margins_in_words, unmet
 from pyro_mnar.imputer.sensitivity import completions
+from pyro_mnar.imputer.shadow import shadows_in_words, weak_shadows
 from pyro_mnar.imputer.summary import assumptions, imputed_means
 from pyro_mnar.imputer.tables import Given
 from pyro_mnar.infer.weights import pareto_threshold
@@ -93,7 +95,8 @@ def _assumed(imputer: MNARImputer, table: Given, design: Design | None) -> Secti
         sentences.append(f"Means, shares and coefficients are of the population that was sampled: {design.in_words()}.")
         sentences.append("Their standard errors are by Taylor linearization; other numbers are of the rows as they stand.")
     section = Section("What was assumed").text(*[sentence.strip() for sentence in sentences])
-    for doubt in doubts(imputer):
+    section.text(*shadows_in_words(imputer), *margins_in_words(imputer))
+    for doubt in [*weak_shadows(imputer), *unmet(imputer), *doubts(imputer)]:
         section.warning(doubt)
     return section
 

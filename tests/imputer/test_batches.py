@@ -18,7 +18,8 @@ from kills import killed_at
 from pyro_mnar import MNARImputer, impute_batches
 from pyro_mnar.cli.main import main
 from pyro_mnar.data.labels import check_distinct
-from pyro_mnar.data.shards import RUN, Shards
+from pyro_mnar.data.run_folder import RUN
+from pyro_mnar.data.shards import Shards
 from pyro_mnar.imputer.shard_run import impute_shards
 
 N = 90

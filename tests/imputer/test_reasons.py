@@ -6,12 +6,13 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy import special
 
 from pyro_mnar import MNARImputer
 from pyro_mnar.data import Schema
 from pyro_mnar.data.kinds import Continuous
-from pyro_mnar.imputer import learning
+from pyro_mnar.imputer import learning, mask_orders
 from pyro_mnar.imputer.doubts import doubts, never_together, still_rising
 from pyro_mnar.imputer.words import MECHANISMS
 from pyro_mnar.infer.history import Evaluation, History
@@ -265,3 +266,19 @@ def test_doubts_are_warnings_of_fit(monkeypatch):
     with pytest.warns(UserWarning, match="pay: imputed values have a mean 1.5 .* State what is known by direction") as found:
         MNARImputer(**QUICK).fit(few())
     assert [w.filename for w in found] == [__file__]
+
+
+def test_orders_of_many_columns_are_compared_by_as_many_masks_as_keep_the_work_small(monkeypatch):
+    seen, whole = [], mask_orders._penalized
+
+    def counted(x, mask, modeled, orders):
+        seen.append((len(modeled), 2 * len(modeled) * len(orders) * x.shape[1]))
+        return whole(x, mask, modeled, orders)
+
+    monkeypatch.setattr(mask_orders, "_penalized", counted)
+    for n_columns in (40, 300):
+        x = torch.randn(20, n_columns)
+        found = mask_orders.orders_of(x, x < 0.5, range(n_columns), None, 4, seed=0)
+        assert all(sorted(order) == list(range(n_columns)) for order in found) and len({tuple(order) for order in found}) == 4
+    # 40 columns are all looked at; of 300, with 16 orders, 72.
+    assert seen == [(40, 2 * 40 * 16 * 40), (72, 2 * 72 * 16 * 300)]

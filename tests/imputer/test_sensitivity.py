@@ -32,7 +32,7 @@ def exact_imputer(link, members=1, seed=0):
     for _ in range(members):
         decoder = LAW.decoder().float()
         models.append(MNAR(decoder, ConjugateEncoder(decoder), self_masking(SLOPES, INTERCEPTS, link).float()))
-    imputer.members_, imputer.n_features_in_ = [model.eval() for model in models], 4
+    imputer.members_, imputer.n_features_in_, imputer.moves_ = [model.eval() for model in models], 4, []
     return imputer
 
 

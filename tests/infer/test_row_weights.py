@@ -12,8 +12,9 @@ from torch import nn
 from pyro_mnar import IWELBO, MNAR, ConjugateEncoder, GaussianDecoder
 from pyro_mnar.energy import SelfNormalized
 from pyro_mnar.infer import ensembles
+from pyro_mnar.infer.checkpoints import Batches
 from pyro_mnar.infer.history import History
-from pyro_mnar.infer.row_weights import batches, repeated, systematic
+from pyro_mnar.infer.row_weights import repeated, systematic
 from pyro_mnar.infer.shared import SharedLatents
 from pyro_mnar.infer.training import train
 from pyro_mnar.model import EnergyTilt
@@ -108,18 +109,18 @@ def test_a_systematic_sample_has_each_row_as_often_as_its_share(seed):
 def test_whole_numbers_are_repeated_rows_and_batches_keep_proportions():
     _, counts, rows = table(2)
     assert torch.equal(repeated(counts), rows)
-    drawn = batches(torch.arange(100, 140), 10, counts)
+    drawn = Batches(torch.arange(100, 140), 10, None, counts)
     epochs = torch.cat([next(drawn) for _ in range(4 * 500)])
     share = torch.bincount(epochs - 100, minlength=40).double() / 500
     exact = 40 * counts / counts.sum()
     # An epoch's count of a row varies by less than one between its two whole numbers.
     assert ((share - exact).abs() / (0.25 / 500) ** 0.5).max() < 4.5
-    whole = next(batches(torch.arange(5), 5, torch.ones(5) / 3))
+    whole = next(Batches(torch.arange(5), 5, None, torch.ones(5) / 3))
     assert sorted(whole.tolist()) == [0, 1, 2, 3, 4]
 
 
 def test_batches_without_weights_are_orders_of_all_rows():
-    drawn = batches(torch.arange(7), 3)
+    drawn = Batches(torch.arange(7), 3)
     first = torch.cat([next(drawn), next(drawn)])
     assert len(set(first.tolist())) == 6
 
@@ -244,5 +245,5 @@ def test_what_are_no_weights(weights, message):
 def test_objectives_take_no_weights():
     decoder = GaussianDecoder(1, 3, hidden=())
     objective = SelfNormalized(IWELBO(MNAR(decoder, ConjugateEncoder(decoder), tilt=EnergyTilt(lambda x: x[..., 0])), 2))
-    with pytest.raises(ValueError, match="weights: got some for an objective"):
+    with pytest.raises(ValueError, match="weights: got one with an objective"):
         train(objective, torch.zeros(3, 3), torch.ones(3, 3, dtype=torch.bool), weights=torch.ones(3), steps=1, progress=False)
