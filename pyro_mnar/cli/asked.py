@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pyro_mnar.analysis.regressions import regression_in
+from pyro_mnar.cli.design import Sampled, sampled
 from pyro_mnar.cli.limits import frame_with_limits, holes_of, limits_asked
 from pyro_mnar.cli.margins import margins_asked
 from pyro_mnar.cli.reading import counted, known_levels, usable
@@ -20,7 +22,6 @@ from pyro_mnar.imputation.resampling import work_of
 from pyro_mnar.imputer.imputer import MNARImputer
 from pyro_mnar.imputer.learning import fit_given, work_of_fit
 from pyro_mnar.imputer.tables import Given, given, learned
-from pyro_mnar.report.sensitivity import parsed
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -36,6 +37,7 @@ class Asked(NamedTuple):
         columns: what those that vary are, by name, where no model says it.
         notes: sentences on other columns.
         holes: which cells are to be imputed.
+        sample: how rows were sampled.
     """
 
     imputer: MNARImputer
@@ -44,10 +46,13 @@ class Asked(NamedTuple):
     columns: dict[str, Column]
     notes: list[str]
     holes: DataFrame
+    sample: Sampled
 
     def learned(self) -> Given:
         """Return the table as the model reads it, or as one that is to be fitted would."""
-        return given(self.imputer, self.part) if self.fitted else learned(self.imputer, self.part, self.columns)
+        if self.fitted:
+            return replace(given(self.imputer, self.part), weights=self.sample.weights)
+        return learned(self.imputer, self.part, self.columns, self.sample.weights)
 
     def work(self, compared: bool) -> float:
         """Return how much there is to do, in training steps: fitting, imputing, and where reports compare both without a mechanism."""
@@ -82,9 +87,11 @@ def asked_for(options: argparse.Namespace, source: Source) -> Asked:
     aside = set_aside(limits_of(limits, source.names), source.names, kinds)
     cells = [name for name, said in limits.items() if said == "cells"]
     chosen = None if chosen is None else [*chosen, *(name for name in aside if name not in chosen)]
-    part, columns, notes = usable(source, chosen, kinds, stated_holes(missing, source.names, kinds), cells, aside)
+    words = stated_holes(missing, source.names, kinds)
+    sample = sampled(options, source, words, [*(chosen or ()), *kinds, *limits])
+    part, columns, notes = usable(source, chosen, kinds, words, cells, aside, sample.left_out)
     if options.regress is not None:
-        parsed(options.regress, columns.values())
+        regression_in(options.regress, columns.values())
     if options.steps is not None and options.steps < 1:
         raise ValueError(f"--steps: got {options.steps}, expected at least 1")
     settings = {"steps": options.steps, "mechanism": options.mechanism, "random_state": options.seed}
@@ -108,7 +115,7 @@ def asked_for(options: argparse.Namespace, source: Source) -> Asked:
     stated |= known_asked(options, list(part.columns))
     direction = _direction(options.direction, part.columns)
     imputer = MNARImputer(direction=direction, n_jobs=_jobs(options), **stated)
-    return Asked(imputer, False, part, columns, notes, holes_of(part, cells, aside))
+    return Asked(imputer, False, part, columns, notes, holes_of(part, cells, aside), sample)
 
 
 def _with_model(options: argparse.Namespace, source: Source, missing: dict[str, list[Any]]) -> Asked:
@@ -147,8 +154,9 @@ def _with_model(options: argparse.Namespace, source: Source, missing: dict[str, 
     imputer.point = getattr(options, "point", None) or imputer.point
     imputer.n_jobs, imputer.device = _jobs(options), getattr(options, "device", None) or imputer.device
     if getattr(options, "regress", None) is not None:
-        parsed(options.regress, imputer.codec_.columns)
-    return Asked(imputer, True, part, {}, [], holes_of(part, cells, [names[j] for j in imputer.codec_.layout.aside]))
+        regression_in(options.regress, imputer.codec_.columns)
+    holes = holes_of(part, cells, [names[j] for j in imputer.codec_.layout.aside])
+    return Asked(imputer, True, part, {}, [], holes, sampled(options, source, missing, names))
 
 
 def _jobs(options: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 
 from pyro_mnar.cli.interruption import interruptible, placed
 from pyro_mnar.cli.options import parser
-from pyro_mnar.cli.results import said_of, write_draws_of
+from pyro_mnar.cli.results import check_draws_output, said_of, write_draws_of
 from pyro_mnar.cli.saying import note, say
 from pyro_mnar.data.extras import MissingExtraError
 
@@ -55,6 +55,7 @@ def _impute(options: argparse.Namespace) -> int:
     from pyro_mnar.cli.reading import opened, read_holes, told
     from pyro_mnar.cli.rules import existing
     from pyro_mnar.cli.shards import impute_folder, is_sharded
+    from pyro_mnar.data.long_tables import check_long
     from pyro_mnar.imputer.imputing import imputed
     from pyro_mnar.imputer.known_words import known_in_words
     from pyro_mnar.imputer.limited_reasons import limits_in_words
@@ -69,6 +70,8 @@ def _impute(options: argparse.Namespace) -> int:
         return impute_folder(options)
     _check_outputs(options)
     source = opened(options)
+    if options.draws_output is not None and not options.draws_output.lower().endswith(".nc"):
+        check_long(source.names)
     with _naming(options.table):
         asked = asked_for(options, source)
         imputer, part = asked.imputer, asked.part
@@ -90,15 +93,15 @@ def _impute(options: argparse.Namespace) -> int:
         found, far = told(imputed, imputer, table, draws_of(part.size) if options.report is not None else draws)
         (filled,), more = told(table.complete, [found.result.completed.numpy()])
     holes = existing(asked.holes[list(filled)], table)
-    said = said_of(imputer, found.result, ~table.missing)  # what cannot be said is an error before anything is written
+    said = said_of(imputer, found.result, ~table.missing, asked.sample)  # what cannot be said is an error before anything is written
     with placed(options.interruption) as new:
         if options.draws_output is not None:
             own, _ = (found, far) if options.report is None else told(imputed, imputer, table, draws)
-            write_draws_of(new(options.draws_output), table, own.result)
+            told(write_draws_of, new(options.draws_output), source, asked, table, own.result)
         if options.save is not None:
             imputer.save(new(options.save))
         if options.report is not None:
-            about = (options.regress, options.arguments, options.checkpoint)
+            about = (options.regress, options.arguments, options.checkpoint, asked.sample.design)
             told(write_report, str(new(options.report)), options.table, imputer, table, found, *about)
         source.write(options.output if options.output == "-" else str(new(options.output)), filled, holes, options.escape_formulas)
         if options.save is not None:
@@ -115,7 +118,6 @@ def _check_outputs(options: argparse.Namespace) -> None:
     """Raise a ValueError, before any work, for whatever would fail at the end."""
     from pyro_mnar.cli.names import refuse_inside, refuse_same
     from pyro_mnar.data.files import check_ending, check_writable
-    from pyro_mnar.imputation.netcdf import check_draws_path
     from pyro_mnar.imputer.model_files import check_model_folder
     from pyro_mnar.report.html import check_page_path
 
@@ -125,7 +127,7 @@ def _check_outputs(options: argparse.Namespace) -> None:
         if options.escape_formulas and not options.output.lower().endswith(".csv"):
             raise ValueError(f"--escape-formulas: got output {options.output}, expected a CSV (of Parquet no cell is a formula)")
     if options.draws_output is not None:
-        check_draws_path(options.draws_output)
+        check_draws_output(options.draws_output)
     elif options.draws is not None:
         raise ValueError("--draws: got no --draws-output, expected a file for the draws")
     if options.draws is not None and options.draws < 1:
@@ -161,7 +163,7 @@ def _report(options: argparse.Namespace) -> int:
         options.task.expect(asked.work(True))
         table, _ = told(lambda: asked.fit(asked.learned(), options.checkpoint))  # the report says what is to be doubted
         found, far = told(imputed, asked.imputer, table, draws_of(asked.part.size))
-        about = (options.regress, options.arguments, options.checkpoint)
+        about = (options.regress, options.arguments, options.checkpoint, asked.sample.design)
         told(write_report, options.output, options.table, asked.imputer, table, found, *about)
     note(options, [*asked.notes, *far])
     say(options, [f"{options.output}: report on {options.table}"])
@@ -194,7 +196,7 @@ def _sensitivity(options: argparse.Namespace) -> int:
         table, _ = told(asked.learned)
         schema = table.codec.schema
         given = moves(options, schema, table.mask)
-        (estimate_of, about), rows = conclusion(options, schema), moved_rows(options, source.frame(lenient=True))
+        (estimate_of, about), rows = conclusion(options, schema, asked.sample.design), moved_rows(options, source.frame(lenient=True))
         table, _ = told(asked.fit, table, options.checkpoint)
         (path, holds), far = told(along, asked.imputer, table, given, rows, estimate_of, options.draws or 160, options.null)
     labels = [move.label for move in given]

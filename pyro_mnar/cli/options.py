@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from pyro_mnar.cli.design import add_design_options
 from pyro_mnar.data.kinds.table import KINDS
 from pyro_mnar.imputer.points import POINTS
 from pyro_mnar.imputer.words import MECHANISMS
@@ -87,7 +88,12 @@ def parser() -> argparse.ArgumentParser:
     )
     impute.add_argument("--save", metavar="FOLDER", help="keep the fitted model here")
     impute.add_argument("--draws", type=int, metavar="M", help="draws of each missing value (with --draws-output)")
-    impute.add_argument("--draws-output", metavar="FILE", help="where the draws go, as netCDF (.nc); 20 of them without --draws")
+    impute.add_argument(
+        "--draws-output",
+        metavar="FILE",
+        help="where the draws go: netCDF (.nc), or one long table (.csv, .parquet) with .imp and .id, which R and Stata read; 20 of "
+        "them without --draws",
+    )
     impute.add_argument("--report", metavar="FILE", help="write a report as well (.html; see pyro-mnar report)")
     impute.add_argument(
         "--keep-partial",
@@ -128,8 +134,11 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--regress",
             metavar="Y=X,A,B",
-            help="the conclusion that is moved until it tips: the coefficient of X in the regression of Y on X, A and B",
+            help="the conclusion that is moved until it tips: the coefficient of X in the regression of Y on X, A and B; each is a "
+            "column, log(COLUMN), C(COLUMN) for a factor, or COLUMN:LEVEL for one level; logit(Y)=... or logit(Y:LEVEL)=... for a "
+            "logit model",
         )
+        add_design_options(command)
     diagnose = commands.add_parser(
         "diagnose",
         help="say what is wrong with a saved model on a table",

@@ -40,16 +40,19 @@ def usable(
     missing: Mapping[str, Collection[str]],
     cells: Collection[str] = (),
     aside: Collection[str] = (),
+    left_out: Collection[str] = (),
 ) -> tuple[DataFrame, dict[str, Column], list[str]]:
     """Return the columns that a model can be of, what each of them is, and a sentence on each other column.
 
     Columns that are always the same are among the first, and nothing more of them; and so are those that are set ``aside``. Columns of
-    ``cells`` hold limits beside their numbers.
+    ``cells`` hold limits beside their numbers. Those that are ``left_out`` are none of the model's.
 
     Raises:
         ValueError: for a chosen or declared column that cannot be used, text by mistake among numbers, and where nothing is left.
     """
-    names, said, kept = source.names if chosen is None else chosen, [], []
+    names = [name for name in (source.names if chosen is None else chosen) if name not in left_out]
+    said: list[str] = []
+    kept: list[str] = []
     known: dict[str, Column] = {}
     frame = counted(frame_with_limits(source, names, missing, level_words(kinds), [name for name in cells if name in names]))
     for name in names:

@@ -9,28 +9,49 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from pyro_mnar.cli.asked import Asked
+    from pyro_mnar.cli.design import Sampled
+    from pyro_mnar.data.source import Source
     from pyro_mnar.imputation.impute import Imputation
     from pyro_mnar.imputer.imputer import MNARImputer
     from pyro_mnar.imputer.tables import Given
 
 
-def said_of(imputer: MNARImputer, result: Imputation, mask: np.ndarray) -> list[str]:
+def said_of(imputer: MNARImputer, result: Imputation, mask: np.ndarray, sample: Sampled) -> list[str]:
     """Return sentences on an imputation: what columns were taken for, what was assumed, and what was estimated."""
     from pyro_mnar.imputer.points import POINTS
     from pyro_mnar.imputer.summary import assumptions, estimates, kinds_of, shifts
 
     lines = [*kinds_of(imputer.schema_), *assumptions(imputer), f"Filled with {POINTS[imputer.point]}."]
-    lines += [*shifts(imputer, result, mask), *estimates(imputer, result, mask)]
+    lines += [*shifts(imputer, result, mask), *([] if sample.about is None else [sample.about])]
+    lines += estimates(imputer, result, mask, sample.design)
     poor = int(result.unreliable.sum())
     if poor:
         lines.append(f"Importance weights of {poor} of {len(mask)} rows are unreliable (Pareto k above threshold): trust them less.")
     return lines
 
 
-def write_draws_of(path: Path, table: Given, result: Imputation) -> None:
-    """Write an imputation's draws as netCDF, with the names of the table's columns, rows and levels."""
+def check_draws_output(path: str) -> None:
+    """Raise a ValueError, before any work is done, when draws could not be written at ``path``."""
+    from pyro_mnar.data.files import ENDINGS, check_ending, check_writable
+    from pyro_mnar.imputation.netcdf import check_draws_path
+
+    if not path.lower().endswith(ENDINGS):
+        check_draws_path(path)
+        return
+    check_ending(path)
+    check_writable(path)
+
+
+def write_draws_of(path: Path, source: Source, asked: Asked, table: Given, result: Imputation) -> None:
+    """Write an imputation's draws: as netCDF, with the names of the table's columns, rows and levels, or as one long table."""
+    from pyro_mnar.data.long_tables import write_long
     from pyro_mnar.imputation.netcdf import write_draws
 
+    if path.suffix.lower() != ".nc":
+        draws = table.complete(result.draws.numpy())
+        write_long(path, source, asked.part[list(draws[0])], draws, asked.holes[list(draws[0])])
+        return
     columns = table.codec.columns
     levels = {str(column.name): list(column.levels) for column in columns if column.levels}
     names, rows = [column.name for column in columns], table.labels or range(len(table.mask))

@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyro_mnar.analysis.analyses import analyze, regression
+from pyro_mnar.analysis.analyses import analyze
 from pyro_mnar.analysis.completions import Completions
+from pyro_mnar.analysis.design import Design
+from pyro_mnar.analysis.regressions import regression_in
 from pyro_mnar.analysis.tipping import TippingPoint, tipping_point
 from pyro_mnar.cli.options import MOVES
 from pyro_mnar.data.kinds.column import Column
@@ -20,7 +23,6 @@ from pyro_mnar.imputer.imputer import MNARImputer
 from pyro_mnar.imputer.sensitivity import completions
 from pyro_mnar.imputer.tables import Given
 from pyro_mnar.report.levers import every, mean_of
-from pyro_mnar.report.sensitivity import parsed
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -85,8 +87,10 @@ def _move(how: str, word: str, schema: Schema, mask: np.ndarray) -> Move:
     return Move(how, column.name, _level(f"--{how}", column, level), values)
 
 
-def conclusion(options: argparse.Namespace, schema: Schema) -> tuple[Callable[[Completions], Callable[[Any], Any]], str]:
-    """Return what makes the estimate, given completed tables, and what it is called.
+def conclusion(
+    options: argparse.Namespace, schema: Schema, design: Design | None
+) -> tuple[Callable[[Completions], Callable[[Any], Any]], str]:
+    """Return what makes the estimate, given completed tables and with the rows' design, and what it is called.
 
     Raises:
         ValueError: for both or neither of --regress and --mean, and columns that do not exist or are no numbers.
@@ -94,13 +98,13 @@ def conclusion(options: argparse.Namespace, schema: Schema) -> tuple[Callable[[C
     if (options.regress is None) == (options.mean is None):
         raise ValueError("sensitivity: expected one of --regress and --mean")
     if options.regress is not None:
-        outcome, predictors, levels = parsed(options.regress, schema.columns)
-        return lambda _: regression(outcome, predictors, levels), f"coefficient of {predictors[0]} on {outcome}"
+        own = regression_in(options.regress, schema.columns)
+        return lambda _: partial(own, design=design), own.about
     name, word = place(options.mean, [column.name for column in schema.columns], "=")
     column = _column("--mean", name, schema)
     level = _level("--mean", column, word) if column.levels else None
     about = f"mean of {name}" if level is None else f"share of {name} = {level}"
-    return lambda done: mean_of(done, column.name, level), about
+    return lambda done: mean_of(done, column.name, level, design), about
 
 
 def moved_rows(options: argparse.Namespace, table: DataFrame) -> np.ndarray | None:

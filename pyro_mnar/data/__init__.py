@@ -11,6 +11,7 @@ from pyro_mnar.data.kinds import Column
 from pyro_mnar.data.layout import Layout, as_pandas, like
 from pyro_mnar.data.masking import join, split
 from pyro_mnar.data.reading import read_table
+from pyro_mnar.data.row_weights import sampling_weights
 from pyro_mnar.data.scaling import Scaling
 from pyro_mnar.data.schema import Schema, is_frame
 
@@ -29,6 +30,7 @@ __all__ = [
     "like",
     "load",
     "read_table",
+    "sampling_weights",
     "split",
     "write_table",
     "write_whole",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyro_mnar.data.extras import extra
+from pyro_mnar.data.kinds.evidence import is_hole
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -77,7 +78,7 @@ def _nullable(pd: ModuleType, pa: ModuleType) -> dict[pyarrow.DataType, object]:
 
 
 def filled_column(column: pyarrow.ChunkedArray, completed: Series, holes: np.ndarray, name: str) -> pyarrow.ChunkedArray:
-    """Return an Arrow column with ``completed`` values, a pandas Series, where ``holes`` (N,) are, of the same type.
+    """Return an Arrow column with ``completed`` values, a pandas Series, where ``holes`` (N,) are, of the same type; holes are null.
 
     Raises:
         ValueError: where a value cannot be put into the column.
@@ -89,7 +90,7 @@ def filled_column(column: pyarrow.ChunkedArray, completed: Series, holes: np.nda
     values = column.to_pylist()
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     for i, value in zip(np.flatnonzero(holes), completed[holes].tolist(), strict=True):
-        values[i] = fitting(value, kind)
+        values[i] = None if is_hole(value) else fitting(value, kind)
     try:
         filled = pa.array(values, kind, from_pandas=False)
         filled = filled.dictionary_encode().cast(column.type) if pa.types.is_dictionary(column.type) else filled

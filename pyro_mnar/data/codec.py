@@ -136,12 +136,15 @@ class TableCodec:
         """The D columns."""
         return self.schema.columns
 
-    def scaled_by(self, values: np.ndarray, mask: np.ndarray) -> Self:
-        """Return the codec with centers and scales of numbers (N, D) and their mask (N, D), every column observed at least once."""
+    def scaled_by(self, values: np.ndarray, mask: np.ndarray, weights: np.ndarray | None = None) -> Self:
+        """Return the codec with centers and scales of numbers (N, D) and their mask (N, D), every column observed at least once.
+
+        Rows count for ``weights`` (N,), None being one each.
+        """
         line = self.on_line(values, mask)
-        scaling = Scaling.of(line, mask)
+        scaling = Scaling.of(line, mask, weights)
         found = [
-            column.units(line[mask[:, j], j], center, scale)
+            column.units(line[mask[:, j], j], center, scale, None if weights is None else weights[mask[:, j]])
             for j, (column, center, scale) in enumerate(zip(self.columns, scaling.center, scaling.scale, strict=True))
         ]
         return replace(self, scaling=Scaling(*np.array(found).T))

@@ -38,8 +38,10 @@ class Scaling:
             raise ValueError(f"scale: got {self.scale.tolist()!r:.60}, expected {len(self.center)} numbers above 0")
 
     @classmethod
-    def of(cls, values: np.ndarray, mask: np.ndarray) -> Self:
+    def of(cls, values: np.ndarray, mask: np.ndarray, weights: np.ndarray | None = None) -> Self:
         """Return the scaling of ``values`` (N, D) with their ``mask`` (N, D), every column observed at least once.
+
+        Rows count for ``weights`` (N,), None being one each.
 
         Raises:
             ValueError: for shapes that differ, or a column with no observed value.
@@ -53,8 +55,9 @@ class Scaling:
         unit = np.where(largest > 0, largest, 1.0)
         # In units of the largest value, so that squares of huge values do not overflow.
         relative = np.where(mask, values, 0.0) / unit
-        center = relative.sum(0) / mask.sum(0)
-        spread = np.sqrt(np.where(mask, (relative - center) ** 2, 0.0).sum(0) / mask.sum(0))
+        share = mask if weights is None else mask * (weights / weights.max())[:, None]
+        center = (relative * share).sum(0) / share.sum(0)
+        spread = np.sqrt((np.where(mask, (relative - center) ** 2, 0.0) * share).sum(0) / share.sum(0))
         alike = spread <= 1e-12
         scale = spread * unit
         return cls(center * unit, np.where(alike | (scale < np.finfo(np.float64).tiny), 1.0, scale))

@@ -127,15 +127,10 @@ class Source:
             with extra("parquet"):
                 import pyarrow.parquet
 
-            table = self.arrow
-            for name in completed.columns:
-                column = filled_column(table.column(name), completed[name], holes[name].to_numpy(), name)
-                at = table.schema.get_field_index(name)
-                table = table.set_column(at, table.schema.field(at), column)
+            table = self.filled_arrow(completed, holes)
             write_whole(Path(path), lambda temporary: pyarrow.parquet.write_table(table, temporary))
         else:
-            whole = self._as_frame() if self.arrow is None else to_frame(self.arrow, None)
-            whole = whole.assign(**{str(name): completed[name].to_numpy() for name in completed.columns})
+            whole = self.filled_frame(completed)
             if escape:
                 texts = {name: whole[name].map(_escaped) for name in whole.columns if whole[name].dtype.kind not in "iufbM"}
                 whole = whole.assign(**texts).rename(columns=escaped)
@@ -143,6 +138,38 @@ class Source:
                 self._print(whole.to_csv(index=False))
             else:
                 write_table(whole, path)
+
+    def filled_arrow(self, completed: DataFrame, holes: DataFrame) -> pyarrow.Table:
+        """Return the table of Parquet with ``completed`` values of some columns where ``holes`` are; a value that is a hole is null."""
+        assert self.arrow is not None
+        table = self.arrow
+        for name in completed.columns:
+            column = filled_column(table.column(name), completed[name], holes[name].to_numpy(), name)
+            at = table.schema.get_field_index(name)
+            table = table.set_column(at, table.schema.field(at), column)
+        return table
+
+    def filled_frame(self, completed: DataFrame) -> DataFrame:
+        """Return the table with the ``completed`` columns in place of its own."""
+        whole = self._as_frame() if self.arrow is None else to_frame(self.arrow, None)
+        return whole.assign(**{str(name): completed[name].to_numpy() for name in completed.columns})
+
+    def filled_texts(self, completed: DataFrame, holes: DataFrame) -> list[list[str]]:
+        """Return the texts of a CSV by column, ``completed`` values of some columns where ``holes`` are, none of a hole."""
+        columns = []
+        for name in self.names:
+            cells = self.cells[name]
+            if name in completed.columns:
+                gone = np.flatnonzero(holes[name].to_numpy())
+                filled, words = completed[name].iloc[gone].tolist(), spelled(cells)
+                cells = list(cells)
+                for i, value in zip(gone, filled, strict=True):
+                    cells[i] = "" if is_hole(value) else self._word(value, words)
+            columns.append(cells)
+        return columns
+
+    def _word(self, value: object, words: Mapping[float, str]) -> str:
+        return words.get(bool(value), str(value)) if isinstance(value, (bool, np.bool_)) else written(value, self.decimal)
 
     def _as_frame(self) -> DataFrame:
         """Return every column, as numbers where these are written as they stand, else as text."""
@@ -168,17 +195,8 @@ class Source:
             sys.stdout.write(text)
 
     def _text(self, completed: DataFrame, holes: DataFrame, escape: bool) -> str:
-        columns = []
-        for name in self.names:
-            cells = self.cells[name]
-            if name in completed.columns:
-                gone = np.flatnonzero(holes[name].to_numpy())
-                filled, words = completed[name].iloc[gone].tolist(), spelled(cells)
-                cells = list(cells)
-                for i, value in zip(gone, filled, strict=True):
-                    is_truth = isinstance(value, (bool, np.bool_))
-                    cells[i] = words.get(bool(value), str(value)) if is_truth else written(value, self.decimal)
-            columns.append([escaped(cell, self.decimal) for cell in cells] if escape else cells)
+        columns = self.filled_texts(completed, holes)
+        columns = [[escaped(cell, self.decimal) for cell in cells] for cells in columns] if escape else columns
         file = io.StringIO(newline="")
         writer = csv.writer(file, delimiter=self.separator, lineterminator="\n")
         writer.writerow([escaped(name) for name in self.header] if escape else self.header)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def check_draws_path(path: str | os.PathLike[str]) -> None:
     """Raise a ValueError, before any work is done, when draws could not be written at ``path``."""
     if Path(path).suffix.lower() != ".nc":
-        raise ValueError(f"{path}: got ending {Path(path).suffix!r}, expected .nc (netCDF)")
+        raise ValueError(f"{path}: got ending {Path(path).suffix!r}, expected .nc (netCDF; or .csv or .parquet)")
     check_writable(path)
     with extra("netcdf"):
         import h5netcdf  # noqa: F401

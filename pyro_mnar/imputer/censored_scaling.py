@@ -37,7 +37,7 @@ def in_supposed_units(given: Given, specification: Specification) -> tuple[Table
         >>> scaling.center.round(2).tolist(), scaling.scale.round(2).tolist()
         ([0.0, 1.32], [1.0, 1.66])
     """
-    codec, values, mask = given.codec, given.values, given.mask
+    codec, values, mask, weights = given.codec, given.values, given.mask, given.weights
     shift, stretch = np.zeros(mask.shape[1]), np.ones(mask.shape[1])
     apparent = shift
     if "free" in specification.own.values():  # else a regression for each column would be for nothing
@@ -46,7 +46,7 @@ def in_supposed_units(given: Given, specification: Specification) -> tuple[Table
         sign = {"high": 1.0, "low": -1.0, "free": apparent[j]}.get(word, 0.0)
         column = codec.columns[j]
         if sign and column.real and column.ordered:
-            mean, scale, _ = censored_normal(torch.tensor(column.cut_share(sign, values[:, j], mask[:, j])))
+            mean, scale, _ = censored_normal(torch.tensor(column.cut_share(sign, values[:, j], mask[:, j], weights)))
             shift[j], stretch[j] = sign * float(mean), float(scale)
     codec = replace(codec, scaling=codec.scaling.moved(shift, stretch))
-    return codec, specification.in_units(codec, values, mask)
+    return codec, specification.in_units(codec, values, mask, weights)

@@ -46,7 +46,7 @@ def opened(folder: str | os.PathLike[str], imputer: Imputer, given: Given, devic
     settings = {name: plain_setting(value) for name, value in imputer.get_params(deep=False).items() if name not in _APART}
     run = {"of": "a fit", "pyro_mnar": pyro_mnar.__version__, "torch": str(torch.__version__), **settings}
     ends = np.empty(0) if given.ends is None else given.ends
-    table = digest_of(given.values, given.mask, ends, json.dumps(given.codec.to_json()))
+    table = digest_of(given.values, given.mask, ends, given.weights, json.dumps(given.codec.to_json()))
     run |= {"random_state": seed, "device": str(device), "table": table}
     start_run(Path(folder), json.loads(json.dumps(run)))
     return FitFiles(Path(folder), EVERY)

@@ -35,10 +35,10 @@ class FitFiles:
     every: float
 
     def trainings(
-        self, specification: Specification, x: Tensor, mask: Tensor, limits: Tensor | None, **settings: object
+        self, specification: Specification, x: Tensor, mask: Tensor, limits: Tensor | None, weights: Tensor | None, **settings: object
     ) -> list[Checkpoint]:
         """Return the file of each member's training; ``settings`` are all others that have a part in it."""
-        name = digest_of(json.dumps(specification.to_json()), x, mask, limits, sorted(settings.items()))
+        name = digest_of(json.dumps(specification.to_json()), x, mask, limits, weights, sorted(settings.items()))
         return [Checkpoint(self.path / f"{name}-{i}.safetensors", self.every) for i in range(specification.members)]
 
     def number(self, weights: Mapping[str, Tensor], *parts: object, found: Callable[[], float]) -> float:

@@ -12,6 +12,7 @@ from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.ensembles import fit
 from pyro_mnar.infer.history import History
+from pyro_mnar.infer.row_weights import repeated
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.model.mnar import MNAR
 
@@ -30,6 +31,7 @@ def fit_specified(
     mask: Tensor,
     *,
     limits: Tensor | None = None,
+    weights: Tensor | None = None,
     seed: int,
     particles: int = 5,
     device: torch.device | str = "cpu",
@@ -43,6 +45,7 @@ def fit_specified(
         x: (N, D) scaled columns; the holes may hold any number.
         mask: (N, D) bool, True = observed.
         limits: (N, D, 2), between which missing values are known to lie, or None.
+        weights: (N,) of the rows, None being 1 each.
         particles: K of the training bound.
         device: where it is fitted; the members come back on the processor.
         checkpoint: where each member's training is kept while it goes on.
@@ -58,12 +61,15 @@ def fit_specified(
     with seeded(seed):
         members = specification.models()
     x, mask, limits = x.to(device), mask.to(device), None if limits is None else limits.to(device)
+    weights = None if weights is None else weights.to(device)
+    rows = slice(None) if weights is None else repeated(weights)
     for member in members:
-        member.to(device).initialize(x, mask, limits)
+        member.to(device).initialize(x[rows], mask[rows], None if limits is None else limits[rows])
     if checkpoint is not None:
         own = {name: value for name, value in settings.items() if name not in ("callback", "progress", "n_jobs")}
         own |= {"seed": seed, "particles": particles, "device": str(device)}
-        settings["checkpoints"] = checkpoint.trainings(specification, x, mask, limits, **own)
-    histories = fit([IWELBO(member, particles) for member in members], x, mask, limits=limits, seed=seed, **settings)
+        settings["checkpoints"] = checkpoint.trainings(specification, x, mask, limits, weights, **own)
+    bounds = [IWELBO(member, particles) for member in members]
+    histories = fit(bounds, x, mask, limits=limits, weights=weights, seed=seed, **settings)
     fewer = len(histories)
     return Fitted(specification.first(fewer), [member.cpu() for member in members[:fewer]], histories)

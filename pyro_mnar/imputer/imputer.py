@@ -124,6 +124,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         self,
         X: ArrayLike | DataFrame,
         y: None = None,
+        sample_weight: ArrayLike | None = None,
         callback: Callable[[Evaluation], None] | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> Self:
@@ -132,6 +133,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         Args:
             X: array or DataFrame of numbers.
             y: ignored, as in scikit-learn.
+            sample_weight: (N,) above 0, how many rows each one counts for; see :mod:`pyro_mnar.data.row_weights`.
             callback: called with each :class:`~pyro_mnar.infer.training.Evaluation`.
             checkpoint: folder, from which the same call goes on after a kill to the same result (:mod:`pyro_mnar.imputer.checkpoints`).
 
@@ -141,7 +143,7 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         """
         del y
         check_point(self.point)
-        fit_table(self, X, callback, checkpoint)
+        fit_table(self, X, sample_weight, callback, checkpoint)
         return self
 
     def impute(self, X: ArrayLike | DataFrame, draws: int = 0, particles: int | None = None, method: str = "importance") -> Imputation:
@@ -164,12 +166,12 @@ class MNARImputer(TransformerMixin, BaseEstimator):
         """Return the table with its holes filled as ``point`` says, of the same type; observed cells bit for bit."""
         return filled(self, given(self, X))
 
-    def fit_transform(self, X: ArrayLike | DataFrame, y: None = None) -> DataFrame | np.ndarray:
+    def fit_transform(self, X: ArrayLike | DataFrame, y: None = None, sample_weight: ArrayLike | None = None) -> DataFrame | np.ndarray:
         """Fit, then transform the same table."""
         del y
         check_point(self.point)
         with whole("fitting", self.progress):
-            return filled(self, fit_table(self, X))
+            return filled(self, fit_table(self, X, sample_weight))
 
     def sample(self, X: ArrayLike | DataFrame, n_draws: int = 20) -> list[DataFrame | np.ndarray]:
         """Return ``n_draws`` completed tables of the type of ``X``, their holes drawn from the posterior (multiple imputation)."""

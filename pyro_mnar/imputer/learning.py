@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 def fit_table(
     imputer: Imputer,
     X: ArrayLike | DataFrame,
+    sample_weight: ArrayLike | None = None,
     callback: Callable[[Evaluation], None] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
 ) -> Given:
@@ -55,7 +56,7 @@ def fit_table(
 
     After an error or an interruption the imputer is as it was.
     """
-    table = learned(imputer, X)
+    table = learned(imputer, X, sample_weight=sample_weight)
     fit_given(imputer, table, callback, checkpoint)
     return replace(table, codec=imputer.codec_)
 
@@ -79,8 +80,7 @@ def fit_given(
         ValueError: for an unknown word among the settings.
         KeyboardInterrupt: when interrupted, before the data have chosen or where what was fitted is not to be kept.
     """
-    ends = given.ends if given.known.beside else given.within_ends
-    read, given = given, replace(given, codec=in_limited_units(given.codec, given.values, given.mask, ends))
+    read, given = given, replace(given, codec=in_limited_units(given))
     # Where limits say why cells are missing, there is nothing more to be asked.
     codec, mask, told, device = given.codec, given.mask, given.told, device_of(imputer, len(given.mask))
     left_out = [name for j, name in enumerate(codec.layout.names) if j not in codec.layout.known]
@@ -139,7 +139,7 @@ def _fit(
         codec, specification = in_supposed_units(told, specification)
         given = replace(given, codec=codec)
         task.say("fitting")
-        fitted = fit_specified(specification, given.x, seen, limits=given.limits, **settings)
+        fitted = fit_specified(specification, given.x, seen, limits=given.limits, weights=given.row_weights, **settings)
     check_interrupted(fitted.histories, imputer.members, imputer.keep_partial)
     imputer.codec_ = codec
     imputer.candidates_ = [] if choice is None else choice.candidates
@@ -169,14 +169,16 @@ def _chosen(
     told, at_random = given.told, replace(specification, directions=("none",) * len(stated))
     codec, _ = in_supposed_units(told, at_random)
     x, settled = replace(told, codec=codec).x, told.seen
-    orders = orders_of(x, settled, specification.columns, order, specification.members, settings["seed"])
+    orders = orders_of(x[given.rows], settled[given.rows], specification.columns, order, specification.members, settings["seed"])
     specification = replace(specification, orders=tuple(tuple(j for j in one if j not in at_random.unread) for one in orders))
     in_turn = order is not None or leave_in_turn(settled, specification.columns)
     in_units = partial(_in_units, given=given)
-    return choose(specification, stated, order is not None, in_turn, in_units, given.seen, told.contrasts, **settings), codec
+    asked = (order is not None, in_turn, in_units, given.seen, told.contrasts, given.row_weights)
+    return choose(specification, stated, *asked, **settings), codec
 
 
 def _in_units(specification: Specification, given: Given) -> InUnits:
     codec, specification = in_supposed_units(given.told, specification)
-    log_jacobian, scaled = float(codec.log_jacobian(given.values, given.mask).sum()), replace(given, codec=codec)
+    by_row, scaled = codec.log_jacobian(given.values, given.mask), replace(given, codec=codec)
+    log_jacobian = float(by_row.sum() if given.weights is None else by_row @ given.weights)
     return InUnits(specification, scaled.x, log_jacobian, scaled.limits)

@@ -76,6 +76,7 @@ class Pilots:
         x: Tensor,
         mask: Tensor,
         settled: Tensor,
+        weights: Tensor | None,
         fitted: Callable[..., tuple[float, MNAR]],
         n_jobs: int | None,
         progress: bool = False,
@@ -83,6 +84,7 @@ class Pilots:
     ) -> None:
         self.specification, self.stated, self.ordered, self.x, self.mask = specification, stated, ordered, x, mask
         self.settled = settled  # missing cells whose limits are why
+        self.weights = (torch.ones(len(mask)) if weights is None else weights).double()
         self.fitted, self.n_jobs, self.progress, self.worth = fitted, n_jobs, progress, worth
         self.found: dict[_Key, Candidate] = {}
         self.models: dict[_Key, MNAR] = {}
@@ -108,10 +110,10 @@ class Pilots:
         if rates in new:
             model = self.models[at_random]
             columns = list(self.specification.columns)
-            counted = (~self.settled).double().sum(0)[columns]
-            share = (~self.mask & ~self.settled).double().sum(0)[columns] / counted
+            counted = (self.weights @ (~self.settled).double())[columns]
+            share = (self.weights @ (~self.mask & ~self.settled).double())[columns] / counted
             constant = ((torch.xlogy(share, share) + torch.xlogy(1 - share, 1 - share)) * counted).sum()
-            by_columns = model.log_mask(self.x, self.mask).double().masked_fill(self.settled, 0.0).sum()
+            by_columns = (model.log_mask(self.x, self.mask).double().masked_fill(self.settled, 0.0) * self.weights.unsqueeze(-1)).sum()
             self._add(rates, self.found[at_random].bound - float(by_columns) + float(constant), model)
 
     def _each(self, calls: Sequence[Callable[[], tuple[float, MNAR]]]) -> Iterator[tuple[float, MNAR]]:
@@ -142,7 +144,7 @@ class Pilots:
             sums = [0, *accumulate(effects[k] + holes[k] for k in order)]
             places = {j: place for place, j in enumerate(order)}
             earlier = sum(sums[places.get(j, len(order))] for j in spec.columns)
-        n = len(self.mask)
+        n = float(self.weights.sum())
         return sum(count * (price + rate * n) for count, (price, rate) in ((own, OWN), (earlier, EARLIER), (latent, LATENT)))
 
 
@@ -151,6 +153,7 @@ def fitted_pilot(
     *,
     in_units: Callable[[Specification], InUnits],
     mask: Tensor,
+    weights: Tensor | None,
     seed: int,
     n_jobs: None = None,
     checkpoint: FitFiles | None = None,
@@ -158,13 +161,14 @@ def fitted_pilot(
 ) -> tuple[float, MNAR]:
     """Return a pilot and its bound over the whole table, as of a density in the table's units."""
     specification, x, log_jacobian, limits = in_units(specification)
-    one = specification.first(1)
-    _, (model,), (history,) = fit_specified(one, x, mask, limits=limits, seed=seed, checkpoint=checkpoint, **settings)
+    settings |= {"limits": limits, "weights": weights, "checkpoint": checkpoint}
+    _, (model,), (history,) = fit_specified(specification.first(1), x, mask, seed=seed, **settings)
     if history.stopped == "interrupted":
         raise KeyboardInterrupt  # there is nothing yet that an interrupted fit could keep
 
     def bound() -> float:
-        return float(score_ensemble([model.eval()], x, mask, limits=limits, particles=100, seed=seed).sum())
+        bounds = score_ensemble([model.eval()], x, mask, limits=limits, particles=100, seed=seed)
+        return float(bounds.sum() if weights is None else bounds @ weights.to(bounds))
 
-    score = bound() if checkpoint is None else checkpoint.number(model.state_dict(), x, mask, limits, seed, found=bound)
+    score = bound() if checkpoint is None else checkpoint.number(model.state_dict(), x, mask, limits, weights, seed, found=bound)
     return score + log_jacobian, model.eval()

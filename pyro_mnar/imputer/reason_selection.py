@@ -5,7 +5,7 @@ holes that masks read the seen values of earlier columns or not, and the row's l
 (:mod:`pyro_mnar.mechanisms.sequential_masking`). All candidates score the same data, observed values and masks, so that their bounds
 compare. Each is fitted as one short model, a *pilot*, and the highest
 
-    bound - sum over its effects (price + rate N),        N rows,
+    bound - sum over its effects (price + rate N),        N rows, or the sum of their weights,
 
 is taken. An effect costs more than the one nat of Akaike (1974, "A new look at the statistical model identification", IEEE
 Transactions on Automatic Control 19), which is meant for models that hold: here each is a little wrong, and what a wrong one gains by
@@ -70,6 +70,7 @@ def choose(
     in_units: Callable[[Specification], InUnits],
     mask: Tensor,
     contrasts: Tensor,
+    weights: Tensor | None = None,
     *,
     seed: int,
     steps: int,
@@ -85,20 +86,21 @@ def choose(
         in_units: takes a specification to the table in the units that it supposes.
         mask: (N, D) bool, True = observed.
         contrasts: (3, D) of the table, as of :func:`~pyro_mnar.mechanisms.starts.contrasts`.
+        weights: (N,) of the rows, None being 1 each.
         seed, steps, settings: as :func:`~pyro_mnar.imputer.fitting.fit_specified`'s, of a full fit.
 
     Raises:
         KeyboardInterrupt: when interrupted before the data have chosen.
     """
     alone = settings | RATES | {"steps": _pilot_steps(steps), "batch_size": WIDER * settings["batch_size"]}
-    fitted = partial(fitted_pilot, in_units=in_units, mask=mask, seed=seed, **alone)
+    fitted = partial(fitted_pilot, in_units=in_units, mask=mask, weights=weights, seed=seed, **alone)
     at_random = Candidate(("none",) * len(stated), "all", False)
     seen = in_units(replace(specification, directions=at_random.directions))
     # A limited hole is explained.
     settled = torch.zeros_like(mask) if seen.limits is None else settled_cells(seen.limits, mask)
     worth = pilot_worth(steps, settings["batch_size"], len(mask))
     shown = settings.get("n_jobs"), settings.get("progress", False), worth
-    pilots = Pilots(seen.specification, stated, ordered, seen.x, mask, settled, fitted, *shown)
+    pilots = Pilots(seen.specification, stated, ordered, seen.x, mask, settled, weights, fitted, *shown)
     none = tuple(word or "none" for word in stated)
     own = tuple(word or side for word, side in zip(stated, _sides(seen.specification, contrasts), strict=True))
     # Of columns whose own values are all said to decide, the latent, which stands for these, would take their place.

@@ -117,16 +117,19 @@ class Specification:
         """Return the specification of the first of its members."""
         return replace(self, members=members, orders=self.orders and self.orders[:members])
 
-    def in_units(self, codec: TableCodec, values: np.ndarray, mask: np.ndarray) -> Self:
+    def in_units(self, codec: TableCodec, values: np.ndarray, mask: np.ndarray, weights: np.ndarray | None = None) -> Self:
         """Return the specification that says what cells are in the units of ``codec``.
 
         Args:
             codec: of the D columns.
             values: (N, D) numbers.
             mask: (N, D) True = observed.
+            weights: (N,) of the rows, None being 1 each.
         """
-        scales = zip(codec.columns, codec.scaling.center, codec.scaling.scale, strict=True)
-        found = (column.cell(values[mask[:, j], j], center, scale) for j, (column, center, scale) in enumerate(scales))
+        found = []
+        for j, (column, center, scale) in enumerate(zip(codec.columns, codec.scaling.center, codec.scaling.scale, strict=True)):
+            own = None if weights is None else weights[mask[:, j]]
+            found.append(column.cell(values[mask[:, j], j], center, scale, own))
         return replace(self, cells=tuple(found))
 
     def models(self) -> list[MNAR]:

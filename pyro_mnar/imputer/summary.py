@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from pyro_mnar.analysis.design import Design
 from pyro_mnar.analysis.rubin import pool
 from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.kinds.table import KINDS
@@ -117,13 +118,14 @@ def shifts(imputer: MNARImputer, result: Imputation, mask: np.ndarray) -> list[s
     return ["Posterior mean of the missing cells:", *lines] if lines else []
 
 
-def estimates(imputer: MNARImputer, result: Imputation, mask: np.ndarray) -> list[str]:
+def estimates(imputer: MNARImputer, result: Imputation, mask: np.ndarray, design: Design | None = None) -> list[str]:
     """Return a line for each column of numbers with holes: its mean by Rubin's rules, and how uncertain holes make it.
 
     Args:
         imputer: fitted.
         result: with draws, in the table's units.
         mask: (N, D) True = observed.
+        design: of the rows.
     """
     holed = [(j, column) for j, column in enumerate(imputer.codec_.columns) if not mask[:, j].all()]
     columns = [(j, column) for j, column in holed if not (column.levels or column.circular)]
@@ -134,8 +136,12 @@ def estimates(imputer: MNARImputer, result: Imputation, mask: np.ndarray) -> lis
     for j, column in columns:
         values = result.draws[:, :, j].numpy()
         groups = imputer.members_of(len(values))
-        values = values[:, ~np.isnan(values).any(0)]  # cells that do not exist have no part in it
-        pooled = pool(values.mean(1), values.var(1, ddof=1) / values.shape[1], complete_dof=values.shape[1] - 1, groups=groups)
+        if design is None:
+            values = values[:, ~np.isnan(values).any(0)]  # cells that do not exist have no part in it
+            pooled = pool(values.mean(1), values.var(1, ddof=1) / values.shape[1], complete_dof=values.shape[1] - 1, groups=groups)
+        else:
+            means, variances, dofs = zip(*map(design.mean, values), strict=True)
+            pooled = pool(means, variances, complete_dof=dofs[0], groups=groups)
         low, high = (float(end) for end in pooled.interval())
         share = float(pooled.fraction_missing)
         said = f"{column.in_words(float(pooled.estimate))} ({column.in_words(low)} to {column.in_words(high)}), {share:.0%}"

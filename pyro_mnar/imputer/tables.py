@@ -22,6 +22,7 @@ from pyro_mnar.data.layout import as_pandas, like
 from pyro_mnar.data.limits import limits_of
 from pyro_mnar.data.masking import split
 from pyro_mnar.data.not_applicable import as_they_stood
+from pyro_mnar.data.row_weights import row_weights, warn_of_scale
 from pyro_mnar.data.rule_ends import within_both
 from pyro_mnar.data.schema import as_array, is_frame, names_of
 from pyro_mnar.data.stated_holes import stated_holes, with_holes
@@ -29,6 +30,7 @@ from pyro_mnar.data.warn import warn
 from pyro_mnar.data.written_limits import Ends, split_written
 from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.known_cells import NOTHING, Known, known_of, model_limits, read_existing
+from pyro_mnar.infer.row_weights import repeated
 from pyro_mnar.mechanisms.starts import contrasts
 from pyro_mnar.networks.encoders import between
 
@@ -50,6 +52,7 @@ class Given:
         ends: (N, D, 2) between which numbers missing values are known to lie; None where nothing is known.
         declared: columns whose kind was stated.
         known: rules of its rows, and cells that do not exist.
+        weights: (N,) how many rows each counts for; None where that is one each.
     """
 
     X: ArrayLike | DataFrame
@@ -60,6 +63,7 @@ class Given:
     ends: np.ndarray | None = None
     declared: frozenset[Hashable] = frozenset()
     known: Known = NOTHING
+    weights: np.ndarray | None = None
 
     @property
     def x(self) -> Tensor:
@@ -74,7 +78,17 @@ class Given:
     @cached_property
     def contrasts(self) -> Tensor:
         """What the other columns say of each one's missing values, (3, D): :func:`~pyro_mnar.mechanisms.starts.contrasts`, once."""
-        return contrasts(torch.from_numpy(self.codec.apply(self.values, self.mask)), self.seen)
+        return contrasts(torch.from_numpy(self.codec.apply(self.values, self.mask))[self.rows], self.seen[self.rows])
+
+    @cached_property
+    def rows(self) -> Tensor | slice:
+        """Places of rows that stand for the table with its weights."""
+        return slice(None) if self.weights is None else repeated(torch.from_numpy(self.weights))
+
+    @property
+    def row_weights(self) -> Tensor | None:
+        """A model's weights (N,); None where they are one each."""
+        return None if self.weights is None else torch.from_numpy(self.weights).float()
 
     @cached_property
     def limits(self) -> Tensor | None:
@@ -155,16 +169,19 @@ class Given:
         return [like(self.X, whole) for whole in tables]
 
 
-def learned(imputer: Imputer, X: ArrayLike | DataFrame, inferred: Mapping[Any, Column] | None = None) -> Given:
+def learned(
+    imputer: Imputer, X: ArrayLike | DataFrame, inferred: Mapping[Any, Column] | None = None, sample_weight: ArrayLike | None = None
+) -> Given:
     """Return a table with a codec learned from it, as the settings of ``imputer`` say.
 
     Args:
         imputer: whose columns the table's become.
         X: as ``fit`` takes it.
         inferred: columns that are known already, by name.
+        sample_weight: (N,) of the rows.
 
     Raises:
-        ValueError: for a table that cannot be learned from.
+        ValueError: for a table that cannot be learned from, or a weight that is none.
     """
     table, written = _as_table(imputer, X, fitting=True)
     apart = imputer.not_applicable or {}
@@ -179,6 +196,11 @@ def learned(imputer: Imputer, X: ArrayLike | DataFrame, inferred: Mapping[Any, C
     )
     stood, names = table, names_of(table)
     table, (codec, values, mask), absent = read_existing(imputer, table, names, learn)
+    each = row_weights(sample_weight, len(mask), list(table.index) if is_frame(table) else None)
+    weights = None if (each == 1).all() else each
+    if weights is not None:
+        warn_of_scale(weights)
+        codec = codec.scaled_by(values, mask, weights)
     empty = ", ".join(str(codec.layout.names[j]) for j in codec.layout.empty)
     if empty and not imputer.keep_empty_features:
         warn(f"X: columns without an observed value are left out: {empty}")
@@ -187,7 +209,7 @@ def learned(imputer: Imputer, X: ArrayLike | DataFrame, inferred: Mapping[Any, C
         warn(f"X: {'; '.join(said)}")
     ends = codec.read_limits(table, values, mask, written)
     known = known_of(imputer, table, stood, (codec, values, mask), absent, ends, True)
-    return Given(X, table, codec, values, mask, ends, frozenset(imputer.kinds or ()), known)
+    return Given(X, table, codec, values, mask, ends, frozenset(imputer.kinds or ()), known, weights)
 
 
 def check_fitted(imputer: object) -> None:

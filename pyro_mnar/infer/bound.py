@@ -44,6 +44,7 @@ from torch import Tensor, nn
 
 from pyro_mnar.infer.enumeration import is_enumerated, sum_out
 from pyro_mnar.infer.particles import Particles
+from pyro_mnar.infer.row_weights import weighted_mean
 from pyro_mnar.infer.structure import (
     check_independent,
     check_sites,
@@ -149,15 +150,15 @@ class IWELBO(nn.Module):
         """Return the bound of each row, (N,), in nats."""
         return self.log_weights(*args, **kwargs).logsumexp(0) - math.log(self.particles)
 
-    def loss(self, *args: object, **kwargs: object) -> Tensor:
-        """Return the negative mean bound, a scalar whose backward pass is the chosen estimator's."""
+    def loss(self, *args: object, weights: Tensor | None = None, **kwargs: object) -> Tensor:
+        """Return the negative mean bound, a scalar whose backward pass is the chosen estimator's; with ``weights`` (N,) of the rows."""
         model, guide = self.traces(*args, **kwargs)
         log_joint, score = self._terms(model, guide, without_score=self.estimator != "iwae")
         log_w = sum_out(log_joint)
         bound = log_w.logsumexp(0) - math.log(self.particles) + self._by_score(model, log_w.detach())
         if self.estimator == "iwae":
-            return -bound.mean()
-        weights = log_w.detach().softmax(0)
+            return -weighted_mean(bound, weights)
+        normalized = log_w.detach().softmax(0)
         drawn = {name: site for name, site in latent_sites(guide).items() if not is_point(site)}
         latent = {name: site["value"] for name, site in guide.nodes.items() if is_latent(site) and not is_point(site)}
         check_independent(list(latent.values()), list(latent))
@@ -165,12 +166,12 @@ class IWELBO(nn.Module):
             # An auxiliary draw reaches the model by way of another site: its gradient is met at the draw itself.
             view = site["value"] if is_auxiliary(site) else model.nodes[name]["value"]
             if view.requires_grad and self.estimator == "dreg":
-                kept = weights if self.beta == 1 else 1 - self.beta + self.beta * weights
+                kept = normalized if self.beta == 1 else 1 - self.beta + self.beta * normalized
                 view.register_hook(lambda grad, kept=kept: grad * kept.reshape(*kept.shape, *[1] * (grad.dim() - 2)))
         if score is not None:
             # Its value is zero; its gradient takes the guide's score out of the bound's.
-            bound = bound + self.beta * (weights * (score - score.detach())).sum(0)
-        return -bound.mean()
+            bound = bound + self.beta * (normalized * (score - score.detach())).sum(0)
+        return -weighted_mean(bound, weights)
 
     def _by_score(self, model: poutine.Trace, log_w: Tensor) -> Tensor | float:
         """Return zero, (N,) or a number, with the gradient by way of the scores of what the model drew."""

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from pyro_mnar.data.tensor_files import read_tensors, write_tensors
 from pyro_mnar.data.warn import warn
 from pyro_mnar.infer.history import Evaluation, History
+from pyro_mnar.infer.row_weights import epoch
 
 #: Seconds between two states of one training.
 EVERY = 10.0
@@ -55,14 +56,16 @@ class Batches(Iterator[Tensor]):
         rows: (N,) positions.
         size: of a batch.
         whole: what every batch is instead, where a guide knows the rows by their order.
+        weights: (N,) of the rows, in proportion to which they are drawn where batches are smaller than N.
 
     Example:
         >>> next(Batches(torch.arange(4), 4)).sort().values.tolist()
         [0, 1, 2, 3]
     """
 
-    def __init__(self, rows: Tensor, size: int, whole: Tensor | None = None) -> None:
+    def __init__(self, rows: Tensor, size: int, whole: Tensor | None = None, weights: Tensor | None = None) -> None:
         self.rows, self.size, self.whole = rows, size, whole
+        self.weights = weights if size < len(rows) else None
         self.order, self.at = rows[:0], 0
 
     def __next__(self) -> Tensor:
@@ -70,7 +73,7 @@ class Batches(Iterator[Tensor]):
             return self.whole
         # The last, smaller batch is left for another epoch's order.
         if self.at + self.size > len(self.order):
-            self.order, self.at = self.rows[torch.randperm(len(self.rows), device=self.rows.device)], 0
+            self.order, self.at = self.rows[epoch(len(self.rows), self.weights, self.rows.device)], 0
         self.at += self.size
         return self.order[self.at - self.size : self.at]
 

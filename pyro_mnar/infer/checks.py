@@ -129,6 +129,45 @@ def rows_of(rows: Tensor | slice, x: Tensor, mask: Tensor, limits: Tensor | None
     return arguments(x[rows], mask[rows], None if limits is None else limits[rows])
 
 
+def check_positive(**counts: int) -> None:
+    """Refuse numbers, by the arguments' names, that are below 1.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    for name, value in counts.items():
+        if value < 1:
+            raise ValueError(f"{name}: got {value}, expected at least 1")
+
+
+def check_weights(weights: object, x: Tensor) -> None:
+    """Refuse what are no weights of rows ``x`` (N, D): a tensor (N,) of x's type, finite and above 0; None passes.
+
+    Raises:
+        TypeError: for what is no tensor, or of another type.
+        ValueError: for another shape or device, or a weight that is none, naming the row.
+
+    Example:
+        >>> check_weights(torch.tensor([1.0, 0.0]), torch.zeros(2, 3))
+        Traceback (most recent call last):
+        ValueError: weights: got 0.0 in row 1, expected a finite number above 0 (leave the row out for 0)
+    """
+    if weights is None:
+        return
+    check_tensor("weights", weights)
+    assert isinstance(weights, Tensor)
+    if weights.dtype != x.dtype:
+        raise TypeError(f"weights: got {weights.dtype}, expected that of x, {x.dtype}")
+    if weights.shape != x.shape[:1]:
+        raise ValueError(f"weights: got shape {tuple(weights.shape)}, expected {tuple(x.shape[:1])}, one for each row")
+    if weights.device != x.device:
+        raise ValueError(f"weights: got some on {weights.device}, expected the device of x, {x.device}")
+    wrong = ~(weights.isfinite() & (weights > 0))
+    if bool(wrong.any()):
+        row = int(wrong.nonzero()[0])
+        raise ValueError(f"weights: got {float(weights[row])} in row {row}, expected a finite number above 0 (leave the row out for 0)")
+
+
 def check_tensor(name: str, value: object) -> None:
     """Refuse what is no tensor.
 

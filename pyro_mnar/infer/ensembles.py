@@ -3,6 +3,11 @@
 Differences between members stand for what is not known of the parameters: their tables carry the sampling error (the bootstrap;
 Efron 1979, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7), the anchors of their priors what no table of
 this size could say (:mod:`pyro_mnar.model.priors`).
+
+Rows with weights that are whole numbers are drawn as if they were repeated: as many rows as the weights add to, in proportion. A row
+cannot be there one and a half times, so that other weights are taken for those of sampled rows, each of which was seen once. Rows are
+then drawn alike and take their weights along, by which a weighted mean varies between members by sum w^2 (y - m)^2 / (sum w)^2, its
+linearized variance. In proportion it would vary by less where rows of large weight differ more.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ import torch
 from torch import Tensor
 
 from pyro_mnar.infer.checkpoints import Checkpoint
+from pyro_mnar.infer.checks import check_weights
 from pyro_mnar.infer.history import Evaluation, History
 from pyro_mnar.infer.processes import each, n_processes
 from pyro_mnar.infer.progress import step_worth
@@ -35,6 +41,7 @@ def fit(
     mask: Tensor,
     *,
     limits: Tensor | None = None,
+    weights: Tensor | None = None,
     seed: int = 0,
     progress: bool = True,
     n_jobs: int | None = None,
@@ -48,6 +55,7 @@ def fit(
     mask: Tensor,
     *,
     limits: Tensor | None = None,
+    weights: Tensor | None = None,
     seed: int = 0,
     progress: bool = True,
     n_jobs: int | None = None,
@@ -60,6 +68,7 @@ def fit(
     mask: Tensor,
     *,
     limits: Tensor | None = None,
+    weights: Tensor | None = None,
     seed: int = 0,
     callback: Callable[[Evaluation], None] | None = None,
     progress: bool = True,
@@ -76,6 +85,8 @@ def fit(
         x: (N, D) float, finite; the holes may hold any number.
         mask: (N, D) bool, True = observed.
         limits: (N, D, 2), between which missing values are known to lie, as a third argument of model and guide; or None.
+        weights: (N,) above 0, how many rows each row counts for. Where all are whole numbers, members' tables are drawn from repeated
+            rows; else a row is one, and takes its weight along.
         seed: of everything random.
         callback: called with each :class:`~pyro_mnar.infer.history.Evaluation`.
         progress: a bar over members and, in this process, one over steps, on a terminal only.
@@ -102,12 +113,14 @@ def fit(
     """
     if not isinstance(bound, Sequence):
         options["checkpoint"] = None if checkpoints is None else checkpoints[0]
-        return train(bound, x, mask, limits=limits, seed=seed, callback=callback, progress=progress, **options)
+        return train(bound, x, mask, limits=limits, weights=weights, seed=seed, callback=callback, progress=progress, **options)
     several = n_processes(n_jobs, len(bound)) > 1
     options |= {"callback": None if several else callback, "progress": progress and not several}
+    check_weights(weights, x)
+    table, resample = (x, mask, limits, weights), len(bound) > 1
     kept = [None] * len(bound) if checkpoints is None else checkpoints
     calls = [
-        partial(_fit, member, x, mask, limits, len(bound) > 1, seed=member_seed(seed, i), checkpoint=own, **options)
+        partial(_fit, member, *table, resample, seed=member_seed(seed, i), checkpoint=own, **options)
         for i, (member, own) in enumerate(zip(bound, kept, strict=True))
     ]
     histories: list[History] = []
@@ -130,13 +143,32 @@ def fit(
 
 
 def _fit(
-    member: Trainable, x: Tensor, mask: Tensor, limits: Tensor | None, resample: bool, *, seed: int, **options: Any
+    member: Trainable,
+    x: Tensor,
+    mask: Tensor,
+    limits: Tensor | None,
+    weights: Tensor | None,
+    resample: bool,
+    *,
+    seed: int,
+    **options: Any,
 ) -> tuple[Mapping[str, Tensor], History]:
     """Fit ``member`` in place to the table or to rows drawn from it, and return its state as well: it may be a copy."""
     rows = torch.arange(len(x), device=x.device)
-    if resample:
+    if resample and weights is not None and bool((weights == weights.round()).all()):
+        weights = _drawn(weights, seed)
+        rows = weights.nonzero().flatten()
+    elif resample:
         with seeded(seed, x.device):
             rows = torch.randint(len(x), (len(x),), device=x.device)
-    own = None if limits is None else limits[rows]
-    history = train(member, x[rows], mask[rows], limits=own, seed=seed, copies=rows if resample else None, **options)
+    known, own = (None if part is None else part[rows] for part in (limits, weights))
+    copies = rows if resample else None
+    history = train(member, x[rows], mask[rows], limits=known, weights=own, seed=seed, copies=copies, **options)
     return member.state_dict(), history
+
+
+def _drawn(weights: Tensor, seed: int) -> Tensor:
+    """Return how often each row is drawn, (N,), where as many rows are as ``weights`` (N,) add to, in proportion to these."""
+    own = weights.double().cpu().numpy()
+    counts = np.random.default_rng(seed).multinomial(max(1, round(own.sum())), own / own.sum())
+    return torch.from_numpy(counts).to(weights)

@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.checks import check_weights
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.torch_state import ALONE
 
@@ -67,18 +68,21 @@ class SharedLatents(nn.Module):
         super().__init__()
         self.module, self.seed, self.bound = module, seed, IWELBO(module, particles)
 
-    def forward(self, x: Tensor, mask: Tensor, n_rows: int | None = None) -> object:
+    def forward(self, x: Tensor, mask: Tensor, n_rows: int | None = None, weights: Tensor | None = None) -> object:
         """Declare the shared latents and the rows' factor; return the latents.
 
         Args:
             x: (N, D) float, the table or a mini-batch of it.
             mask: (N, D) bool, True = observed.
             n_rows: rows of the whole table, where ``x`` is a mini-batch: the factor counts that many rows.
+            weights: (N,) above 0, how many rows each of these counts for.
         """
+        check_weights(weights, x)
         shared = self.module.shared()
         noise = nullcontext() if self.seed is None else seeded(self.seed, x.device)
         with ALONE, poutine.block(), noise:
-            total = self.bound(x, mask, shared).sum()
+            bounds = self.bound(x, mask, shared)
+            total = bounds.sum() if weights is None else bounds @ weights
         pyro.factor("rows", total if n_rows is None else total * (n_rows / len(x)))
         return shared
 

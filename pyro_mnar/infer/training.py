@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from pyro_mnar.data.warn import warn
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.checkpoints import Batches, Checkpoint, TrainingState
-from pyro_mnar.infer.checks import check_limits, check_rows, rows_of
+from pyro_mnar.infer.checks import check_limits, check_positive, check_rows, check_weights, rows_of
 from pyro_mnar.infer.held_out import split_rows
 from pyro_mnar.infer.history import Evaluation, History, TiltLook
 from pyro_mnar.infer.progress import bar, step_worth
+from pyro_mnar.infer.row_weights import weighted_mean
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.structure import row_bound_guide
 
@@ -74,6 +75,7 @@ def train(
     mask: Tensor,
     *,
     limits: Tensor | None = None,
+    weights: Tensor | None = None,
     steps: int = STEPS,
     batch_size: int = BATCH_SIZE,
     lr: float = 1e-2,
@@ -101,6 +103,7 @@ def train(
         x: (N, D) float, finite; the holes may hold any number.
         mask: (N, D) bool, True = observed.
         limits: (N, D, 2), between which missing values are known to lie, as a third argument of model and guide; or None.
+        weights: (N,) above 0, how many rows each row counts for: :mod:`pyro_mnar.infer.row_weights`. Priors are told their sum.
         steps: updates.
         batch_size: rows an update; all of them where there are fewer.
         lr, mechanism_lr, weight_decay: see :func:`parameter_groups`.
@@ -124,19 +127,18 @@ def train(
         >>> from pyro_mnar.networks.decoders import GaussianDecoder
         >>> from pyro_mnar.networks.encoders import GaussianEncoder
         >>> bound = IWELBO(MNAR(GaussianDecoder(1, 2), GaussianEncoder(1, 2)), particles=5)
-        >>> history = train(bound, torch.randn(50, 2), torch.ones(50, 2, dtype=torch.bool), steps=10, every=5)
-        >>> [e.step for e in history.evaluations]
+        >>> [e.step for e in train(bound, torch.randn(50, 2), torch.ones(50, 2) > 0, steps=10, every=5).evaluations]
         [5, 10]
     """
     check_rows(x, mask)
     check_limits(limits, x)
-    for name, value, least in (("steps", steps, 1), ("batch_size", batch_size, 1), ("every", every, 1)):
-        if value < least:
-            raise ValueError(f"{name}: got {value}, expected at least {least}")
+    check_weights(weights, x)
+    check_positive(steps=steps, batch_size=batch_size, every=every)
     if bound.weighted is bound and getattr(bound.module, "tilt", None) is not None:
         raise ValueError("bound: its module has a tilt, expected an objective (SelfNormalized(bound), say); alone it has no maximum")
-    if bound.weighted is not bound and checkpoint is not None:
-        raise ValueError("checkpoint: got one with an objective for a tilt, whose chains are not kept, expected a bound alone")
+    for name, given in (("weights", weights), ("checkpoint", checkpoint)):
+        if bound.weighted is not bound and given is not None:
+            raise ValueError(f"{name}: got one with an objective for a tilt, whose chains are not kept, expected a bound alone")
     guide = row_bound_guide(bound.module)
     if guide is not None and (batch_size < len(x) or held_out):
         raise ValueError(
@@ -147,9 +149,9 @@ def train(
         train, test = split_rows(len(x), held_out, patience, copies, x.device)
         if guide is not None:
             bound.weighted.traces(*rows_of(slice(None), x, mask, limits))  # makes its parameters
-        whole = None if guide is None else torch.arange(len(x), device=x.device)
+        whole, table = None if guide is None else torch.arange(len(x), device=x.device), (x, mask, limits)
         hear = callback or (lambda _: None)
-        return _Loop(bound, (x, mask, limits), train, test, whole, steps, patience, every, hear, progress, checkpoint).run(
+        return _Loop(bound, table, weights, train, test, whole, steps, patience, every, hear, progress, checkpoint).run(
             parameter_groups(bound.module, lr, mechanism_lr, weight_decay), min(batch_size, len(train))
         )
 
@@ -158,6 +160,7 @@ def train(
 class _Loop:
     bound: Trainable
     table: tuple[Tensor, Tensor, Tensor | None]
+    weights: Tensor | None
     train: Tensor
     test: Tensor
     whole: Tensor | None  # the order in which a guide knows the rows
@@ -179,7 +182,9 @@ class _Loop:
         )
         log_prior = getattr(self.bound.module, "log_prior", None)
         particles = self.bound.weighted.particles
-        now = TrainingState(self.bound.module, optimizer, schedule, Batches(self.train, batch_size, self.whole))
+        own = None if self.weights is None else self.weights[self.train]
+        n_rows = len(self.train) if own is None else float(own.sum())
+        now = TrainingState(self.bound.module, optimizer, schedule, Batches(self.train, batch_size, self.whole, own))
         history = now.restore(self.checkpoint, self.steps)
         shown_in = bar(self.steps, "training", "step", self.progress, step_worth(batch_size))
         shown_in.update(now.step)
@@ -191,9 +196,10 @@ class _Loop:
                 shown_in.update()
                 rows = next(now.batches)
                 optimizer.zero_grad()
-                loss = objective = self.bound.loss(*rows_of(rows, *self.table))
+                weighed = {"weights": self.weights[rows]} if self.weights is not None and len(rows) == len(self.train) else {}
+                loss = objective = self.bound.loss(*rows_of(rows, *self.table), **weighed)
                 if log_prior is not None:
-                    objective = loss - log_prior(len(self.train)) / len(self.train)
+                    objective = loss - log_prior(n_rows) / n_rows
                 if not bool(loss.isfinite()):
                     raise FloatingPointError(
                         f"the loss is {loss.item()} at step {step}: lower lr or mechanism_lr, or look for extreme values in the "
@@ -238,6 +244,7 @@ class _Loop:
         bound.beta, bound.particles = 1.0, particles
         try:
             with seeded(0, self.test.device):  # the same particles at every look, so that looks differ by the weights alone
-                return float(torch.cat([self.bound(*rows_of(r, *self.table)) for r in self.test.split(512)]).mean())
+                bounds = torch.cat([self.bound(*rows_of(r, *self.table)) for r in self.test.split(512)])
+                return float(weighted_mean(bounds, None if self.weights is None else self.weights[self.test]))
         finally:
             bound.beta, bound.particles = set_by_others

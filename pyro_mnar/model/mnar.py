@@ -116,7 +116,7 @@ class MNAR(nn.Module):
         shift = 0.0 if self.mechanism is None else self.mechanism.initialize(y, mask)
         self.decoder.center(observed_moments(y, mask)[0] + shift)
 
-    def log_prior(self, n_rows: int) -> Tensor:
+    def log_prior(self, n_rows: float) -> Tensor:
         """Return log p of the parameters, up to a constant, for a table of ``n_rows``."""
         prior = self.prior
         return self.zeros.sum() if prior is None else prior.log_prob(n_rows, self.decoder, self.warp, self.mechanism)

@@ -138,7 +138,7 @@ class Prior(nn.Module):
         if mechanism is not None:
             mechanism.start(Anchors(self.slope, self.by_level))
 
-    def log_prob(self, n_rows: int, decoder: Decoder, warp: SkewWarp | None, mechanism: Mechanism | None) -> Tensor:
+    def log_prob(self, n_rows: float, decoder: Decoder, warp: SkewWarp | None, mechanism: Mechanism | None) -> Tensor:
         """Return log p, up to a constant, of the parameters of a model of ``n_rows`` rows."""
         weights = decoder.log_prior()
         total = torch.zeros_like(self.skew).sum() if weights is None else torch.zeros_like(self.skew).sum() + weights

@@ -6,11 +6,13 @@ import hashlib
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from sklearn.base import clone
 
-from pyro_mnar.analysis.analyses import regression
+from pyro_mnar.analysis.design import Design
+from pyro_mnar.analysis.regressions import regression_in
 from pyro_mnar.imputer.diagnosis import diagnosis
 from pyro_mnar.imputer.imputer import MNARImputer
 from pyro_mnar.imputer.imputing import Imputed, imputed
@@ -18,7 +20,6 @@ from pyro_mnar.imputer.learning import fit_given
 from pyro_mnar.imputer.tables import Given
 from pyro_mnar.report.html import write_page
 from pyro_mnar.report.sections import checks, sections
-from pyro_mnar.report.sensitivity import parsed
 
 #: Draws that the command line's reports are made from.
 DRAWS = 160
@@ -50,7 +51,7 @@ def ignorable_of(imputer: MNARImputer, table: Given, checkpoint: str | None = No
             setattr(plain, name, getattr(imputer, name))
     # The moments of this table, which need not be that of training, and not those that the mechanism supposes.
     kept = None if checkpoint is None else Path(checkpoint, "ignorable")
-    fit_given(plain, replace(table, codec=table.codec.scaled_by(table.values, table.mask)), checkpoint=kept)
+    fit_given(plain, replace(table, codec=table.codec.scaled_by(table.values, table.mask, table.weights)), checkpoint=kept)
     return plain
 
 
@@ -68,6 +69,7 @@ def write_report(
     regress: str | None,
     arguments: Sequence[str],
     checkpoint: str | None = None,
+    design: Design | None = None,
 ) -> None:
     """Write the command line's report.
 
@@ -77,18 +79,18 @@ def write_report(
         imputer: fitted.
         table: as its codec reads it.
         found: its imputation, with :func:`draws_of` draws.
-        regress: OUTCOME=PREDICTOR,... as on the command line, or None.
+        regress: OUTCOME=TERM,... as on the command line, or None.
         arguments: of the command line.
         checkpoint: folder in which the fit is kept, and in it that without a mechanism.
+        design: of the rows, for estimates.
 
     Raises:
         ValueError: for a regression that the table has not the columns for, or a file that cannot be written.
     """
     analysis, label, reads = None, "", None
     if regress is not None:
-        outcome, predictors, levels = parsed(regress, table.codec.columns)
-        analysis, label = regression(outcome, predictors, levels), f"the coefficient of {predictors[0]} on {outcome}"
-        reads = [outcome, *predictors]
+        own = regression_in(regress, table.codec.columns)
+        analysis, label, reads = partial(own, design=design), f"the {own.about}", [term.name for term in (own.outcome, *own.terms)]
     origin = {
         "command": shlex.join(["pyro-mnar", *arguments]),
         f"SHA-256 of {table_path}": hashlib.sha256(Path(table_path).read_bytes()).hexdigest(),
@@ -96,7 +98,6 @@ def write_report(
     plain = ignorable_of(imputer, table, checkpoint)
     compared = None if plain is None else imputed(plain, replace(table, codec=plain.codec_), len(found.result.draws)).result
     further = [checks(diagnosis(imputer, table, found.raw))]
-    # Within the command's one bar.
     parts = sections(
         imputer,
         table,
@@ -107,6 +108,7 @@ def write_report(
         reads=reads,
         origin=origin,
         further=further,
-        progress=False,
+        design=design,
+        progress=False,  # within the command's one bar
     )
     write_page(path, f"Missing values of {Path(table_path).name}", parts)

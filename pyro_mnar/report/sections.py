@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from pyro_mnar.analysis.design import Design
 from pyro_mnar.diagnostics.diagnosis import Diagnosis
 from pyro_mnar.imputation.impute import Imputation
 from pyro_mnar.imputer.doubts import doubts
@@ -40,6 +41,7 @@ def sections(
     reads: Sequence[Hashable] | None = None,
     origin: Mapping[str, object] | None = None,
     further: Sequence[Section] = (),
+    design: Design | None = None,
     progress: bool = True,
 ) -> list[Section]:
     """Return the parts of the report on a fitted ``imputer`` and a table that it imputed.
@@ -54,6 +56,7 @@ def sections(
         reads: the columns of a DataFrame that the analysis reads, all by default; a wide table takes less time where they are few.
         origin: what else to state under "To reproduce this", such as the command.
         further: other sections, which come before those on sensitivity.
+        design: of the rows, for means and shares; the analysis has it already.
         progress: bars on standard error, on a terminal only.
 
     Raises:
@@ -70,12 +73,12 @@ def sections(
     least = min(len(part.draws) for part in (result, ignorable) if part is not None)
     if least < 2:
         raise ValueError(f"result, ignorable: got {least} draws, expected at least 2")
-    found = [_assumed(imputer, table), _table(table), _training(imputer)]
+    found = [_assumed(imputer, table, design), _table(table), _training(imputer)]
     if not table.missing.any():
         found.append(_missingness(imputer, table, []))
     else:
         done = completed(imputer, table, result, ignorable, None if analysis is not None and reads is None else reads or [])
-        levers = levers_of(table, done["as assumed"])
+        levers = levers_of(table, done["as assumed"], design)
         # Directions are drawn, though no sum of them is moved.
         shown = [*levers, *(int(j) for j in np.flatnonzero(table.missing.any(0)) if table.codec.columns[j].circular)][:PANELS]
         found += [
@@ -89,8 +92,11 @@ def sections(
     return [section for section in found if section.parts]
 
 
-def _assumed(imputer: MNARImputer, table: Given) -> Section:
+def _assumed(imputer: MNARImputer, table: Given, design: Design | None) -> Section:
     sentences = [*assumptions(imputer), *limits_in_words(table), *known_in_words(table)]
+    if design is not None:
+        sentences.append(f"Means, shares and coefficients are of the population that was sampled: {design.in_words()}.")
+        sentences.append("Their standard errors are by Taylor linearization; other numbers are of the rows as they stand.")
     section = Section("What was assumed").text(*[sentence.strip() for sentence in sentences])
     section.text(*shadows_in_words(imputer), *margins_in_words(imputer))
     for doubt in [*weak_shadows(imputer), *unmet(imputer), *doubts(imputer)]:

@@ -11,8 +11,6 @@ from pyro_mnar.analysis.analyses import analyze
 from pyro_mnar.analysis.completions import Completions
 from pyro_mnar.analysis.pooled import Pooled
 from pyro_mnar.analysis.tipping import TippingPoint, tipping_point
-from pyro_mnar.data.kinds.column import Column
-from pyro_mnar.data.names import names_in, pair
 from pyro_mnar.imputer.imputer import MNARImputer
 from pyro_mnar.imputer.sensitivity import gains
 from pyro_mnar.imputer.tables import Given
@@ -30,29 +28,6 @@ _FLAT, _ALPHA = 0.05, 0.05
 _IS = {False: "is", True: "are"}
 _SHIFTS, _WIDE, _FACTORS = np.linspace(-1, 1, 9).tolist(), np.linspace(-3, 3, 25).tolist(), [0.0, 0.5, 1.0, 1.5, 2.0]
 _ODDS, _WIDE_ODDS = np.linspace(-1.5, 1.5, 7).tolist(), np.linspace(-2, 2, 9).tolist()  # logarithms
-
-
-def parsed(word: str, columns: Iterable[Column]) -> tuple[str, list[str], dict[str, tuple[object, ...]]]:
-    """Return outcome and predictors of a regression OUTCOME=PREDICTOR,..., and the levels of those that are ordered levels.
-
-    Raises:
-        ValueError: naming the column, where it is neither of numbers nor of ordered levels.
-
-    Example:
-        >>> from pyro_mnar.data.kinds import Continuous, Count
-        >>> parsed("y=x", [Continuous("y", "float64"), Count("x", "int64")])
-        ('y', ['x'], {})
-    """
-    known = {str(column.name): column for column in columns}
-    own = pair(word, list(known))
-    if own is None or own[0] not in known:
-        raise ValueError(f"--regress: got {word!r}, expected OUTCOME=PREDICTOR,... of {', '.join(known)}")
-    outcome, wanted = own[0], [own[0], *names_in(own[1], list(known), f"--regress: got {word!r}")]
-    for name in wanted:
-        if not known[name].is_number and not (known[name].levels and known[name].ordered):
-            raise ValueError(f"--regress: got {known[name].kind} column {name!r}, expected columns of numbers or ordered levels")
-    graded = {name: known[name].levels for name in wanted if not known[name].is_number}
-    return outcome, wanted[1:], graded
 
 
 def sensitivity(

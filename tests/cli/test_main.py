@@ -173,7 +173,7 @@ def test_small_tables_are_completed(tmp_path, rows):
         ("a,b\n1,\n2,3\n", ["--separator", ";;"], "expected two different characters"),
         ("a,b\n1,?\n2,3\n3,4\n", [], "(--missing '?' if it stands for a missing value)"),
         ("a,b\n1,\n2,3\n", ["--draws", "3"], "--draws: got no --draws-output"),
-        ("a,b\n1,\n2,3\n", ["--draws-output", "d.csv"], "expected .nc"),
+        ("a,b\n1,\n2,3\n", ["--draws-output", "d.txt"], "expected .nc"),
         ("a,b\n1,\n2,3\n", ["--save", "absent/m"], "no folder absent"),
         ("a,b\n1,\n2,3\n", ["--steps", "0"], "--steps: got 0"),
         ("a,b\n1,\n2,3\n", ["--output", "absent/c.csv"], "no such folder absent"),

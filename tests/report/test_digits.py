@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from pyro_mnar import MNARImputer
-from pyro_mnar.analysis.analyses import regression
+from pyro_mnar.analysis import regression
 from pyro_mnar.analysis.rubin import pool
 from pyro_mnar.imputer.tables import given
 from pyro_mnar.plots.sensitivity import plot_pattern

@@ -100,7 +100,7 @@ class Angle(Number):
         """Return numbers from 0 on and below the period."""
         return self.on_line(numbers)
 
-    def units(self, line: np.ndarray, center: float, scale: float) -> tuple[float, float]:
+    def units(self, line: np.ndarray, center: float, scale: float, weights: np.ndarray | None = None) -> tuple[float, float]:
         """Return 0 and what a radian is."""
         return 0.0, self.period / (2 * np.pi)
 
@@ -112,10 +112,11 @@ class Angle(Number):
         """Return mean directions in the table's units, given them in radians."""
         return self.off_line(center + scale * found)
 
-    def cell(self, seen: np.ndarray, center: float, scale: float) -> dict[str, object]:
+    def cell(self, seen: np.ndarray, center: float, scale: float, weights: np.ndarray | None = None) -> dict[str, object]:
         """Return the means of cosine and sine."""
         x = self.on_line(seen) / scale
-        return {"cosines": float(np.cos(x).mean()), "sines": float(np.sin(x).mean())}
+        cosines, sines = (float(np.average(part, weights=weights)) for part in (np.cos(x), np.sin(x)))
+        return {"cosines": cosines, "sines": sines}
 
     @property
     def detail(self) -> str:

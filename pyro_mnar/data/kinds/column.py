@@ -181,8 +181,11 @@ class Column:
             found.append(np.where(finite, self.on_line(np.where(finite, end, self.inside(np.ones(len(end))))), end))
         return found[0], found[1]
 
-    def units(self, line: np.ndarray, center: float, scale: float) -> tuple[float, float]:
-        """Return center and scale of a model's column, given values on the line (n,) with their mean and standard deviation."""
+    def units(self, line: np.ndarray, center: float, scale: float, weights: np.ndarray | None = None) -> tuple[float, float]:
+        """Return center and scale of a model's column, given values on the line (n,) with their mean and standard deviation.
+
+        Rows count for ``weights`` (n,), None being one each; also below.
+        """
         return center, scale
 
     def log_jacobian(self, values: np.ndarray, scale: float) -> np.ndarray:
@@ -201,24 +204,26 @@ class Column:
         """Return the place of the level (N,) that answers for the whole posterior, given probabilities (N, V) of the levels."""
         raise NotImplementedError
 
-    def cell(self, seen: np.ndarray, center: float, scale: float) -> dict[str, object]:
+    def cell(self, seen: np.ndarray, center: float, scale: float, weights: np.ndarray | None = None) -> dict[str, object]:
         """Return what the head that models the column must know beside its place, by argument, plain enough for a model file.
 
         Args:
             seen: (n,) observed numbers.
             center, scale: of a model's column.
+            weights: (n,) of their rows.
         """
         return {}
 
-    def cut_share(self, sign: float, values: np.ndarray, mask: np.ndarray) -> float:
+    def cut_share(self, sign: float, values: np.ndarray, mask: np.ndarray, weights: np.ndarray | None = None) -> float:
         """Return which share of a continuum is cut off where the largest values (``sign`` 1) or smallest (-1) are missing.
 
         Args:
             sign: of the end.
             values: (N,) numbers.
             mask: (N,) True = observed.
+            weights: (N,) of the rows.
         """
-        return float(1 - mask.mean())
+        return float(1 - np.average(mask, weights=weights))
 
     @property
     def is_number(self) -> bool:

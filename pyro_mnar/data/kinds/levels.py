@@ -101,7 +101,7 @@ class Leveled(Column):
         """Return places that are there."""
         return np.clip(np.rint(numbers), 0, len(self.levels) - 1)
 
-    def units(self, line: np.ndarray, center: float, scale: float) -> tuple[float, float]:
+    def units(self, line: np.ndarray, center: float, scale: float, weights: np.ndarray | None = None) -> tuple[float, float]:
         """Return the mean place, and what makes all levels span half a unit."""
         return center, 2.0 * (len(self.levels) - 1)
 
@@ -109,13 +109,13 @@ class Leveled(Column):
         """Return the place of the most probable level, (N,)."""
         return probabilities[:, : len(self.levels)].argmax(-1)
 
-    def cell(self, seen: np.ndarray, center: float, scale: float) -> dict[str, object]:
+    def cell(self, seen: np.ndarray, center: float, scale: float, weights: np.ndarray | None = None) -> dict[str, object]:
         """Return the levels' shares, and which of a model's values stand for them."""
-        return {"shares": self._shares(seen), "first": float(-center / scale), "step": float(1 / scale)}
+        return {"shares": self._shares(seen, weights), "first": float(-center / scale), "step": float(1 / scale)}
 
-    def _shares(self, seen: np.ndarray) -> list[float]:
-        counts = np.bincount(seen.astype(int), minlength=len(self.levels)) + 0.5  # so that no level starts as impossible
-        return (counts / (len(seen) + 0.5 * len(self.levels))).tolist()
+    def _shares(self, seen: np.ndarray, weights: np.ndarray | None = None) -> list[float]:
+        counts = np.bincount(seen.astype(int), weights, len(self.levels)) + 0.5  # so that no level starts as impossible
+        return (counts / ((len(seen) if weights is None else weights.sum()) + 0.5 * len(self.levels))).tolist()
 
     @property
     def is_number(self) -> bool:
@@ -189,13 +189,13 @@ class Categorical(Leveled):
                 return cls(seen.name, seen.dtype, tuple(levels))
         return None
 
-    def units(self, line: np.ndarray, center: float, scale: float) -> tuple[float, float]:
+    def units(self, line: np.ndarray, center: float, scale: float, weights: np.ndarray | None = None) -> tuple[float, float]:
         """Return 0 and 1: a model's values are the places."""
         return 0.0, 1.0
 
-    def cell(self, seen: np.ndarray, center: float, scale: float) -> dict[str, object]:
+    def cell(self, seen: np.ndarray, center: float, scale: float, weights: np.ndarray | None = None) -> dict[str, object]:
         """Return the levels' shares."""
-        return {"shares": self._shares(seen)}
+        return {"shares": self._shares(seen, weights)}
 
 
 class Ordinal(Leveled):

@@ -161,10 +161,10 @@ class Count(Number):
         """Return whole numbers, none below 0."""
         return np.maximum(np.rint(numbers), 0.0)
 
-    def cell(self, seen: np.ndarray, center: float, scale: float) -> dict[str, object]:
+    def cell(self, seen: np.ndarray, center: float, scale: float, weights: np.ndarray | None = None) -> dict[str, object]:
         """Return where the mean starts, the largest count, and which of a model's values stand for the counts."""
         first, step = float(-center / scale), float(1 / scale)
-        return {"means": float(max(seen.mean(), 0.1)), "largest": float(seen.max()), "first": first, "step": step}
+        return {"means": float(max(np.average(seen, weights=weights), 0.1)), "largest": float(seen.max()), "first": first, "step": step}
 
 
 def _whole(values: np.ndarray, dtype: np.dtype, name: Name) -> np.ndarray:

@@ -97,10 +97,11 @@ class Proportion(Bounded):
         """Return numbers within the ends, or at one that was seen."""
         return np.clip(numbers, *self._range)
 
-    def units(self, line: np.ndarray, center: float, scale: float) -> tuple[float, float]:
+    def units(self, line: np.ndarray, center: float, scale: float, weights: np.ndarray | None = None) -> tuple[float, float]:
         """Return mean and deviation of the values beside the ends."""
-        within = line[~np.isin(line, [place for place in self.places if place is not None]), None]
-        scaling = Scaling.of(within, np.ones(within.shape, bool))
+        beside = ~np.isin(line, [place for place in self.places if place is not None])
+        within = line[beside, None]
+        scaling = Scaling.of(within, np.ones(within.shape, bool), None if weights is None else weights[beside])
         return scaling.center[0], scaling.scale[0]
 
     def log_jacobian(self, values: np.ndarray, scale: float) -> np.ndarray:
@@ -114,20 +115,21 @@ class Proportion(Bounded):
         """Return shares of the range."""
         return (self.off_line(center + scale * x) - self.ends[0]) / (self.ends[1] - self.ends[0])
 
-    def cell(self, seen: np.ndarray, center: float, scale: float) -> dict[str, object]:
+    def cell(self, seen: np.ndarray, center: float, scale: float, weights: np.ndarray | None = None) -> dict[str, object]:
         """Return a model's values of the ends, None of one that was not seen, and how often each is there beside the others."""
-        at = [(seen <= self.ends[0]).sum() + 0.5, (seen >= self.ends[1]).sum() + 0.5]
-        within = len(seen) - sum(at) + 1.5
+        each = np.ones(len(seen)) if weights is None else weights
+        at = [each[seen <= self.ends[0]].sum() + 0.5, each[seen >= self.ends[1]].sum() + 0.5]
+        within = each.sum() - sum(at) + 1.5
         ends = [None if place is None else float((place - center) / scale) for place in self.places]
         return {"ends": ends, "odds": [float(count / within) for count in at]}
 
-    def cut_share(self, sign: float, values: np.ndarray, mask: np.ndarray) -> float:
+    def cut_share(self, sign: float, values: np.ndarray, mask: np.ndarray, weights: np.ndarray | None = None) -> float:
         """Return which share of the values beside the ends is cut off: at an end that repeats, as large a one as of the whole."""
-        missing = 1 - mask.mean()
+        missing = 1 - np.average(mask, weights=weights)
         if (self.most if sign > 0 else self.least) is not None:
             return float(missing)
         within = mask & (values > self.ends[0]) & (values < self.ends[1])
-        return float(missing / (missing + within.mean()))
+        return float(missing / (missing + np.average(within, weights=weights)))
 
     @property
     def detail(self) -> str:

@@ -90,12 +90,13 @@ class Semicontinuous(Number):
         below = np.where(low > mass, np.inf, np.minimum(low, middle))
         return below, np.where(high >= mass, np.inf, np.minimum(high, middle))
 
-    def units(self, line: np.ndarray, center: float, scale: float) -> tuple[float, float]:
+    def units(self, line: np.ndarray, center: float, scale: float, weights: np.ndarray | None = None) -> tuple[float, float]:
         """Return mean and deviation of the values beside the one that repeats."""
         from pyro_mnar.data.scaling import Scaling
 
-        beside = line[line != self.ends[0], None]
-        scaling = Scaling.of(beside, np.ones(beside.shape, bool))
+        chosen = line != self.ends[0]
+        beside = line[chosen, None]
+        scaling = Scaling.of(beside, np.ones(beside.shape, bool), None if weights is None else weights[chosen])
         return scaling.center[0], scaling.scale[0]
 
     def log_jacobian(self, values: np.ndarray, scale: float) -> np.ndarray:
@@ -107,20 +108,21 @@ class Semicontinuous(Number):
         mass, nearest = ((end - center) / scale for end in self.ends)
         return snapped(x, (mass, nearest))
 
-    def cell(self, seen: np.ndarray, center: float, scale: float) -> dict[str, object]:
+    def cell(self, seen: np.ndarray, center: float, scale: float, weights: np.ndarray | None = None) -> dict[str, object]:
         """Return a model's value that repeats, how often it does, and on which side the others lie."""
-        share = ((seen == self.ends[0]).sum() + 0.5) / (len(seen) + 1)
+        each = np.ones(len(seen)) if weights is None else weights
+        share = (each[seen == self.ends[0]].sum() + 0.5) / (each.sum() + 1)
         return {"mass": float((self.ends[0] - center) / scale), "shares": float(share), "sides": self.side}
 
-    def cut_share(self, sign: float, values: np.ndarray, mask: np.ndarray) -> float:
+    def cut_share(self, sign: float, values: np.ndarray, mask: np.ndarray, weights: np.ndarray | None = None) -> float:
         """Return which share of the values beside the one that repeats is cut off.
 
         Where the cut is at the other end, all missing ones are; at the same end, as large a share of them as of the whole.
         """
-        missing = 1 - mask.mean()
+        missing = 1 - np.average(mask, weights=weights)
         if sign * self.side < 0:
             return float(missing)
-        return float(missing / (missing + (mask & (values != self.ends[0])).mean()))
+        return float(missing / (missing + np.average(mask & (values != self.ends[0]), weights=weights)))
 
     @property
     def detail(self) -> str:
