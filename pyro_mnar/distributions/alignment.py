@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_LANES = 4
+_LANES, _LEAST_ROWS = 4, 100
 # Cells that torch computes together: its sums, whose order is another in the last few, take four vectors of sixteen.
 _TOGETHER = 64
 
@@ -40,8 +40,18 @@ def aligned(value: Tensor, dim: int = -1) -> Tensor:
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return ``weight`` (J, D) times ``x`` (..., D), plus ``bias``, (..., J)."""
-    return functional.linear(aligned(x), aligned(weight), bias)
+    """Return ``weight`` (J, D) times ``x`` (..., D), plus ``bias``, (..., J).
+
+    Rows ``x`` (N, D) or (K, N, D) may have weights of their own, (N, J, D), and biases (N, J).
+    """
+    x, weight = aligned(x), aligned(weight)
+    if weight.dim() == 2:
+        return functional.linear(x, weight, bias)
+    # One row alone, and products of less than 400 terms, would go by another kernel, which adds up in another order.
+    rows = x.transpose(0, 1) if x.dim() > 2 else x.unsqueeze(1).expand(-1, _LEAST_ROWS, -1)
+    product = rows @ weight.mT
+    product = product.transpose(0, 1) if x.dim() > 2 else product[:, 0]
+    return product if bias is None else product + bias
 
 
 def evenly(function: Callable[[Tensor], Tensor], value: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pyro_mnar.imputation.few_rows import FEW, impute_few
 from pyro_mnar.imputation.impute import Imputation, impute_one
 from pyro_mnar.imputation.resampling import work_of
 from pyro_mnar.infer.bound import IWELBO
@@ -96,7 +97,12 @@ def impute(
         for i, (member, share) in enumerate(zip(members, shares, strict=True))
     ]
     worth = work_of(int((~mask.all(-1)).sum()))
-    parts = list(each(calls, n_jobs=n_jobs, said="imputing", progress=progress, worth=worth))
+    parts = None
+    if len(members) > 1 and len(x) <= FEW and method == "importance" and not draws and not functions and limits is None:
+        seeds = [member_seed(seed, i) for i in range(len(members))]
+        parts = impute_few(members, x, mask, seeds, particles=particles, labels=labels, tolerance=options["tolerance"])
+    if parts is None:
+        parts = list(each(calls, n_jobs=n_jobs, said="imputing", progress=progress, worth=worth))
     completed = torch.stack([part.completed for part in parts]).mean(0)
     return Imputation(
         torch.where(mask, x, completed),

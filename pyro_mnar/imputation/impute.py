@@ -154,7 +154,7 @@ def impute_one(
     check_rows(x, mask)
     check_limits(limits, x)
     check_any_rows(module)
-    _check_asked(draws, particles, method, tolerance)
+    check_asked(draws, particles, method, tolerance)
     names = row_names(labels, len(x))
     mean, draw = torch.where(mask, x, 0.0), torch.where(mask, x, 0.0).repeat(draws, 1, 1)
     ess, pareto_k = torch.full((len(x),), float(particles)), torch.full((len(x),), -torch.inf)
@@ -167,7 +167,7 @@ def impute_one(
         own = [names[i] for i in at.tolist()]
         return impute_weighed(bound, rows_of(at, x, mask, limits), draws, seed, own, inverse, functions, within)
 
-    for size in _sizes(particles, tolerance):
+    for size in sizes_of(particles, tolerance):
         bound, within, left = IWELBO(module, size), tolerance if size < particles else None, [weighed[:0]]
         for rows in _chunks(weighed, chunk_size(x.device), "imputing", progress):
             if inverse:
@@ -203,7 +203,8 @@ def impute_one(
     return Imputation(mean, draw, ess, pareto_k, rhat, particles, shares)
 
 
-def _check_asked(draws: int, particles: int, method: str, tolerance: float | None) -> None:
+def check_asked(draws: int, particles: int, method: str, tolerance: float | None) -> None:
+    """Raise a ValueError for arguments of :func:`impute_one` out of range."""
     if particles < LEAST_DRAWS:
         raise ValueError(f"particles: got {particles}, expected at least {LEAST_DRAWS}")
     if draws < 0:
@@ -222,7 +223,7 @@ def _chunks(rows: Tensor, size: int, said: str, progress: bool) -> Iterator[Tens
             done.update()
 
 
-def _sizes(particles: int, tolerance: float | None) -> list[int]:
+def sizes_of(particles: int, tolerance: float | None) -> list[int]:
     """Return the numbers of particles that a row may have, one after the other until it has enough."""
     sizes = [] if tolerance is None else [LEAST_DRAWS * 2**i for i in range(particles.bit_length()) if LEAST_DRAWS * 2**i < particles]
     return [*sizes, particles]

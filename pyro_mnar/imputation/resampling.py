@@ -77,11 +77,17 @@ class Weighed(NamedTuple):
 
 
 def weigh(
-    bound: IWELBO, x: Tensor, mask: Tensor, seed: int, labels: Sequence[Hashable], inverse: bool, limits: Tensor | None = None
+    bound: IWELBO,
+    x: Tensor,
+    mask: Tensor,
+    seed: int | Sequence[int],
+    labels: Sequence[Hashable],
+    inverse: bool,
+    limits: Tensor | None = None,
 ) -> Weighed:
     """Draw particles from the guide, from the rows' own noise where every site has an inverse, and weigh them."""
     streams, rows = RowStreams(seed, labels), arguments(x, mask, limits)
-    with seeded(RowStreams(seed, labels[:1]).first_seed(), x.device), streams if inverse else nullcontext():
+    with seeded(streams.first_seed(), x.device), streams if inverse else nullcontext():
         model, guide = bound.traces(*rows)
     log_joint = bound.log_joint(model, guide)
     raw = sum_out(log_joint)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ def impute_weighed(
     bound: IWELBO,
     rows: tuple[Tensor, ...],
     draws: int,
-    seed: int,
+    seed: int | Sequence[int],
     labels: list[Hashable],
     inverse: bool,
     functions: Mapping[int, Callable[[Tensor], Tensor]] | None,

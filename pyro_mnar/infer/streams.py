@@ -108,8 +108,8 @@ class RowStreams(Messenger):
     """A Pyro handler under which every unobserved site of a plate over rows is drawn from the rows' own streams.
 
     Args:
-        seed: any integer.
-        labels: one for each row of the plate; rows of equal ones have equal draws (see :func:`distinct`).
+        seed: any integer, or one for each row.
+        labels: one for each row of the plate; rows of equal ones, and seeds, have equal draws (see :func:`distinct`).
 
     Example:
         >>> import pyro, pyro.distributions as dist
@@ -121,10 +121,11 @@ class RowStreams(Messenger):
         True
     """
 
-    def __init__(self, seed: int, labels: Sequence[Hashable]) -> None:
+    def __init__(self, seed: int | Sequence[int], labels: Sequence[Hashable]) -> None:
         super().__init__()
-        self.seed, self.labels = seed, labels
-        self._names = [_name(label) for label in labels]
+        self.labels = labels
+        seeds = seed if isinstance(seed, Sequence) else [seed] * len(labels)
+        self._names = [(own, _name(label)) for own, label in zip(seeds, labels, strict=True)]
         self._first: dict[str, int] = {}
         self._next = 0
 
@@ -135,14 +136,14 @@ class RowStreams(Messenger):
 
     def first_seed(self) -> int:
         """Return a seed of 63 bits that the first row's label decides."""
-        return int.from_bytes(self._bytes("", 8)[:8], "little") >> 1
+        return int.from_bytes(hashlib.shake_128(self._key(self._names[0], "")).digest(8), "little") >> 1
 
     def _bytes(self, site: str, size: int) -> bytes:
         """Return the first ``size`` bytes of each row's own for ``site``, row after row."""
         return b"".join([hashlib.shake_128(self._key(name, site)).digest(size) for name in self._names])
 
-    def _key(self, name: str, site: str) -> bytes:
-        return repr((self.seed, name, site)).encode()
+    def _key(self, name: tuple[int, str], site: str) -> bytes:
+        return repr((*name, site)).encode()
 
     def normal(self, site: str, draws: int, event: Sequence[int], like: Tensor) -> Tensor:
         """Return standard normals (draws, N, *event) of the type of ``like``, a row's draws evenly spread in each dimension.

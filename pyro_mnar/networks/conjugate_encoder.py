@@ -100,7 +100,7 @@ class ConjugateEncoder(nn.Module):
         pull = evenly(softplus, raw_pull + _ONE)  # 1 at the start: the prior's
         trust, pulled, weight = aligned(trust), aligned(pulled), aligned(aligned(weight), -2)
         size = push.shape[-1]
-        gram = ((trust.unsqueeze(-1) * weight).transpose(-1, -2) @ weight)[..., :size, :size]
+        gram = ((trust.unsqueeze(-1) * weight).transpose(-1, -2).contiguous() @ weight)[..., :size, :size]
         moment = linear(pulled, weight.mT.contiguous())[..., :size] + push
         precision = gram + torch.diag_embed(pull)
         if limits is not None:

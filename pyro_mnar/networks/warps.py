@@ -129,7 +129,7 @@ class SkewWarp(nn.Module):
     def _transformed(self, own: Tensor) -> tuple[Tensor, Tensor]:
         """Return those of the warped columns ``own`` (..., W) that are logarithms or log-odds, with their skewness."""
         assert self.transformed is not None
-        return columns_of(own, self.transformed), self.skew[self.transformed]
+        return columns_of(own, self.transformed), columns_of(self.skew, self.transformed)
 
     def _placed(self, own: Tensor, others: Tensor) -> Tensor:
         return own if self.columns is None else others.index_copy(-1, self.columns, own)
