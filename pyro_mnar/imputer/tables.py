@@ -9,25 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from scipy.sparse import issparse
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import check_array
-from sklearn.utils.validation import validate_data
 from torch import Tensor
 
 from pyro_mnar.data.codec import TableCodec
 from pyro_mnar.data.doubts import doubts, impossible
 from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.layout import as_pandas, like
-from pyro_mnar.data.limits import limits_of
 from pyro_mnar.data.masking import split
 from pyro_mnar.data.not_applicable import as_they_stood
 from pyro_mnar.data.row_weights import row_weights, warn_of_scale
 from pyro_mnar.data.rule_ends import within_both
-from pyro_mnar.data.schema import as_array, is_frame, names_of
-from pyro_mnar.data.stated_holes import stated_holes, with_holes
+from pyro_mnar.data.schema import is_frame, names_of
 from pyro_mnar.data.warn import warn
-from pyro_mnar.data.written_limits import Ends, split_written
+from pyro_mnar.imputer.checked_tables import checked_table
 from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.known_cells import NOTHING, Known, known_of, model_limits, read_existing
 from pyro_mnar.infer.row_weights import repeated
@@ -183,7 +178,7 @@ def learned(
     Raises:
         ValueError: for a table that cannot be learned from, or a weight that is none.
     """
-    table, written = _as_table(imputer, X, fitting=True)
+    table, written = checked_table(imputer, X, fitting=True)
     apart = imputer.not_applicable or {}
     learn = partial(
         TableCodec.learn,
@@ -225,40 +220,9 @@ def given(imputer: Imputer, X: ArrayLike | DataFrame) -> Given:
         ValueError, TypeError: before ``fit``, for what is no table, or has other columns or values than training.
     """
     check_fitted(imputer)
-    stood, written = _as_table(imputer, X)
+    stood, written = checked_table(imputer, X)
     codec = imputer.codec_
     table, read, absent = read_existing(imputer, stood, names_of(stood), lambda own: (codec, *codec.read(own)))
     ends = codec.read_limits(table, *read[1:], written)
     known = known_of(imputer, table, stood, read, absent, ends, False)
     return Given(X, table, *read, ends, frozenset(imputer.kinds or ()), known)
-
-
-def _as_table(
-    imputer: Imputer, X: ArrayLike | DataFrame, *, fitting: bool = False
-) -> tuple[DataFrame | np.ndarray, dict[Hashable, Ends]]:
-    """Return ``X`` as a pandas DataFrame or an array, with the columns of training unless ``fitting``, and what its cells say of limits
-    by column, where that is declared: such columns are then numbers."""
-    table = as_pandas(X)
-    if not is_frame(table):
-        plain = issparse(table) or type(table) is np.ndarray
-        table = check_array(table if plain else as_array(table), dtype=None, ensure_all_finite=False, estimator=imputer)
-    twice = [name for name in table.columns if list(table.columns).count(name) > 1] if is_frame(table) else []
-    if twice:  # before scikit-learn says it without the name
-        raise ValueError(f"table: column {twice[0]!r} stands more than once, expected distinct names")
-    validate_data(imputer, table, reset=fitting, skip_check_array=True)
-    if not fitting and is_frame(table) and set(table.columns) != set(imputer.codec_.layout.names):
-        # Training had no names, or the line above had refused these.
-        table = table.set_axis(list(imputer.codec_.layout.names), axis=1)
-    names = list(table.columns) if is_frame(table) else list(range(table.shape[1]))
-    if imputer.missing is not None:
-        table = with_holes(table, stated_holes(imputer.missing, names, imputer.kinds))
-    written: dict[Hashable, Ends] = {}
-    for name in (limit.column for limit in (limits_of(imputer.limits, names) if fitting else imputer.codec_.limits) if limit.cells):
-        if not is_frame(table):
-            raise ValueError(
-                f"limits: got 'cells' for column {name!r} of an array, expected it for a data frame, whose cells can be texts"
-            )
-        numbers, written[name] = split_written(table[name])
-        table = table.copy()
-        table[name] = numbers
-    return table, written

@@ -1,0 +1,53 @@
+"""What ``MNARImputer`` is given, as a frame or an array: checked as scikit-learn checks its own, with the declared holes."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
+
+from pyro_mnar.data.layout import as_pandas
+from pyro_mnar.data.limits import limits_of
+from pyro_mnar.data.schema import as_array, is_frame
+from pyro_mnar.data.stated_holes import stated_holes, with_holes
+from pyro_mnar.data.written_limits import Ends, split_written
+from pyro_mnar.imputer.contract import Imputer
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from pandas import DataFrame
+
+
+def checked_table(
+    imputer: Imputer, X: ArrayLike | DataFrame, *, fitting: bool = False
+) -> tuple[DataFrame | np.ndarray, dict[Hashable, Ends]]:
+    """Return ``X`` as a pandas DataFrame or an array, with the columns of training unless ``fitting``, and what its cells say of limits
+    by column, where that is declared: such columns are then numbers."""
+    table = as_pandas(X)
+    if not is_frame(table):
+        plain = issparse(table) or type(table) is np.ndarray
+        table = check_array(table if plain else as_array(table), dtype=None, ensure_all_finite=False, estimator=imputer)
+    twice = [name for name in table.columns if list(table.columns).count(name) > 1] if is_frame(table) else []
+    if twice:  # before scikit-learn says it without the name
+        raise ValueError(f"table: column {twice[0]!r} stands more than once, expected distinct names")
+    validate_data(imputer, table, reset=fitting, skip_check_array=True)
+    if not fitting and is_frame(table) and set(table.columns) != set(imputer.codec_.layout.names):
+        # Training had no names, or the line above had refused these.
+        table = table.set_axis(list(imputer.codec_.layout.names), axis=1)
+    names = list(table.columns) if is_frame(table) else list(range(table.shape[1]))
+    if imputer.missing is not None:
+        table = with_holes(table, stated_holes(imputer.missing, names, imputer.kinds))
+    written: dict[Hashable, Ends] = {}
+    for name in (limit.column for limit in (limits_of(imputer.limits, names) if fitting else imputer.codec_.limits) if limit.cells):
+        if not is_frame(table):
+            raise ValueError(
+                f"limits: got 'cells' for column {name!r} of an array, expected it for a data frame, whose cells can be texts"
+            )
+        numbers, written[name] = split_written(table[name])
+        table = table.copy()
+        table[name] = numbers
+    return table, written
