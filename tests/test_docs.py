@@ -6,6 +6,7 @@ import importlib.util
 import json
 import math
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -219,9 +220,11 @@ def test_commands_that_pages_show_are_ones_that_the_command_line_takes():
     for path in PAGES:
         lines = path.read_text().replace(" \\\n", " ").splitlines()
         for line in lines:
-            words = line.split("  # ")[0].split()
-            if line.startswith("    pyro-mnar ") and words[1] in COMMANDS and "--help" not in words:
-                parser().parse_args([word.strip("'") for word in words[1:]])
+            if not line.startswith("    pyro-mnar "):
+                continue
+            words = shlex.split(line.split("  # ")[0])
+            if words[1] in COMMANDS and "--help" not in words:
+                parser().parse_args(words[1:])
 
 
 # Tables -------------------------------------------------------------------------------------------

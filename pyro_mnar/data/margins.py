@@ -33,7 +33,7 @@ class Margin:
         errors: their standard errors, 0 for none.
     """
 
-    column: Any
+    column: Hashable
     what: str
     at: tuple[Any, ...]
     values: tuple[float, ...]
@@ -164,7 +164,7 @@ class Margin:
         return margin
 
 
-def margins_of(said: Mapping[Any, Any] | None, names: Sequence[Hashable]) -> tuple[Margin, ...]:
+def margins_of(said: Mapping[Hashable, object] | None, names: Sequence[Hashable]) -> tuple[Margin, ...]:
     """Return what a setting says of a table's columns.
 
     Raises:
@@ -201,14 +201,16 @@ def learned_margins(said: Sequence[Margin], columns: Sequence[Column], values: n
     return found
 
 
-def _number(given: Any, refused: ValueError) -> tuple[float, float]:
+def _number(given: object, refused: ValueError) -> tuple[float, float]:
     value, error = given if isinstance(given, (tuple, list)) and len(given) == 2 else (given, 0.0)
+    found = []
     for number in (value, error):
         if isinstance(number, (str, bool)) or not isinstance(number, (int, float, np.number)) or not math.isfinite(float(number)):
             raise refused
-    if float(error) < 0:
+        found.append(float(number))
+    if found[1] < 0:
         raise refused
-    return float(value), float(error)
+    return found[0], found[1]
 
 
 def _place(column: Column, level: object) -> int:

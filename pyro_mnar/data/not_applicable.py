@@ -9,7 +9,7 @@ A cell whose condition cannot be told, a column of it being missing in the row, 
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-def codes_and_conditions(said: object, names: Sequence[Hashable]) -> tuple[dict[Any, list[Any]], dict[Any, str]]:
+def codes_and_conditions(said: object, names: Sequence[Hashable]) -> tuple[dict[Hashable, list[object]], dict[Hashable, str]]:
     """Return by column the codes, and by column the condition, of a setting.
 
     Raises:
@@ -39,8 +39,8 @@ def codes_and_conditions(said: object, names: Sequence[Hashable]) -> tuple[dict[
         return {}, {}
     if not isinstance(said, Mapping):
         raise TypeError(f"not_applicable: got {said!r:.60}, expected a mapping from columns to conditions or codes")
-    codes: dict[Any, list[Any]] = {}
-    conditions: dict[Any, str] = {}
+    codes: dict[Hashable, list[object]] = {}
+    conditions: dict[Hashable, str] = {}
     for name, own in said.items():
         if name not in names:
             raise ValueError(f"not_applicable: got unknown column {name!r}, expected some of {', '.join(map(str, names))}")
@@ -56,17 +56,17 @@ def codes_and_conditions(said: object, names: Sequence[Hashable]) -> tuple[dict[
     return codes, conditions
 
 
-def coded_rows(table: DataFrame | np.ndarray, codes: Mapping[Any, Collection[object]]) -> dict[Hashable, np.ndarray]:
+def coded_rows(table: DataFrame | np.ndarray, codes: Mapping[Hashable, Collection[object]]) -> dict[Hashable, np.ndarray]:
     """Return by column in which rows (N,) a code stands, of a DataFrame or an array."""
     found: dict[Hashable, np.ndarray] = {}
     for name, values in codes.items():
-        own = table[name].to_numpy(dtype=object, na_value=None) if is_frame(table) else table[:, name]
+        own = table[name].to_numpy(dtype=object, na_value=None) if is_frame(table) else table[:, cast("int", name)]
         found[name] = stated_cells(own, values)
     return found
 
 
 def absent_rows(
-    conditions: Mapping[Any, str], columns: Sequence[Column], names: Sequence[Hashable], values: np.ndarray, mask: np.ndarray
+    conditions: Mapping[Hashable, str], columns: Sequence[Column], names: Sequence[Hashable], values: np.ndarray, mask: np.ndarray
 ) -> dict[Hashable, np.ndarray]:
     """Return by column in which rows (N,) its condition is true of what is observed.
 
@@ -88,7 +88,7 @@ def absent_rows(
     return found
 
 
-def without_rows(table: Any, rows: Mapping[Any, np.ndarray]) -> Any:
+def without_rows(table: DataFrame | np.ndarray, rows: Mapping[Hashable, np.ndarray]) -> DataFrame | np.ndarray:
     """Return a DataFrame or an array with holes in some rows of its columns.
 
     Example:
@@ -99,17 +99,19 @@ def without_rows(table: Any, rows: Mapping[Any, np.ndarray]) -> Any:
     if not gone:
         return table
     if is_frame(table):
-        result = table.copy(deep=False)
+        frame = table.copy(deep=False)
         for name, own in gone.items():
-            result[name] = punched(table[name], own)
-        return result
+            frame[name] = punched(table[name], own)
+        return frame
     result = table.astype(np.float64 if table.dtype.kind in "biu" else table.dtype if table.dtype.kind == "f" else object)
     for name, own in gone.items():
-        result[own, name] = np.nan
+        result[own, cast("int", name)] = np.nan
     return result
 
 
-def as_they_stood(whole: Any, given: Any, rows: Mapping[Any, np.ndarray], places: Sequence[int]) -> Any:
+def as_they_stood(
+    whole: DataFrame | np.ndarray, given: DataFrame | np.ndarray, rows: Mapping[Hashable, np.ndarray], places: Sequence[int]
+) -> DataFrame | np.ndarray:
     """Return a completed table with cells that do not exist as they stand in the table that was ``given``.
 
     Args:
@@ -120,12 +122,15 @@ def as_they_stood(whole: Any, given: Any, rows: Mapping[Any, np.ndarray], places
     """
     if not any(own.any() for own in rows.values()):
         return whole
-    whole = whole.copy()
-    for name, own in rows.items():
-        if is_frame(whole):
-            at = [i for i in np.flatnonzero(own) if not is_hole(given[name].iloc[i])] if name in whole else []
+    if is_frame(whole) and is_frame(given):
+        frame = whole.copy()
+        for name, own in rows.items():
+            at = [i for i in np.flatnonzero(own) if not is_hole(given[name].iloc[i])] if name in frame else []
             if at:
-                whole.iloc[at, whole.columns.get_loc(name)] = given[name].iloc[at].to_numpy()
-        elif name in places:
-            whole[own, list(places).index(name)] = given[own, name]
-    return whole
+                frame.iloc[at, list(frame.columns).index(name)] = given[name].iloc[at].to_numpy()
+        return frame
+    result, stood = np.array(whole), np.asarray(given)
+    for name, own in rows.items():
+        if name in places:
+            result[own, list(places).index(cast("int", name))] = stood[own, cast("int", name)]
+    return result

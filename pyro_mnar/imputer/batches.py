@@ -118,7 +118,7 @@ def _completed(imputer: Imputer, table: pyarrow.Table, labels: np.ndarray) -> py
         table = _put(table, column, read.missing[:, j], found[:, j])
     for j, value in layout.constants:
         holes = cast("DataFrame", read.table)[layout.names[j]].isna().to_numpy()
-        holes &= ~read.known.absent.get(layout.names[j], np.zeros(len(holes), bool))
+        holes = holes & ~read.known.absent.get(layout.names[j], np.zeros(len(holes), bool))
         table = _placed(table, str(layout.names[j]), np.full(len(holes), value, object), holes)
     return table
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _NAMED = 10
 # Of a model's values, what limits of one value are apart from it.
 _NEAR = 1e-4
-Read = Callable[[Any], tuple[TableCodec, np.ndarray, np.ndarray]]
+Read = Callable[["DataFrame | np.ndarray"], tuple[TableCodec, np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ def check_known(rules: object, not_applicable: object, codec: TableCodec) -> Non
 
 
 def read_existing(
-    imputer: Imputer, table: Any, names: list[Hashable], read: Read
-) -> tuple[Any, tuple[TableCodec, np.ndarray, np.ndarray], dict[Hashable, np.ndarray]]:
+    imputer: Imputer, table: DataFrame | np.ndarray, names: list[Hashable], read: Read
+) -> tuple[DataFrame | np.ndarray, tuple[TableCodec, np.ndarray, np.ndarray], dict[Hashable, np.ndarray]]:
     """Return a table with holes in the place of cells that do not exist, what is read of it, and where these are, by column.
 
     Args:
@@ -108,8 +108,8 @@ def read_existing(
 
 def known_of(
     imputer: Imputer,
-    table: Any,
-    stood: Any,
+    table: DataFrame | np.ndarray,
+    stood: DataFrame | np.ndarray,
     read: tuple[TableCodec, np.ndarray, np.ndarray],
     absent: dict[Hashable, np.ndarray],
     ends: np.ndarray | None,

@@ -108,7 +108,7 @@ class Given:
     @cached_property
     def absent(self) -> np.ndarray:
         """(N, D) True = does not exist: neither observed nor missing."""
-        return self.known.absent_cells(self.codec, len(self.mask))
+        return self.known.absent_cells(self.codec, len(self.mask)) if self.known.absent else np.zeros_like(self.mask)
 
     @property
     def missing(self) -> np.ndarray:

@@ -36,8 +36,8 @@ def predictions(features: Tensor, mask: Tensor, columns: Tensor) -> Tensor:
     Example:
         >>> x = torch.tensor([[1.0, 2], [2, 4], [-3, -6], [0, 0]]).double()
         >>> x = torch.cat([x, torch.zeros(4, 2).double()], -1)
-        >>> predictions(x, torch.ones(4, 2, dtype=torch.bool), torch.tensor([1])).flatten().tolist()
-        [1.8666666666666667, 3.7333333333333334, -5.6, 0.0]
+        >>> [round(y, 3) for y in predictions(x, torch.ones(4, 2, dtype=torch.bool), torch.tensor([1])).flatten().tolist()]
+        [1.867, 3.733, -5.6, 0.0]
     """
     n_rows, width = features.shape
     if width > n_rows:

@@ -98,6 +98,7 @@ def write_report(
     plain = ignorable_of(imputer, table, checkpoint)
     compared = None if plain is None else imputed(plain, replace(table, codec=plain.codec_), len(found.result.draws)).result
     further = [checks(diagnosis(imputer, table, found.raw))]
+    # Within the command's one bar.
     parts = sections(
         imputer,
         table,
@@ -109,6 +110,6 @@ def write_report(
         origin=origin,
         further=further,
         design=design,
-        progress=False,  # within the command's one bar
+        progress=False,
     )
     write_page(path, f"Missing values of {Path(table_path).name}", parts)

@@ -234,7 +234,8 @@ def test_at_random_masks_of_columns_of_several_kinds_leave_imputations_alone_too
 
 def model_of_several_kinds():
     model = MNAR(mixed_decoder(), GaussianEncoder(2, 5, [4]), randomized(mixed())).double()
-    return model, model.decoder(torch.randn(40, 2).double()).sample().detach(), torch.rand(40, 5) < 0.6
+    # So many rows that every level is seen.
+    return model, model.decoder(torch.randn(150, 2).double()).sample().detach(), torch.rand(150, 5) < 0.6
 
 
 def test_gradients_reach_every_term_and_no_later_column():
