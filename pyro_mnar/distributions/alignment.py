@@ -22,7 +22,7 @@ from torch.nn import functional
 
 _LANES, _LEAST_ROWS = 4, 100
 # Cells that torch computes together: its sums, whose order is another in the last few, take four vectors of sixteen.
-_TOGETHER = 64
+TOGETHER = 64
 
 
 def aligned(value: Tensor, dim: int = -1) -> Tensor:
@@ -59,15 +59,15 @@ def evenly(function: Callable[[Tensor], Tensor], value: Tensor) -> Tensor:
     return function(aligned(value))[..., : value.shape[-1]]
 
 
-def whole(index: Tensor) -> Tensor:
-    """Return indices (M,) with the first repeated behind them up to a multiple of 64; as they are where gradients are recorded.
+def whole(index: Tensor, together: int = TOGETHER) -> Tensor:
+    """Return indices (M,) with the first repeated behind them up to a multiple of ``together``; as they are with gradients.
 
     Example:
         >>> with torch.no_grad():
         ...     whole(torch.tensor([3, 5])).shape, whole(torch.arange(0)).shape
         (torch.Size([64]), torch.Size([0]))
     """
-    more = -len(index) % _TOGETHER
+    more = -len(index) % together
     return index if not more or torch.is_grad_enabled() else torch.cat([index, index[:1].expand(more)])
 
 

@@ -26,6 +26,7 @@ from typing import Any, ClassVar, Protocol, Self
 import torch
 from torch import Tensor
 
+from pyro_mnar.distributions.alignment import TOGETHER
 from pyro_mnar.distributions.censored import Missing, Normals
 from pyro_mnar.distributions.indexing import broadcast, put_back
 
@@ -37,7 +38,7 @@ class OwnScore(Protocol):
         """Return that of some columns."""
         ...
 
-    def at(self, chosen: Tensor) -> Self:
+    def at(self, chosen: Tensor, together: int = TOGETHER) -> Self:
         """Return that of some cells, M of them, where ``chosen`` (..., J) is True."""
         ...
 
@@ -126,7 +127,7 @@ class Cells:
         """Return the laws of some columns."""
         raise NotImplementedError
 
-    def at(self, chosen: Tensor) -> Any:
+    def at(self, chosen: Tensor, together: int = TOGETHER) -> Any:
         """Return the laws of some cells, (..., M), where ``chosen``, bool of the last dimensions, is True M times.
 
         Where no gradients are recorded they are more, as :func:`~pyro_mnar.distributions.indexing.chosen_of` says.

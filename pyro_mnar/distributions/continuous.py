@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.distributions import Chi2, Distribution, constraints
 from torch.nn import functional
 
-from pyro_mnar.distributions.alignment import aligned, definite
+from pyro_mnar.distributions.alignment import TOGETHER, aligned, definite
 from pyro_mnar.distributions.cells import OwnScore
 from pyro_mnar.distributions.censored import Normals, marginal_score
 from pyro_mnar.distributions.indexing import chosen_of, columns_of
@@ -56,8 +56,8 @@ class AsGiven(NormalMixture):
     def take(self, columns: Tensor | slice | Sequence[int]) -> Self:
         return type(self)(**{name: columns_of(value, columns) for name, value in self.given.items()})
 
-    def at(self, chosen: Tensor) -> Self:
-        return type(self)(**{name: chosen_of(value, chosen) for name, value in self.given.items()})
+    def at(self, chosen: Tensor, together: int = TOGETHER) -> Self:
+        return type(self)(**{name: chosen_of(value, chosen, together) for name, value in self.given.items()})
 
     def _full(self, log_prob: Tensor) -> Tensor:
         # A value has the batch's shape as a rule, perhaps with more in front; then there is nothing to do.

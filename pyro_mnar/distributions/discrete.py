@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.distributions import constraints
 from torch.nn.functional import softplus
 
+from pyro_mnar.distributions.alignment import TOGETHER
 from pyro_mnar.distributions.cells import Cells, Censored, OwnScore
 from pyro_mnar.distributions.indexing import chosen_of, columns_of
 
@@ -83,8 +84,8 @@ class _GridCells(Cells, TorchDistribution):
     def take(self, columns: Tensor | slice | Sequence[int]) -> Self:
         return self._each(lambda value: columns_of(value, columns))
 
-    def at(self, chosen: Tensor) -> Self:
-        return self._each(lambda value: chosen_of(value, chosen))
+    def at(self, chosen: Tensor, together: int = TOGETHER) -> Self:
+        return self._each(lambda value: chosen_of(value, chosen, together))
 
     def censored(self, own: OwnScore | None) -> Censored:
         values, log_probs = self.table()

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_mnar.distributions.alignment import whole
+from pyro_mnar.distributions.alignment import TOGETHER, whole
 
 
 def broadcast(*shapes: Sequence[int]) -> torch.Size:
@@ -21,15 +21,15 @@ def broadcast(*shapes: Sequence[int]) -> torch.Size:
     return torch.Size(np.broadcast_shapes(*map(tuple, shapes)))
 
 
-def chosen_of(value: Tensor, chosen: Tensor) -> Tensor:
+def chosen_of(value: Tensor, chosen: Tensor, together: int = TOGETHER) -> Tensor:
     """Return the entries (..., M) of ``value`` where ``chosen``, bool of the last dimensions, is True M times; or broadcast.
 
-    Where no gradients are recorded, the first of them is repeated behind them, up to a number that torch computes together
+    Where no gradients are recorded, the first of them is repeated behind them, up to a multiple of how many torch computes ``together``
     (:mod:`pyro_mnar.distributions.alignment`); :func:`put_back` drops these again.
     """
     lead = value.shape[: max(0, value.dim() - chosen.dim())]
     # By one flat index: a mask as index takes twice the time, and its gradient ten times.
-    index = whole(chosen.flatten().nonzero().flatten())
+    index = whole(chosen.flatten().nonzero().flatten(), together)
     return value.expand(*lead, *chosen.shape).flatten(len(lead)).index_select(-1, index)
 
 

@@ -14,6 +14,7 @@ from torch.distributions import Normal as TorchNormal
 from torch.distributions import StudentT as TorchStudentT
 from torch.nn.functional import logsigmoid
 
+from pyro_mnar.distributions.alignment import TOGETHER
 from pyro_mnar.distributions.cells import Cells, Censored, OwnScore
 from pyro_mnar.distributions.continuous import Normal, StudentT
 from pyro_mnar.distributions.discrete import LevelCells
@@ -68,8 +69,8 @@ class OpenCells(Cells, TorchDistribution):
     def take(self, columns: Tensor | slice | Sequence[int]) -> OpenColumns:
         return OpenColumns(self.law, columns)
 
-    def at(self, chosen: Tensor) -> OpenMissing:
-        return OpenMissing(self.law, slice(None), chosen)
+    def at(self, chosen: Tensor, together: int = TOGETHER) -> OpenMissing:
+        return OpenMissing(self.law, slice(None), chosen, together)
 
 
 class OpenColumns(Cells):
@@ -81,8 +82,8 @@ class OpenColumns(Cells):
         self.law, self.columns = law, columns
         self.batch_shape = columns_of(law.mean, columns).shape
 
-    def at(self, chosen: Tensor) -> OpenMissing:
-        return OpenMissing(self.law, self.columns, chosen)
+    def at(self, chosen: Tensor, together: int = TOGETHER) -> OpenMissing:
+        return OpenMissing(self.law, self.columns, chosen, together)
 
 
 class OpenMissing:
@@ -90,8 +91,8 @@ class OpenMissing:
 
     probabilities = None
 
-    def __init__(self, law: Distribution, columns: Tensor | slice | Sequence[int], chosen: Tensor) -> None:
-        self.law, self.columns, self.chosen = law, columns, chosen
+    def __init__(self, law: Distribution, columns: Tensor | slice | Sequence[int], chosen: Tensor, together: int) -> None:
+        self.law, self.columns, self.chosen, self.together = law, columns, chosen, together
 
     def censored(self, own: OwnScore | None) -> Censored:
         """Return these cells; TypeError where a mask reads their values, for which this law has no integral."""
@@ -125,7 +126,7 @@ class OpenMissing:
         return self._own(self._inverse(rows))
 
     def _own(self, rows: Tensor) -> Tensor:
-        return chosen_of(columns_of(rows, self.columns), self.chosen)
+        return chosen_of(columns_of(rows, self.columns), self.chosen, self.together)
 
     def _inverse(self, uniforms: Tensor) -> Tensor:
         try:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from pyro_mnar.distributions.alignment import TOGETHER
 from pyro_mnar.distributions.cells import OwnScore
 from pyro_mnar.distributions.censored import Missing, Normals
 from pyro_mnar.distributions.indexing import chosen_of, columns_of
@@ -98,9 +99,9 @@ class LevelScore(OwnScore):
     def take(self, columns: Tensor | slice) -> LevelScore:
         return LevelScore(columns_of(self.table, columns), columns_of(self.shift, columns), self.link)
 
-    def at(self, chosen: Tensor) -> LevelScore:
+    def at(self, chosen: Tensor, together: int = TOGETHER) -> LevelScore:
         table = self.table.reshape(len(self.table), *[1] * (chosen.dim() - 1), -1)
-        return LevelScore(chosen_of(table, chosen), chosen_of(self.shift, chosen), self.link)
+        return LevelScore(chosen_of(table, chosen, together), chosen_of(self.shift, chosen, together), self.link)
 
     def shifted(self, effect: Tensor) -> LevelScore:
         return LevelScore(self.table, self.shift + effect, self.link)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from pyro_mnar.distributions.alignment import TOGETHER
 from pyro_mnar.distributions.cells import OwnScore
 from pyro_mnar.distributions.censored import Missing, Normals, missing_components
 from pyro_mnar.distributions.indexing import chosen_of, columns_of, indicator
@@ -188,8 +189,8 @@ class LinearScore(OwnScore):
     def take(self, columns: Tensor | slice) -> LinearScore:
         return LinearScore(columns_of(self.slope, columns), columns_of(self.intercept, columns), self.link)
 
-    def at(self, chosen: Tensor) -> LinearScore:
-        return LinearScore(chosen_of(self.slope, chosen), chosen_of(self.intercept, chosen), self.link)
+    def at(self, chosen: Tensor, together: int = TOGETHER) -> LinearScore:
+        return LinearScore(chosen_of(self.slope, chosen, together), chosen_of(self.intercept, chosen, together), self.link)
 
     def shifted(self, effect: Tensor) -> LinearScore:
         return LinearScore(self.slope, self.intercept + effect, self.link)

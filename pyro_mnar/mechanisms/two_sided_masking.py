@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from pyro_mnar.distributions import double_cut
+from pyro_mnar.distributions.alignment import TOGETHER
 from pyro_mnar.distributions.cells import OwnScore
 from pyro_mnar.distributions.censored import Missing, Normals, components_between, either, missing_components
 from pyro_mnar.distributions.indexing import chosen_of, columns_of
@@ -120,8 +121,8 @@ class TwoSidedScore(OwnScore):
         slope, intercept, width = (columns_of(part, columns) for part in (self.slope, self.intercept, self.width))
         return TwoSidedScore(slope, intercept, width, self.sign)
 
-    def at(self, chosen: Tensor) -> TwoSidedScore:
-        slope, intercept, width = (chosen_of(part, chosen) for part in (self.slope, self.intercept, self.width))
+    def at(self, chosen: Tensor, together: int = TOGETHER) -> TwoSidedScore:
+        slope, intercept, width = (chosen_of(part, chosen, together) for part in (self.slope, self.intercept, self.width))
         return TwoSidedScore(slope, intercept, width, self.sign)
 
     def shifted(self, effect: Tensor) -> TwoSidedScore:

@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from pyro_mnar.distributions.alignment import TOGETHER
 from pyro_mnar.distributions.cells import Cells, Censored, OwnScore, spread
 from pyro_mnar.distributions.indexing import broadcast, chosen_of, columns_of, put_back
 from pyro_mnar.networks.warps import SkewWarp
 
+_EIGHT = 8
 # Points at which a warp is averaged over a cell's law, counted over particles.
 _POINTS = 128
 
@@ -120,12 +122,19 @@ class ColumnGroup:
         cells: their law, (..., J).
         own: how their values enter their masks; None where the mask says nothing of them.
         limits: between which they are known to lie, each (..., J); None where nothing is known.
+        together: M is filled up to a multiple of it (:func:`~pyro_mnar.distributions.indexing.chosen_of`).
     """
 
     def __init__(
-        self, columns: Tensor, hidden: Tensor, cells: Cells, own: OwnScore | None, limits: tuple[Tensor, Tensor] | None = None
+        self,
+        columns: Tensor,
+        hidden: Tensor,
+        cells: Cells,
+        own: OwnScore | None,
+        limits: tuple[Tensor, Tensor] | None = None,
+        together: int = TOGETHER,
     ) -> None:
-        self.columns, self.cells, self.own, self.limits = columns, cells, own, limits
+        self.columns, self.cells, self.own, self.limits, self.together = columns, cells, own, limits, together
         self.hidden = spread(hidden, cells.batch_shape)
         self._missing: dict[bool, Censored] = {}
 
@@ -138,25 +147,30 @@ class ColumnGroup:
         return self._missing[graded]
 
     def _censored(self) -> Censored:
-        cells = self.cells.at(self.hidden)
-        own = None if self.own is None else self.own.at(self.hidden)
+        cells = self.cells.at(self.hidden, self.together)
+        own = None if self.own is None else self.own.at(self.hidden, self.together)
         if self.limits is not None:
-            within: Censored = cells.within(*(chosen_of(end, self.hidden) for end in self.limits), own)
+            within: Censored = cells.within(*(chosen_of(end, self.hidden, self.together) for end in self.limits), own)
             return within
         censored: Censored = cells.censored(own)
         return censored
 
     def alone(self, column: int) -> ColumnGroup:
-        """Return one of its columns."""
+        """Return one of its columns, for means of functions.
+
+        These are taken on a grid, in which eight cells of eight particles, or a multiple, are computed together.
+        """
         at = (self.columns == column).nonzero().squeeze(-1)
         own = None if self.own is None else self.own.take(at)
         low, high = (None, None) if self.limits is None else (columns_of(end, at) for end in self.limits)
         limits = None if low is None or high is None else (low, high)
-        return ColumnGroup(self.columns[at], columns_of(self.hidden, at), self.cells.take(at), own, limits)
+        particles = self.cells.batch_shape[: len(self.cells.batch_shape) - self.hidden.dim()].numel()
+        together = TOGETHER if self.cells.discrete or particles % _EIGHT else _EIGHT
+        return ColumnGroup(self.columns[at], columns_of(self.hidden, at), self.cells.take(at), own, limits, together)
 
     def of(self, values: Tensor) -> Tensor:
         """Return what of ``values`` (..., D) is at its missing cells, (..., M)."""
-        return chosen_of(columns_of(values, self.columns), self.hidden)
+        return chosen_of(columns_of(values, self.columns), self.hidden, self.together)
 
     def put(self, cells: Tensor, rows: Tensor) -> Tensor:
         """Return ``rows`` (..., D) with ``cells`` (..., M) where they belong."""

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 from torch.nn.functional import softplus
 
+from pyro_mnar.distributions.alignment import TOGETHER
 from pyro_mnar.distributions.cells import Cells, Censored, OwnScore
 from pyro_mnar.distributions.indexing import chosen_of, columns_of
 from pyro_mnar.networks.head import Head
@@ -76,8 +77,8 @@ class VonMises(Cells, dist.TorchDistribution):
     def take(self, columns: Tensor | slice | Sequence[int]) -> VonMises:
         return VonMises(columns_of(self.cosine, columns), columns_of(self.sine, columns))
 
-    def at(self, chosen: Tensor) -> VonMises:
-        return VonMises(chosen_of(self.cosine, chosen), chosen_of(self.sine, chosen))
+    def at(self, chosen: Tensor, together: int = TOGETHER) -> VonMises:
+        return VonMises(chosen_of(self.cosine, chosen, together), chosen_of(self.sine, chosen, together))
 
     def log_prob(self, value: Tensor) -> Tensor:
         k = self.concentration
