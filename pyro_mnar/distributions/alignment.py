@@ -23,6 +23,8 @@ from torch.nn import functional
 _LANES, _LEAST_ROWS = 4, 100
 # Cells that torch computes together: its sums, whose order is another in the last few, take four vectors of sixteen.
 TOGETHER = 64
+# Particles beyond which cells are not filled up: memory would be many times as much.
+_MOST_PARTICLES = 4096
 
 
 def aligned(value: Tensor, dim: int = -1) -> Tensor:
@@ -69,6 +71,16 @@ def whole(index: Tensor, together: int = TOGETHER) -> Tensor:
     """
     more = -len(index) % together
     return index if not more or torch.is_grad_enabled() else torch.cat([index, index[:1].expand(more)])
+
+
+def together_of(particles: int) -> int:
+    """Return to a multiple of what number cells are filled up, beside so many particles.
+
+    Example:
+        >>> together_of(200), together_of(1_000_000)
+        (64, 1)
+    """
+    return TOGETHER if particles <= _MOST_PARTICLES else 1
 
 
 def definite(matrix: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ from typing import Any, ClassVar, Protocol, Self
 import torch
 from torch import Tensor
 
-from pyro_mnar.distributions.alignment import TOGETHER
+from pyro_mnar.distributions.alignment import TOGETHER, together_of
 from pyro_mnar.distributions.censored import Missing, Normals
 from pyro_mnar.distributions.indexing import broadcast, put_back
 
@@ -153,7 +153,8 @@ class Cells:
         """Return log P(s = 1 | x) of the observed values among ``x`` (..., J), and the log mass of missing cells, (..., J)."""
         hidden = spread(~mask, self.batch_shape)
         # Of missing cells alone, since each may have hundreds of components.
-        missing = self.at(hidden).censored(own.at(hidden)).log_mass
+        together = together_of(torch.Size(self.batch_shape[: len(self.batch_shape) - hidden.dim()]).numel())
+        missing = self.at(hidden, together).censored(own.at(hidden, together)).log_mass
         return put_back(missing, own.log_observed(x).expand(*missing.shape[:-1], *hidden.shape), hidden)
 
 

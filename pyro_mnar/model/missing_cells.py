@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from pyro_mnar.distributions.alignment import TOGETHER
+from pyro_mnar.distributions.alignment import together_of
 from pyro_mnar.distributions.cells import Cells, Censored, OwnScore, spread
 from pyro_mnar.distributions.indexing import broadcast, chosen_of, columns_of, put_back
 from pyro_mnar.networks.warps import SkewWarp
@@ -122,7 +122,7 @@ class ColumnGroup:
         cells: their law, (..., J).
         own: how their values enter their masks; None where the mask says nothing of them.
         limits: between which they are known to lie, each (..., J); None where nothing is known.
-        together: M is filled up to a multiple of it (:func:`~pyro_mnar.distributions.indexing.chosen_of`).
+        together: M is filled up to a multiple of it (:mod:`~pyro_mnar.distributions.alignment`), by default of what suits the particles.
     """
 
     def __init__(
@@ -132,10 +132,12 @@ class ColumnGroup:
         cells: Cells,
         own: OwnScore | None,
         limits: tuple[Tensor, Tensor] | None = None,
-        together: int = TOGETHER,
+        together: int | None = None,
     ) -> None:
-        self.columns, self.cells, self.own, self.limits, self.together = columns, cells, own, limits, together
+        self.columns, self.cells, self.own, self.limits = columns, cells, own, limits
         self.hidden = spread(hidden, cells.batch_shape)
+        self.particles = cells.batch_shape[: len(cells.batch_shape) - self.hidden.dim()].numel()
+        self.together = together_of(self.particles) if together is None else together
         self._missing: dict[bool, Censored] = {}
 
     @property
@@ -164,9 +166,15 @@ class ColumnGroup:
         own = None if self.own is None else self.own.take(at)
         low, high = (None, None) if self.limits is None else (columns_of(end, at) for end in self.limits)
         limits = None if low is None or high is None else (low, high)
-        particles = self.cells.batch_shape[: len(self.cells.batch_shape) - self.hidden.dim()].numel()
-        together = TOGETHER if self.cells.discrete or particles % _EIGHT else _EIGHT
+        together = self.together if self.cells.discrete or self.particles % _EIGHT else min(self.together, _EIGHT)
         return ColumnGroup(self.columns[at], columns_of(self.hidden, at), self.cells.take(at), own, limits, together)
+
+    def beside(self, draws: int) -> ColumnGroup:
+        """Return it with as many cells as there is memory for beside so many draws of each."""
+        together = min(self.together, together_of(draws))
+        if together == self.together:
+            return self
+        return ColumnGroup(self.columns, self.hidden, self.cells, self.own, self.limits, together)
 
     def of(self, values: Tensor) -> Tensor:
         """Return what of ``values`` (..., D) is at its missing cells, (..., M)."""
@@ -184,7 +192,8 @@ class ColumnGroup:
 def _drawn(groups: Sequence[ColumnGroup], uniforms: Tensor, rows: Tensor) -> Tensor:
     """Return ``rows`` (..., D) with draws in the missing cells of ``groups``."""
     rows = rows.expand(broadcast(rows.shape, uniforms.shape[:-1]))
-    for group in groups:
+    for whole in groups:
+        group = whole.beside(rows.shape[: rows.dim() - whole.hidden.dim()].numel())
         own = torch.stack([group.of(each.expand(rows.shape)) for each in uniforms.unbind(-1)], -1)
         rows = group.put(group.missing.draw(own), rows)
     return rows
