@@ -122,7 +122,7 @@ class ColumnGroup:
         cells: their law, (..., J).
         own: how their values enter their masks; None where the mask says nothing of them.
         limits: between which they are known to lie, each (..., J); None where nothing is known.
-        together: M is filled up to a multiple of it (:mod:`~pyro_mnar.distributions.alignment`), by default of what suits the particles.
+        together: M is filled up to a multiple of it (:mod:`pyro_mnar.distributions.alignment`); by default what suits the particles.
     """
 
     def __init__(
