@@ -40,7 +40,7 @@ class Whole:
 
     def say(self, said: str) -> None:
         """Say what is done from now on."""
-        self.bar.set_description(said, refresh=False)
+        self.bar.set_description(said, refresh=True)
 
     def begin(self, worth: float) -> None:
         """Begin a part of what is expected, or, where less is expected, of more."""
