@@ -89,7 +89,7 @@ class MissingCells:
         result = torch.zeros(*shape, most, device=self.mask.device)
         for group, share in groups:
             if weights is not None:
-                each = chosen_of(weights.unsqueeze(-1).expand(*weights.shape, group.hidden.shape[-1]), group.hidden)
+                each = group.at_cells(weights.unsqueeze(-1).expand(*weights.shape, group.hidden.shape[-1]))
                 share = (share * each.to(share)).sum(1)
             own = result[..., group.columns, : len(share)]
             filled = [put_back(part.to(own), own[..., k], group.hidden) for k, part in enumerate(share)]
@@ -152,7 +152,7 @@ class ColumnGroup:
         cells = self.cells.at(self.hidden, self.together)
         own = None if self.own is None else self.own.at(self.hidden, self.together)
         if self.limits is not None:
-            within: Censored = cells.within(*(chosen_of(end, self.hidden, self.together) for end in self.limits), own)
+            within: Censored = cells.within(*(self.at_cells(end) for end in self.limits), own)
             return within
         censored: Censored = cells.censored(own)
         return censored
@@ -178,7 +178,11 @@ class ColumnGroup:
 
     def of(self, values: Tensor) -> Tensor:
         """Return what of ``values`` (..., D) is at its missing cells, (..., M)."""
-        return chosen_of(columns_of(values, self.columns), self.hidden, self.together)
+        return self.at_cells(columns_of(values, self.columns))
+
+    def at_cells(self, own: Tensor) -> Tensor:
+        """Return what of ``own`` (..., J), of its columns, is at its missing cells, (..., M)."""
+        return chosen_of(own, self.hidden, self.together)
 
     def put(self, cells: Tensor, rows: Tensor) -> Tensor:
         """Return ``rows`` (..., D) with ``cells`` (..., M) where they belong."""

@@ -136,3 +136,16 @@ def test_a_row_of_every_kind_is_imputed_alike_alone_and_in_every_table(mechanism
         part = imputer.impute(table.iloc[rows], draws=5, particles=100)
         assert torch.equal(part.completed, whole.completed[rows]) and torch.equal(part.draws, whole.draws[:, rows])
         assert torch.equal(part.probabilities, whole.probabilities[rows]) and torch.equal(part.ess, whole.ess[rows])
+
+
+def test_as_many_particles_as_are_asked_for_draw_levels_and_counts():
+    """Beside very many particles cells are not filled up, of whatever kind."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": rng.normal(size=40), "k": rng.choice(list("uvw"), 40), "n": rng.poisson(3, 40)}).astype({"n": "Int64"})
+    frame.loc[:3, "k"], frame.loc[2:5, "n"], frame.loc[6:7, "a"] = None, pd.NA, np.nan
+    imputer = MNARImputer("none", steps=2, members=1, hidden=(4,), progress=False, kinds={"n": "count"}).fit(frame)
+    few, many = (imputer.impute(frame[:8], draws=1, particles=particles) for particles in (4096, 4097))
+    for found in (few, many):
+        torch.testing.assert_close(found.probabilities[:4, 1].sum(-1), torch.ones(4).to(found.probabilities))
+    # The chance of a level has a standard error of at most half of one over the root of the particles, in each.
+    assert float((few.probabilities - many.probabilities).abs().max()) < 6 * 0.5 * (2 / 4096) ** 0.5
