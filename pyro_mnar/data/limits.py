@@ -20,6 +20,7 @@ import numpy as np
 
 from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.layout import label_of
+from pyro_mnar.data.names import by_column
 from pyro_mnar.data.schema import is_frame
 from pyro_mnar.data.written_limits import Ends
 
@@ -142,12 +143,7 @@ def limits_of(said: Mapping[Any, Any] | None, names: Sequence[Hashable]) -> tupl
     Raises:
         ValueError: for another form, or a column that is not the table's.
     """
-    if said is not None and not isinstance(said, Mapping):
-        raise ValueError(f"limits: got {said!r:.60}, expected a mapping from columns to what is known of their holes")
-    for column in said or {}:
-        if column not in names:
-            raise ValueError(f"limits: got unknown column {column!r}, expected some of {', '.join(map(str, names))}")
-    return tuple(Limit.of(column, given) for column, given in (said or {}).items())
+    return tuple(Limit.of(column, given) for column, given in by_column(said, names, "limits", "what is known of their holes").items())
 
 
 def set_aside(limits: Sequence[Limit], names: Sequence[Hashable], kinds: Collection[Hashable]) -> list[str]:

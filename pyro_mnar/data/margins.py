@@ -17,6 +17,7 @@ from typing import Any, Self
 import numpy as np
 
 from pyro_mnar.data.kinds.column import Column
+from pyro_mnar.data.names import by_column
 
 _FORMS = "{'mean': NUMBER}, {'share': {LEVEL: NUMBER}} or {'quantile': {SHARE: NUMBER}}, each NUMBER alone or with its standard error"
 
@@ -170,12 +171,7 @@ def margins_of(said: Mapping[Hashable, object] | None, names: Sequence[Hashable]
     Raises:
         ValueError: for another form, or a column that is not the table's.
     """
-    if said is not None and not isinstance(said, Mapping):
-        raise ValueError(f"margins: got {said!r:.60}, expected a mapping from columns to what is known of them")
-    for column in said or {}:
-        if column not in names:
-            raise ValueError(f"margins: got unknown column {column!r}, expected some of {', '.join(map(str, names))}")
-    return tuple(Margin.of(column, given) for column, given in (said or {}).items())
+    return tuple(Margin.of(column, given) for column, given in by_column(said, names, "margins", "what is known of them").items())
 
 
 def learned_margins(said: Sequence[Margin], columns: Sequence[Column], values: np.ndarray, mask: np.ndarray) -> dict[int, Margin]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from difflib import get_close_matches
 
 
@@ -71,6 +71,32 @@ def nearest(name: str, names: Sequence[Hashable]) -> str:
     """
     known = {str(known).lower(): str(known) for known in names}
     return ", ".join([known[word] for word in get_close_matches(name.lower(), known, 3)] or known.values())
+
+
+def by_column(said: object, names: Sequence[Hashable], setting: str, about: str) -> Mapping[Hashable, object]:
+    """Return a setting that says something of some columns, empty for None.
+
+    Args:
+        said: the setting.
+        names: of the columns.
+        setting, about: what errors call it, and what it maps columns to.
+
+    Raises:
+        ValueError: for what is no mapping, or an unknown column.
+
+    Example:
+        >>> by_column({"c": 1}, ["a", "b"], "limits", "limits")
+        Traceback (most recent call last):
+        ValueError: limits: got unknown column 'c', expected some of a, b
+    """
+    if said is None:
+        return {}
+    if not isinstance(said, Mapping):
+        raise ValueError(f"{setting}: got {said!r:.60}, expected a mapping from columns to {about}")
+    for column in said:
+        if column not in names:
+            raise ValueError(f"{setting}: got unknown column {column!r}, expected some of {', '.join(map(str, names))}")
+    return said
 
 
 def missing_words(words: Sequence[str] | None, names: Sequence[str]) -> dict[str, list[str]]:
