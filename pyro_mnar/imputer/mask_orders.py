@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from pyro_mnar.distributions.links import log_ndtr
+from pyro_mnar.infer.adamw import AdamW
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.mechanisms.prior_scales import EFFECT_DOF
 
@@ -74,7 +75,7 @@ def _penalized(x: Tensor, mask: Tensor, modeled: Sequence[int], orders: Sequence
     start = torch.special.ndtri((~mask).to(x).mean(0).clamp(0.01, 0.99))[list(modeled)]
     weight = torch.zeros_like(allowed, requires_grad=True)
     bias = start.expand(len(orders), -1).clone().requires_grad_()
-    optimizer = torch.optim.Adam([weight, bias], lr=0.1)
+    optimizer = AdamW([{"params": [weight, bias], "lr": 0.1, "weight_decay": 0.0}], betas=(0.9, 0.999))
     for _ in range(_STEPS):
         optimizer.zero_grad()
         score = torch.einsum("nf,ojf->noj", features, weight * allowed) + bias

@@ -1,6 +1,6 @@
 """A training that is gone on with where a killed process left it, to the bit.
 
-Everything that a step reads is kept: parameters and buffers, AdamW's moments, the schedule, where in which order of the rows the
+Everything that a step reads is kept: parameters and buffers, AdamW's moments, where in which order of the rows the
 batches are, torch's generators, the losses since the last look, the looks, and the best weights. All is of one moment, between two
 steps, and is written as one file that replaces the one before. A finished training's file holds its weights and its looks.
 """
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from pyro_mnar.data.tensor_files import read_tensors, write_tensors
 from pyro_mnar.data.warn import warn
+from pyro_mnar.infer.adamw import AdamW
 from pyro_mnar.infer.history import Evaluation, History
 from pyro_mnar.infer.row_weights import epoch
 
@@ -83,15 +84,14 @@ class TrainingState:
     """What changes from step to step, at the end of step ``step``.
 
     Attributes:
-        module, optimizer, schedule, batches: as training uses them.
+        module, optimizer, batches: as training uses them.
         best, best_bound: weights that were the best at a look, and their held-out bound.
         losses: since the last look.
         history: the looks.
     """
 
     module: nn.Module
-    optimizer: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.LRScheduler
+    optimizer: AdamW
     batches: Batches
     step: int = 0
     best: Mapping[str, Tensor] | None = None
@@ -118,7 +118,9 @@ class TrainingState:
             return
         tensors = {f"module.{name}": value for name, value in self.module.state_dict().items()}
         tensors |= {
-            f"optimizer.{i}.{name}": part for i, p in enumerate(self._parameters) for name, part in self.optimizer.state[p].items()
+            f"optimizer.{i}.{name}": part
+            for i, p in enumerate(self.optimizer.parameters)
+            for name, part in self.optimizer.state[p].items()
         }
         tensors |= {"order": self.batches.order, "losses": torch.stack(self.losses) if self.losses else torch.zeros(0)}
         tensors["generator"] = torch.default_generator.get_state()
@@ -136,8 +138,7 @@ class TrainingState:
     def _write(self, checkpoint: Checkpoint, tensors: dict[str, Tensor]) -> None:
         tensors |= {f"best.{name}": value for name, value in (self.best or {}).items()}
         plain: dict[str, object] = {name: getattr(self, name) for name in ("step", "best_bound", "finished")}
-        plain |= {"at": self.batches.at, "rates": [group["lr"] for group in self.optimizer.param_groups]}
-        write_tensors(checkpoint.path, tensors, plain | {"history": asdict(self.history)})
+        write_tensors(checkpoint.path, tensors, plain | {"at": self.batches.at, "history": asdict(self.history)})
 
     def restore(self, checkpoint: Checkpoint | None, steps: int) -> History:
         """Go back to what the file holds, if there is one, and return the history; what is finished is at the last of ``steps``."""
@@ -160,17 +161,10 @@ class TrainingState:
             return
         self.module.load_state_dict(parts["module"])
         self.batches.order, self.batches.at, self.losses = parts["order"][""], plain["at"], list(parts["losses"][""])
-        for i, p in enumerate(self._parameters):
+        for i, p in enumerate(self.optimizer.parameters):
             moments = {name.partition(".")[2]: part for name, part in parts.get("optimizer", {}).items() if name.startswith(f"{i}.")}
             if moments:
                 self.optimizer.state[p] = moments
-        self.schedule.last_epoch = self.step
-        for group, rate in zip(self.optimizer.param_groups, plain["rates"], strict=True):
-            group["lr"] = rate
         torch.default_generator.set_state(parts["generator"][""])
         if "cuda" in parts["generator"]:
             torch.cuda.set_rng_state(parts["generator"]["cuda"], device)
-
-    @property
-    def _parameters(self) -> list[nn.Parameter]:
-        return [p for group in self.optimizer.param_groups for p in group["params"]]

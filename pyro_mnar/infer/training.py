@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_mnar.data.warn import warn
+from pyro_mnar.infer.adamw import AdamW
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.checkpoints import Batches, Checkpoint, TrainingState
 from pyro_mnar.infer.checks import check_limits, check_positive, check_rows, check_weights, rows_of
@@ -67,6 +68,17 @@ def parameter_groups(module: nn.Module, lr: float, mechanism_lr: float, weight_d
     if slopes:
         groups.append({"params": slopes, "lr": mechanism_lr, "weight_decay": 0.0})
     return groups
+
+
+def rate_share(step: int, steps: int) -> float:
+    """Return the share of the learning rate that an update has which ``step`` others of ``steps`` went before.
+
+    Example:
+        >>> [round(rate_share(step, 100), 2) for step in (0, 4, 50, 99)]
+        [0.2, 1.0, 0.5, 0.0]
+    """
+    warm = max(1, steps // 20)
+    return min(1.0, (step + 1) / warm) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 def train(
@@ -172,19 +184,12 @@ class _Loop:
     checkpoint: Checkpoint | None
 
     def run(self, groups: list[dict[str, Any]], batch_size: int) -> History:
-        # Fused: one kernel for all parameters, a quarter of the time of one update each.
-        optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), fused=True)
-        parameters = [p for group in groups for p in group["params"]]
-        warm = max(1, self.steps // 20)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer,
-            lambda i: min(1.0, (i + 1) / warm) * 0.5 * (1 + math.cos(math.pi * i / self.steps)),
-        )
+        optimizer = AdamW(groups)
         log_prior = getattr(self.bound.module, "log_prior", None)
         particles = self.bound.weighted.particles
         own = None if self.weights is None else self.weights[self.train]
         n_rows = len(self.train) if own is None else float(own.sum())
-        now = TrainingState(self.bound.module, optimizer, schedule, Batches(self.train, batch_size, self.whole, own))
+        now = TrainingState(self.bound.module, optimizer, Batches(self.train, batch_size, self.whole, own))
         history = now.restore(self.checkpoint, self.steps)
         shown_in = bar(self.steps, "training", "step", self.progress, step_worth(batch_size))
         shown_in.update(now.step)
@@ -206,9 +211,8 @@ class _Loop:
                         "table (columns should be scaled)"
                     )
                 objective.backward()
-                nn.utils.clip_grad_norm_(parameters, 100.0)
-                optimizer.step()
-                schedule.step()
+                optimizer.clip(100.0)
+                optimizer.step(rate_share(step - 1, self.steps))
                 now.losses.append(loss.detach())
                 now.step = step
                 if step % self.every and step != self.steps:
