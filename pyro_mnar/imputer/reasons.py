@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from pyro_mnar.data.codec import TableCodec
 from pyro_mnar.imputation.ensemble import impute
@@ -72,12 +73,14 @@ def reasons_of(
 
     drawn = drawn_from(imputer.codec_, imputer.members_, 4 * len(imputer.members_))
     plain = drawn_from(first, [ignorable], 16)
-    lines = []
+    effects, lines = _Effects.of(imputer), []
+    missing, absent = given.missing, given.absent
+    told = (missing & ~given.limited)[rows.numpy()]
     for place, j in enumerate(imputer.specification_.columns):
-        holes, shown = (given.missing & ~given.limited)[rows.numpy(), j], values[mask[:, j], j]
-        line: dict[str, object] = {"column": columns[j].name, "missing": float(given.missing[~given.absent[:, j], j].mean())}
-        line["reason"] = _reason(imputer, place, stated[place])
-        line["evidence"] = _evidence(imputer, place, stated[place])
+        holes, shown = told[:, j], values[mask[:, j], j]
+        line: dict[str, object] = {"column": columns[j].name, "missing": float(missing[~absent[:, j], j].mean())}
+        line["reason"] = _reason(imputer, place, effects)
+        line["evidence"] = _evidence(imputer, place, stated[place], effects)
         if columns[j].ordered:
             inside = (drawn[:, holes, j] >= shown.min()) & (drawn[:, holes, j] <= shown.max())
             line |= {"beyond": float(1 - inside.mean()), "mean": float(drawn[:, holes, j].mean())}
@@ -170,7 +173,27 @@ def missingness_of(imputer: Imputer, points: int) -> list[tuple[str | int, np.nd
     return curves
 
 
-def _evidence(imputer: Imputer, place: int, word: str | None) -> str:
+class _Effects(NamedTuple):
+    """What masks read, member by member: of own values their slopes, of categories the sizes of their effects, (members, D), 0 without
+    a mechanism; and the mean size of what each column, seen or absent, does to each mask, (D, D)."""
+
+    own: Tensor
+    of_columns: np.ndarray
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, imputer: Imputer) -> _Effects:
+        d, mechanisms = len(imputer.codec_.columns), [member.mechanism for member in imputer.members_]
+        own = torch.stack([torch.zeros(d) if one is None else one.own_effects() for one in mechanisms])
+        sizes = np.zeros((d, d))
+        for one in mechanisms:
+            effects = None if one is None else one.effects_of_columns()
+            if effects is not None:
+                sizes += effects.numpy() / len(mechanisms)
+        return cls(own, sizes)
+
+
+def _evidence(imputer: Imputer, place: int, word: str | None, effects: _Effects) -> str:
     """Return how strong the evidence is for what was decided about a column."""
     best, *others = imputer.candidates_
     own = best.directions[place] != "none"
@@ -185,19 +208,13 @@ def _evidence(imputer: Imputer, place: int, word: str | None) -> str:
     ]
     gain = best.score - max((c.score for c in rivals), default=-np.inf)
     if own:
-        slopes = torch.tensor([_own(member, imputer.specification_.columns[place]) for member in imputer.members_])
+        slopes = effects.own[:, imputer.specification_.columns[place]]
         agreement = float(slopes.mean().abs() / slopes.std(correction=0).clamp_min(1e-9)) if len(slopes) > 1 else np.inf
         gain = min(gain, 3.0 * agreement if agreement < 3 else np.inf)
     return "strong" if gain > 10 else "moderate" if gain > 3 else "weak"
 
 
-@torch.no_grad()
-def _own(member: MNAR, column: int) -> float:
-    """Return a column's slope, or of categories the size of their effects."""
-    return 0.0 if member.mechanism is None else float(member.mechanism.own_effects()[column])
-
-
-def _reason(imputer: Imputer, place: int, word: str | None) -> str:
+def _reason(imputer: Imputer, place: int, effects: _Effects) -> str:
     """Return in words what decides whether a column's value goes missing."""
     best: Candidate = imputer.candidates_[0]
     j = imputer.specification_.columns[place]
@@ -206,26 +223,16 @@ def _reason(imputer: Imputer, place: int, word: str | None) -> str:
         if not imputer.codec_.columns[j].ordered:
             parts.append("its own category")
         else:
-            rising = np.mean([_own(member, j) for member in imputer.members_]) > 0
+            rising = float(effects.own[:, j].double().mean()) > 0
             free = "high" if rising else "low"
             parts.append(f"its own value ({_WORDS.get(best.directions[place], _WORDS[free])})")
     if best.latent:
         parts.append("what the other columns are expected to be, seen or not")
-    names = _earlier(imputer, j)
+    sizes = effects.of_columns[j]
+    order = [int(k) for k in np.argsort(-sizes)[:3] if sizes[k] > _NAMED]  # the largest first
+    names = [str(imputer.codec_.columns[k].name) for k in order]
     if names:
         parts.append(f"the seen values of {', '.join(names)}")
     if not parts:
         return "completely at random"
     return ("at random given " if best.directions[place] == "none" and not best.latent else "by ") + " and ".join(parts)
-
-
-@torch.no_grad()
-def _earlier(imputer: Imputer, j: int) -> list[str]:
-    """Return the names of the columns whose seen values, or absence, change a mask, at most three, the largest effect first."""
-    sizes = np.zeros(len(imputer.codec_.columns))
-    for member in imputer.members_:
-        effects = None if member.mechanism is None else member.mechanism.effects_of_columns()
-        if effects is not None:
-            sizes += effects[j].numpy() / len(imputer.members_)
-    order = [int(k) for k in np.argsort(-sizes)[:3] if sizes[k] > _NAMED]
-    return [str(imputer.codec_.columns[k].name) for k in order]

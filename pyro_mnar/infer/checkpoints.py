@@ -120,7 +120,7 @@ class TrainingState:
         tensors |= {
             f"optimizer.{i}.{name}": part
             for i, p in enumerate(self.optimizer.parameters)
-            for name, part in self.optimizer.state[p].items()
+            for name, part in self.optimizer.state.get(p, {}).items()
         }
         tensors |= {"order": self.batches.order, "losses": torch.stack(self.losses) if self.losses else torch.zeros(0)}
         tensors["generator"] = torch.default_generator.get_state()
