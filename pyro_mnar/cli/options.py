@@ -241,5 +241,7 @@ def _model_options(impute: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="keep the fit here while it goes on: killed at any moment, the same command goes on to the same result (yours to delete)",
     )
-    impute.add_argument("--steps", type=int, metavar="N", help="training updates of each model (default: 1000)")
+    impute.add_argument(
+        "--steps", type=int, metavar="N", help="training updates of each model (default: while its bound rises, 1000 at most)"
+    )
     impute.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same result (default: 0)")

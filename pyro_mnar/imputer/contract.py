@@ -29,7 +29,7 @@ class Imputer(Protocol):
     latent_dim: int | None
     hidden: Sequence[int]
     members: int
-    steps: int
+    steps: int | str
     batch_size: int
     held_out: float
     patience: int | None

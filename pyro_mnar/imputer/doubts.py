@@ -9,6 +9,7 @@ import numpy as np
 from pyro_mnar.data.schema import Schema
 from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.infer.history import History
+from pyro_mnar.infer.schedule import AUTO
 
 #: Pairs of columns that are named.
 _PAIRS = 3
@@ -28,9 +29,11 @@ def doubts(imputer: Imputer) -> list[str]:
     """Return sentences that say which imputations of a fitted imputer are to be doubted, and what settles it."""
     reasons, found = imputer.reasons_, []
     rise = still_rising(imputer.histories_) / max(1, len(imputer.codec_.columns))
-    if rise > RISING:
+    ended = {history.stopped for history in imputer.histories_}
+    if rise > RISING or (ended == {"steps"} and imputer.steps == AUTO):
+        last = max((look.step for history in imputer.histories_ for look in history.evaluations[-1:]), default=0)
         found.append(
-            f"training has not converged: the fit still improved over the last third of its {imputer.steps} steps. Raise steps "
+            f"training has not converged: the fit still improved over the last third of its {last} steps. State more steps "
             "(--steps) and see whether imputations move."
         )
     for name, row in reasons.iterrows() if "mean" in reasons else ():

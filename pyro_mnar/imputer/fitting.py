@@ -35,6 +35,7 @@ def fit_specified(
     seed: int,
     particles: int = 5,
     device: torch.device | str = "cpu",
+    start: MNAR | None = None,
     checkpoint: FitFiles | None = None,
     **settings: Any,
 ) -> Fitted:
@@ -48,6 +49,7 @@ def fit_specified(
         weights: (N,) of the rows, None being 1 each.
         particles: K of the training bound.
         device: where it is fitted; the members come back on the processor.
+        start: a fitted model of the same specification, as whose decoder's linear part and laws theirs start; or None.
         checkpoint: where each member's training is kept while it goes on.
         seed, settings: as :func:`~pyro_mnar.infer.ensembles.fit`'s.
 
@@ -65,6 +67,8 @@ def fit_specified(
     rows = slice(None) if weights is None else repeated(weights)
     for member in members:
         member.to(device).initialize(x[rows], mask[rows], None if limits is None else limits[rows])
+        if start is not None:
+            member.decoder.start_as(start.decoder)
     if checkpoint is not None:
         own = {name: value for name, value in settings.items() if name not in ("callback", "progress", "n_jobs")}
         own |= {"seed": seed, "particles": particles, "device": str(device)}

@@ -44,9 +44,9 @@ class MNARImputer(FittedImputer):
             (:mod:`pyro_mnar.imputer.shadow`); no mask reads them.
         latent_dim, hidden: L, by default one less than the number of columns, at most 10; hidden layers of decoder and encoder.
         members, particles: of the ensemble (with one there are no intervals worth the name); K of the training bound.
-        steps, batch_size: training updates of each member, and rows an update.
+        steps, batch_size: training updates of each member, ``auto`` for as many as its bound rises, at most 1000; rows an update.
         held_out: share of each member's rows that are kept out of its training, to choose its best weights by.
-        patience: looks, one every 100 steps, without a better held-out bound after which a member stops; None to use all steps.
+        patience: looks, one every 50 steps, without a better held-out bound after which a member stops; None to use all steps.
         random_state: seed of training and draws; with a ``RandomState`` or None, one is drawn from it at each ``fit``.
         add_indicator: whether ``transform`` adds a column ``missingindicator_NAME`` for each with holes in training, 1 where missing.
         keep_empty_features: whether columns without an observed value in training stay, their holes filled with 0, or are left out.
@@ -90,7 +90,7 @@ class MNARImputer(FittedImputer):
     hidden: Sequence[int] = (128,)
     members: int = 8
     particles: int = 5
-    steps: int = 1000
+    steps: int | str = "auto"
     batch_size: int = 96
     held_out: float = 0.0
     patience: int | None = None

@@ -37,6 +37,7 @@ from pyro_mnar.imputer.words import order_of, specification_of
 from pyro_mnar.infer.held_out import check_held_out
 from pyro_mnar.infer.history import Evaluation
 from pyro_mnar.infer.progress import step_worth, whole
+from pyro_mnar.infer.schedule import AUTO, EVERY, most_steps
 from pyro_mnar.infer.torch_state import as_usual
 
 if TYPE_CHECKING:
@@ -95,8 +96,10 @@ def fit_given(
         warn(apart)
     seed = check_random_state(imputer.random_state).randint(2**31 - 1)
     settings: dict[str, Any] = {name: getattr(imputer, name) for name in ("particles", "steps", "batch_size", "progress", "n_jobs")}
-    members_alone = {"held_out": imputer.held_out, "patience": imputer.patience}
-    check_held_out(**members_alone)
+    check_held_out(imputer.held_out, imputer.patience)
+    members_alone: dict[str, Any] = {"held_out": imputer.held_out, "patience": imputer.patience}
+    if imputer.steps == AUTO:
+        members_alone["every"] = EVERY
     settings["seed"] = int(imputer.random_state) if isinstance(imputer.random_state, (int, np.integer)) else seed
     kept = None if checkpoint is None else opened(checkpoint, imputer, read, device, settings["seed"])
     imputer.seed_ = seed
@@ -126,7 +129,9 @@ def _fit(
 ) -> None:
     """Choose the reasons that are not stated, fit the ensemble, and set what is fitted."""
     choice, first, seen, told = None, None, given.seen, given.told
-    for_pilots = {name: value for name, value in settings.items() if name not in ("device", "callback", "held_out", "patience")}
+    for_pilots = {
+        name: value for name, value in settings.items() if name not in ("device", "callback", "held_out", "patience", "every")
+    }
     with whole("fitting", imputer.progress) as task:
         if task.expected <= 0:
             task.expect(work_of_fit(imputer, len(given.mask), specification.separate))
@@ -134,12 +139,13 @@ def _fit(
             task.say("choosing reasons")
             choice, first = _chosen(specification, stated, order, given, for_pilots)
             specification = choice.specification
-            # One of the candidates needs no pilot.
-            task.expect((len(choice.candidates) - 1 - PILOTS) * pilot_worth(imputer.steps, imputer.batch_size, len(given.mask)))
+            # One of the candidates needs no pilot; one model more is what they start as.
+            task.expect((len(choice.candidates) - PILOTS) * pilot_worth(imputer.steps, imputer.batch_size, len(given.mask)))
         codec, specification = in_supposed_units(told, specification)
         given = replace(given, codec=codec)
         task.say("fitting")
-        fitted = fit_specified(specification, given.x, seen, limits=given.limits, weights=given.row_weights, **settings)
+        start = None if choice is None else choice.pilot
+        fitted = fit_specified(specification, given.x, seen, limits=given.limits, weights=given.row_weights, start=start, **settings)
     check_interrupted(fitted.histories, imputer.members, imputer.keep_partial)
     imputer.codec_ = codec
     imputer.candidates_ = [] if choice is None else choice.candidates
@@ -159,7 +165,7 @@ def _fit(
 def work_of_fit(imputer: Any, n_rows: int, choosing: bool) -> float:
     """Return what a fit to so many rows is worth, in training steps, as far as that is known before."""
     pilots = PILOTS * pilot_worth(imputer.steps, imputer.batch_size, n_rows) if choosing else 0.0
-    return pilots + imputer.members * imputer.steps * step_worth(min(imputer.batch_size, n_rows))
+    return pilots + imputer.members * most_steps(imputer.steps) * step_worth(min(imputer.batch_size, n_rows))
 
 
 def _chosen(

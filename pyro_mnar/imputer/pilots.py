@@ -151,6 +151,7 @@ class Pilots:
 def fitted_pilot(
     specification: Specification,
     *,
+    start: MNAR | None,
     in_units: Callable[[Specification], InUnits],
     mask: Tensor,
     weights: Tensor | None,
@@ -159,9 +160,9 @@ def fitted_pilot(
     checkpoint: FitFiles | None = None,
     **settings: Any,
 ) -> tuple[float, MNAR]:
-    """Return a pilot and its bound over the whole table, as of a density in the table's units."""
+    """Return a pilot, begun as ``start``, and its bound over the whole table, as of a density in the table's units."""
     specification, x, log_jacobian, limits = in_units(specification)
-    settings |= {"limits": limits, "weights": weights, "checkpoint": checkpoint}
+    settings |= {"limits": limits, "weights": weights, "checkpoint": checkpoint, "start": start}
     _, (model,), (history,) = fit_specified(specification.first(1), x, mask, seed=seed, **settings)
     if history.stopped == "interrupted":
         raise KeyboardInterrupt  # there is nothing yet that an interrupted fit could keep

@@ -34,18 +34,20 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from pyro_mnar.imputer.fitting import fit_specified
 from pyro_mnar.imputer.pilots import Candidate, InUnits, Pilots, fitted_pilot, own_effects
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.infer.progress import step_worth
+from pyro_mnar.infer.schedule import most_steps
 from pyro_mnar.model.limited import settled_cells
 from pyro_mnar.model.mnar import MNAR
 
 #: Share of the training steps that a pilot has, and how it makes up for it: rows an update for each of the ensemble's, learning rates.
-PILOT, WIDER, RATES = 0.4, 4, {"lr": 4e-2, "mechanism_lr": 1e-1}
-#: How many there mostly are.
-PILOTS = 6
+PILOT, WIDER, RATES = 0.2, 4, {"lr": 4e-2, "mechanism_lr": 1e-1}
+#: How many there mostly are, with the model as which they start.
+PILOTS = 7
 #: Steps of a pilot, unless the ensemble's are fewer.
-LEAST = 400
+LEAST = 200
 #: Slope of a pilot, per scaled unit, below which an own-value term is hardly any.
 SLIGHT = 0.3
 #: Standard errors by which predicted spreads must differ for a term on two sides, or by which both halves must turn.
@@ -54,11 +56,12 @@ SIDED, TURNED = 4.0, 2.0
 
 class Choice(NamedTuple):
     """What was chosen: a ``specification`` that says all; the ``candidates`` that were tried, the best first, those that contradict
-    what is stated last; and a pilot in which no mask reads a missing value or the latent.
+    what is stated last; its ``pilot``; and a pilot in which no mask reads a missing value or the latent.
     """
 
     specification: Specification
     candidates: list[Candidate]
+    pilot: MNAR
     ignorable: MNAR
 
 
@@ -73,7 +76,7 @@ def choose(
     weights: Tensor | None = None,
     *,
     seed: int,
-    steps: int,
+    steps: int | str,
     **settings: Any,
 ) -> Choice:
     """Return the reasons that the data choose.
@@ -93,8 +96,9 @@ def choose(
         KeyboardInterrupt: when interrupted before the data have chosen.
     """
     alone = settings | RATES | {"steps": _pilot_steps(steps), "batch_size": WIDER * settings["batch_size"]}
-    fitted = partial(fitted_pilot, in_units=in_units, mask=mask, weights=weights, seed=seed, **alone)
     at_random = Candidate(("none",) * len(stated), "all", False)
+    shared = _shared(specification, in_units, mask, weights=weights, seed=seed, **alone)
+    fitted = partial(fitted_pilot, start=shared, in_units=in_units, mask=mask, weights=weights, seed=seed, **alone)
     seen = in_units(replace(specification, directions=at_random.directions))
     # A limited hole is explained.
     settled = torch.zeros_like(mask) if seen.limits is None else settled_cells(seen.limits, mask)
@@ -117,21 +121,33 @@ def choose(
     sizes = zip(stated, best.directions, own_effects(pilots.models[best[:3]], specification.columns), strict=True)
     pilots.fit([best._replace(directions=tuple(said or (word if size > SLIGHT else "none") for said, word, size in sizes))])
     candidates = pilots.ranked()
-    return Choice(pilots.specified(candidates[0]), candidates, pilots.models[at_random[:3]])
+    return Choice(pilots.specified(candidates[0]), candidates, pilots.models[candidates[0][:3]], pilots.models[at_random[:3]])
 
 
-def pilot_worth(steps: int, batch_size: int, n_rows: int) -> float:
+def _shared(specification: Specification, in_units: Callable[[Specification], InUnits], mask: Tensor, **settings: Any) -> MNAR:
+    """Return a model of the values alone, as whose decoder's linear part all pilots start."""
+    plain = replace(specification.first(1), directions=("none",) * len(specification.columns), orders=None, latent=False)
+    plain, x, _, limits = in_units(plain)
+    settings.pop("n_jobs", None)
+    _, (model,), (history,) = fit_specified(plain, x, mask, limits=limits, **settings)
+    if history.stopped == "interrupted":
+        raise KeyboardInterrupt
+    return model
+
+
+def pilot_worth(steps: int | str, batch_size: int, n_rows: int) -> float:
     """Return what a pilot is worth, in training steps, where a full fit has these.
 
     Example:
         >>> pilot_worth(1000, 96, 10_000)
-        800.0
+        400.0
     """
     return _pilot_steps(steps) * step_worth(min(WIDER * batch_size, n_rows))
 
 
-def _pilot_steps(steps: int) -> int:
-    return max(round(PILOT * steps), min(steps, LEAST))
+def _pilot_steps(steps: int | str) -> int:
+    most = most_steps(steps)
+    return max(round(PILOT * most), min(most, LEAST))
 
 
 def _sides(specification: Specification, contrasts: Tensor) -> list[str]:

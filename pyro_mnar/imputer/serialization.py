@@ -29,6 +29,7 @@ from pyro_mnar.imputer.tables import check_fitted
 from pyro_mnar.imputer.words import MECHANISMS
 from pyro_mnar.infer.held_out import check_held_out
 from pyro_mnar.infer.history import Evaluation, History
+from pyro_mnar.infer.schedule import most_steps
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.torch_state import as_usual
 from pyro_mnar.model.mnar import MNAR
@@ -96,6 +97,7 @@ def restore(tensors: dict[str, Tensor], description: dict[str, Any]) -> tuple[di
     given = dict(description["settings"])
     check_point(given["point"])
     check_held_out(given["held_out"], given["patience"])
+    most_steps(given["steps"])
     for name, seed in (("random_state", given["random_state"]), ("seed", description["seed"])):
         if not (type(seed) is int and 0 <= seed < 2**32) and (seed is not None or name == "seed"):
             raise ValueError(f"{name}: got {seed!r:.40}, expected a whole number from 0 to 2^32 - 1")

@@ -25,6 +25,7 @@ from pyro_mnar.infer.checks import check_weights
 from pyro_mnar.infer.history import Evaluation, History
 from pyro_mnar.infer.processes import each, n_processes
 from pyro_mnar.infer.progress import step_worth
+from pyro_mnar.infer.schedule import most_steps
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.training import BATCH_SIZE, STEPS, Trainable, train
 
@@ -125,7 +126,7 @@ def fit(
     ]
     histories: list[History] = []
     try:
-        worth = options.get("steps", STEPS) * step_worth(min(options.get("batch_size", BATCH_SIZE), len(x)))
+        worth = most_steps(options.get("steps", STEPS)) * step_worth(min(options.get("batch_size", BATCH_SIZE), len(x)))
         fitted = each(calls, n_jobs=n_jobs, said="members", progress=progress, worth=worth)
         for member, (state, history) in zip(bound, fitted, strict=True):
             histories.append(history)

@@ -35,8 +35,8 @@ class Evaluation:
 class History:
     """What :func:`~pyro_mnar.infer.ensembles.fit` saw.
 
-    ``evaluations`` in order; ``best_step`` whose weights were kept; ``stopped`` says why it ended: ``steps``, ``patience`` or
-    ``interrupted``.
+    ``evaluations`` in order; ``best_step`` whose weights were kept; ``stopped`` says why it ended: ``steps``, ``converged`` (with
+    ``auto`` alone), ``patience`` or ``interrupted``.
     """
 
     evaluations: list[Evaluation] = field(default_factory=list)

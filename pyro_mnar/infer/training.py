@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -19,6 +18,7 @@ from pyro_mnar.infer.held_out import split_rows
 from pyro_mnar.infer.history import Evaluation, History, TiltLook
 from pyro_mnar.infer.progress import bar, step_worth
 from pyro_mnar.infer.row_weights import weighted_mean
+from pyro_mnar.infer.schedule import Schedule
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.structure import row_bound_guide
 
@@ -70,17 +70,6 @@ def parameter_groups(module: nn.Module, lr: float, mechanism_lr: float, weight_d
     return groups
 
 
-def rate_share(step: int, steps: int) -> float:
-    """Return the share of the learning rate that an update has which ``step`` others of ``steps`` went before.
-
-    Example:
-        >>> [round(rate_share(step, 100), 2) for step in (0, 4, 50, 99)]
-        [0.2, 1.0, 0.5, 0.0]
-    """
-    warm = max(1, steps // 20)
-    return min(1.0, (step + 1) / warm) * 0.5 * (1 + math.cos(math.pi * step / steps))
-
-
 def train(
     bound: Trainable,
     x: Tensor,
@@ -88,7 +77,7 @@ def train(
     *,
     limits: Tensor | None = None,
     weights: Tensor | None = None,
-    steps: int = STEPS,
+    steps: int | str = STEPS,
     batch_size: int = BATCH_SIZE,
     lr: float = 1e-2,
     mechanism_lr: float = 5e-2,
@@ -105,8 +94,8 @@ def train(
     """Maximise ``bound``, and the prior where there is one, over its module's parameters, in place.
 
     A module's ``log_prior(n_rows)``, a scalar, is that of its parameters for so many rows; a row's share of it is added to the mean
-    bound. What is reported is the bound alone. AdamW's learning rate rises over the first 5 % of the steps and falls to zero as a
-    cosine. Global random state is as before on return; the same seed gives the same weights.
+    bound. What is reported is the bound alone. AdamW's learning rate goes as
+    :mod:`pyro_mnar.infer.schedule` says. Global random state is as before on return; the same seed gives the same weights.
 
     Args:
         bound: of a module with ``model(x, mask)`` and ``guide(x, mask)``, or an objective for its tilt, of which every look then has a
@@ -116,7 +105,7 @@ def train(
         mask: (N, D) bool, True = observed.
         limits: (N, D, 2), between which missing values are known to lie, as a third argument of model and guide; or None.
         weights: (N,) above 0, how many rows each row counts for: :mod:`pyro_mnar.infer.row_weights`. Priors are told their sum.
-        steps: updates.
+        steps: updates; or ``auto``, for as many as the training bound rises, 1000 at most.
         batch_size: rows an update; all of them where there are fewer.
         lr, mechanism_lr, weight_decay: see :func:`parameter_groups`.
         held_out: share of the rows, from 0 to below 1, that are kept out of training to choose the best weights, by their bound at
@@ -145,7 +134,8 @@ def train(
     check_rows(x, mask)
     check_limits(limits, x)
     check_weights(weights, x)
-    check_positive(steps=steps, batch_size=batch_size, every=every)
+    check_positive(batch_size=batch_size, every=every)
+    schedule = Schedule(steps, x.shape[-1])
     if bound.weighted is bound and getattr(bound.module, "tilt", None) is not None:
         raise ValueError("bound: its module has a tilt, expected an objective (SelfNormalized(bound), say); alone it has no maximum")
     for name, given in (("weights", weights), ("checkpoint", checkpoint)):
@@ -163,7 +153,7 @@ def train(
             bound.weighted.traces(*rows_of(slice(None), x, mask, limits))  # makes its parameters
         whole, table = None if guide is None else torch.arange(len(x), device=x.device), (x, mask, limits)
         hear = callback or (lambda _: None)
-        return _Loop(bound, table, weights, train, test, whole, steps, patience, every, hear, progress, checkpoint).run(
+        return _Loop(bound, table, weights, train, test, whole, schedule, patience, every, hear, progress, checkpoint).run(
             parameter_groups(bound.module, lr, mechanism_lr, weight_decay), min(batch_size, len(train))
         )
 
@@ -176,7 +166,7 @@ class _Loop:
     train: Tensor
     test: Tensor
     whole: Tensor | None  # the order in which a guide knows the rows
-    steps: int
+    schedule: Schedule
     patience: int | None
     every: int
     callback: Callable[[Evaluation], None]
@@ -190,13 +180,15 @@ class _Loop:
         own = None if self.weights is None else self.weights[self.train]
         n_rows = len(self.train) if own is None else float(own.sum())
         now = TrainingState(self.bound.module, optimizer, Batches(self.train, batch_size, self.whole, own))
-        history = now.restore(self.checkpoint, self.steps)
-        shown_in = bar(self.steps, "training", "step", self.progress, step_worth(batch_size))
+        schedule, history = self.schedule, now.restore(self.checkpoint, self.schedule.most)
+        for i in range(len(history.evaluations)):
+            schedule.hear(history.evaluations[: i + 1])
+        shown_in = bar(schedule.most, "training", "step", self.progress, step_worth(batch_size))
         shown_in.update(now.step)
         try:
             for look in history.evaluations:
                 self.callback(look)
-            for step in range(now.step + 1, self.steps + 1):
+            for step in range(now.step + 1, schedule.most + 1):
                 now.keep(self.checkpoint)
                 shown_in.update()
                 rows = next(now.batches)
@@ -212,10 +204,10 @@ class _Loop:
                     )
                 objective.backward()
                 optimizer.clip(100.0)
-                optimizer.step(rate_share(step - 1, self.steps))
+                optimizer.step(schedule.share(step))
                 now.losses.append(loss.detach())
                 now.step = step
-                if step % self.every and step != self.steps:
+                if step % self.every and step != schedule.last:
                     continue
                 tilt = self.bound.report(*rows_of(rows, *self.table))
                 look = Evaluation(step, -float(torch.stack(now.losses).mean()), self._held_out(particles), tilt)
@@ -224,9 +216,13 @@ class _Loop:
                 shown = {} if look.held_out is None else {"held_out": f"{look.held_out:.3f}"}
                 shown_in.set_postfix(bound=f"{look.train:.3f}", **shown, **({} if tilt is None else {"tilt": str(tilt)}))
                 now.judged(look.held_out)
+                schedule.hear(history.evaluations)
                 self.callback(look)
                 if self.patience is not None and step - history.best_step >= self.patience * self.every:
                     history.stopped = "patience"
+                    break
+                if step == schedule.last:
+                    history.stopped = "converged" if schedule.flat else "steps"
                     break
         except KeyboardInterrupt:
             history.stopped = "interrupted"

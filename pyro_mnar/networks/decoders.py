@@ -32,6 +32,14 @@ class Decoder(nn.Module):
     def center(self, means: Tensor) -> None:
         """Start real columns at ``means`` (D,)."""
 
+    @torch.no_grad()
+    def start_as(self, other: Decoder) -> None:
+        """Start the linear part and the cells' laws as those of ``other``, of the same layers; networks and means stay as they are."""
+        own = dict(self.named_parameters())
+        for name, value in other.named_parameters():
+            if not name.startswith(("net.", "scale_net.")) and name != "linear.bias":
+                own[name].copy_(value)
+
     def apart(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return values (N, D) with those that repeat put infinitely far out, on their side: apart from what a normal law explains."""
         return x

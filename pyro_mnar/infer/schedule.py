@@ -1,0 +1,74 @@
+"""How long training goes on, and the share of the learning rates that each of its steps has.
+
+Of a number of steps the rates rise over the first twentieth and fall to zero as a cosine. With ``auto`` they stay where they are until
+the training bound, averaged over the steps between two looks, no longer rises, and then fall to zero over as many steps as any
+training needs to come to rest: at a high rate the bound stands where its noise holds it, and goes up once more as the rate falls. A
+warm start, a small table and a simple one so take fewer steps (warmup, stable, decay: Hu et al. 2024, arXiv 2404.06395, whose stable
+phase has no length of its own either).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from numbers import Integral
+
+from pyro_mnar.infer.history import Evaluation
+
+#: The word for as many steps as the bound rises, and the most of them.
+AUTO, MOST = "auto", 1000
+#: Steps over which rates rise with ``auto``, over which they fall, and updates between looks.
+_RISE, _FALL, EVERY = 20, 200, 50
+#: Rise of the bound from one look to the next, in nats a row and column, up to which it no longer rises.
+FLAT = 0.005
+
+
+def most_steps(steps: int | str) -> int:
+    """Return how many steps there are at most.
+
+    Raises:
+        ValueError: for what is no number of steps.
+
+    Example:
+        >>> most_steps(300), most_steps("auto")
+        (300, 1000)
+    """
+    if isinstance(steps, str) and steps == AUTO:
+        return MOST
+    if not isinstance(steps, Integral) or isinstance(steps, bool) or steps < 1:
+        raise ValueError(f"steps: got {steps!r:.40}, expected a number of updates, at least 1, or 'auto'")
+    return int(steps)
+
+
+class Schedule:
+    """The learning rates' share in each step, and the last step.
+
+    Args:
+        steps: how many, or ``auto``.
+        columns: D, of the table.
+
+    Attributes:
+        last: the last step, as far as is known.
+        flat: whether the bound was seen not to rise any longer.
+
+    Example:
+        >>> schedule = Schedule(100, columns=5)
+        >>> [round(schedule.share(step), 2) for step in (1, 5, 51, 100)], schedule.last
+        ([0.2, 1.0, 0.5, 0.0], 100)
+    """
+
+    def __init__(self, steps: int | str, columns: int) -> None:
+        self.enough = FLAT * columns
+        self.auto, self.most = steps == AUTO, most_steps(steps)
+        self.last, self.flat = self.most, False
+        self.rise, self.fall = (_RISE, _FALL) if self.auto else (max(1, self.most // 20), self.most)
+
+    def share(self, step: int) -> float:
+        """Return the share of the rates that step number ``step``, from 1 on, has."""
+        done = max(0, step - 1 - (self.last - self.fall))
+        return min(1.0, step / self.rise) * 0.5 * (1 + math.cos(math.pi * done / self.fall))
+
+    def hear(self, looks: Sequence[Evaluation]) -> None:
+        """Take in the looks so far, the last of which has just been made."""
+        if self.auto and not self.flat and len(looks) > 1 and looks[-1].train - looks[-2].train <= self.enough:
+            self.flat, self.last = True, min(self.most, looks[-1].step + self.fall)
