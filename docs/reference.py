@@ -20,7 +20,15 @@ NAMESPACES = {
 MODULES = {
     "Files of draws": ("imputation.netcdf",),
     "Imputation": ("imputation.impute", "imputation.importance", "imputation.ensemble", "imputation.predict"),
-    "Bounds, training and weights": ("infer.bound", "infer.training", "infer.history", "infer.ensembles", "infer.shared", "infer.weights"),
+    "Bounds, training and weights": (
+        "infer.bound",
+        "infer.training",
+        "infer.schedule",
+        "infer.history",
+        "infer.ensembles",
+        "infer.shared",
+        "infer.weights",
+    ),
     "Checkpoints": ("infer.checkpoints",),
     "Scores": ("analysis.scores",),
     "Diagnostics": ("diagnostics.findings", "diagnostics.diagnosis", "diagnostics.mask_check", "diagnostics.arviz"),

@@ -98,9 +98,12 @@ def hazard(score: Tensor, log_cdf: Tensor) -> Tensor:
     in single and 1e-12 in double precision. (By erfcx there would be none, at a twentieth of a training step.)
     """
     cut = 7.0 if score.dtype == torch.float32 else 40.0
+    near = torch.exp(-torch.addcmul(log_cdf, score, score, value=0.5)) * _DENSITY_AT_ZERO
+    far = score < -cut
+    if score.device.type == "cpu" and not bool(far.any()):  # as in most steps of training; elsewhere asking would wait for the device
+        return near
     t = (-score).clamp(min=cut)
-    tail = t + (6 / 7) / (t + 1 / t) + (1 / 7) / (t + 8 / t)
-    return torch.where(score < -cut, tail, torch.exp(-torch.addcmul(log_cdf, score, score, value=0.5)) * _DENSITY_AT_ZERO)
+    return torch.where(far, t + (6 / 7) / (t + 1 / t) + (1 / 7) / (t + 8 / t), near)
 
 
 class _LogNdtr(torch.autograd.Function):

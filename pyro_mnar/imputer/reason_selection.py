@@ -97,7 +97,8 @@ def choose(
     """
     alone = settings | RATES | {"steps": _pilot_steps(steps), "batch_size": WIDER * settings["batch_size"]}
     at_random = Candidate(("none",) * len(stated), "all", False)
-    shared = _shared(specification, in_units, mask, weights=weights, seed=seed, **alone)
+    narrow = alone | {"batch_size": settings["batch_size"]}
+    shared = _shared(specification, in_units, mask, weights=weights, seed=seed, **narrow)
     fitted = partial(fitted_pilot, start=shared, in_units=in_units, mask=mask, weights=weights, seed=seed, **alone)
     seen = in_units(replace(specification, directions=at_random.directions))
     # A limited hole is explained.

@@ -18,7 +18,7 @@ from pyro_mnar.infer.history import Evaluation
 #: The word for as many steps as the bound rises, and the most of them.
 AUTO, MOST = "auto", 1000
 #: Steps over which rates rise with ``auto``, over which they fall, and updates between looks.
-_RISE, _FALL, EVERY = 20, 200, 50
+_RISE, _FALL, EVERY = 20, 150, 50
 #: Rise of the bound from one look to the next, in nats a row and column, up to which it no longer rises.
 FLAT = 0.005
 
