@@ -62,7 +62,7 @@ def test_what_is_known_of_a_fit_is_known_before_it_begins(tasks, monkeypatch):
 
     monkeypatch.setattr(progress.Whole, "begin", seen)
     imputer = MNARImputer(steps=4, members=2, hidden=(4,)).fit(table())
-    assert totals[0] == (PILOTS + 2) * 4 and totals[-1] == (len(imputer.candidates_) - 1 + 2) * 4
+    assert totals[0] == (PILOTS + 2) * 4 and totals[-1] == (len(imputer.candidates_) + 2) * 4
     assert totals == sorted(totals, reverse=True)
 
 
