@@ -19,8 +19,9 @@ from pyro_mnar.infer.history import Evaluation
 AUTO, MOST = "auto", 1000
 #: Steps over which rates rise with ``auto``, over which they fall, and updates between looks.
 _RISE, _FALL, EVERY = 20, 150, 50
-#: Rise of the bound from one look to the next, in nats a row and column, up to which it no longer rises.
-FLAT = 0.005
+#: Rise of the bound from one look to the next up to which it no longer rises: of each column so many nats a row, and so many of the
+#: whole table, which training on noise gains as well (two, as by Akaike's criterion of an effect).
+FLAT, NOISE = 0.005, 2.0
 
 
 def most_steps(steps: int | str) -> int:
@@ -45,20 +46,20 @@ class Schedule:
 
     Args:
         steps: how many, or ``auto``.
-        columns: D, of the table.
+        columns, rows: D and N, of the table.
 
     Attributes:
         last: the last step, as far as is known.
         flat: whether the bound was seen not to rise any longer.
 
     Example:
-        >>> schedule = Schedule(100, columns=5)
+        >>> schedule = Schedule(100, columns=5, rows=200)
         >>> [round(schedule.share(step), 2) for step in (1, 5, 51, 100)], schedule.last
         ([0.2, 1.0, 0.5, 0.0], 100)
     """
 
-    def __init__(self, steps: int | str, columns: int) -> None:
-        self.enough = FLAT * columns
+    def __init__(self, steps: int | str, columns: int, rows: float) -> None:
+        self.enough = columns * (FLAT + NOISE / rows)
         self.auto, self.most = steps == AUTO, most_steps(steps)
         self.last, self.flat = self.most, False
         self.rise, self.fall = (_RISE, _FALL) if self.auto else (max(1, self.most // 20), self.most)

@@ -19,7 +19,7 @@ def looks(*bounds):
 
 @pytest.mark.parametrize("steps", [1, 7, 20, 1000])
 def test_a_number_of_steps_has_a_short_rise_and_a_cosine(steps):
-    own, warm = Schedule(steps, columns=3), max(1, steps // 20)
+    own, warm = Schedule(steps, columns=3, rows=100), max(1, steps // 20)
     for step in range(1, steps + 1):
         expected = min(1.0, step / warm) * 0.5 * (1 + math.cos(math.pi * (step - 1) / steps))
         assert own.share(step) == pytest.approx(expected, abs=1e-15)
@@ -28,19 +28,19 @@ def test_a_number_of_steps_has_a_short_rise_and_a_cosine(steps):
 
 
 def test_auto_stays_until_the_bound_no_longer_rises():
-    own, heard = Schedule("auto", columns=4), looks(-9.0, -7.0, -6.0, -5.99, -5.0)
+    own, heard = Schedule("auto", columns=4, rows=800), looks(-9.0, -7.0, -6.0, -5.97001, -5.0)
     for i in range(4):
         assert not own.flat and own.last == module.MOST and own.share(50 * (i + 1)) == 1.0
         own.hear(heard[: i + 1])
-    # From -6 to -5.99 is half of what four columns must rise.
+    # Four columns must rise by .02 nats a row and, of 800 rows, .01 for what noise gains.
     assert own.flat and own.last == 350
-    assert own.share(200) == own.share(201) == 1.0 and own.share(275) == pytest.approx(0.5, abs=0.01) and own.share(350) < 1e-3
+    assert own.share(200) == own.share(201) == 1.0 and own.share(275) == pytest.approx(0.5, abs=0.02) and own.share(350) < 1e-3
     own.hear(heard)  # what comes after changes nothing
     assert own.last == 350
 
 
 def test_auto_has_an_end_where_the_bound_rises_on():
-    own = Schedule("auto", columns=1)
+    own = Schedule("auto", columns=1, rows=1000)
     for i in range(20):
         own.hear(looks(*range(i + 1)))
     assert not own.flat and own.last == 1000
@@ -68,7 +68,7 @@ def test_training_ends_40_steps_after_the_bound_is_flat(monkeypatch):
     monkeypatch.setattr(module, "FLAT", 0.05)
     history, _ = trained(monkeypatch)
     bounds = [look.train for look in history.evaluations]
-    first = next(i for i in range(1, len(bounds)) if bounds[i] - bounds[i - 1] <= 0.1)
+    first = next(i for i in range(1, len(bounds)) if bounds[i] - bounds[i - 1] <= 0.12)
     assert history.stopped == "converged" and history.evaluations[-1].step == 10 * (first + 1) + 40 < 120
 
 
