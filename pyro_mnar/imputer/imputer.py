@@ -46,7 +46,7 @@ class MNARImputer(FittedImputer):
         members, particles: of the ensemble (with one there are no intervals worth the name); K of the training bound.
         steps, batch_size: training updates of each member, ``auto`` for as many as its bound rises, at most 1000; rows an update.
         held_out: share of each member's rows that are kept out of its training, to choose its best weights by.
-        patience: looks, one every 50 steps, without a better held-out bound after which a member stops; None to use all steps.
+        patience: looks, one every 100 steps (``auto``: 50), without a better held-out bound after which a member stops; or None.
         random_state: seed of training and draws; with a ``RandomState`` or None, one is drawn from it at each ``fit``.
         add_indicator: whether ``transform`` adds a column ``missingindicator_NAME`` for each with holes in training, 1 where missing.
         keep_empty_features: whether columns without an observed value in training stay, their holes filled with 0, or are left out.
