@@ -23,6 +23,9 @@ from pyro_mnar.model.mnar import MNAR
 #: What an effect must gain, in nats, and in nats a row beside: of an earlier column's value or absence, of a latent, of an own value.
 #: Chosen on development tables (docs/reasons.md).
 EARLIER, LATENT, OWN = (2.0, 0.0), (2.0, 0.004), (3.0, 0.004)
+#: What complete columns beside own values must gain besides, in nats for each mask of a row. They take up what the law of the own value
+#: misses, and then take from the value itself; that grows with masks and rows, not with how many columns there are to read.
+BESIDE = 0.025
 
 #: What tells candidates apart: directions, earlier columns, latent.
 _Key: TypeAlias = tuple[tuple[str, ...], str, bool]
@@ -145,7 +148,8 @@ class Pilots:
             places = {j: place for place, j in enumerate(order)}
             earlier = sum(sums[places.get(j, len(order))] for j in spec.columns)
         n = float(self.weights.sum())
-        return sum(count * (price + rate * n) for count, (price, rate) in ((own, OWN), (earlier, EARLIER), (latent, LATENT)))
+        beside = BESIDE * n * len(spec.columns) * (candidate.earlier == "complete")
+        return beside + sum(count * (price + rate * n) for count, (price, rate) in ((own, OWN), (earlier, EARLIER), (latent, LATENT)))
 
 
 def fitted_pilot(
