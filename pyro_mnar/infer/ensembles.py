@@ -133,11 +133,12 @@ def fit(
     check_weights(weights, x)
     table, resample = (x, mask, limits, weights), len(bound) > 1
     kept = [None] * len(bound) if checkpoints is None else checkpoints
-    trained = [partial(_fit, *table, resample)] * len(bound) if tables is None else [partial(_fit_to, x, mask, own) for own in tables]
     calls = [
-        partial(call, member, seed=member_seed(seed, i), checkpoint=own, **options)
-        for i, (call, member, own) in enumerate(zip(trained, bound, kept, strict=True))
+        partial(_fit, member, *table, resample, seed=member_seed(seed, i), checkpoint=own, **options)
+        for i, (member, own) in enumerate(zip(bound, kept, strict=True))
     ]
+    if tables is not None:
+        calls = [partial(_fit_to, call.args[0], x, mask, own, **call.keywords) for call, own in zip(calls, tables, strict=True)]
     histories: list[History] = []
     worth = options.get("steps", STEPS) * step_worth(min(options.get("batch_size", BATCH_SIZE), len(x)))
     for _, history in each([calls[i] for i in first], n_jobs=n_jobs, said="own members", progress=progress, worth=worth):
@@ -161,12 +162,12 @@ def fit(
 
 
 def _fit(
+    member: Trainable,
     x: Tensor,
     mask: Tensor,
     limits: Tensor | None,
     weights: Tensor | None,
     resample: bool,
-    member: Trainable,
     *,
     seed: int,
     **options: Any,
@@ -186,10 +187,10 @@ def _fit(
 
 
 def _fit_to(
+    member: Trainable,
     x: Tensor,
     mask: Tensor,
     table: Callable[[], MemberTable],
-    member: Trainable,
     *,
     checkpoint: Checkpoint | None,
     **options: Any,
