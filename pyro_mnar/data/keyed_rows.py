@@ -1,9 +1,9 @@
 """Random numbers of rows that follow from (seed, purpose, label): the same whatever files, row groups and order the rows stand in.
 
-A label's hash of 64 bits (:func:`~pyro_mnar.data.labels.hashes_of`) is mixed with a word of the seed and the purpose by the finalizer of
-SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators", OOPSLA). Rows in the order of these keys are in
-a random order that each row's own key decides, so that the rows of the smallest keys are a simple random sample (bottom-k sketch; Cohen
-and Kaplan 2007, "Summarizing data using bottom-k sketches", PODC), and whoever reads the table in parts finds the same one.
+A label's hash of 64 bits (:func:`~pyro_mnar.data.labels.hashes_of`) is mixed with words of the seed and the purpose by the finalizer
+of SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators", OOPSLA). In the order of these keys rows
+are in a random order that each row's own key decides. So the rows of the smallest keys are a simple random sample (bottom-k sketch;
+Cohen and Kaplan 2007, "Summarizing data using bottom-k sketches", PODC), and whoever reads the table in parts finds the same one.
 
 How often a row is in a table that is drawn with replacement is Poisson with mean 1 in the limit of many rows, and independent between
 rows (the Poisson bootstrap; Chamandy et al. 2012, "Estimating uncertainty for massive data streams", Google technical report), so that

@@ -67,9 +67,7 @@ class StreamedSample:
         return cls(table, np.concatenate(labels)[order], _beside(table, seen))
 
 
-def keyed_batches(
-    shards: Shards, label: str, seed: int, purpose: str
-) -> Iterator[tuple[pyarrow.RecordBatch, np.ndarray, np.ndarray]]:
+def keyed_batches(shards: Shards, label: str, seed: int, purpose: str) -> Iterator[tuple[pyarrow.RecordBatch, np.ndarray, np.ndarray]]:
     """Yield each batch of the files with its labels (n,) and its rows' keys (n,).
 
     Raises:

@@ -5,9 +5,8 @@ members' starting values are learned; it also finds every column's ends and leve
 whole table, which take another pass (:mod:`pyro_mnar.imputer.member_rows`). Neither which rows these are nor their order depends on the
 files' layout, so that the model is the same, bit for bit, however the rows are dealt out.
 
-A table of no more rows than the sample differs from one in memory in two things: the rows' order is that of their keys, and each member's
-table is drawn by Poisson counts and not with so many rows as the table has. With one member, which is trained on the table itself, the
-model is that of ``MNARImputer.fit`` of the rows in that order.
+A table of no more rows than the sample differs from one in memory in two things: rows are in the order of their keys, and each member's
+table is drawn by Poisson counts, so that it has not exactly as many rows as the table. One member alone is trained on the table itself.
 """
 
 from __future__ import annotations

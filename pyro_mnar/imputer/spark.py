@@ -56,8 +56,8 @@ def impute_spark(table: Any, model: str | os.PathLike[str], *, label: str) -> An
         label: the column that names the rows, whole numbers or text; Spark is asked at once whether it names each another.
 
     Raises:
-        ValueError: naming the column, for a label column that is absent, of another type, has holes, or names two rows alike; for columns
-            that the model cannot complete.
+        ValueError: naming the column, for a label column that is absent, of another type, has holes, or names two rows alike; for
+            columns that the model cannot complete.
     """
     with extra("spark"):
         from pyspark.sql import functions

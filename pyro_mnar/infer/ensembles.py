@@ -137,13 +137,14 @@ def fit(
         partial(_fit, member, *table, resample, seed=member_seed(seed, i), checkpoint=own, **options)
         for i, (member, own) in enumerate(zip(bound, kept, strict=True))
     ]
-    if tables is not None:
-        calls = [partial(_fit_to, call.args[0], x, mask, own, **call.keywords) for call, own in zip(calls, tables, strict=True)]
+    calls = (
+        calls
+        if tables is None
+        else [partial(_fit_to, own, *call.args[:3], **call.keywords) for own, call in zip(tables, calls, strict=True)]
+    )
     histories: list[History] = []
     worth = options.get("steps", STEPS) * step_worth(min(options.get("batch_size", BATCH_SIZE), len(x)))
-    for _, history in each([calls[i] for i in first], n_jobs=n_jobs, said="own members", progress=progress, worth=worth):
-        if history.stopped == "interrupted":
-            raise KeyboardInterrupt
+    _do([calls[i] for i in first], n_jobs=n_jobs, said="own members", progress=progress, worth=worth)
     try:
         fitted = each(calls, n_jobs=n_jobs, said="members", progress=progress, worth=worth)
         for member, (state, history) in zip(bound, fitted, strict=True):
@@ -159,6 +160,12 @@ def fit(
         if not histories:
             raise
     return histories
+
+
+def _do(calls: Sequence[Callable[[], tuple[Mapping[str, Tensor], History]]], **options: Any) -> None:
+    for _, history in each(calls, **options):
+        if history.stopped == "interrupted":
+            raise KeyboardInterrupt
 
 
 def _fit(
@@ -187,10 +194,10 @@ def _fit(
 
 
 def _fit_to(
+    table: Callable[[], MemberTable],
     member: Trainable,
     x: Tensor,
     mask: Tensor,
-    table: Callable[[], MemberTable],
     *,
     checkpoint: Checkpoint | None,
     **options: Any,

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from kills import killed_at
 
 from pyro_mnar import MNARImputer
@@ -23,7 +24,7 @@ from pyro_mnar.imputer.member_rows import MemberRows
 from pyro_mnar.imputer.parquet_fit import fit_parquet, sampled
 from pyro_mnar.infer import ensembles
 
-N = 240
+N = 120
 SETTINGS = {"mechanism": "self-masking", "direction": "high", "steps": 4, "members": 3, "hidden": (4,), "batch_size": 16}
 SETTINGS |= {"progress": False, "kinds": {"n": "count"}, "rules": ["b <= c"]}
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -107,17 +108,17 @@ def test_ranks_share_members_out_one_dies_and_nothing_is_done_twice(model_table,
     source, trained = folder_of(model_table, tmp_path / "in", 2, 50), []
     own = MemberRows.table
 
-    class Died(Exception):
+    class DiedError(Exception):
         pass
 
     def table(self, reader, member):
         if (self.rank, member) == (1, 0):
-            raise Died  # with a member that it would have done for rank 0
+            raise DiedError  # with a member that it would have done for rank 0
         trained.append((self.rank, member))
         return own(self, reader, member)
 
     monkeypatch.setattr(MemberRows, "table", table)
-    with pytest.raises(Died):
+    with pytest.raises(DiedError):
         fit(source, checkpoint=tmp_path / "c", rank=1, world_size=2)
     assert trained == [(1, 1)]
     assert weights_of(fit(source, checkpoint=tmp_path / "c", rank=0, world_size=2)) == whole
@@ -133,7 +134,7 @@ def test_the_model_is_the_same_on_several_processes(model_table, whole, tmp_path
 
 def test_one_member_is_that_of_a_table_in_memory(model_table, tmp_path):
     source = folder_of(model_table, tmp_path / "in", 2, 50)
-    settings = SETTINGS | {"members": 1}
+    settings = SETTINGS | {"members": 1, "mechanism": "none", "direction": None}  # no pilots, which are trained on the sample
     found = fit_parquet(MNARImputer(**settings), source, label="id", sample=N)
     labels = np.array(model_table.column("id").to_pylist(), object)
     order = np.argsort(keys_of(hashes_of(labels), 0, "sample"))
@@ -159,7 +160,7 @@ def test_a_sample_is_drawn_from_all_and_what_few_rows_have_is_found(table, tmp_p
     source = folder_of(table, tmp_path / "in", 5, 7)
     shards, size = Shards.of(source), 30
     times, column = np.zeros(N), {name: i for i, name in enumerate(table.column("id").to_pylist())}
-    for seed in range(200):
+    for seed in range(100):
         found = StreamedSample.of(shards, "id", seed, size)
         times[[column[name] for name in found.labels]] += 1
         if seed:
@@ -174,9 +175,9 @@ def test_a_sample_is_drawn_from_all_and_what_few_rows_have_is_found(table, tmp_p
         }
         for row in found.beside.to_pylist():
             assert sum(value is not None for value in row.values()) == 1
-    # As often as 200 simple random samples have each.
+    # As often as 100 simple random samples have each.
     share = size / N
-    assert (np.abs(times - 200 * share) < 5 * (200 * share * (1 - share)) ** 0.5).all() and times.sum() == 200 * size
+    assert (np.abs(times - 100 * share) < 5 * (100 * share * (1 - share)) ** 0.5).all() and times.sum() == 100 * size
 
 
 def test_a_level_that_the_sample_lacks_is_one_of_the_model_s(model_table, tmp_path):
@@ -185,8 +186,9 @@ def test_a_level_that_the_sample_lacks_is_one_of_the_model_s(model_table, tmp_pa
     size = int((keys < keys[77]).sum())
     found = sampled(Shards.of(source), "id", 0, size)
     assert len(found.labels) == size and "row 77" not in found.labels
-    (column,) = (column for column in fit_parquet(MNARImputer(**SETTINGS), source, label="id", sample=size).codec_.columns if column.name == "k")
-    assert column.levels == ("rare", "u", "v", "w")
+    codec = fit_parquet(MNARImputer(**SETTINGS | {"members": 1}), source, label="id", sample=size).codec_
+    (column,) = (column for column in codec.columns if column.name == "k")
+    assert sorted(column.levels) == ["rare", "u", "v", "w"]
 
 
 def test_a_member_s_rows_are_those_of_its_keys_as_often_as_its_counts_say(model_table, tmp_path):
@@ -204,7 +206,7 @@ def test_a_member_s_rows_are_those_of_its_keys_as_often_as_its_counts_say(model_
         np.testing.assert_array_equal(table.x.numpy(), expected)
         assert len(table.x) == 64 == len(table.mask) == len(table.limits)
         same = (table.copies[:, None] == table.copies).numpy()
-        assert ((x[order][table.copies.unique()].shape[0] == len(set(table.copies.tolist()))) and (table.x[same[0]] == table.x[0]).all())
+        assert all(len(table.x[torch.from_numpy(row)].unique(dim=0)) == 1 for row in same)
 
 
 def test_rows_in_memory_are_bounded_by_training_and_by_cells(model_table, tmp_path, monkeypatch):
@@ -227,7 +229,7 @@ def digest(folder):
     return hashlib.sha256(repr(sorted(map(repr, rows.to_pylist()))).encode()).hexdigest()
 
 
-COMMAND = ["--label", "id", "--steps", "2", "--jobs", "1", "--kind", "n=count", "--direction", "high"]
+COMMAND = ["--label", "id", "--steps", "2", "--jobs", "1", "--kind", "n=count", "--mechanism", "none"]
 
 
 @pytest.fixture(scope="module")
@@ -255,7 +257,7 @@ def test_the_command_fits_and_completes_files_with_one_digest_whatever_their_lay
 
 
 @pytest.mark.parametrize("every", [61])
-def test_the_command_killed_at_changes_of_files_time_and_again_ends_as_if_it_had_not_been(table, completed, tmp_path, monkeypatch, every):
+def test_the_command_killed_at_changes_of_files_ends_as_if_it_had_not_been(table, completed, tmp_path, monkeypatch, every):
     monkeypatch.setattr(checkpoints, "EVERY", 0.0)
     source, out, kills = folder_of(table, tmp_path / "in", 2, 60), tmp_path / "out", 0
     command = ["impute", str(source), "--output", str(out), *COMMAND]
@@ -319,7 +321,7 @@ def test_settings_that_files_cannot_be_fitted_with_are_named(model_table, tmp_pa
     with pytest.raises(ValueError, match="label: got column 'day' of type date32"):
         fit_parquet(MNARImputer(), source, label="day")
     fit(source, checkpoint=tmp_path / "c")
-    pq.write_table(model_table.slice(0, 200), source / "part-0.parquet")
+    pq.write_table(model_table.slice(0, 100), source / "part-0.parquet")
     with pytest.raises(ValueError, match="c: is another run's, of other table, rows"):
         fit(source, checkpoint=tmp_path / "c")
     imputer = MNARImputer(direction={"z": "high"}, progress=False)

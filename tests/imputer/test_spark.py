@@ -79,9 +79,8 @@ def test_a_worker_killed_on_the_way_loses_nothing_and_doubles_nothing(spark, tab
                     os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
                 except FileExistsError:
                     continue
-                daemon = os.getppid()
-                executor = int(open(f"/proc/{daemon}/stat").read().rsplit(")", 1)[1].split()[1])
-                os.kill(executor, signal.SIGKILL)
+                executor = Path(f"/proc/{os.getppid()}/stat").read_text().rsplit(")", 1)[1].split()[1]
+                os.kill(int(executor), signal.SIGKILL)
                 signal.pause()
 
     frame = spark.read.parquet(str(tmp_path / "t.parquet")).repartition(4)
@@ -90,7 +89,8 @@ def test_a_worker_killed_on_the_way_loses_nothing_and_doubles_nothing(spark, tab
 
 
 def test_labels_that_name_no_row_or_two_are_refused_before_anything_is_done(spark, table, model):
-    frame = spark.createDataFrame([(f"row {i}", 1.0, 2.0, 3.0, "u") for i in (1, 2, 2)], "id string, a double, b double, c double, k string")
+    rows = [(f"row {i}", 1.0, 2.0, 3.0, "u") for i in (1, 2, 2)]
+    frame = spark.createDataFrame(rows, "id string, a double, b double, c double, k string")
     with pytest.raises(ValueError, match="column 'id' has 'row 2' more than once"):
         impute_spark(frame, model, label="id")
     holed = spark.createDataFrame([(None, 1.0, 2.0, 3.0, "u"), ("x", 1.0, 2.0, 3.0, "u")], frame.schema)
