@@ -38,7 +38,7 @@ def fit_specified(
     device: torch.device | str = "cpu",
     checkpoint: FitFiles | None = None,
     tables: Sequence[Callable[[], MemberTable]] | None = None,
-    rows: str | None = None,
+    drawn_from: str | None = None,
     **settings: Any,
 ) -> Fitted:
     """Make an ensemble and fit it.
@@ -53,7 +53,7 @@ def fit_specified(
         device: where it is fitted; the members come back on the processor.
         checkpoint: where each member's training is kept while it goes on.
         tables: what gives each member rows of its own to be trained on; the table is then what starting values come from.
-        rows: digest of what these follow from.
+        drawn_from: digest of what these follow from.
         seed, settings: as :func:`~pyro_mnar.infer.ensembles.fit`'s.
 
     Example:
@@ -72,7 +72,8 @@ def fit_specified(
         member.to(device).initialize(x[rows], mask[rows], None if limits is None else limits[rows])
     if checkpoint is not None:
         own = {name: value for name, value in settings.items() if name not in ("callback", "progress", "n_jobs", "first")}
-        own |= {"seed": seed, "particles": particles, "device": str(device)} | ({} if rows is None else {"rows": rows})
+        own |= {"seed": seed, "particles": particles, "device": str(device)}
+        own |= {} if drawn_from is None else {"drawn_from": drawn_from}
         settings["checkpoints"] = checkpoint.trainings(specification, x, mask, limits, weights, **own)
     bounds = [IWELBO(member, particles) for member in members]
     histories = fit(bounds, x, mask, limits=limits, weights=weights, seed=seed, tables=tables, **settings)

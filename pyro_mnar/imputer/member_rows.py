@@ -69,7 +69,7 @@ class MemberRows:
     def settings(self, imputer: Imputer, codec: TableCodec) -> dict[str, Any]:
         """Return what :func:`~pyro_mnar.imputer.fitting.fit_specified` is told of the members' rows, which ``codec`` reads."""
         first = [] if self.world_size == 1 else list(range(self.rank % imputer.members, imputer.members, self.world_size))
-        return {"tables": self._tables(imputer, codec), "rows": self.digest, "first": first}
+        return {"tables": self._tables(imputer, codec), "drawn_from": self.digest, "first": first}
 
     def _tables(self, imputer: Imputer, codec: TableCodec) -> list[Callable[[], MemberTable]]:
         reader = copy.copy(imputer)  # reads as it will once it is fitted

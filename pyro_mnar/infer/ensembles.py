@@ -205,7 +205,9 @@ def _fit_to(
     """Fit ``member`` in place to the rows that ``table`` gives, and return its state as well; what is done already needs no rows."""
     done = checkpoint is not None and checkpoint.finished
     own = MemberTable(x, mask, None, torch.arange(len(x))) if done else table()
-    x, mask, limits, copies = (None if part is None else part.to(x.device) for part in own)
+    device = x.device
+    limits = None if own.limits is None else own.limits.to(device)
+    x, mask, copies = own.x.to(device), own.mask.to(device), own.copies.to(device)
     history = train(member, x, mask, limits=limits, copies=copies, checkpoint=checkpoint, **options)
     return member.state_dict(), history
 
