@@ -12,7 +12,7 @@ import pytest
 import torch
 from kills import killed_at
 
-from pyro_mnar import MNARImputer
+from pyro_mnar import MNARImputer, impute_batches
 from pyro_mnar.cli.main import main
 from pyro_mnar.data import streamed_sample
 from pyro_mnar.data.keyed_rows import counts_of, keys_of
@@ -189,6 +189,21 @@ def test_a_level_that_the_sample_lacks_is_one_of_the_model_s(model_table, tmp_pa
     codec = fit_parquet(MNARImputer(**SETTINGS | {"members": 1}), source, label="id", sample=size).codec_
     (column,) = (column for column in codec.columns if column.name == "k")
     assert sorted(column.levels) == ["rare", "u", "v", "w"]
+
+
+def test_what_the_sample_does_not_show_is_taken_as_it_comes(model_table, tmp_path):
+    """A hole in a column that the sample sees whole, and values of one in which it sees one value."""
+    keys = keys_of(hashes_of(np.array([f"row {i}" for i in range(N)], object)), 0, "sample")
+    size = int((keys < keys[77]).sum())
+    c = [None if i == 77 else value for i, value in enumerate(model_table.column("c").to_pylist())]
+    same = [{77: 9.0, int(np.argmin(keys)): None}.get(i, 5.0) for i in range(N)]
+    table = model_table.set_column(model_table.column_names.index("c"), "c", pa.array(c)).append_column("same", pa.array(same))
+    source = folder_of(table, tmp_path / "in", 2, 50)
+    imputer = fit_parquet(MNARImputer(**SETTINGS | {"members": 2}), source, label="id", sample=size)
+    assert "c" not in imputer.reasons_.index
+    found = pa.Table.from_batches(impute_batches(imputer, table.to_batches(), label="id"))
+    assert found.column("c").null_count == found.column("same").null_count == 0
+    assert found.column("same").to_pylist() == [5.0 if value is None else value for value in same]
 
 
 def test_a_member_s_rows_are_those_of_its_keys_as_often_as_its_counts_say(model_table, tmp_path):
