@@ -35,8 +35,8 @@ examples:
       a census has the mean of incomes, with its standard error, and the share of smokers
   pyro-mnar impute new.csv --model model --output c.csv --draws 20 --draws-output draws.nc
       new rows with that model, and 20 draws of each missing value
-  pyro-mnar impute parts/ --model model --label id --output completed/
-      a table larger than memory, with that model; the same command again goes on where it stopped
+  pyro-mnar impute parts/ --label id --output completed/
+      a table larger than memory; the same command again goes on where it stopped
   pyro-mnar report table.csv --output report.html --direction income=high --regress income=education,age
       what was assumed and how far the coefficient of education moves, as one HTML file
   pyro-mnar sensitivity trial.csv --mechanism none --regress score=drug,base --shift score=0:12:13 --rows drug=1 --output path.csv
@@ -77,8 +77,8 @@ def parser() -> argparse.ArgumentParser:
     impute.add_argument(
         "--label",
         metavar="COLUMN",
-        help="impute Parquet files with a saved model row group by row group, into the folder --output; the column names the rows, "
-        "each another, and is what their randomness hangs on; needed where the table is a folder of files",
+        help="fit to Parquet files that need not fit into memory, or take --model, and impute them row group by row group into the "
+        "folder --output; the column names the rows, each another, and is what their randomness hangs on; needed for a folder of files",
     )
     impute.add_argument(
         "--escape-formulas",

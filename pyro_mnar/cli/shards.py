@@ -1,4 +1,4 @@
-"""``pyro-mnar impute`` of Parquet files row group by row group, with a saved model."""
+"""``pyro-mnar impute`` of Parquet files row group by row group."""
 
 from __future__ import annotations
 
@@ -10,20 +10,9 @@ from pathlib import Path
 
 #: Options of one table in memory, which a folder does not take.
 _ONE_TABLE = (
-    "mechanism",
-    "direction",
-    "order",
-    "ignorable",
-    "margin",
-    "shadow",
-    "kind",
-    "columns",
-    "steps",
     "save",
     "checkpoint",
     "keep_partial",
-    "rule",
-    "not_applicable",
     "draws",
     "draws_output",
     "report",
@@ -31,7 +20,6 @@ _ONE_TABLE = (
     "weight",
     "strata",
     "cluster",
-    "missing",
     "separator",
     "decimal",
     "encoding",
@@ -65,12 +53,13 @@ def ranks(environment: Mapping[str, str]) -> tuple[int, int]:
 
 
 def impute_folder(options: argparse.Namespace) -> int:
-    """Impute the files of a command line, and return the exit code.
+    """Impute the files of a command line, with a saved model or one that is fitted to them, and return the exit code.
 
     Raises:
         ValueError: naming the option, the file or the column, for what cannot be done.
     """
     from pyro_mnar.cli.names import refuse_same
+    from pyro_mnar.cli.shard_fit import FITTING, fitted_to
     from pyro_mnar.imputer.imputer import MNARImputer
     from pyro_mnar.imputer.model_files import HEAD
     from pyro_mnar.imputer.shard_run import file_digest, impute_shards
@@ -78,10 +67,9 @@ def impute_folder(options: argparse.Namespace) -> int:
     for name in _ONE_TABLE:
         if getattr(options, name) not in (None, False):
             raise ValueError(f"--{name.replace('_', '-')}: got one with --label, expected it only for one table in memory")
-    if options.model is None:
-        raise ValueError(
-            "--model: got none, expected a saved model (fit one to some of the rows: pyro-mnar impute rows.parquet --save)"
-        )
+    for name in FITTING if options.model is not None else ():
+        if getattr(options, name) is not None:
+            raise ValueError(f"--{name.replace('_', '-')}: got one with --model, expected it only when fitting (the model has its own)")
     if options.label is None:
         raise ValueError("--label: got none for a folder, expected the column that names its rows")
     rank, world_size = ranks(os.environ)
@@ -89,14 +77,16 @@ def impute_folder(options: argparse.Namespace) -> int:
     source, output = Path(options.table), Path(options.output)
     if Path(os.path.realpath(output)).is_relative_to(os.path.realpath(source)):
         raise ValueError(f"--output: got {output}, which lies in the folder that is read, expected another place")
-    imputer = MNARImputer.load(options.model)
-    if options.seed is not None:
-        imputer.random_state = options.seed
-    imputer.point, imputer.progress = options.point or imputer.point, False
-    imputer.n_jobs, imputer.device = options.jobs or 1, options.device or imputer.device
-    settings = {"label": options.label, "rank": rank, "world_size": world_size, "progress": True}
+    settings = {"label": options.label, "rank": rank, "world_size": world_size}
     try:
-        done = impute_shards(imputer, file_digest(Path(options.model, HEAD)), source, output, **settings)
+        if options.model is None:
+            imputer, model = fitted_to(options, source, output, rank, world_size)
+        else:
+            imputer, model = MNARImputer.load(options.model), file_digest(Path(options.model, HEAD))
+            imputer.random_state = imputer.random_state if options.seed is None else options.seed
+            imputer.point = options.point or imputer.point
+        imputer.progress, imputer.n_jobs, imputer.device = False, options.jobs or 1, options.device or imputer.device
+        done = impute_shards(imputer, model, source, output, progress=True, **settings)
     except KeyboardInterrupt:
         print(f"pyro-mnar: interrupted; what is in {output} is whole, and the same command goes on", file=sys.stderr)
         return int(options.interruption.code)

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyro_mnar.data.extras import extra
+from pyro_mnar.data.labels import label_values
 from pyro_mnar.data.replacement import replacement
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow
 
 
@@ -48,6 +50,17 @@ class Shard:
                 yield from file.iter_batches(size, row_groups=[self.group], columns=columns)
         except (OSError, pyarrow.ArrowException) as error:
             raise ValueError(f"{self.path}: {_line(error)}") from None
+
+    def labels(self, batch: pyarrow.RecordBatch, label: str) -> np.ndarray:
+        """Return the labels of a batch's rows (n,).
+
+        Raises:
+            ValueError: naming the file, where one is missing.
+        """
+        try:
+            return label_values(batch.column(label), label)
+        except ValueError as error:
+            raise ValueError(f"{self.path}: {error}") from None
 
     def is_done(self, folder: Path) -> bool:
         """Return whether its file is in ``folder``, with all its rows."""
@@ -113,6 +126,17 @@ class Shards:
         if not parts:
             raise ValueError(f"{path}: has no rows, expected at least 1")
         return cls(schema, footers, parts)
+
+
+def names_of_rows(shards: Shards, label: str) -> Iterator[np.ndarray]:
+    """Yield the labels of the rows, in parts (n,).
+
+    Raises:
+        ValueError: naming the file, where one is missing.
+    """
+    for part in shards.parts:
+        for batch in part.batches(2**16, [label]):
+            yield part.labels(batch, label)
 
 
 def difference(one: pyarrow.Schema, other: pyarrow.Schema) -> str:

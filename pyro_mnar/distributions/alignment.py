@@ -73,6 +73,19 @@ def whole(index: Tensor, together: int = TOGETHER) -> Tensor:
     return index if not more or torch.is_grad_enabled() else torch.cat([index, index[:1].expand(more)])
 
 
+def summed(values: Tensor) -> Tensor:
+    """Return the sum over the first dimension of ``values`` (S, ...), every cell's added up in one order, wherever it lies.
+
+    Example:
+        >>> with torch.no_grad():
+        ...     summed(torch.ones(3, 2)).tolist()
+        [3.0, 3.0]
+    """
+    flat = values.flatten(1)
+    more = 0 if torch.is_grad_enabled() else -flat.shape[1] % TOGETHER
+    return functional.pad(flat, (0, more)).sum(0)[: flat.shape[1]].reshape(values.shape[1:])
+
+
 def together_of(particles: int) -> int:
     """Return to a multiple of what number cells are filled up, beside so many particles.
 

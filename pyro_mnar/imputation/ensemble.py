@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import torch
@@ -103,17 +103,23 @@ def impute(
         parts = impute_few(members, x, mask, seeds, particles=particles, labels=labels, tolerance=options["tolerance"])
     if parts is None:
         parts = list(each(calls, n_jobs=n_jobs, said="imputing", progress=progress, worth=worth))
-    completed = torch.stack([part.completed for part in parts]).mean(0)
+    completed = _mean([part.completed for part in parts])
     return Imputation(
         torch.where(mask, x, completed),
         torch.cat([part.draws for part in parts]),
-        torch.stack([part.ess for part in parts]).mean(0),
-        torch.stack([part.pareto_k for part in parts]).mean(0),
+        _mean([part.ess for part in parts]),
+        _mean([part.pareto_k for part in parts]),
         torch.stack([part.rhat for part in parts]).nan_to_num(-torch.inf).amax(0).nan_to_num(neginf=torch.nan),
         particles,
-        torch.stack([part.probabilities for part in parts]).mean(0),
+        _mean([part.probabilities for part in parts]),
         sizes=tuple(shares),
     )
+
+
+def _mean(parts: Sequence[Tensor]) -> Tensor:
+    """Return the mean of members' results, added up in their order: torch adds up the last cells of a stack in another one, so that a
+    row's last bit would depend on how many rows come with it."""
+    return reduce(torch.add, parts) / len(parts)
 
 
 def score_ensemble(

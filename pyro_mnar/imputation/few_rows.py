@@ -68,14 +68,22 @@ def stacked(members: Sequence[nn.Module]) -> dict[str, Tensor] | None:
         return None
     held = [dict(member.named_parameters()) | dict(member.named_buffers()) for member in members]
     found = {}
+    parameters = {name: name.rpartition(".")[0] for name, _ in members[0].named_parameters()}
+    differ = {name for name, first in held[0].items() if any(_differs(first, one.get(name)) for one in held[1:])}
+    # Of a part that members differ in all parameters, in their shapes as well, though some may be alike in all members.
+    parts = {parameters[name] for name in differ if name in parameters}
     for name, first in held[0].items():
         each = [one.get(name) for one in held]
-        if name.startswith("prior.") or all(other is first or (other is not None and torch.equal(first, other)) for other in each[1:]):
+        if name.startswith("prior.") or (name not in differ and parameters.get(name) not in parts):
             continue
         if any(other is None or other.shape != first.shape or other.dtype != first.dtype for other in each):
             return None
         found[name] = torch.stack([part.detach() for part in each if part is not None])
     return found
+
+
+def _differs(first: Tensor, other: Tensor | None) -> bool:
+    return other is not first and (other is None or not torch.equal(first, other))
 
 
 def impute_few(

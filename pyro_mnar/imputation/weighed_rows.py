@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from pyro_mnar.distributions.alignment import summed
 from pyro_mnar.imputation.resampling import Weighed, resample, weigh
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.weights import pareto_threshold
@@ -32,7 +33,7 @@ def impute_weighed(
     found = weigh(bound, x, mask, seed, labels, inverse, *known)
     weights = found.log_weights.exp()
     cells = missing_cells(found.model, mask, None, functions)
-    mean = (weights.unsqueeze(-1) * cells).sum(0)
+    mean = summed(weights.unsqueeze(-1) * cells)
     enough = torch.ones_like(found.ess, dtype=torch.bool)
     if tolerance is not None:
         error = _relative_error(found, cells - mean, mask, functions or {})
@@ -56,6 +57,6 @@ def _relative_error(found: Weighed, apart: Tensor, mask: Tensor, functions: Mapp
     drawn = missing_cells(found.model, mask, uniforms).to(weights).clone()
     for j, function in functions.items():
         drawn[..., j] = function(drawn[..., j]).to(weights)
-    variance = (weights * (drawn - (weights * drawn).sum(0)).square()).sum(0)
-    error = (weights * apart).square().sum(0)
+    variance = summed(weights * (drawn - summed(weights * drawn)).square())
+    error = summed((weights * apart).square())
     return torch.where(mask | (error == 0), 0.0, error / variance).amax(-1).sqrt()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -24,11 +25,16 @@ from pyro_mnar.imputer.serialization import load, plain_setting, save
 from pyro_mnar.imputer.tables import Given
 from pyro_mnar.infer.checkpoints import EVERY
 
+if TYPE_CHECKING:
+    from pyro_mnar.imputer.member_rows import MemberRows
+
 #: Settings without a part in what is fitted.
 _APART = ("progress", "n_jobs", "keep_partial", "point", "tolerance", "add_indicator", "device", "random_state")
 
 
-def opened(folder: str | os.PathLike[str], imputer: Imputer, given: Given, device: torch.device, seed: int) -> FitFiles:
+def opened(
+    folder: str | os.PathLike[str], imputer: Imputer, given: Given, device: torch.device, seed: int, rows: MemberRows | None = None
+) -> FitFiles:
     """Return the files of a fit, in a new folder or one of an earlier run of the same fit.
 
     Args:
@@ -37,6 +43,7 @@ def opened(folder: str | os.PathLike[str], imputer: Imputer, given: Given, devic
         given: the table as it was read.
         device: where the ensemble is fitted.
         seed: of training.
+        rows: where members' rows come from, where they are not those of the table.
 
     Raises:
         ValueError: for a folder of another table, setting or version, which is named, or that cannot be written; without a seed.
@@ -48,8 +55,9 @@ def opened(folder: str | os.PathLike[str], imputer: Imputer, given: Given, devic
     ends = np.empty(0) if given.ends is None else given.ends
     table = digest_of(given.values, given.mask, ends, given.weights, json.dumps(given.codec.to_json()))
     run |= {"random_state": seed, "device": str(device), "table": table}
+    run |= {} if rows is None else {"rows": rows.digest}
     start_run(Path(folder), json.loads(json.dumps(run)))
-    return FitFiles(Path(folder), EVERY)
+    return FitFiles(Path(folder), EVERY, rows is not None and rows.world_size > 1)
 
 
 def restores(files: FitFiles, imputer: Imputer) -> bool:

@@ -29,10 +29,12 @@ class FitFiles:
     Args:
         path: of their folder.
         every: seconds between two states of one training.
+        shared: whether other processes fit members of the same, and may look for the files of what is done.
     """
 
     path: Path
     every: float
+    shared: bool = False
 
     def trainings(
         self, specification: Specification, x: Tensor, mask: Tensor, limits: Tensor | None, weights: Tensor | None, **settings: object
@@ -52,9 +54,9 @@ class FitFiles:
         return number
 
     def clear(self) -> None:
-        """Remove them all."""
+        """Remove them all, unless they are shared."""
         for name in os.listdir(self.path):
-            if _FILE.fullmatch(name):
+            if _FILE.fullmatch(name) and not self.shared:
                 with suppress(FileNotFoundError):
                     os.remove(self.path / name)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from pyro_mnar.imputer.fit_files import FitFiles
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.infer.bound import IWELBO
-from pyro_mnar.infer.ensembles import fit
+from pyro_mnar.infer.ensembles import MemberTable, fit
 from pyro_mnar.infer.history import History
 from pyro_mnar.infer.row_weights import repeated
 from pyro_mnar.infer.streams import seeded
@@ -37,6 +38,8 @@ def fit_specified(
     device: torch.device | str = "cpu",
     start: MNAR | None = None,
     checkpoint: FitFiles | None = None,
+    tables: Sequence[Callable[[], MemberTable]] | None = None,
+    drawn_from: str | None = None,
     **settings: Any,
 ) -> Fitted:
     """Make an ensemble and fit it.
@@ -51,6 +54,8 @@ def fit_specified(
         device: where it is fitted; the members come back on the processor.
         start: a fitted model of the same specification, as whose decoder's linear part and laws theirs start; or None.
         checkpoint: where each member's training is kept while it goes on.
+        tables: what gives each member rows of its own to be trained on; the table is then what starting values come from.
+        drawn_from: digest of what these follow from.
         seed, settings: as :func:`~pyro_mnar.infer.ensembles.fit`'s.
 
     Example:
@@ -70,10 +75,11 @@ def fit_specified(
         if start is not None:
             member.decoder.start_as(start.decoder)
     if checkpoint is not None:
-        own = {name: value for name, value in settings.items() if name not in ("callback", "progress", "n_jobs")}
+        own = {name: value for name, value in settings.items() if name not in ("callback", "progress", "n_jobs", "first")}
         own |= {"seed": seed, "particles": particles, "device": str(device)}
+        own |= {} if drawn_from is None else {"drawn_from": drawn_from}
         settings["checkpoints"] = checkpoint.trainings(specification, x, mask, limits, weights, **own)
     bounds = [IWELBO(member, particles) for member in members]
-    histories = fit(bounds, x, mask, limits=limits, weights=weights, seed=seed, **settings)
+    histories = fit(bounds, x, mask, limits=limits, weights=weights, seed=seed, tables=tables, **settings)
     fewer = len(histories)
     return Fitted(specification.first(fewer), [member.cpu() for member in members[:fewer]], histories)

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from pandas import DataFrame
 
+    from pyro_mnar.imputer.member_rows import MemberRows
+
 
 @all_or_nothing
 def fit_table(
@@ -68,6 +70,7 @@ def fit_given(
     given: Given,
     callback: Callable[[Evaluation], None] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
+    rows: MemberRows | None = None,
 ) -> None:
     """Fit the ensemble of ``imputer`` to a table and set what is fitted.
 
@@ -76,6 +79,7 @@ def fit_given(
         given: read by a codec that is scaled by its observed moments.
         callback: called with each :class:`~pyro_mnar.infer.training.Evaluation`.
         checkpoint: folder in which the fit is kept while it goes on, or None (:mod:`pyro_mnar.imputer.checkpoints`).
+        rows: where members' rows come from, where the table is a sample of a larger one (:mod:`pyro_mnar.imputer.parquet_fit`).
 
     Raises:
         ValueError: for an unknown word among the settings.
@@ -101,7 +105,7 @@ def fit_given(
     if imputer.steps == AUTO:
         members_alone["every"] = EVERY
     settings["seed"] = int(imputer.random_state) if isinstance(imputer.random_state, (int, np.integer)) else seed
-    kept = None if checkpoint is None else opened(checkpoint, imputer, read, device, settings["seed"])
+    kept = None if checkpoint is None else opened(checkpoint, imputer, read, device, settings["seed"], rows)
     imputer.seed_ = seed
     if kept is not None and restores(kept, imputer):
         hear = callback or (lambda _: None)
@@ -109,7 +113,7 @@ def fit_given(
             hear(look)
     else:
         settings |= {"device": device, "callback": callback, "checkpoint": kept, **members_alone}
-        _fit(imputer, given, specification, stated, order, margins, settings)
+        _fit(imputer, given, specification, stated, order, margins, settings, rows)
         if kept is not None:
             finish(kept, imputer)
     for said in (*unmet(imputer), *weak_shadows(imputer)):
@@ -126,6 +130,7 @@ def _fit(
     order: list[int] | None,
     margins: dict[int, Margin],
     settings: dict[str, Any],
+    rows: MemberRows | None,
 ) -> None:
     """Choose the reasons that are not stated, fit the ensemble, and set what is fitted."""
     choice, first, seen, told = None, None, given.seen, given.told
@@ -144,6 +149,7 @@ def _fit(
         codec, specification = in_supposed_units(told, specification)
         given = replace(given, codec=codec)
         task.say("fitting")
+        settings |= {} if rows is None else rows.settings(imputer, codec)
         start = None if choice is None else choice.pilot
         fitted = fit_specified(specification, given.x, seen, limits=given.limits, weights=given.row_weights, start=start, **settings)
     check_interrupted(fitted.histories, imputer.members, imputer.keep_partial)

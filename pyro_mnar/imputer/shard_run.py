@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from pyro_mnar.data.labels import check_distinct, label_values
+from pyro_mnar.data.labels import check_distinct
 from pyro_mnar.data.run_folder import RUN, start_run
-from pyro_mnar.data.shards import Shards
+from pyro_mnar.data.shards import Shards, names_of_rows
 from pyro_mnar.imputer.batches import check_schema, impute_batches
 from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.infer.progress import bar
@@ -58,13 +55,9 @@ def impute_shards(
     """
     shards = Shards.of(source)
     check_schema(imputer, shards.schema, label)
-    run: dict[str, object] = {
-        "model": model,
-        "settings": {"seed": imputer.seed, "point": imputer.point, "tolerance": imputer.tolerance, "label": label},
-        "files": shards.footers,
-    }
+    run = run_of(imputer, model, shards, label)
     if not (output / RUN).exists():  # whoever made it has asked
-        check_distinct(lambda: _names(shards, label), label, shards.rows)
+        check_distinct(lambda: names_of_rows(shards, label), label, shards.rows)
     start_run(output, run)
     own = shards.parts[rank::world_size]
     left = [part for part in own if not part.is_done(output)]
@@ -75,13 +68,10 @@ def impute_shards(
     return Done(len(left), len(own) - len(left), len(own), sum(part.rows for part in left))
 
 
-def _names(shards: Shards, label: str) -> Iterator[np.ndarray]:
-    for part in shards.parts:
-        for batch in part.batches(2**16, [label]):
-            try:
-                yield label_values(batch.column(0), label)
-            except ValueError as error:
-                raise ValueError(f"{part.path}: {error}") from None
+def run_of(imputer: Imputer, model: str, shards: Shards, label: str) -> dict[str, object]:
+    """Return plain data that says which run one is; arguments as of :func:`impute_shards`."""
+    settings = {"seed": imputer.seed, "point": imputer.point, "tolerance": imputer.tolerance, "label": label}
+    return {"model": model, "settings": settings, "files": shards.footers}
 
 
 def file_digest(path: Path) -> str:

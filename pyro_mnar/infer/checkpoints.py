@@ -49,6 +49,12 @@ class Checkpoint:
             warn(f"checkpoint: {error}; what it held is done again")
             return None
 
+    @property
+    def finished(self) -> bool:
+        """Whether it is there and holds what a training ended with."""
+        found = self.read()
+        return found is not None and bool(found[1].get("finished"))
+
 
 class Batches(Iterator[Tensor]):
     """Rows of one update after the other, of every epoch in another order; the order and the place in it can be kept.

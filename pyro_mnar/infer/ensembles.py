@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 import torch
@@ -28,6 +28,15 @@ from pyro_mnar.infer.progress import step_worth
 from pyro_mnar.infer.schedule import most_steps
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.training import BATCH_SIZE, STEPS, Trainable, train
+
+
+class MemberTable(NamedTuple):
+    """Rows (N, D) that a member alone is trained on, as :func:`~pyro_mnar.infer.training.train` takes them."""
+
+    x: Tensor
+    mask: Tensor
+    limits: Tensor | None
+    copies: Tensor
 
 
 def member_seed(seed: int, member: int) -> int:
@@ -75,6 +84,8 @@ def fit(
     progress: bool = True,
     n_jobs: int | None = None,
     checkpoints: Sequence[Checkpoint] | None = None,
+    tables: Sequence[Callable[[], MemberTable]] | None = None,
+    first: Sequence[int] = (),
     **options: Any,
 ) -> History | list[History]:
     """Fit a bound, or those of an ensemble, in place, and return what training saw, of an ensemble's members each.
@@ -94,6 +105,9 @@ def fit(
         n_jobs: processes that fit members, at most one each; None is 1 and -1 all cores. The result is the same. ``callback`` then
             hears of a member when it is done.
         checkpoints: a file for each bound's training, from which it goes on (:mod:`pyro_mnar.infer.checkpoints`).
+        tables: what gives each member the rows that it is trained on, in place of rows drawn from the table.
+        first: places of members to be trained before the others, each with a file that says when it is done: those of this process,
+            where several share the members out. Members that others have done meanwhile are read.
         options: ``steps``, ``batch_size``, ``lr`` and further ones of :func:`~pyro_mnar.infer.training.train`.
 
     An interruption ends the member that is being fitted, and the members after it are not fitted: there are then fewer histories. Of
@@ -124,9 +138,15 @@ def fit(
         partial(_fit, member, *table, resample, seed=member_seed(seed, i), checkpoint=own, **options)
         for i, (member, own) in enumerate(zip(bound, kept, strict=True))
     ]
+    calls = (
+        calls
+        if tables is None
+        else [partial(_fit_to, own, *call.args[:3], **call.keywords) for own, call in zip(tables, calls, strict=True)]
+    )
     histories: list[History] = []
+    worth = most_steps(options.get("steps", STEPS)) * step_worth(min(options.get("batch_size", BATCH_SIZE), len(x)))
+    _do([calls[i] for i in first], n_jobs=n_jobs, said="own members", progress=progress, worth=worth)
     try:
-        worth = most_steps(options.get("steps", STEPS)) * step_worth(min(options.get("batch_size", BATCH_SIZE), len(x)))
         fitted = each(calls, n_jobs=n_jobs, said="members", progress=progress, worth=worth)
         for member, (state, history) in zip(bound, fitted, strict=True):
             histories.append(history)
@@ -141,6 +161,12 @@ def fit(
         if not histories:
             raise
     return histories
+
+
+def _do(calls: Sequence[Callable[[], tuple[Mapping[str, Tensor], History]]], **options: Any) -> None:
+    for _, history in each(calls, **options):
+        if history.stopped == "interrupted":
+            raise KeyboardInterrupt
 
 
 def _fit(
@@ -165,6 +191,25 @@ def _fit(
     known, own = (None if part is None else part[rows] for part in (limits, weights))
     copies = rows if resample else None
     history = train(member, x[rows], mask[rows], limits=known, weights=own, seed=seed, copies=copies, **options)
+    return member.state_dict(), history
+
+
+def _fit_to(
+    table: Callable[[], MemberTable],
+    member: Trainable,
+    x: Tensor,
+    mask: Tensor,
+    *,
+    checkpoint: Checkpoint | None,
+    **options: Any,
+) -> tuple[Mapping[str, Tensor], History]:
+    """Fit ``member`` in place to the rows that ``table`` gives, and return its state as well; what is done already needs no rows."""
+    done = checkpoint is not None and checkpoint.finished
+    own = MemberTable(x, mask, None, torch.arange(len(x))) if done else table()
+    device = x.device
+    limits = None if own.limits is None else own.limits.to(device)
+    x, mask, copies = own.x.to(device), own.mask.to(device), own.copies.to(device)
+    history = train(member, x, mask, limits=limits, copies=copies, checkpoint=checkpoint, **options)
     return member.state_dict(), history
 
 

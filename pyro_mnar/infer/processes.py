@@ -15,8 +15,6 @@ import torch
 from pyro_mnar.infer.progress import bar, in_whole
 from pyro_mnar.infer.torch_state import ALONE
 
-#: The thread of a worker that looks whether its parent lives: a parent that is killed can tell it nothing.
-_WATCH = "pyro_mnar: parent"
 _Result = TypeVar("_Result")
 
 
@@ -62,7 +60,8 @@ def each(
         from joblib import Parallel, delayed
 
         # The backend by name: in a worker of a grid search joblib would else take threads, which share torch's generator.
-        found = Parallel(jobs, backend="loky", return_as="generator")(delayed(_recorded)(call, os.getpid()) for call in calls)
+        ends = {"initializer": _end_with_parent, "initargs": (os.getpid(),)}
+        found = Parallel(jobs, backend="loky", return_as="generator", **ends)(delayed(_recorded)(call) for call in calls)
     by_call = progress and (jobs > 1 if in_whole() else len(calls) > 1)
     done = bar(len(calls), said, "call", by_call, worth)
     try:
@@ -90,15 +89,21 @@ def _alone(call: Callable[[], _Result]) -> _Result:
             torch.set_num_threads(threads)
 
 
-def _recorded(call: Callable[[], _Result], parent: int) -> tuple[_Result, list[tuple[Warning | str, type[Warning], str, int]]]:
-    """Return what ``call`` does, with its warnings; in a process that ends with ``parent``, which alone is interrupted."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if os.getppid() == parent and _WATCH not in {thread.name for thread in threading.enumerate()}:
-        threading.Thread(target=_end_with, args=(parent,), name=_WATCH, daemon=True).start()
+def _recorded(call: Callable[[], _Result]) -> tuple[_Result, list[tuple[Warning | str, type[Warning], str, int]]]:
+    """Return what ``call`` does, with its warnings."""
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         result = _alone(call)
     return result, [(one.message, one.category, one.filename, one.lineno) for one in seen]
+
+
+def _end_with_parent(parent: int) -> None:
+    """Let this process, a worker that has just begun, end with its parent, which alone is interrupted.
+
+    A parent that is killed can tell it nothing, and may be gone before the worker has begun or while it has nothing to do.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
 def _end_with(parent: int) -> None:

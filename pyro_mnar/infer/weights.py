@@ -14,6 +14,10 @@ import math
 import torch
 from torch import Tensor
 
+from pyro_mnar.distributions.alignment import whole
+
+#: Rows whose sums torch takes in one order, in double precision: four vectors of eight.
+_TOGETHER = 32
 #: Fewer draws than this have too short a tail for a fit.
 LEAST_DRAWS = 100
 
@@ -25,7 +29,7 @@ def effective_sample_size(log_weights: Tensor) -> Tensor:
         >>> effective_sample_size(torch.zeros(8, 1)).tolist()
         [8.0]
     """
-    return log_weights.softmax(0).square().sum(0).reciprocal()
+    return _evenly(log_weights).softmax(0).square().sum(0).reciprocal()[: log_weights.shape[1]]
 
 
 def pareto_threshold(draws: int) -> float:
@@ -55,7 +59,7 @@ def smooth(log_weights: Tensor) -> tuple[Tensor, Tensor]:
     n_draws = log_weights.shape[0]
     if n_draws < LEAST_DRAWS:
         raise ValueError(f"log_weights: got {n_draws} draws, expected at least {LEAST_DRAWS}")
-    log_w = log_weights.double()
+    log_w = _evenly(log_weights).double()
     log_w = log_w - log_w.amax(0)
     tail = math.ceil(min(0.2 * n_draws, 3 * math.sqrt(n_draws)))
     ordered, order = log_w.sort(0)
@@ -73,7 +77,13 @@ def smooth(log_weights: Tensor) -> tuple[Tensor, Tensor]:
     smoothed = torch.where(flat, ordered, smoothed)
     k = torch.where(flat, -torch.inf, k)
     result = torch.empty_like(log_w).scatter(0, order, smoothed)
-    return result.log_softmax(0), k
+    n_rows = log_weights.shape[1]
+    return result.log_softmax(0)[:, :n_rows].contiguous(), k[:n_rows]
+
+
+def _evenly(log_weights: Tensor) -> Tensor:
+    """Return ``log_weights`` (S, N) with the first row's behind them, so that torch adds up every row's in one order."""
+    return log_weights[:, whole(torch.arange(log_weights.shape[1], device=log_weights.device), _TOGETHER)]
 
 
 def _fit_pareto(excess: Tensor) -> tuple[Tensor, Tensor]:

@@ -161,6 +161,49 @@ def test_workers_end_with_their_parent_when_it_is_killed(tmp_path):
     assert not any(running(worker) for worker in workers)
 
 
+STARTS = """
+import sys
+import time
+from functools import partial
+from pyro_mnar.infer.processes import each
+
+print("starts", flush=True)
+list(each([partial(time.sleep, 120)] * 2, n_jobs=2))
+"""
+
+
+def test_workers_whose_parent_is_killed_before_they_have_begun_end_as_well(tmp_path):
+    (tmp_path / "work.py").write_text(STARTS)
+    parent = subprocess.Popen([sys.executable, str(tmp_path / "work.py")], stdout=subprocess.PIPE, start_new_session=True)
+    parent.stdout.readline()
+    began = time.monotonic()
+    while len(workers_of(parent.pid)) < 2 and time.monotonic() - began < 60:
+        time.sleep(0.02)
+    workers = workers_of(parent.pid)
+    parent.kill()
+    parent.communicate(timeout=30)
+    assert len(workers) == 2
+    began = time.monotonic()
+    while any(running(worker) for worker in workers) and time.monotonic() - began < 60:
+        time.sleep(0.05)
+    assert not any(running(worker) for worker in workers)
+
+
+def workers_of(session):
+    """The processes of a session that are joblib's workers."""
+    found = []
+    for process in filter(str.isdecimal, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{process}/stat") as file:
+                own = int(file.read().rsplit(")", 1)[1].split()[3])
+            with open(f"/proc/{process}/cmdline") as file:
+                words = file.read()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        found += [int(process)] if own == session and "popen_loky_posix" in words else []
+    return found
+
+
 def running(process):
     try:
         with open(f"/proc/{process}/stat") as file:

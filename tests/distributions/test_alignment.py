@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from pyro_mnar import MNARImputer
-from pyro_mnar.distributions.alignment import aligned, definite, evenly, linear
+from pyro_mnar.distributions.alignment import aligned, definite, evenly, linear, summed
 from pyro_mnar.distributions.continuous import PrecisionNormal
 from pyro_mnar.imputation.resampling import LEAST_ROWS
 from pyro_mnar.infer.particles import Particles
+from pyro_mnar.infer.weights import effective_sample_size, smooth
 from pyro_mnar.model import MNAR
 from pyro_mnar.networks import ConjugateEncoder, GaussianDecoder
 
@@ -149,3 +150,18 @@ def test_as_many_particles_as_are_asked_for_draw_levels_and_counts():
         torch.testing.assert_close(found.probabilities[:4, 1].sum(-1), torch.ones(4).to(found.probabilities))
     # The chance of a level has a standard error of at most half of one over the root of the particles, in each.
     assert float((few.probabilities - many.probabilities).abs().max()) < 6 * 0.5 * (2 / 4096) ** 0.5
+
+
+def test_sums_over_particles_are_the_same_wherever_a_row_lies():
+    """Means, effective sample sizes and smoothed weights, in double precision: torch adds up the last few otherwise."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        log_weights, cells = 3 * torch.randn(200, 64), torch.randn(200, 64, 7)
+        whole, k = smooth(log_weights)
+        size, mean = effective_sample_size(whole), summed(whole.exp().unsqueeze(-1) * cells)
+        for start, rows in ((0, 8), (8, 8), (24, 16), (40, 8)):
+            at = slice(start, start + rows)
+            own, own_k = smooth(log_weights[:, at].contiguous())
+            assert torch.equal(own, whole[:, at]) and torch.equal(own_k, k[at]) and own.is_contiguous()
+            assert torch.equal(effective_sample_size(own), size[at])
+            assert torch.equal(summed(own.exp().unsqueeze(-1) * cells[:, at]), mean[at])

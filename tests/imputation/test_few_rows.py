@@ -52,6 +52,24 @@ def test_few_rows_are_imputed_as_by_the_members_one_after_the_other(name, tolera
     assert all(torch.equal(value, before[key]) for key, value in members[0].state_dict().items())
 
 
+@pytest.mark.parametrize("name", ["own values", "an order and the latent"])
+def test_members_may_be_alike_in_all_parameters_but_one(name, monkeypatch):
+    """As after a short fit, or where a mask has nothing before it to read: some stay where they started, in every member."""
+    members, x, mask = table(SPECIFICATIONS[name])
+    row = (~mask[:, 0]).nonzero()[0]
+    options = {"labels": ["a"], "particles": 100, "progress": False, "seed": 3}
+    for parameter in [name for name, _ in members[0].named_parameters() if not name.startswith("prior.")]:
+        for member in members[1:]:
+            member.load_state_dict(members[0].state_dict())
+            with torch.no_grad():
+                own = dict(member.named_parameters())[parameter]
+                own.add_(0.1 * torch.randn_like(own))
+        found = ensemble.impute(members, x[row], mask[row], **options)
+        with monkeypatch.context() as apart:
+            apart.setattr(ensemble, "FEW", 0)
+            assert torch.equal(found.completed, ensemble.impute(members, x[row], mask[row], **options).completed), parameter
+
+
 def test_members_that_differ_in_kind_or_have_levels_go_one_after_the_other():
     plain, deeper = (Specification("none", (), (), ("continuous",) * 2, 1, hidden, 2).models() for hidden in ((8,), (8, 8)))
     x = pd.DataFrame({"a": [1.5, None, 0.3, 2.2] * 5, "b": ["u", "v", None, "w"] * 5})

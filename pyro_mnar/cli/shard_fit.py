@@ -1,0 +1,93 @@
+"""``pyro-mnar impute`` of Parquet files without a model: one is fitted to them first, and kept in the output folder."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import pyro_mnar
+from pyro_mnar.cli.asked import asked_for
+from pyro_mnar.cli.reading import told
+from pyro_mnar.cli.saying import note
+from pyro_mnar.data.extras import extra
+from pyro_mnar.data.labels import label_field
+from pyro_mnar.data.run_folder import RUN, start_run
+from pyro_mnar.data.shards import Shards
+from pyro_mnar.data.source import Source
+from pyro_mnar.imputer.batches import check_schema
+from pyro_mnar.imputer.fit_files import digest_of
+from pyro_mnar.imputer.imputer import MNARImputer
+from pyro_mnar.imputer.learning import fit_given
+from pyro_mnar.imputer.member_rows import MemberRows
+from pyro_mnar.imputer.parquet_fit import SAMPLE, sampled
+from pyro_mnar.imputer.shard_run import run_of
+
+#: Options of a fit.
+FITTING = (
+    "mechanism",
+    "direction",
+    "order",
+    "ignorable",
+    "shadow",
+    "kind",
+    "limit",
+    "rule",
+    "not_applicable",
+    "margin",
+    "columns",
+    "missing",
+    "steps",
+)
+#: Where the fit is kept, below the output folder.
+KEPT = "_fit"
+
+
+def fitted_to(options: argparse.Namespace, source: Path, output: Path, rank: int, world_size: int) -> tuple[MNARImputer, str]:
+    """Return the model of files, fitted or of an earlier run of the same command, and what is to be said of which it is.
+
+    Raises:
+        ValueError: naming the option, the file or the column, before anything is written, for what cannot be done.
+    """
+    shards = Shards.of(source)
+    label_field(shards.schema, options.label)
+    said = {name: getattr(options, name) for name in FITTING}
+    model = f"fitted to the files, {digest_of(pyro_mnar.__version__, json.dumps(said))}"
+    unfitted = MNARImputer(random_state=options.seed or 0, point=options.point or "mean")
+    run = run_of(unfitted, model, shards, options.label)
+    if (output / RUN).exists():
+        start_run(output, run)
+        with suppress(ValueError):  # not there yet, or damaged, which the fit says
+            return MNARImputer.load(output / KEPT / "model"), model
+    _fit(options, shards, output, run, (rank, world_size))
+    return MNARImputer.load(output / KEPT / "model"), model
+
+
+def _fit(options: argparse.Namespace, shards: Shards, output: Path, run: dict[str, object], ranks: tuple[int, int]) -> None:
+    with extra("parquet"):
+        import pyarrow as pa
+
+    found = sampled(shards, options.label, options.seed or 0)
+    table = pa.concat_tables([found.rows, found.beside])
+    asked = asked_for(options, Source(options.table, list(table.schema.names), arrow=table))
+    asked = asked._replace(part=asked.part.iloc[: len(found.rows)].set_axis(found.labels.tolist(), axis=0))
+    given, doubts = told(asked.learned)
+    fitted = copy.copy(asked.imputer)
+    fitted.codec_ = given.codec
+    check_schema(fitted, shards.schema, options.label)
+    rows = MemberRows(shards, options.label, tuple(map(str, asked.part.columns)), options.seed or 0, SAMPLE, *ranks)
+    there = output.exists()
+    start_run(output, run)
+    try:
+        _, more = told(lambda: fit_given(asked.imputer, given, None, output / KEPT, rows))
+    except ValueError:
+        if not (output / KEPT).exists():  # nothing was fitted: as if nobody had been here
+            with suppress(OSError):
+                os.remove(output / RUN)
+                if not there:
+                    output.rmdir()
+        raise
+    note(options, [*asked.notes, *(f"Note: {sentence}" for sentence in [*doubts, *more])])
