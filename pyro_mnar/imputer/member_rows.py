@@ -28,6 +28,7 @@ from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.fit_files import digest_of
 from pyro_mnar.imputer.tables import given
 from pyro_mnar.infer.ensembles import MemberTable
+from pyro_mnar.infer.schedule import most_steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +80,7 @@ class MemberRows:
     def table(self, reader: Imputer, member: int) -> MemberTable:
         """Return a member's rows as its model has them, after one pass over the files."""
         most = MOST_CELLS // max(1, len(reader.codec_.columns))
-        wanted = max(self.fewest, min(reader.steps * reader.batch_size, most))
+        wanted = max(self.fewest, min(most_steps(reader.steps) * reader.batch_size, most))
         rows, labels, counts = self._drawn(member, wanted, reader.members > 1)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of rows that break a rule, which the sample has said
