@@ -241,6 +241,15 @@ def test_a_name_that_comes_twice_is_found_however_many_there_are(rows):
         check_distinct(lambda: [*parts, names[-3:-2]], "id", rows + 1)
 
 
+def test_names_are_read_no_more_than_64_times(monkeypatch):
+    monkeypatch.setattr("pyro_mnar.data.labels.AT_ONCE", 2)
+    reads, names = [], np.arange(1000)
+    check_distinct(lambda: reads.append(1) or [names], "id", 1000)
+    assert len(reads) == 64
+    with pytest.raises(ValueError, match="column 'id' has 7 more than once"):
+        check_distinct(lambda: [names, np.array([7])], "id", 1001)
+
+
 def test_a_folder_s_hidden_files_do_not_count_and_folders_in_it_are_refused(table, tmp_path):
     source = folder_of(table, tmp_path / "in", 2)
     (source / "_SUCCESS").write_text("")
