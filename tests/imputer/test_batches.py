@@ -3,6 +3,7 @@
 import datetime
 import hashlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -145,6 +146,25 @@ def test_a_run_killed_at_a_change_of_files_is_gone_on_with(table, model, complet
     done = run()
     assert done.there == len(there) and done.written == done.all - done.there and digest(read(output)) == completed
     assert not [name for name in os.listdir(output) if name.startswith(".")]
+
+
+def test_a_full_disk_is_said_and_what_is_there_is_kept(table, model, completed, tmp_path):
+    source, output = folder_of(table, tmp_path / "in", 2), tmp_path / "out"
+
+    def run(**ranks):
+        return impute_shards(imputer_of(model), "m", source, output, label="id", **ranks)
+
+    assert run(rank=1, world_size=3).written == 2
+    before, limits = read(output), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1500, limits[1]))  # files of more bytes cannot be written, as on a full disk
+    try:
+        with pytest.raises(ValueError, match=r"part-0-00000.parquet: cannot be written"):
+            run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path for path in os.listdir(output) if path.startswith(".")] == [] and read(output) == before
+    done = run()
+    assert (done.there, done.written) == (2, 4) and digest(read(output)) == completed
 
 
 @pytest.mark.script
