@@ -14,8 +14,10 @@ import numpy as np
 if TYPE_CHECKING:
     import pyarrow
 
-#: Hashes held at once, of 8 bytes each.
+#: Hashes held at once, of 8 bytes each; more of them where names would else be read more often than ``_MOST_ROUNDS`` times, above 130
+#: million rows.
 AT_ONCE = 2**21
+_MOST_ROUNDS = 64
 
 
 class Seen:
@@ -105,7 +107,7 @@ def check_distinct(parts: Callable[[], Iterable[np.ndarray]], label: str, rows: 
         Traceback (most recent call last):
         ValueError: label: column 'id' has 2 more than once, expected another name in every row
     """
-    rounds = np.uint64(max(1, -(-rows // AT_ONCE)))
+    rounds = np.uint64(max(1, min(-(-rows // AT_ONCE), _MOST_ROUNDS)))
     for i in range(int(rounds)):
         seen = Seen()
         for values in parts():

@@ -3,6 +3,7 @@
 import datetime
 import hashlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -147,6 +148,25 @@ def test_a_run_killed_at_a_change_of_files_is_gone_on_with(table, model, complet
     assert not [name for name in os.listdir(output) if name.startswith(".")]
 
 
+def test_a_full_disk_is_said_and_what_is_there_is_kept(table, model, completed, tmp_path):
+    source, output = folder_of(table, tmp_path / "in", 2), tmp_path / "out"
+
+    def run(**ranks):
+        return impute_shards(imputer_of(model), "m", source, output, label="id", **ranks)
+
+    assert run(rank=1, world_size=3).written == 2
+    before, limits = read(output), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1500, limits[1]))  # files of more bytes cannot be written, as on a full disk
+    try:
+        with pytest.raises(ValueError, match=r"part-0-00000.parquet: cannot be written"):
+            run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path for path in os.listdir(output) if path.startswith(".")] == [] and read(output) == before
+    done = run()
+    assert (done.there, done.written) == (2, 4) and digest(read(output)) == completed
+
+
 @pytest.mark.script
 def test_a_process_killed_in_the_middle_is_gone_on_with_and_a_torn_file_is_made_anew(table, model, completed, tmp_path):
     source, output = folder_of(table, tmp_path / "in", 5, group=2), tmp_path / "out"
@@ -239,6 +259,15 @@ def test_a_name_that_comes_twice_is_found_however_many_there_are(rows):
     check_distinct(lambda: parts, "id", rows)
     with pytest.raises(ValueError, match=f"column 'id' has {rows - 3} more than once"):
         check_distinct(lambda: [*parts, names[-3:-2]], "id", rows + 1)
+
+
+def test_names_are_read_no_more_than_64_times(monkeypatch):
+    monkeypatch.setattr("pyro_mnar.data.labels.AT_ONCE", 2)
+    reads, names = [], np.arange(1000)
+    check_distinct(lambda: reads.append(1) or [names], "id", 1000)
+    assert len(reads) == 64
+    with pytest.raises(ValueError, match="column 'id' has 7 more than once"):
+        check_distinct(lambda: [names, np.array([7])], "id", 1001)
 
 
 def test_a_folder_s_hidden_files_do_not_count_and_folders_in_it_are_refused(table, tmp_path):
