@@ -28,7 +28,8 @@ _GOLDEN = 0.6180339887
 class CellGrid(NamedTuple):
     """A cell's law on a grid: ``log_joint`` log p(v | z) P(s = 0 | v) of a normal's part about each point, (Q, ..., C).
 
-    The points are ``mean`` + ``scale`` (``first`` + ``side`` step q), each (..., C) but the last, for q = 1/2, 3/2, ...
+    The points are ``mean`` + ``scale`` (``first`` + ``side`` step q), each (..., C) but the last, for q = 1/2, 3/2, ... Before them
+    comes a value that repeats, ``mass`` (...) with the log joint ``log_mass`` (...), where there is one.
     """
 
     log_joint: Tensor
@@ -36,21 +37,31 @@ class CellGrid(NamedTuple):
     scale: Tensor
     first: Tensor
     side: Tensor
+    mass: Tensor | None = None
+    log_mass: Tensor | None = None
 
     def mean_of(self, function: Callable[[Tensor], Tensor]) -> Tensor:
         """Return E[function(x) | s = 0], (...); ``function`` takes and returns a tensor of any shape."""
         steps = torch.arange(_POINTS).to(self.first) + 0.5
-        share = self.log_joint.movedim(-1, 0).flatten(0, 1).softmax(0)
-        return (share * function(self._at(steps.reshape(-1, *[1] * self.first.dim()))).movedim(-1, 0).flatten(0, 1)).sum(0)
+        parts = self.log_joint.movedim(-1, 0).flatten(0, 1)
+        values = self._at(steps.reshape(-1, *[1] * self.first.dim())).movedim(-1, 0).flatten(0, 1)
+        if self.mass is not None and self.log_mass is not None:
+            parts, values = torch.cat([self.log_mass.unsqueeze(0), parts]), torch.cat([self.mass.unsqueeze(0), values])
+        return (parts.softmax(0) * function(values)).sum(0)
 
     def draw(self, uniforms: Tensor) -> Tensor:
         """Return the draws (...) that ``uniforms`` (..., 3) stand for: component, step, and place within the step."""
         which, cut, place = uniforms.unbind(-1)
-        by_component = self.log_joint.logsumexp(0).softmax(-1)
-        chosen = (by_component.cumsum(-1) < which.unsqueeze(-1)).sum(-1, keepdim=True).clamp(max=by_component.shape[-1] - 1)
-        own = self.log_joint.gather(-1, chosen.expand(len(self.log_joint), *chosen.shape)).squeeze(-1)
+        by_component = self.log_joint.logsumexp(0)
+        if self.log_mass is not None:
+            by_component = torch.cat([self.log_mass.unsqueeze(-1), by_component], -1)
+        chosen = (by_component.softmax(-1).cumsum(-1) < which.unsqueeze(-1)).sum(-1, keepdim=True)
+        chosen = chosen.clamp(max=by_component.shape[-1] - 1) - (by_component.shape[-1] - self.first.shape[-1])
+        normal = chosen.clamp(min=0)
+        own = self.log_joint.gather(-1, normal.expand(len(self.log_joint), *normal.shape)).squeeze(-1)
         step = (own.softmax(0).cumsum(0) < cut).sum(0).clamp(max=_POINTS - 1)
-        return self._at((step + place).unsqueeze(-1).to(self.first)).gather(-1, chosen).squeeze(-1)
+        drawn = self._at((step + place).unsqueeze(-1).to(self.first)).gather(-1, normal).squeeze(-1)
+        return drawn if self.mass is None else torch.where(chosen.squeeze(-1) < 0, self.mass, drawn)
 
     def _at(self, steps: Tensor) -> Tensor:
         return self.mean + self.scale * (self.first + self.side * _STEP * steps)
@@ -60,7 +71,7 @@ def on_grid(normals: Normals, own: OwnScore | None = None, side: Tensor | None =
     """Return the law on a grid of missing cells of one column.
 
     Args:
-        normals: the law of the values, (K, M): particles first.
+        normals: the law of the values, (K, M): particles first. With a ``side`` the first of them has no width.
         own: how the values enter the mask; None where the mask says nothing of them. The grid is centered on where missing values lie.
         side: (M,) or (1,), of semicontinuous columns, which then end at the value that repeats; 1 for above it, -1 for below.
 
@@ -71,21 +82,25 @@ def on_grid(normals: Normals, own: OwnScore | None = None, side: Tensor | None =
         1.6487
     """
     log_weight, mean, scale = torch.broadcast_tensors(*normals)
+    mass = log_mass = end = None
+    if side is not None:
+        mass, log_mass = mean[..., 0], log_weight[..., 0] + (0.0 if own is None else own.log_missing(mean[..., 0]))
+        log_weight, mean, scale = (part[..., 1:] for part in (log_weight, mean, scale))
+        end = (mass.unsqueeze(-1) - mean) / scale
     center = torch.zeros_like(mean) if own is None else _center(mean, scale, own)
     displaced = torch.arange(mean.shape[0]).to(mean) * _GOLDEN % 1 if mean.dim() > 2 else mean.new_zeros(1)
     first = center - _BELOW + _STEP * displaced.reshape(-1, *[1] * (mean.dim() - 1))
-    way, log_part = torch.ones_like(mean), torch.zeros_like(mean)
-    if side is not None:
-        # The second component ends at the mass; the first has no width.
+    way = torch.ones_like(mean)
+    if side is not None and end is not None:
         way = side.unsqueeze(-1).expand(mean.shape)
-        end = torch.where(scale > 0, (mean[..., :1] - mean) / torch.where(scale > 0, scale, 1.0), 0.0)
         first = way * torch.maximum(way * center - _BELOW, way * end)
-        log_part = log_ndtr(-way * end)
-    grid = CellGrid(first, mean, scale, first, way)
+        log_weight = log_weight - log_ndtr(-way * end)
+    grid = CellGrid(first, mean, scale, first, way, mass, log_mass)
     steps = (torch.arange(_POINTS).to(mean) + 0.5).reshape(-1, *[1] * mean.dim())
-    log_joint = log_weight - log_part + log_phi(first + way * _STEP * steps) + math.log(_STEP)
-    point = torch.where(steps < 1, log_weight, -torch.inf)
-    log_joint = torch.where(scale > 0, log_joint, point)
+    log_joint = log_weight + log_phi(first + way * _STEP * steps) + math.log(_STEP)
+    if side is None:
+        # A normal without width, of a column that does not end at its value, is all in the first step.
+        log_joint = torch.where(scale > 0, log_joint, torch.where(steps < 1, log_weight, -torch.inf))
     if own is not None:
         log_joint = log_joint + own.log_missing(grid._at(steps).movedim(-1, 0)).movedim(0, -1)
     return grid._replace(log_joint=log_joint)

@@ -46,7 +46,7 @@ class MissingCells:
 
     def mean_of(self, functions: Mapping[int, Callable[[Tensor], Tensor]]) -> Tensor:
         """Return E[f_j(x_j) | z, s], (..., D), for ``functions`` f_j of real-valued columns j, and :attr:`mean` of the others."""
-        result = self.mean
+        result = self._means([group for group in self.groups if not set(group.columns.tolist()) <= functions.keys()])
         for j, function in functions.items():
             for group in (group.alone(j) for group in self.groups if j in group.columns.tolist()):
                 result = group.put(group.missing.mean_of(_after(self.warp, j, function)), result)
@@ -59,8 +59,12 @@ class MissingCells:
         Exact without a warp. With one, the warp's curve is averaged over points spread evenly over the cell's law, its tangent
         exactly, and each index of a first dimension (the particles) has points of its own: their weighted mean is far closer still.
         """
+        return self._means(self.groups)
+
+    def _means(self, groups: Sequence[ColumnGroup]) -> Tensor:
+        """Return :attr:`mean` of the columns of some groups, 0 elsewhere."""
         warp, y = self.warp, torch.zeros(self.shape).to(self.like)
-        for group in self.groups:
+        for group in groups:
             y = group.put(group.missing.mean, y)
         if warp is None:
             return y
@@ -70,7 +74,7 @@ class MissingCells:
         steps = torch.tensor([0.8191725134, 0.6710436067, 0.5497004779], dtype=torch.float64)
         points = ((torch.arange(n_own * rounds).unsqueeze(-1) + 0.5) * steps).frac().clamp(1e-6, 1 - 1e-6).to(y)
         total = torch.zeros_like(y)
-        curved = [group for group in self.groups if not group.cells.discrete]
+        curved = [group for group in groups if not group.cells.discrete]
         for part in points.split(n_own):
             lead = (len(part), *[1] * (y.dim() - 2)) if y.dim() > 1 else ()
             draw = _drawn(curved, part.reshape(*lead, 1, 3).expand(*lead, y.shape[-1], 3), y)
