@@ -52,7 +52,7 @@ class Asked(NamedTuple):
         """Return the table as the model reads it, or as one that is to be fitted would."""
         if self.fitted:
             return replace(given(self.imputer, self.part), weights=self.sample.weights)
-        return learned(self.imputer, self.part, self.columns, self.sample.weights)
+        return learned(self.imputer, self.part, self.columns, self.sample.weights, self.sample.units)
 
     def work(self, compared: bool) -> float:
         """Return how much there is to do, in training steps: fitting, imputing, and where reports compare both without a mechanism."""

@@ -13,6 +13,7 @@ from pyro_mnar.imputer.fitted import FittedImputer
 from pyro_mnar.imputer.imputing import filled
 from pyro_mnar.imputer.learning import fit_table
 from pyro_mnar.imputer.points import check_point
+from pyro_mnar.imputer.replicates import units_of
 from pyro_mnar.imputer.serialization import load
 from pyro_mnar.infer.history import Evaluation
 from pyro_mnar.infer.progress import whole
@@ -117,6 +118,8 @@ class MNARImputer(FittedImputer):
         sample_weight: ArrayLike | None = None,
         callback: Callable[[Evaluation], None] | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
+        strata: ArrayLike | Hashable | None = None,
+        clusters: ArrayLike | Hashable | None = None,
     ) -> Self:
         """Learn the model from a table (N, D) with NaN in the holes.
 
@@ -127,13 +130,17 @@ class MNARImputer(FittedImputer):
             callback: called with each :class:`~pyro_mnar.infer.training.Evaluation`.
             checkpoint: folder, from which the same call goes on after a kill to the same result (:mod:`pyro_mnar.imputer.checkpoints`).
 
+            strata, clusters: of the rows, arrays (N,) or names of columns without holes, by which members' tables are drawn
+                (:mod:`pyro_mnar.infer.clusters`).
+
         Raises:
             ValueError: for a table that cannot be used (the message names the column) or an unknown word among the settings.
             KeyboardInterrupt: when interrupted, unless ``keep_partial``. After it, or an error, the imputer is as it was before.
         """
         del y
         check_point(self.point)
-        fit_table(self, X, sample_weight, callback, checkpoint)
+        units = None if strata is None and clusters is None else units_of(X, strata, clusters)
+        fit_table(self, X, sample_weight, callback, checkpoint, units)
         return self
 
     def fit_transform(self, X: ArrayLike | DataFrame, y: None = None, sample_weight: ArrayLike | None = None) -> DataFrame | np.ndarray:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from sklearn.utils import check_random_state
 
 from pyro_mnar.data.codec import TableCodec
@@ -54,12 +55,14 @@ def fit_table(
     sample_weight: ArrayLike | None = None,
     callback: Callable[[Evaluation], None] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
+    units: np.ndarray | None = None,
 ) -> Given:
-    """Fit ``imputer`` to a table, and return that as it reads it; arguments as of ``MNARImputer.fit``.
+    """Fit ``imputer`` to a table, and return that as it reads it; arguments as of ``MNARImputer.fit``, ``units`` (2, N) being
+    the rows' strata and clusters.
 
     After an error or an interruption the imputer is as it was.
     """
-    table = learned(imputer, X, sample_weight=sample_weight)
+    table = learned(imputer, X, sample_weight=sample_weight, units=units)
     fit_given(imputer, table, callback, checkpoint)
     return replace(table, codec=imputer.codec_)
 
@@ -151,7 +154,9 @@ def _fit(
         task.say("fitting")
         settings |= {} if rows is None else rows.settings(imputer, codec)
         start = None if choice is None else choice.pilot
-        fitted = fit_specified(specification, given.x, seen, limits=given.limits, weights=given.row_weights, start=start, **settings)
+        known = {"limits": given.limits, "weights": given.row_weights}
+        known["units"] = None if given.units is None else torch.from_numpy(given.units)
+        fitted = fit_specified(specification, given.x, seen, **known, start=start, **settings)
     check_interrupted(fitted.histories, imputer.members, imputer.keep_partial)
     imputer.codec_ = codec
     imputer.candidates_ = [] if choice is None else choice.candidates
