@@ -191,6 +191,11 @@ def _model_options(impute: argparse.ArgumentParser) -> None:
         help="columns known to be related to those with holes, and to have no part in their going missing but through their values",
     )
     impute.add_argument(
+        "--instrument",
+        metavar="A,B",
+        help="complete columns known to move whether values are missing, and to have no part in the values",
+    )
+    impute.add_argument(
         "--kind",
         action="append",
         metavar="COLUMN=KIND",

@@ -43,6 +43,8 @@ class MNARImputer(FittedImputer):
         ignorable: columns whose missingness is taken as ignorable whatever the mechanism.
         shadow: columns known to be related to those with holes and to have no other part in their going missing
             (:mod:`pyro_mnar.imputer.shadow`); no mask reads them.
+        instrument: complete columns known to move whether values are missing, and to have no part in the values
+            (:mod:`pyro_mnar.imputer.instrument`).
         latent_dim, hidden: L, by default one less than the number of columns, at most 10; hidden layers of decoder and encoder.
         members, particles: of the ensemble (with one there are no intervals worth the name); K of the training bound.
         steps, batch_size: training updates of each member, ``auto`` for as many as its bound rises, at most 1000; rows an update.
@@ -70,6 +72,7 @@ class MNARImputer(FittedImputer):
         candidates_: the :class:`~pyro_mnar.imputer.pilots.Candidate` reasons that were compared, the best first.
         margins_: a data frame, a row for each known margin: as fitted, as met, and what that takes of the missing values.
         shadows_: a data frame: how strongly each declared shadow variable is related to each column with holes.
+        instruments_: a data frame: how strongly each declared instrument moves the mask of each column with holes.
         members_, histories_: the fitted :class:`~pyro_mnar.model.MNAR` models, on scaled columns, and what training saw of each.
         codec_: the :class:`~pyro_mnar.data.TableCodec` from tables to the models' columns and back; ``schema_`` are these columns.
         specification_: the :class:`~pyro_mnar.imputer.specification.Specification` of the members.
@@ -87,6 +90,7 @@ class MNARImputer(FittedImputer):
     order: Sequence[Hashable] | None = None
     ignorable: Sequence[Hashable] = ()
     shadow: Sequence[Hashable] = ()
+    instrument: Sequence[Hashable] = ()
     latent_dim: int | None = None
     hidden: Sequence[int] = (128,)
     members: int = 8

@@ -22,6 +22,7 @@ from pyro_mnar.imputer.devices import device_of
 from pyro_mnar.imputer.doubts import Doubt, doubts, never_together
 from pyro_mnar.imputer.fit_guard import all_or_nothing, check_interrupted
 from pyro_mnar.imputer.fitting import fit_specified
+from pyro_mnar.imputer.instrument import mask_strengths, weak_instruments
 from pyro_mnar.imputer.known_words import with_absent
 from pyro_mnar.imputer.limited_reasons import with_limits
 from pyro_mnar.imputer.limited_scaling import in_limited_units
@@ -94,7 +95,10 @@ def fit_given(
     left_out = [name for j, name in enumerate(codec.layout.names) if j not in codec.layout.known]
     specification, stated = specification_of(imputer, codec.schema, told.mask, left_out)
     imputer.shadows_ = strengths(told, specification.columns, specification.unread)
-    specification, stated = identified(specification, stated, codec.schema, imputer.shadows_)
+    instruments = mask_strengths if specification.alone else partial(strengths, called="instrument")
+    imputer.instruments_ = instruments(told, specification.columns, specification.alone)
+    for found in (imputer.shadows_, imputer.instruments_):
+        specification, stated = identified(specification, stated, codec.schema, found)
     if mask.all() and imputer.mechanism != "none":
         warn("X: nothing is missing, so the model is trained without a mechanism")
     margins = learned_margins(margins_of(imputer.margins, codec.layout.names), codec.columns, given.values, mask)
@@ -119,7 +123,7 @@ def fit_given(
         _fit(imputer, given, specification, stated, order, margins, settings, rows)
         if kept is not None:
             finish(kept, imputer)
-    for said in (*unmet(imputer), *weak_shadows(imputer)):
+    for said in (*unmet(imputer), *weak_shadows(imputer), *(weak_instruments(imputer) if specification.alone else ())):
         warn(said)
     for doubt in doubts(imputer):
         warn(doubt, Doubt)

@@ -60,6 +60,7 @@ class Specification:
         latent: whether masks read the row's latent.
         cells: of each column what its head must know (:meth:`in_units`).
         unread: columns that no mask reads but their own; no mask then reads the latent.
+        alone: instruments, whose law does not read the latent, and which every mask reads.
 
     Example:
         >>> Specification("none", (), (), ("continuous",) * 5, 2, (16,), members=1).models()[0].mechanism is None
@@ -77,6 +78,7 @@ class Specification:
     latent: bool = False
     cells: tuple[Mapping[str, Any], ...] = ()
     unread: tuple[int, ...] = ()
+    alone: tuple[int, ...] = ()
 
     @property
     def separate(self) -> bool:
@@ -144,6 +146,8 @@ class Specification:
         for i, prior in enumerate(Prior.members(self.members, len(warped), slopes, effects, at_mass, on_log)):
             mechanism = self._mechanism(i)
             decoder = GaussianDecoder(self.latent_dim, d, self.hidden) if self.is_plain else self._mixed_decoder()
+            if self.alone:
+                decoder.set_alone(self.alone)
             warp = SkewWarp(d, warped, pinned, transformed) if warped else None
             members.append(MNAR(decoder, ConjugateEncoder(decoder, self.hidden), mechanism, warp, prior))
         return members
@@ -175,7 +179,7 @@ class Specification:
         if self.orders is None and not self.latent:
             return law
         order = None if self.orders is None else self.orders[member]
-        return SequentialMasking(law, order, self.latent_dim if self.latent else 0, self.categories, self.circular)
+        return SequentialMasking(law, order, self.latent_dim if self.latent else 0, self.categories, self.circular, self.alone)
 
     def _mixed_decoder(self) -> MixedDecoder:
         heads = []
