@@ -25,14 +25,12 @@ between over n_0 = (N - sum n_g^2 / N) / (G - 1), as in an analysis of variance,
 unbiased, 1 + 1/N - (1 + sum (n_g / N)^2) / n_0. With one draw a member all of this is the above.
 
 All this supposes that an estimate uses rows as the imputer does (self-efficiency; Meng 1994, "Multiple-imputation inferences with
-uncongenial sources of input", Statistical Science 9). The error of Q has two parts, one of which rows were sampled, with variance U - W
-where parameters are known, and one of the parameters, B. Both come of the same rows, and Rubin's rules take their covariance C for W.
-With weights that have to do with the values it is not (Kim, Brick, Fuller and Kalton 2006, "On the bias of the multiple-imputation
-variance estimator in survey sampling", Journal of the Royal Statistical Society B 68). But each member is fitted to a replicate of the
-table, in which rows count otherwise (:mod:`pyro_mnar.infer.ensembles`). Where the estimates of a member are a_g in the table and b_g in
-its replicate, C is seen as the covariance of b_g - a_g with a_g over members; compare the bootstrap of Bartlett and Hughes 2020,
-"Bootstrap inference for multiple imputation under uncongeniality and misspecification", Statistical Methods in Medical Research 29.
-Then
+uncongenial sources of input", Statistical Science 9). Q errs by which rows were sampled, with variance U - W, and by the parameters,
+with B; Rubin's rules take the covariance C of the two for W. With weights that have to do with the values it is not (Kim, Brick, Fuller
+and Kalton 2006, "On the bias of the multiple-imputation variance estimator in survey sampling", JRSS B 68). But each member is fitted to
+a replicate of the table (:mod:`pyro_mnar.infer.ensembles`): with the estimates a_g of a member in the table and b_g in its replicate,
+C is the covariance of b_g - a_g with a_g over members (compare Bartlett and Hughes 2020, "Bootstrap inference for multiple imputation
+under uncongeniality and misspecification", Statistical Methods in Medical Research 29), and
 
     T = U + (1 + 1/G) B + (1 - 1/n) W + 2 (C - W),
 

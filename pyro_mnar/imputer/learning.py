@@ -27,6 +27,7 @@ from pyro_mnar.imputer.known_words import with_absent
 from pyro_mnar.imputer.limited_reasons import with_limits
 from pyro_mnar.imputer.limited_scaling import in_limited_units
 from pyro_mnar.imputer.margin_fit import met_margins
+from pyro_mnar.imputer.margin_refit import ROUNDS, nearer_to_margins, say_refitted
 from pyro_mnar.imputer.margin_words import margins_table, unmet
 from pyro_mnar.imputer.mask_orders import leave_in_turn, orders_of
 from pyro_mnar.imputer.pilots import InUnits
@@ -41,6 +42,7 @@ from pyro_mnar.infer.history import Evaluation
 from pyro_mnar.infer.progress import step_worth, whole
 from pyro_mnar.infer.schedule import AUTO, EVERY, most_steps
 from pyro_mnar.infer.torch_state import as_usual
+from pyro_mnar.model.mnar import MNAR
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -140,7 +142,7 @@ def _fit(
     rows: MemberRows | None,
 ) -> None:
     """Choose the reasons that are not stated, fit the ensemble, and set what is fitted."""
-    choice, first, seen, told = None, None, given.seen, given.told
+    choice, first = None, None
     for_pilots = {
         name: value for name, value in settings.items() if name not in ("device", "callback", "held_out", "patience", "every")
     }
@@ -153,19 +155,18 @@ def _fit(
             specification = choice.specification
             # One of the candidates needs no pilot; one model more is what they start as.
             task.expect((len(choice.candidates) - PILOTS) * pilot_worth(imputer.steps, imputer.batch_size, len(given.mask)))
-        codec, specification = in_supposed_units(told, specification)
-        given = replace(given, codec=codec)
         task.say("fitting")
-        settings |= {} if rows is None else rows.settings(imputer, codec)
-        start = None if choice is None else choice.pilot
-        known = {"limits": given.limits, "weights": given.row_weights}
-        known["units"] = None if given.units is None else torch.from_numpy(given.units)
-        fitted = fit_specified(specification, given.x, seen, **known, start=start, **settings)
-    check_interrupted(fitted.histories, imputer.members, imputer.keep_partial)
-    imputer.codec_ = codec
-    imputer.candidates_ = [] if choice is None else choice.candidates
-    imputer.specification_, imputer.histories_ = fitted.specification, fitted.histories
-    imputer.members_ = [member.eval() for member in fitted.members]
+        imputer.candidates_ = [] if choice is None else choice.candidates
+        own = _ensemble(imputer, given, specification, margins, settings, rows, None if choice is None else choice.pilot)
+        at_first = imputer.specification_, imputer.moves_
+        for _ in range(ROUNDS if margins else 0):
+            nearer = nearer_to_margins(imputer, given.told.mask)
+            if nearer == imputer.specification_:
+                break
+            task.expect(work_of_fit(imputer, len(given.mask), False))
+            task.say("fitting nearer to the margins")
+            own = _ensemble(imputer, given, nearer, margins, settings, rows)
+    given = own
     if choice is None or first is None:
         imputer.reasons_ = no_reasons(imputer)
     else:
@@ -173,8 +174,33 @@ def _fit(
     imputer.reasons_ = with_limits(imputer.reasons_, given)
     if given.known.absent:
         imputer.reasons_ = with_absent(imputer.reasons_, given)
+    if margins:
+        say_refitted(imputer, *at_first)
+    imputer.margins_ = margins_table(imputer.codec_.columns, imputer.moves_)
+
+
+def _ensemble(
+    imputer: Imputer,
+    given: Given,
+    specification: Specification,
+    margins: dict[int, Margin],
+    settings: dict[str, Any],
+    rows: MemberRows | None,
+    start: MNAR | None = None,
+) -> Given:
+    """Fit the ensemble that is specified, have it meet ``margins``, and return the table as it reads it."""
+    codec, specification = in_supposed_units(given.told, specification)
+    given = replace(given, codec=codec)
+    units = None if given.units is None else torch.from_numpy(given.units)
+    known = {"limits": given.limits, "weights": given.row_weights, "units": units, "start": start}
+    drawn = {} if rows is None else rows.settings(imputer, codec)
+    fitted = fit_specified(specification, given.x, given.seen, **known, **settings, **drawn)
+    check_interrupted(fitted.histories, imputer.members, imputer.keep_partial)
+    imputer.codec_ = codec
+    imputer.specification_, imputer.histories_ = fitted.specification, fitted.histories
+    imputer.members_ = [member.eval() for member in fitted.members]
     imputer.moves_ = met_margins(imputer, given, margins)
-    imputer.margins_ = margins_table(codec.columns, imputer.moves_)
+    return given
 
 
 def work_of_fit(imputer: Any, n_rows: int, choosing: bool) -> float:

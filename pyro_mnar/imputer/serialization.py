@@ -152,6 +152,8 @@ def _check(codec: TableCodec, specification: Specification, reasons: DataFrame, 
     for name, places in (("unread", specification.unread), ("alone", specification.alone)):
         if not set(places) <= set(range(len(names))):
             raise ValueError(f"{name}: got {places!r:.60}, expected positions among {len(names)} columns")
+    if not all(j in modeled and np.isfinite(slope) for j, slope in specification.held):
+        raise ValueError(f"held: got {specification.held!r:.60}, expected slopes of modeled columns")
     limited = {limit.column for limit in codec.limits}
     if not limited <= set(names):
         raise ValueError(f"limits: got some of {sorted(map(str, limited))!r:.60}, expected some of the {len(names)} columns")

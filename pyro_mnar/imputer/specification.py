@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property
 from importlib import import_module
@@ -60,6 +60,7 @@ class Specification:
         latent: whether masks read the row's latent.
         cells: of each column what its head must know (:meth:`in_units`).
         unread: columns that no mask reads but their own; no mask then reads the latent.
+        held: columns with the slopes of their own-value terms that are not fitted.
         alone: instruments, whose law does not read the latent, and which every mask reads.
 
     Example:
@@ -79,6 +80,7 @@ class Specification:
     cells: tuple[Mapping[str, Any], ...] = ()
     unread: tuple[int, ...] = ()
     alone: tuple[int, ...] = ()
+    held: tuple[tuple[int, float], ...] = ()
 
     @property
     def separate(self) -> bool:
@@ -171,7 +173,7 @@ class Specification:
         if not self.separate or not self.columns:
             return None
         # Probit rather than logit: the data cannot tell them apart and the integral has one component, not eight.
-        pieces: list[Mechanism] = [SelfMasking(d, by_value, [own.get(j, "none") for j in by_value], PROBIT)] if by_value else []
+        pieces: list[Mechanism] = [self._sloped(by_value)] if by_value else []
         pieces += [CategoryMasking(d, by_level, [self.categories[j] for j in by_level], PROBIT)] if by_level else []
         two_sided = {side: [j for j, word in own.items() if word == side] for side in ("middle", "tails")}
         pieces += [TwoSidedMasking(d, chosen, side) for side, chosen in two_sided.items() if chosen]
@@ -180,6 +182,12 @@ class Specification:
             return law
         order = None if self.orders is None else self.orders[member]
         return SequentialMasking(law, order, self.latent_dim if self.latent else 0, self.categories, self.circular, self.alone)
+
+    def _sloped(self, columns: Sequence[int]) -> SelfMasking:
+        law = SelfMasking(len(self.kinds), columns, [self.own.get(j, "none") for j in columns], PROBIT)
+        if self.held:
+            law.hold(dict(self.held))
+        return law
 
     def _mixed_decoder(self) -> MixedDecoder:
         heads = []
@@ -198,4 +206,5 @@ class Specification:
         """Return the specification that :meth:`to_json` wrote."""
         held: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
         orders = held["orders"]
-        return cls(**held | {"orders": orders and tuple(tuple(order) for order in orders)})
+        slopes = tuple((int(j), float(slope)) for j, slope in held["held"])
+        return cls(**held | {"orders": orders and tuple(tuple(order) for order in orders), "held": slopes})
