@@ -27,14 +27,12 @@ unbiased, 1 + 1/N - (1 + sum (n_g / N)^2) / n_0. With one draw a member all of t
 All this supposes that an estimate uses rows as the imputer does (self-efficiency; Meng 1994, "Multiple-imputation inferences with
 uncongenial sources of input", Statistical Science 9). Q errs by which rows were sampled, with variance U - W, and by the parameters,
 with B; Rubin's rules take the covariance C of the two for W. With weights that have to do with the values it is not (Kim, Brick, Fuller
-and Kalton 2006, "On the bias of the multiple-imputation variance estimator in survey sampling", JRSS B 68). But each member is fitted to
-a replicate of the table (:mod:`pyro_mnar.infer.ensembles`): with the estimates a_g of a member in the table and b_g in its replicate,
-C is the covariance of b_g - a_g with a_g over members (compare Bartlett and Hughes 2020, "Bootstrap inference for multiple imputation
+and Kalton 2006, "On the bias of the multiple-imputation variance estimator in survey sampling", JRSS B 68). But each member is fitted
+to a replicate of the table (:mod:`pyro_mnar.infer.ensembles`): with a member's estimates a_g in the table and b_g in its replicate, C
+is the covariance of b_g - a_g with a_g over members (compare Bartlett and Hughes 2020, "Bootstrap inference for multiple imputation
 under uncongeniality and misspecification", Statistical Methods in Medical Research 29), and
 
-    T = U + (1 + 1/G) B + (1 - 1/n) W + 2 (C - W),
-
-with 2 T^2 / v_M the variance of (1 + 1/G) B + 2 C over sets of G members whose errors are normal.
+    T = U + (1 + 1/G) B + (1 - 1/n) W + 2 (C - W),        2 T^2 / v_M = var((1 + 1/G) B + 2 C), of normal members.
 
 How many draws are enough: the standard error itself varies from one set of M draws to another, with a coefficient of variation of
 about 1 / sqrt(2 v_M), which is FMI / sqrt(2 (M - 1)). Solved for M, with FMI at its upper confidence limit since a pilot knows it
