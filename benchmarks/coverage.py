@@ -56,8 +56,11 @@ def simulate(repetitions: int, rows: int, slope: float, rate: float, generator: 
 
 
 def log_likelihood(theta: Tensor, x: Tensor, y: Tensor, seen: Tensor, weight: Tensor) -> Tensor:
-    """Return the weighted log likelihood of y and its mask given x, up to a constant, (...); ``theta`` (..., 6) is b, log s, a, c."""
-    mean, log_scale, a, c = _mean(theta, x), theta[..., 3:4], theta[..., 4:5], theta[..., 5:6]
+    """Return the weighted log likelihood of y and its mask given x, up to a constant, (...); ``theta`` (..., 6) is b, log s, a, c.
+
+    Beyond 6 it has effects of the first columns of x on the mask.
+    """
+    mean, log_scale, a, c = _mean(theta, x), theta[..., 3:4], theta[..., 4:5], _intercept(theta, x)
     density = torch.where(seen, -0.5 * ((y - mean) * (-log_scale).exp()).square() - log_scale, 0.0)
     score = torch.where(seen, -(a * y + c), (a * mean + c) * (1 + (a * log_scale.exp()).square()).rsqrt())
     return (weight * (density + torch.special.log_ndtr(score))).sum(-1)
@@ -97,7 +100,7 @@ def start(x: Tensor, y: Tensor, seen: Tensor, weight: Tensor, slope: float) -> T
 
 def impute(theta: Tensor, x: Tensor, y: Tensor, seen: Tensor, generator: torch.Generator) -> Tensor:
     """Return y with its holes drawn from their exact law given x and being missing (an extended skew-normal)."""
-    mean, scale, a, c = _mean(theta, x), theta[..., 3:4].exp(), theta[..., 4:5], theta[..., 5:6]
+    mean, scale, a, c = _mean(theta, x), theta[..., 3:4].exp(), theta[..., 4:5], _intercept(theta, x)
     width = (1 + (a * scale).square()).sqrt()
     uniform = torch.rand(mean.shape, generator=generator, dtype=mean.dtype)
     t = -torch.special.ndtri((uniform * torch.special.ndtr((a * mean + c) / width)).clamp_min(1e-300))
@@ -183,6 +186,13 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _mean(theta: Tensor, x: Tensor) -> Tensor:
     return theta[..., :1] + (x @ theta[..., 1:3].unsqueeze(-1)).squeeze(-1)
+
+
+def _intercept(theta: Tensor, x: Tensor) -> Tensor:
+    effects = theta[..., 6:]
+    if not effects.shape[-1]:
+        return theta[..., 5:6]
+    return theta[..., 5:6] + (x[..., : effects.shape[-1]] @ effects.unsqueeze(-1)).squeeze(-1)
 
 
 def _derivatives(theta: Tensor, *data: Tensor) -> tuple[Tensor, Tensor, Tensor]:

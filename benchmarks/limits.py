@@ -1,6 +1,6 @@
 """Values below detection limits that differ by batch, on simulated lognormal tables: mean and standard deviation of the logarithm.
 
-    python -m benchmarks.limits [--tables 200] [--jobs 2] [--related 0.7]
+    python -m benchmarks.limits [--tables 200] [--jobs 2] [--related 0.7] [--elsewhere PYTHON]
 
 Each table has 300 rows, ten columns and three batches; of the columns 10 to 50 % lie below the limits of their batches. Ours is told
 the limits. ``tobit`` is the censored normal's maximum likelihood of each column alone, ``ros`` the regression on order statistics
@@ -9,13 +9,17 @@ the limits. ``tobit`` is the censored normal's maximum likelihood of each column
 deviations, over tables: the largest bias of a column with its standard error, and root mean squares. Coverage is of Rubin's 95 %
 intervals of the mean.
 
-Prints a table and writes JSON to ``benchmarks/results/limits.json``.
+``--elsewhere`` names an interpreter with ``pyimputelcmd`` and ``ndimpute``, for QRILC and another ROS
+(:mod:`benchmarks.limits_elsewhere`). Prints a table and writes JSON to ``benchmarks/results/limits.json``, table by table; the same
+command goes on after those that are there.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +87,16 @@ def ros(logs: np.ndarray, limits: np.ndarray, hidden: np.ndarray) -> tuple[float
     return float(filled.mean()), float(filled.std())
 
 
-def one_table(seed: int, rows: int, related: float, settings: dict[str, int]) -> list[dict[str, float]]:
+def elsewhere(python: str, logs: np.ndarray, limits: np.ndarray, hidden: np.ndarray) -> dict[str, list[tuple[float, float]]]:
+    """Return other packages' means and standard deviations, by method and column."""
+    table = io.BytesIO()
+    np.savez(table, logs=logs, limits=limits, hidden=hidden)
+    script = Path(__file__).with_name("limits_elsewhere.py")
+    answer = subprocess.run([python, script], input=table.getvalue(), stdout=subprocess.PIPE, check=True)
+    return json.loads(answer.stdout)
+
+
+def one_table(seed: int, rows: int, related: float, settings: dict[str, int], python: str | None = None) -> list[dict[str, float]]:
     """Return the errors of every method in every column of a table."""
     torch.set_num_threads(1)
     values, limits, mean, scale = simulated(seed, rows, related)
@@ -103,6 +116,7 @@ def one_table(seed: int, rows: int, related: float, settings: dict[str, int]) ->
     drawn = np.log(result.draws.numpy())
     outside = int((result.draws.numpy()[:, hidden] >= limits[hidden]).sum())
     groups, found = imputer.members_of(len(drawn)), []
+    others = elsewhere(python, logs, log_limits, hidden) if python else {}
     for j in range(COLUMNS):
         own, below, there = logs[:, j], log_limits[:, j], hidden[:, j]
         pooled = pool(drawn[:, :, j].mean(1), drawn[:, :, j].var(1, ddof=1) / rows, complete_dof=rows - 1, groups=groups)
@@ -114,7 +128,7 @@ def one_table(seed: int, rows: int, related: float, settings: dict[str, int]) ->
             "lod/2": (np.where(there, below - np.log(2), own).mean(), np.where(there, below - np.log(2), own).std()),
             "lod/sqrt2": (np.where(there, below - np.log(2) / 2, own).mean(), np.where(there, below - np.log(2) / 2, own).std()),
             "complete": (own.mean(), own.std()),
-        }
+        } | {method: answers[j] for method, answers in others.items()}
         for method, (center, spread) in estimates.items():
             line = {"table": seed, "column": j, "method": method}
             line |= {"mean": float((center - mean[j]) / scale[j]), "sd": float(spread / scale[j] - 1)}
@@ -135,6 +149,7 @@ def summary(cells: pd.DataFrame) -> pd.DataFrame:
             worst = bias.abs().idxmax()
             line[f"bias of {what}"] = f"{bias[worst]:+.3f} ± {error[worst]:.3f}"
             line[f"RMSE of {what}"] = float(np.sqrt((own[what] ** 2).mean()))
+        line["tables"] = own.table.nunique()
         rows.append(line | {"coverage": own.covered.mean(), "outside": own.outside.sum() if method == "ours" else np.nan})
     return pd.DataFrame(rows).set_index("method")
 
@@ -142,11 +157,13 @@ def summary(cells: pd.DataFrame) -> pd.DataFrame:
 def main(options: argparse.Namespace) -> pd.DataFrame:
     """Run the tables; return what :func:`summary` does."""
     settings = {"members": options.members, "steps": options.steps}
-    calls = (delayed(one_table)(seed, options.rows, options.related, settings) for seed in range(1, 1 + options.tables))
-    found = Parallel(options.jobs, return_as="generator")(calls)
-    cells = [line for table in tqdm(found, total=options.tables, unit="table", disable=None) for line in table]
+    cells = json.loads(options.output.read_text()) if options.output.exists() else []
+    seeds = [seed for seed in range(1, 1 + options.tables) if seed not in {line["table"] for line in cells}]
+    calls = (delayed(one_table)(seed, options.rows, options.related, settings, options.elsewhere) for seed in seeds)
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(cells, indent=1))
+    for table in tqdm(Parallel(options.jobs, return_as="generator")(calls), total=len(seeds), unit="table", disable=None):
+        cells += table
+        options.output.write_text(json.dumps(cells))
     means = summary(pd.DataFrame(cells))
     print(means.round(3).to_markdown())
     return means
@@ -160,5 +177,6 @@ if __name__ == "__main__":
     parser.add_argument("--members", type=int, default=8)
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--elsewhere", metavar="PYTHON")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/limits.json"))
     main(parser.parse_args())

@@ -13,7 +13,8 @@ probit self-masking, eight refits to bootstraps. Rows take their weights into th
 ``sample_weight=sampling_weights(w)``. The second runs ``MNARImputer`` itself, two fits a repetition, a minute on one core.
 Pooled are the draws, nested in members:
 
-- weighted: fitted with weights, analyzed with the design of these weights;
+- weighted: fitted with weights, analyzed with the design of these weights and members' replicates;
+- Rubin's rules: the same without replicates, as if the analysis used rows as the imputer does;
 - analyzed alone: fitted without weights, analyzed with the design;
 - unweighted: neither;
 - complete, weighted: the sample without holes, analyzed with the design.
@@ -61,50 +62,55 @@ def simulate(seed: int, rows: int, slope: float, rate: float) -> tuple[pd.DataFr
     return frame, 1 / chance[taken], rng.random(rows) < norm.cdf(score)
 
 
-def estimates(tables: list[pd.DataFrame], groups: list[int] | None, design: Design | None) -> dict[str, list[float]]:
+def estimates(
+    tables: list[pd.DataFrame], groups: list[int] | None, weights: np.ndarray | None, replicates: np.ndarray | None = None
+) -> dict[str, list[float]]:
     """Return the pooled mean of income and coefficient of schooling of completed tables, each with its 95 % interval."""
 
-    def mean(table: pd.DataFrame) -> tuple[float, float, float]:
+    def mean(table: pd.DataFrame, design: Design | None = None) -> tuple[float, float, float]:
         y = table.income.to_numpy()
         return (y.mean(), y.var(ddof=1) / len(y), len(y) - 1) if design is None else design.mean(y)
 
-    slope = partial(regression("income", ["schooling", "age"]), design=design)
-    pooled: dict[str, Pooled] = {"mean": analyze(tables, mean, groups), "coefficient": analyze(tables, slope, groups)}
+    pool = partial(analyze, tables, groups=groups, weights=weights, replicates=replicates)
+    pooled: dict[str, Pooled] = {"mean": pool(mean), "coefficient": pool(regression("income", ["schooling", "age"]))}
     return {name: [float(np.squeeze(v)) for v in (own.estimate, *own.interval())] for name, own in pooled.items()}
 
 
-def exact_draws(frame: pd.DataFrame, missing: np.ndarray, weights: np.ndarray, draws: int, seed: int) -> list[pd.DataFrame]:
-    """Return completed tables, drawn from the exact maxima of refits to bootstraps, in turn."""
+def exact_draws(frame: pd.DataFrame, missing: np.ndarray, weights: np.ndarray, draws: int, seed: int) -> Any:
+    """Return completed tables, drawn from the exact maxima of refits to bootstraps, in turn, and how often each had each row."""
     generator, rng = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
     x, y = torch.tensor(frame[["schooling", "age"]].to_numpy())[None], torch.tensor(frame.income.to_numpy())[None]
     seen, own = torch.from_numpy(~missing)[None], torch.from_numpy(weights)[None]
     rows = len(weights)
-    counts = own * torch.from_numpy(rng.multinomial(rows, np.full(rows, 1 / rows), _MEMBERS)).double()
+    often = rng.multinomial(rows, np.full(rows, 1 / rows), _MEMBERS)
+    counts = own * torch.from_numpy(often).double()
     first, _ = fit(start(x, y, seen, own, 0.5), x, y, seen, own)
     refits, _ = fit(first.expand(_MEMBERS, -1), x, y, seen, counts)
     parameters = refits[torch.arange(draws) * _MEMBERS // draws]
-    return [frame.assign(income=own) for own in impute(parameters, x, y, seen, generator).numpy()]
+    return [frame.assign(income=own) for own in impute(parameters, x, y, seen, generator).numpy()], often
 
 
 def imputer_draws(frame: pd.DataFrame, missing: np.ndarray, weights: np.ndarray, draws: int, seed: int, **settings: Any) -> Any:
-    """Return completed tables of the library's imputer."""
+    """Return completed tables of the library's imputer, and how often each member's table had each row."""
     imputer = MNARImputer(direction={"income": "high"}, random_state=seed, progress=False, **settings)
     holed = frame.assign(income=frame.income.mask(missing))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        return imputer.fit(holed, sample_weight=weights).sample(holed, draws)
+        tables = imputer.fit(holed, sample_weight=weights).sample(holed, draws)
+    return tables, imputer.replicates(holed, weights)
 
 
 def repetition(seed: int, imputer: bool, rows: int, slope: float, rate: float, draws: int, **settings: Any) -> dict[str, Any]:
     """Return by way and parameter the pooled estimate and its 95 % interval."""
     whole, weights, missing = simulate(seed, rows, slope, rate)
-    design = Design(weights)
-    found = {"complete, weighted": estimates([whole, whole], None, design)}
+    found = {"complete, weighted": estimates([whole, whole], None, weights)}
     drawn = partial(imputer_draws, **settings) if imputer else exact_draws
     groups = [i * settings.get("members", _MEMBERS) // draws for i in range(draws)]
-    found["weighted"] = estimates(drawn(whole, missing, sampling_weights(weights), draws, seed), groups, design)
-    plain = drawn(whole, missing, np.ones(rows), draws, seed)
-    return found | {"analyzed alone": estimates(plain, groups, design), "unweighted": estimates(plain, groups, None)}
+    tables, often = drawn(whole, missing, sampling_weights(weights), draws, seed)
+    found["weighted"] = estimates(tables, groups, weights, often)
+    found["Rubin's rules"] = estimates(tables, groups, weights)
+    plain, _ = drawn(whole, missing, np.ones(rows), draws, seed)
+    return found | {"analyzed alone": estimates(plain, groups, weights), "unweighted": estimates(plain, groups, None)}
 
 
 def summary(done: list[dict[str, Any]]) -> pd.DataFrame:

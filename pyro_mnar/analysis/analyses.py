@@ -10,7 +10,7 @@ import numpy as np
 
 from pyro_mnar.analysis.design import Design
 from pyro_mnar.analysis.pooled import Pooled
-from pyro_mnar.analysis.rubin import pool
+from pyro_mnar.analysis.rubin import parameters, pool
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -26,6 +26,7 @@ def analyze(
     weights: ArrayLike | Hashable | None = None,
     strata: ArrayLike | Hashable | None = None,
     clusters: ArrayLike | Hashable | None = None,
+    replicates: ArrayLike | None = None,
 ) -> Pooled:
     """Return ``estimate`` of each completed table, pooled.
 
@@ -37,10 +38,13 @@ def analyze(
         groups: of each table, which parameters it was drawn with, as :func:`pool` takes them (``imputer.members_of(M)``).
         weights, strata, clusters: of the rows, arrays (N,) or names of columns without holes. Where there are some, ``estimate`` is
             also given their :class:`~pyro_mnar.analysis.design.Design`, as :func:`~pyro_mnar.analysis.regressions.regression` takes it.
+        replicates: (G, N), how often each member's table had each row (``imputer.replicates(...)``), for groups 0 to G - 1. Estimates
+            are then made again with the weights of their member's rows, by which intervals are right where weights have to do with
+            the values (:mod:`pyro_mnar.analysis.pooled`).
 
     Raises:
         ValueError: when ``estimate`` raises, or returns something else, a number that is not finite, or other names than before; says
-            of which table.
+            of which table. For replicates without a design, or without groups of theirs.
 
     Example:
         >>> tables = [np.array([[1.0], [2.0], [x]]) for x in (3.0, 4.0)]
@@ -52,24 +56,47 @@ def analyze(
         2.5
     """
     designed = any(part is not None for part in (weights, strata, clusters))
-    found, names = [], None
+    counts = None if replicates is None else _counts(replicates, designed, tables, groups)
+    found, again, names = [], [], None
     for i, table in enumerate(tables):
         own = [Design.of(table, weights, strata, clusters)] if designed else []
-        try:
-            answer = estimate(table, *own)
-        except Exception as error:
-            raise ValueError(f"estimate: failed on completed table {i} ({type(error).__name__}: {error})") from error
-        if isinstance(answer, tuple):
-            called, answer = _numbers(answer, i)
-            if i and called != names:
-                raise ValueError(f"estimate: got parameters {called} of completed table {i}, expected those of table 0, {names}")
-            names = called
+        answer, called = _answer(estimate, i, table, *own)
+        if i and called != names:
+            raise ValueError(f"estimate: got parameters {called} of completed table {i}, expected those of table 0, {names}")
+        names = called
         found.append(answer)
+        if counts is not None:
+            again.append(parameters(_answer(estimate, i, table, own[0].replicate(counts[i]))[0]))
+    replicated = again or None
     if all(isinstance(answer, tuple) for answer in found):
         dof = min((float(answer[2]) for answer in found if len(answer) == 3), default=None)
-        pooled = pool([a[0] for a in found], [a[1] for a in found], complete_dof=dof, groups=groups)
+        pooled = pool([a[0] for a in found], [a[1] for a in found], complete_dof=dof, groups=groups, replicated=replicated)
         return pooled if names is None else replace(pooled, names=names)
     return pool(found, groups=groups)
+
+
+def _answer(estimate: Callable[..., Any], i: int, table: Any, *design: Design) -> tuple[Any, tuple[str, ...] | None]:
+    """Return the estimate of completed table ``i``, with its variance as numbers or as a fitted result, and the parameters' names."""
+    try:
+        answer = estimate(table, *design)
+    except Exception as error:
+        raise ValueError(f"estimate: failed on completed table {i} ({type(error).__name__}: {error})") from error
+    if not isinstance(answer, tuple):
+        return answer, None
+    names, answer = _numbers(answer, i)
+    return answer, names
+
+
+def _counts(replicates: ArrayLike, designed: bool, tables: Sequence[Any], groups: Sequence[Hashable] | None) -> np.ndarray:
+    """Return for each table how often its member's table had each row, (M, N)."""
+    counts = np.asarray(replicates, float)
+    if not designed:
+        raise ValueError("replicates: got some without a design, expected weights, strata or clusters beside (weights of 1 will do)")
+    if counts.ndim != 2 or counts.shape[1] != len(tables[0]) or not np.isfinite(counts).all() or (counts < 0).any():
+        raise ValueError(f"replicates: got shape {counts.shape}, expected (members, {len(tables[0])}) numbers of 0 or more")
+    if groups is None or len(groups) != len(tables) or not set(groups) <= set(range(len(counts))):
+        raise ValueError(f"replicates: got {len(counts)}, expected groups of {len(tables)} tables among 0 to {len(counts) - 1} beside")
+    return counts[np.asarray(groups, int)]
 
 
 def _numbers(answer: tuple[Any, ...], i: int) -> tuple[tuple[str, ...] | None, tuple[Any, ...]]:

@@ -16,6 +16,7 @@ weights alike, the mean's is the ordinary one.
 from __future__ import annotations
 
 from collections.abc import Hashable
+from copy import copy
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -88,6 +89,22 @@ class Design:
             if found[name].shape[:1] != (len(table),):
                 raise ValueError(f"{name}: got shape {found[name].shape}, expected ({len(table)},), one for each row")
         return cls(**found)
+
+    @property
+    def units(self) -> np.ndarray:
+        """Each row's stratum and cluster, (2, N) whole numbers from 0."""
+        return np.stack([self._stratum[self._cluster], self._cluster])
+
+    def replicate(self, counts: ArrayLike) -> Self:
+        """Return it with each row counted ``counts`` (N,) times, 0 or more, for the estimate of a resampled table.
+
+        Example:
+            >>> Design([1.0, 1.0, 2.0]).replicate([2, 0, 1]).mean(np.array([1.0, 5.0, 3.0]))[0]
+            2.0
+        """
+        found = copy(self)
+        found.weights = self.weights * np.asarray(counts, float)
+        return found
 
     def covariance(self, scores: np.ndarray) -> np.ndarray:
         """Return the covariance (P, P) of an estimate whose rows have ``scores`` (N, P)."""

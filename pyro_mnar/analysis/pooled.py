@@ -24,6 +24,16 @@ since B holds the variance of the parameters and an n-th of W. Where members' nu
 between over n_0 = (N - sum n_g^2 / N) / (G - 1), as in an analysis of variance, 1/G is sum (n_g / N)^2, and (1 - 1/n) is what makes T
 unbiased, 1 + 1/N - (1 + sum (n_g / N)^2) / n_0. With one draw a member all of this is the above.
 
+All this supposes that an estimate uses rows as the imputer does (self-efficiency; Meng 1994, "Multiple-imputation inferences with
+uncongenial sources of input", Statistical Science 9). Q errs by which rows were sampled, with variance U - W, and by the parameters,
+with B; Rubin's rules take the covariance C of the two for W. With weights that have to do with the values it is not (Kim, Brick, Fuller
+and Kalton 2006, "On the bias of the multiple-imputation variance estimator in survey sampling", JRSS B 68). But each member is fitted
+to a replicate of the table (:mod:`pyro_mnar.infer.ensembles`): with a member's estimates a_g in the table and b_g in its replicate, C
+is the covariance of b_g - a_g with a_g over members (compare Bartlett and Hughes 2020, "Bootstrap inference for multiple imputation
+under uncongeniality and misspecification", Statistical Methods in Medical Research 29), and
+
+    T = U + (1 + 1/G) B + (1 - 1/n) W + 2 (C - W),        2 T^2 / v_M = var((1 + 1/G) B + 2 C), of normal members.
+
 How many draws are enough: the standard error itself varies from one set of M draws to another, with a coefficient of variation of
 about 1 / sqrt(2 v_M), which is FMI / sqrt(2 (M - 1)). Solved for M, with FMI at its upper confidence limit since a pilot knows it
 badly (on the logit scale its standard error is about sqrt(2 / M)), that is the two-stage rule of von Hippel 2020, "How many imputations
@@ -59,6 +69,7 @@ class Pooled:
         within_cov, between_cov: (P, P), where covariances were given.
         sizes: of nested draws, how many each member has.
         own, own_cov: of nested draws, their variance within members.
+        shared, shared_cov: C, where members' replicates are known.
     """
 
     estimate: np.ndarray
@@ -72,18 +83,21 @@ class Pooled:
     sizes: tuple[int, ...] | None = None
     own: np.ndarray | None = None
     own_cov: np.ndarray | None = None
+    shared: np.ndarray | None = None
+    shared_cov: np.ndarray | None = None
 
     @property
     def total(self) -> np.ndarray:
-        """T, the variance of the pooled estimate."""
-        return self.within + sum(self._added(self.between, self.own))
+        """T, the variance of the pooled estimate; with replicates, whose C varies, at least U - W."""
+        total = self.within + sum(self._added(self.between, self.own, self.shared))
+        return total if self.shared is None else np.maximum(total, self.within - self.own)
 
     @property
     def covariance(self) -> np.ndarray:
         """(P, P) covariance of the pooled estimates; a ValueError where variances alone were given."""
         if self.within_cov is None or self.between_cov is None:
             raise ValueError("covariance: got variances alone, expected pool(...) of covariances (M, P, P)")
-        return self.within_cov + sum(self._added(self.between_cov, self.own_cov))
+        return self.within_cov + sum(self._added(self.between_cov, self.own_cov, self.shared_cov))
 
     @property
     def standard_error(self) -> np.ndarray:
@@ -94,7 +108,7 @@ class Pooled:
     def missing_share(self) -> np.ndarray:
         """Lambda, the share of T that is due to missing values."""
         total = self.total
-        return np.divide(total - self.within, total, out=np.zeros_like(total), where=total > 0)
+        return np.maximum(np.divide(total - self.within, total, out=np.zeros_like(total), where=total > 0), 0.0)
 
     @property
     def dof(self) -> np.ndarray:
@@ -151,7 +165,7 @@ class Pooled:
         whole = self.covariance
         k = len(whole)
         gap = np.broadcast_to(self.estimate - null, (k,))
-        added = self._added(self.between_cov, self.own_cov)
+        added = self._added(self.between_cov, self.own_cov, self.shared_cov)
         parts = np.array([np.trace(np.linalg.solve(self.within_cov, part)) / k for part in added])  # type: ignore[arg-type]
         r = float(parts.sum())
         statistic = float(gap @ np.linalg.solve(self.within_cov, gap)) / (k * (1 + r))  # type: ignore[arg-type]
@@ -185,12 +199,17 @@ class Pooled:
         excess = float(np.ravel(self._rate())[k]) * (members - 1) / float(np.ravel(self.missing_share)[k]) ** 2
         return max(2, math.ceil(self.draws / members * (1 + 0.5 * (upper / variation) ** 2 * excess)))
 
-    def _added(self, between: Any, own: Any) -> list[Any]:
+    def _added(self, between: Any, own: Any, shared: Any) -> list[Any]:
         """Return what ``between`` and, of nested draws, ``own`` add to the variance of the pooled estimate."""
         if self.sizes is None:
             return [(1 + 1 / self.draws) * between]
-        alike = 1 + sum((size / self.draws) ** 2 for size in self.sizes)
-        return [alike * between, (1 + 1 / self.draws - alike / even(self.sizes)) * own]
+        less = 0.0 if shared is None else 2 * (shared - own)
+        return [self._alike * between, (1 + 1 / self.draws - self._alike / even(self.sizes)) * own + less]
+
+    @property
+    def _alike(self) -> float:
+        """1 + 1/G, of nested draws."""
+        return 1 + sum((size / self.draws) ** 2 for size in self.sizes or ())
 
     def _dofs(self) -> np.ndarray:
         """Return the degrees of freedom of each of :meth:`_added`."""
@@ -199,7 +218,13 @@ class Pooled:
     def _rate(self) -> np.ndarray:
         """Return 1 / v_M, by Satterthwaite."""
         total = self.total
-        shares = [np.divide(part, total, out=np.zeros_like(total), where=total > 0) for part in self._added(self.between, self.own)]
+        if self.shared is not None and self.sizes is not None:
+            b, c, k = self.between, self.shared, self._alike
+            varies = 2 * (k * b + 2 * c) ** 2 + 4 * (b * np.maximum(self.within - self.own, 0.0) - c**2)
+            return np.maximum(varies, 0.0) / (len(self.sizes) - 1) / (2 * total**2)
+        shares = [
+            np.divide(part, total, out=np.zeros_like(total), where=total > 0) for part in self._added(self.between, self.own, None)
+        ]
         return sum(share**2 / dof for share, dof in zip(shares, self._dofs(), strict=True))
 
     def table(self, level: float = 0.95) -> DataFrame:

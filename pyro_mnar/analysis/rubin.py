@@ -23,6 +23,7 @@ def pool(
     *,
     complete_dof: float | None = None,
     groups: Sequence[Hashable] | None = None,
+    replicated: ArrayLike | None = None,
 ) -> Pooled:
     """Pool the analyses of M completed tables by Rubin's rules.
 
@@ -35,10 +36,13 @@ def pool(
             infinite.
         groups: of each completed table, which parameters it was drawn with (``imputer.members_of(M)``); draws of one group are then
             nested. All different by default; all alike takes these parameters for the truth.
+        replicated: (M,) or (M, P), each estimate made again with the rows of its member's replicate
+            (:func:`~pyro_mnar.analysis.analyses.analyze` makes them). They tell how sampling and parameters err together, which is
+            otherwise supposed, and wrong where weights have to do with the values.
 
     Raises:
         ValueError: for fewer than two analyses, shapes that do not fit, a number that is not finite, a negative variance, degrees
-            of freedom of 0 or less, or groups of another number.
+            of freedom of 0 or less, groups of another number, or replicates of draws that are not nested.
         TypeError: for fitted results without variances when none are given.
 
     Example:
@@ -56,7 +60,7 @@ def pool(
         names = _names(analyses[0])
         if variances is None:
             variances = [_covariance(a) for a in analyses]
-        analyses = [np.ravel(a.params if hasattr(a, "params") else a.coef_) for a in analyses]
+        analyses = [parameters(a) for a in analyses]
     elif variances is None:
         raise ValueError("variances: got none, expected one for each estimate (or fitted results as estimates)")
     q, u = _numbers("estimates", analyses), _numbers("variances", list(variances))
@@ -76,6 +80,7 @@ def pool(
         raise ValueError(f"groups: got {len(groups)}, expected one for each of {len(q)} completed tables")
     places = np.unique([str(g) for g in groups], return_inverse=True)[1] if groups is not None else np.arange(len(q))
     sizes = np.bincount(places)
+    again = None if replicated is None else _again(replicated, q, len(sizes))
     if len(sizes) in (1, len(q)):
         spread = _squares(q - center, full) / (len(q) - 1)
         return Pooled(center, within, _variances(spread, full), len(q), dof, names, whole, spread if full else None)
@@ -85,7 +90,43 @@ def pool(
     nested = _squares(q - means[places], full) / (len(q) - len(sizes))
     parts = [_variances(part, full) for part in (between, nested)]
     covs = (between, nested) if full else (None, None)
-    return Pooled(center, within, parts[0], len(q), dof, names, whole, covs[0], tuple(sizes.tolist()), parts[1], covs[1])
+    shared, shared_cov = (None, None) if again is None else _shared(means, again, places, full)
+    of_members = (tuple(sizes.tolist()), parts[1], covs[1], shared, shared_cov)
+    return Pooled(center, within, parts[0], len(q), dof, names, whole, covs[0], *of_members)
+
+
+def parameters(analysis: Any) -> Any:
+    """Return the parameters of a fitted result, or the first of the numbers that an analysis is."""
+    if isinstance(analysis, tuple):
+        return analysis[0]
+    return np.ravel(analysis.params if hasattr(analysis, "params") else analysis.coef_)
+
+
+def _again(replicated: ArrayLike, estimates: np.ndarray, members: int) -> np.ndarray:
+    again = _numbers("replicated", list(np.asarray(replicated)))
+    if again.shape != estimates.shape or not 3 < members < len(estimates):
+        raise ValueError(
+            f"replicated: got shape {again.shape} in {members} groups, expected {estimates.shape}, of four groups or more with several "
+            "draws"
+        )
+    return again
+
+
+def _shared(means: np.ndarray, again: np.ndarray, places: np.ndarray, full: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return C of :mod:`pyro_mnar.analysis.pooled`, and as a covariance where such are given.
+
+    Args:
+        means: (G,) or (G, P), members' estimates.
+        again: (M,) or (M, P), estimates in members' replicates.
+        places: (M,) the member of each.
+        full: whether covariances are given.
+    """
+    moved = np.stack([again[places == g].mean(0) for g in range(len(means))]) - means
+    a, d = (part - part.mean(0) for part in (means, moved))
+    if not full:
+        return (a * d).sum(0) / (len(means) - 1), None
+    cov = (a.T @ d + d.T @ a) / 2 / (len(means) - 1)
+    return np.diagonal(cov).copy(), cov
 
 
 def _squares(deviations: np.ndarray, full: bool) -> np.ndarray:

@@ -52,7 +52,7 @@ class Asked(NamedTuple):
         """Return the table as the model reads it, or as one that is to be fitted would."""
         if self.fitted:
             return replace(given(self.imputer, self.part), weights=self.sample.weights)
-        return learned(self.imputer, self.part, self.columns, self.sample.weights)
+        return learned(self.imputer, self.part, self.columns, self.sample.weights, self.sample.units)
 
     def work(self, compared: bool) -> float:
         """Return how much there is to do, in training steps: fitting, imputing, and where reports compare both without a mechanism."""
@@ -107,7 +107,7 @@ def asked_for(options: argparse.Namespace, source: Source) -> Asked:
         stated["missing"] = {name: words for name, words in missing.items() if name in part.columns}
     if options.order is not None:
         stated["order"] = names_in(options.order, part.columns, "order")
-    for name, words in (("ignorable", options.ignorable), ("shadow", options.shadow)):
+    for name, words in (("ignorable", options.ignorable), ("shadow", options.shadow), ("instrument", options.instrument)):
         if words is not None:
             stated[name] = names_in(words, part.columns, name)
     stated["limits"] = limits or None
@@ -125,6 +125,7 @@ def _with_model(options: argparse.Namespace, source: Source, missing: dict[str, 
         "order",
         "ignorable",
         "shadow",
+        "instrument",
         "kind",
         "limit",
         "rule",

@@ -21,12 +21,14 @@ class Sampled(NamedTuple):
         design: of the estimates; None without weights, strata and clusters.
         about: a sentence on it, or None.
         left_out: columns that are no part of the model.
+        units: (2, N) strata and clusters, by which members' tables are drawn; None without.
     """
 
     weights: np.ndarray | None
     design: Design | None
     about: str | None
     left_out: tuple[str, ...]
+    units: np.ndarray | None = None
 
 
 def add_design_options(command: argparse.ArgumentParser) -> None:
@@ -37,8 +39,10 @@ def add_design_options(command: argparse.ArgumentParser) -> None:
         help="sampling weights, 1 over the probability that a row came into the table, on any scale: rows count in proportion, in the "
         "model and in estimates; the column itself is left out of the model",
     )
-    command.add_argument("--strata", metavar="COLUMN", help="strata that were sampled separately, for the standard errors of estimates")
-    command.add_argument("--cluster", metavar="COLUMN", help="clusters that were sampled, such as schools, for standard errors")
+    command.add_argument(
+        "--strata", metavar="COLUMN", help="strata that were sampled separately, for members' tables and standard errors"
+    )
+    command.add_argument("--cluster", metavar="COLUMN", help="clusters that were sampled, such as schools, likewise")
 
 
 def sampled(options: argparse.Namespace, source: Source, missing: Mapping[str, Collection[str]], used: Collection[str] = ()) -> Sampled:
@@ -76,7 +80,8 @@ def sampled(options: argparse.Namespace, source: Source, missing: Mapping[str, C
         raise ValueError(f"--strata, --cluster: {error}") from None
     words = ", ".join(f"{option} {name}" for option, name in given.items())
     about = f"Estimates are of the population that was sampled ({words}): {design.in_words()}."
-    return Sampled(weights, design, about, () if "weight" not in given else (given["weight"],))
+    units = design.units if {"strata", "cluster"} & set(found) else None
+    return Sampled(weights, design, about, () if "weight" not in given else (given["weight"],), units)
 
 
 def _column(option: str, name: str, source: Source, missing: Mapping[str, Collection[str]]) -> np.ndarray:

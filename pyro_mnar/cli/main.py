@@ -57,6 +57,7 @@ def _impute(options: argparse.Namespace) -> int:
     from pyro_mnar.cli.shards import impute_folder, is_sharded
     from pyro_mnar.data.long_tables import check_long
     from pyro_mnar.imputer.imputing import imputed
+    from pyro_mnar.imputer.instrument import instruments_in_words
     from pyro_mnar.imputer.known_words import known_in_words
     from pyro_mnar.imputer.limited_reasons import limits_in_words
     from pyro_mnar.imputer.margin_words import margins_in_words
@@ -110,6 +111,7 @@ def _impute(options: argparse.Namespace) -> int:
     lines = [f"{options.output}: {int(holes.to_numpy().sum())} of {part.size} cells imputed", *read_holes(source, part)]
     lines += [f"Note: {sentence}" for sentence in [*doubts, *far, *more]]
     known = [*limits_in_words(table), *known_in_words(table), *shadows_in_words(imputer), *margins_in_words(imputer)]
+    known += instruments_in_words(imputer) if imputer.instrument else []
     say(options, [*lines, *known, *said])
     return 0
 

@@ -190,6 +190,8 @@ def _model_options(impute: argparse.ArgumentParser) -> None:
         metavar="A,B",
         help="columns known to be related to those with holes, and to have no part in their going missing but through their values",
     )
+    words = "complete columns known to move whether values are missing, and to have no part in the values"
+    impute.add_argument("--instrument", metavar="A,B", help=words)
     impute.add_argument(
         "--kind",
         action="append",

@@ -33,6 +33,7 @@ FITTING = (
     "order",
     "ignorable",
     "shadow",
+    "instrument",
     "kind",
     "limit",
     "rule",

@@ -26,6 +26,7 @@ class Imputer(Protocol):
     order: Sequence[Hashable] | None
     ignorable: Sequence[Hashable]
     shadow: Sequence[Hashable]
+    instrument: Sequence[Hashable]
     latent_dim: int | None
     hidden: Sequence[int]
     members: int
@@ -58,6 +59,7 @@ class Imputer(Protocol):
     moves_: list[Move]
     margins_: DataFrame
     shadows_: DataFrame
+    instruments_: DataFrame
     seed_: int
 
     @property

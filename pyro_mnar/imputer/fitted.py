@@ -66,6 +66,23 @@ class FittedImputer(TransformerMixin, BaseEstimator):
         check_fitted(self)
         return [i for i, share in enumerate(draws_of(n_draws, len(self.members_))) for _ in range(share)]
 
+    def replicates(
+        self: Imputer,
+        X: ArrayLike | DataFrame,
+        sample_weight: ArrayLike | None = None,
+        strata: ArrayLike | Hashable | None = None,
+        clusters: ArrayLike | Hashable | None = None,
+    ) -> np.ndarray:
+        """Return how often each row of training was in each member's table, (members, N), for ``analyze(..., replicates=...)``.
+
+        Args:
+            X, sample_weight, strata, clusters: what ``fit`` was given.
+        """
+        from pyro_mnar.imputer.replicates import replicates_of
+
+        check_fitted(self)
+        return replicates_of(self, X, sample_weight, strata, clusters)
+
     def get_feature_names_out(self: Imputer, input_features: Sequence[str] | None = None) -> np.ndarray:
         """Return the names of the columns that ``transform`` returns, ``x0`` and so on where training had none."""
         check_fitted(self)

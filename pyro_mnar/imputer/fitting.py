@@ -33,6 +33,7 @@ def fit_specified(
     *,
     limits: Tensor | None = None,
     weights: Tensor | None = None,
+    units: Tensor | None = None,
     seed: int,
     particles: int = 5,
     device: torch.device | str = "cpu",
@@ -50,6 +51,7 @@ def fit_specified(
         mask: (N, D) bool, True = observed.
         limits: (N, D, 2), between which missing values are known to lie, or None.
         weights: (N,) of the rows, None being 1 each.
+        units: (2, N) strata and clusters of the rows, or None.
         particles: K of the training bound.
         device: where it is fitted; the members come back on the processor.
         start: a fitted model of the same specification, as whose decoder's linear part and laws theirs start; or None.
@@ -78,8 +80,9 @@ def fit_specified(
         own = {name: value for name, value in settings.items() if name not in ("callback", "progress", "n_jobs", "first")}
         own |= {"seed": seed, "particles": particles, "device": str(device)}
         own |= {} if drawn_from is None else {"drawn_from": drawn_from}
+        own |= {} if units is None else {"units": units.tolist()}
         settings["checkpoints"] = checkpoint.trainings(specification, x, mask, limits, weights, **own)
     bounds = [IWELBO(member, particles) for member in members]
-    histories = fit(bounds, x, mask, limits=limits, weights=weights, seed=seed, tables=tables, **settings)
+    histories = fit(bounds, x, mask, limits=limits, weights=weights, units=units, seed=seed, tables=tables, **settings)
     fewer = len(histories)
     return Fitted(specification.first(fewer), [member.cpu() for member in members[:fewer]], histories)

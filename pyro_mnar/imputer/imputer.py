@@ -13,6 +13,7 @@ from pyro_mnar.imputer.fitted import FittedImputer
 from pyro_mnar.imputer.imputing import filled
 from pyro_mnar.imputer.learning import fit_table
 from pyro_mnar.imputer.points import check_point
+from pyro_mnar.imputer.replicates import units_of
 from pyro_mnar.imputer.serialization import load
 from pyro_mnar.infer.history import Evaluation
 from pyro_mnar.infer.progress import whole
@@ -42,6 +43,8 @@ class MNARImputer(FittedImputer):
         ignorable: columns whose missingness is taken as ignorable whatever the mechanism.
         shadow: columns known to be related to those with holes and to have no other part in their going missing
             (:mod:`pyro_mnar.imputer.shadow`); no mask reads them.
+        instrument: complete columns known to move whether values are missing, and to have no part in the values
+            (:mod:`pyro_mnar.imputer.instrument`).
         latent_dim, hidden: L, by default one less than the number of columns, at most 10; hidden layers of decoder and encoder.
         members, particles: of the ensemble (with one there are no intervals worth the name); K of the training bound.
         steps, batch_size: training updates of each member, ``auto`` for as many as its bound rises, at most 1000; rows an update.
@@ -69,6 +72,7 @@ class MNARImputer(FittedImputer):
         candidates_: the :class:`~pyro_mnar.imputer.pilots.Candidate` reasons that were compared, the best first.
         margins_: a data frame, a row for each known margin: as fitted, as met, and what that takes of the missing values.
         shadows_: a data frame: how strongly each declared shadow variable is related to each column with holes.
+        instruments_: a data frame: how strongly each declared instrument moves the mask of each column with holes.
         members_, histories_: the fitted :class:`~pyro_mnar.model.MNAR` models, on scaled columns, and what training saw of each.
         codec_: the :class:`~pyro_mnar.data.TableCodec` from tables to the models' columns and back; ``schema_`` are these columns.
         specification_: the :class:`~pyro_mnar.imputer.specification.Specification` of the members.
@@ -86,6 +90,7 @@ class MNARImputer(FittedImputer):
     order: Sequence[Hashable] | None = None
     ignorable: Sequence[Hashable] = ()
     shadow: Sequence[Hashable] = ()
+    instrument: Sequence[Hashable] = ()
     latent_dim: int | None = None
     hidden: Sequence[int] = (128,)
     members: int = 8
@@ -117,6 +122,8 @@ class MNARImputer(FittedImputer):
         sample_weight: ArrayLike | None = None,
         callback: Callable[[Evaluation], None] | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
+        strata: ArrayLike | Hashable | None = None,
+        clusters: ArrayLike | Hashable | None = None,
     ) -> Self:
         """Learn the model from a table (N, D) with NaN in the holes.
 
@@ -127,13 +134,17 @@ class MNARImputer(FittedImputer):
             callback: called with each :class:`~pyro_mnar.infer.training.Evaluation`.
             checkpoint: folder, from which the same call goes on after a kill to the same result (:mod:`pyro_mnar.imputer.checkpoints`).
 
+            strata, clusters: of the rows, arrays (N,) or names of columns without holes, by which members' tables are drawn
+                (:mod:`pyro_mnar.infer.clusters`).
+
         Raises:
             ValueError: for a table that cannot be used (the message names the column) or an unknown word among the settings.
             KeyboardInterrupt: when interrupted, unless ``keep_partial``. After it, or an error, the imputer is as it was before.
         """
         del y
         check_point(self.point)
-        fit_table(self, X, sample_weight, callback, checkpoint)
+        units = None if strata is None and clusters is None else units_of(X, strata, clusters)
+        fit_table(self, X, sample_weight, callback, checkpoint, units)
         return self
 
     def fit_transform(self, X: ArrayLike | DataFrame, y: None = None, sample_weight: ArrayLike | None = None) -> DataFrame | np.ndarray:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from sklearn.utils import check_random_state
 
 from pyro_mnar.data.codec import TableCodec
@@ -21,10 +22,12 @@ from pyro_mnar.imputer.devices import device_of
 from pyro_mnar.imputer.doubts import Doubt, doubts, never_together
 from pyro_mnar.imputer.fit_guard import all_or_nothing, check_interrupted
 from pyro_mnar.imputer.fitting import fit_specified
+from pyro_mnar.imputer.instrument import mask_strengths, weak_instruments
 from pyro_mnar.imputer.known_words import with_absent
 from pyro_mnar.imputer.limited_reasons import with_limits
 from pyro_mnar.imputer.limited_scaling import in_limited_units
 from pyro_mnar.imputer.margin_fit import met_margins
+from pyro_mnar.imputer.margin_refit import ROUNDS, nearer_to_margins, say_refitted
 from pyro_mnar.imputer.margin_words import margins_table, unmet
 from pyro_mnar.imputer.mask_orders import leave_in_turn, orders_of
 from pyro_mnar.imputer.pilots import InUnits
@@ -39,6 +42,7 @@ from pyro_mnar.infer.history import Evaluation
 from pyro_mnar.infer.progress import step_worth, whole
 from pyro_mnar.infer.schedule import AUTO, EVERY, most_steps
 from pyro_mnar.infer.torch_state import as_usual
+from pyro_mnar.model.mnar import MNAR
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -54,12 +58,14 @@ def fit_table(
     sample_weight: ArrayLike | None = None,
     callback: Callable[[Evaluation], None] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
+    units: np.ndarray | None = None,
 ) -> Given:
-    """Fit ``imputer`` to a table, and return that as it reads it; arguments as of ``MNARImputer.fit``.
+    """Fit ``imputer`` to a table, and return that as it reads it; arguments as of ``MNARImputer.fit``, ``units`` (2, N) being
+    the rows' strata and clusters.
 
     After an error or an interruption the imputer is as it was.
     """
-    table = learned(imputer, X, sample_weight=sample_weight)
+    table = learned(imputer, X, sample_weight=sample_weight, units=units)
     fit_given(imputer, table, callback, checkpoint)
     return replace(table, codec=imputer.codec_)
 
@@ -91,7 +97,10 @@ def fit_given(
     left_out = [name for j, name in enumerate(codec.layout.names) if j not in codec.layout.known]
     specification, stated = specification_of(imputer, codec.schema, told.mask, left_out)
     imputer.shadows_ = strengths(told, specification.columns, specification.unread)
-    specification, stated = identified(specification, stated, codec.schema, imputer.shadows_)
+    instruments = mask_strengths if specification.alone else partial(strengths, called="instrument")
+    imputer.instruments_ = instruments(told, specification.columns, specification.alone)
+    for found in (imputer.shadows_, imputer.instruments_):
+        specification, stated = identified(specification, stated, codec.schema, found)
     if mask.all() and imputer.mechanism != "none":
         warn("X: nothing is missing, so the model is trained without a mechanism")
     margins = learned_margins(margins_of(imputer.margins, codec.layout.names), codec.columns, given.values, mask)
@@ -116,7 +125,7 @@ def fit_given(
         _fit(imputer, given, specification, stated, order, margins, settings, rows)
         if kept is not None:
             finish(kept, imputer)
-    for said in (*unmet(imputer), *weak_shadows(imputer)):
+    for said in (*unmet(imputer), *weak_shadows(imputer), *(weak_instruments(imputer) if specification.alone else ())):
         warn(said)
     for doubt in doubts(imputer):
         warn(doubt, Doubt)
@@ -133,7 +142,7 @@ def _fit(
     rows: MemberRows | None,
 ) -> None:
     """Choose the reasons that are not stated, fit the ensemble, and set what is fitted."""
-    choice, first, seen, told = None, None, given.seen, given.told
+    choice, first = None, None
     for_pilots = {
         name: value for name, value in settings.items() if name not in ("device", "callback", "held_out", "patience", "every")
     }
@@ -146,17 +155,18 @@ def _fit(
             specification = choice.specification
             # One of the candidates needs no pilot; one model more is what they start as.
             task.expect((len(choice.candidates) - PILOTS) * pilot_worth(imputer.steps, imputer.batch_size, len(given.mask)))
-        codec, specification = in_supposed_units(told, specification)
-        given = replace(given, codec=codec)
         task.say("fitting")
-        settings |= {} if rows is None else rows.settings(imputer, codec)
-        start = None if choice is None else choice.pilot
-        fitted = fit_specified(specification, given.x, seen, limits=given.limits, weights=given.row_weights, start=start, **settings)
-    check_interrupted(fitted.histories, imputer.members, imputer.keep_partial)
-    imputer.codec_ = codec
-    imputer.candidates_ = [] if choice is None else choice.candidates
-    imputer.specification_, imputer.histories_ = fitted.specification, fitted.histories
-    imputer.members_ = [member.eval() for member in fitted.members]
+        imputer.candidates_ = [] if choice is None else choice.candidates
+        own = _ensemble(imputer, given, specification, margins, settings, rows, None if choice is None else choice.pilot)
+        at_first = imputer.specification_, imputer.moves_
+        for _ in range(ROUNDS if margins else 0):
+            nearer = nearer_to_margins(imputer, given.told.mask)
+            if nearer == imputer.specification_:
+                break
+            task.expect(work_of_fit(imputer, len(given.mask), False))
+            task.say("fitting nearer to the margins")
+            own = _ensemble(imputer, given, nearer, margins, settings, rows)
+    given = own
     if choice is None or first is None:
         imputer.reasons_ = no_reasons(imputer)
     else:
@@ -164,8 +174,33 @@ def _fit(
     imputer.reasons_ = with_limits(imputer.reasons_, given)
     if given.known.absent:
         imputer.reasons_ = with_absent(imputer.reasons_, given)
+    if margins:
+        say_refitted(imputer, *at_first)
+    imputer.margins_ = margins_table(imputer.codec_.columns, imputer.moves_)
+
+
+def _ensemble(
+    imputer: Imputer,
+    given: Given,
+    specification: Specification,
+    margins: dict[int, Margin],
+    settings: dict[str, Any],
+    rows: MemberRows | None,
+    start: MNAR | None = None,
+) -> Given:
+    """Fit the ensemble that is specified, have it meet ``margins``, and return the table as it reads it."""
+    codec, specification = in_supposed_units(given.told, specification)
+    given = replace(given, codec=codec)
+    units = None if given.units is None else torch.from_numpy(given.units)
+    known = {"limits": given.limits, "weights": given.row_weights, "units": units, "start": start}
+    drawn = {} if rows is None else rows.settings(imputer, codec)
+    fitted = fit_specified(specification, given.x, given.seen, **known, **settings, **drawn)
+    check_interrupted(fitted.histories, imputer.members, imputer.keep_partial)
+    imputer.codec_ = codec
+    imputer.specification_, imputer.histories_ = fitted.specification, fitted.histories
+    imputer.members_ = [member.eval() for member in fitted.members]
     imputer.moves_ = met_margins(imputer, given, margins)
-    imputer.margins_ = margins_table(codec.columns, imputer.moves_)
+    return given
 
 
 def work_of_fit(imputer: Any, n_rows: int, choosing: bool) -> float:

@@ -45,10 +45,11 @@ def margins_table(columns: Sequence[Column], moves: Sequence[Move]) -> DataFrame
                     "missing_before": float(move.before[margin.at[i]] if level else move.before[0]),
                     "missing_after": float(move.after[margin.at[i]] if level else move.after[0]),
                     "in_reach": move.in_reach,
+                    "refitted": move.refitted,
                 }
             )
     names = ["column", "margin", "at", "asked", "of", "standard_error", "unadjusted", "met", "moved", "by"]
-    return DataFrame(lines, columns=[*names, "missing_before", "missing_after", "in_reach"])
+    return DataFrame(lines, columns=[*names, "missing_before", "missing_after", "in_reach", "refitted"])
 
 
 def factors_of(move: Move) -> np.ndarray:
@@ -97,12 +98,15 @@ def _sentence(column: Column, move: Move) -> str:
         moved = f"missing values must be {abs(after / before - 1):.0%} {higher}"
     else:
         moved = f"missing values must be {higher}"
-    suggests = "the data and the mechanism suggest" if move.way == "strength" else "observed values of alike rows suggest"
+    by_strength = move.way == "strength" and not move.refitted
+    suggests = "the data and the mechanism suggest" if by_strength else "observed values of alike rows suggest"
     said = f"{column.name}: {said}{moved} than {suggests} (a mean of {far})"
-    if move.way == "strength":
+    if by_strength:
         factor = float(factors[0])
         said += f"; the mechanism must be {factor:.2g} times as strong as the data's own"
         said += ", so that the other end goes missing" if factor < 0 else ""
+    if move.refitted:
+        said += "; the data's own fit does not reach that far, and the model was fitted again, with a mechanism that does"
     return said + "."
 
 

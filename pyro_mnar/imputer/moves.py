@@ -29,6 +29,7 @@ class Move:
         unadjusted, met: (k,) the means, shares or quantile's share of the whole column, before and after; over members.
         before, after: of the missing cells alone the mean, (1,), or the shares of all levels, (V,).
         in_reach: whether the draws that were weighed again were enough.
+        refitted: whether they are those of a later fit, nearer to the margin; ``unadjusted`` and ``before`` are of the first.
     """
 
     margin: Margin
@@ -40,6 +41,7 @@ class Move:
     before: np.ndarray
     after: np.ndarray
     in_reach: bool
+    refitted: bool = False
 
     @property
     def targets(self) -> int:
@@ -56,7 +58,11 @@ class Move:
         """Return what :meth:`to_json` wrote of one of ``columns``; ValueError or TypeError for anything else, or other ``members``."""
         arrays = {name: np.asarray(plain[name], float) for name in ("moves", "unadjusted", "met", "before", "after")}
         move = cls(**dict(plain) | arrays | {"margin": Margin.from_json(plain["margin"])})
-        if type(move.column) is not int or not 0 <= move.column < len(columns) or type(move.in_reach) is not bool:
+        if (
+            type(move.column) is not int
+            or not 0 <= move.column < len(columns)
+            or not type(move.in_reach) is type(move.refitted) is bool
+        ):
             raise ValueError(f"margins: got column {move.column!r:.40}, expected the place of one of {len(columns)}")
         levels, k = len(columns[move.column].levels), len(move.margin.values)
         if move.way not in WAYS or (move.way == "odds") != bool(levels) or (move.margin.what == "share") != bool(levels):

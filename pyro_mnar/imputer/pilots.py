@@ -103,14 +103,14 @@ class Pilots:
     def fit(self, candidates: Sequence[Candidate]) -> None:
         """Fit those that have no pilot yet; of rates alone the bound follows from that of earlier columns without own values."""
         none = ("none",) * len(self.stated)
-        rates, at_random = (none, "", False), (none, "all", False)
+        rates, at_random = None if self.specification.alone else (none, "", False), (none, "all", False)
         new = list(dict.fromkeys(candidate[:3] for candidate in candidates if candidate[:3] not in self.models))
         wanted = [key for key in new if key != rates]
         quiet = {"progress": False} if n_processes(self.n_jobs, len(wanted)) > 1 else {}  # bars of two would write over each other
         calls = [partial(self.fitted, self.specified(Candidate(*key)), **quiet) for key in wanted]
         for key, (bound, model) in zip(wanted, self._each(calls), strict=True):
             self._add(key, bound, model)
-        if rates in new:
+        if rates is not None and rates in new:
             model = self.models[at_random]
             columns = list(self.specification.columns)
             counted = (self.weights @ (~self.settled).double())[columns]
@@ -129,7 +129,8 @@ class Pilots:
 
     def specified(self, candidate: Candidate) -> Specification:
         """Return the specification of an ensemble that supposes what ``candidate`` does."""
-        orders = self.specification.orders if candidate.earlier else None
+        alone = self.specification.alone
+        orders = self.specification.orders if candidate.earlier else (alone,) * self.specification.members if alone else None
         if candidate.earlier == "complete":
             whole = self.mask.all(0).nonzero().flatten().tolist()
             orders = (tuple(j for j in whole if j not in self.specification.unread),) * self.specification.members

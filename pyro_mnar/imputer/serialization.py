@@ -76,6 +76,7 @@ def describe(imputer: Imputer) -> tuple[dict[str, Tensor], dict[str, object]]:
         "reasons": reasons_to_json(imputer.reasons_),
         "margins": [move.to_json() for move in imputer.moves_],
         "shadows": imputer.shadows_.to_dict("list"),
+        "instruments": imputer.instruments_.to_dict("list"),
         "settings": {
             name: plain_setting(value)
             for name, value in imputer.get_params(deep=False).items()
@@ -119,7 +120,9 @@ def restore(tensors: dict[str, Tensor], description: dict[str, Any]) -> tuple[di
     }
     fitted["moves_"] = [Move.from_json(plain, specification.members, codec.columns) for plain in description["margins"]]
     fitted["margins_"] = margins_table(codec.columns, fitted["moves_"])
-    fitted["shadows_"] = strengths_from_json(description["shadows"], [column.name for column in codec.columns])
+    names = [column.name for column in codec.columns]
+    fitted["shadows_"] = strengths_from_json(description["shadows"], names)
+    fitted["instruments_"] = strengths_from_json(description["instruments"], names, "instrument")
     if description["named"]:
         fitted["feature_names_in_"] = np.array(codec.layout.names, dtype=object)
     _check(codec, specification, fitted["reasons_"], fitted["histories_"])
@@ -146,8 +149,11 @@ def _check(codec: TableCodec, specification: Specification, reasons: DataFrame, 
     modeled = specification.columns
     if not all(type(j) is int and 0 <= j < len(names) for j in modeled) or len(set(modeled)) < len(modeled):
         raise ValueError(f"columns: got {modeled!r:.60}, expected positions among {len(names)} columns")
-    if not set(specification.unread) <= set(range(len(names))):
-        raise ValueError(f"unread: got {specification.unread!r:.60}, expected positions among {len(names)} columns")
+    for name, places in (("unread", specification.unread), ("alone", specification.alone)):
+        if not set(places) <= set(range(len(names))):
+            raise ValueError(f"{name}: got {places!r:.60}, expected positions among {len(names)} columns")
+    if not all(j in modeled and np.isfinite(slope) for j, slope in specification.held):
+        raise ValueError(f"held: got {specification.held!r:.60}, expected slopes of modeled columns")
     limited = {limit.column for limit in codec.limits}
     if not limited <= set(names):
         raise ValueError(f"limits: got some of {sorted(map(str, limited))!r:.60}, expected some of the {len(names)} columns")

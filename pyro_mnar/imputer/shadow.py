@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 #: F below which a shadow variable is called weak.
 WEAK = 10.0
-_TABLE = ["column", "shadow", "f", "of", "rows_left"]
+_NUMBERS = ["f", "of", "rows_left"]
 
 
 def shadows_of(imputer: Imputer, schema: Schema, left_out: Collection[Hashable] = ()) -> tuple[int, ...]:
@@ -69,38 +69,39 @@ def shadows_of(imputer: Imputer, schema: Schema, left_out: Collection[Hashable] 
     return tuple(sorted({names.index(name) for name in imputer.shadow if name in names}))
 
 
-def strengths(given: Given, modeled: Sequence[int], shadows: Sequence[int]) -> DataFrame:
+def strengths(given: Given, modeled: Sequence[int], shadows: Sequence[int], called: str = "shadow") -> DataFrame:
     """Return the table ``shadows_``: for each column with holes and each shadow variable their partial F and its degrees of freedom.
 
     Args:
         given: the table.
         modeled: columns whose masks are modeled.
         shadows: places of the shadow variables.
+        called: the name of the table's second column.
     """
     from pandas import DataFrame
 
     columns, mask, lines = given.codec.columns, given.mask, []
-    blocks = [_block(given, j) for j in range(len(columns))] if shadows else []
+    blocks = [as_read(given, j) for j in range(len(columns))] if shadows else []
     for j in (j for j in modeled if shadows):
         for w in (w for w in shadows if w != j):
             rows = mask[:, j] & mask[:, w]
             others = [blocks[k][rows] for k in range(len(columns)) if k not in (j, w)]
             absent = [(~mask[rows][:, [k]]).astype(float) for k in range(len(columns)) if k not in (j, w)]
             f, first, second = partial_f(blocks[j][rows], blocks[w][rows], np.hstack([np.ones((int(rows.sum()), 1)), *others, *absent]))
-            lines.append({"column": columns[j].name, "shadow": columns[w].name, "f": f, "of": first, "rows_left": second})
-    return DataFrame(lines, columns=_TABLE)
+            lines.append({"column": columns[j].name, called: columns[w].name, "f": f, "of": first, "rows_left": second})
+    return DataFrame(lines, columns=["column", called, *_NUMBERS])
 
 
 def identified(
     specification: Specification, stated: Sequence[str | None], schema: Schema, found: DataFrame
 ) -> tuple[Specification, list[str | None]]:
-    """Return what is specified and stated where columns that a strong shadow variable identifies, and of which nothing is said, may go
-    missing because of themselves: what it identifies is to be estimated, and no longer chosen.
+    """Return what is specified and stated where columns that a strong shadow variable or instrument identifies, and of which nothing is
+    said, may go missing because of themselves: what it identifies is to be estimated, and no longer chosen.
 
     Args:
         specification, stated: as of :func:`~pyro_mnar.imputer.words.specification_of`.
         schema: the D columns.
-        found: the table of :func:`strengths`.
+        found: the table of :func:`strengths`, or that of instruments.
     """
     strong = set(found["column"][found["f"] >= WEAK])
     words = [
@@ -110,16 +111,17 @@ def identified(
     return replace(specification, directions=tuple(word or "none" for word in words)), words
 
 
-def strengths_from_json(plain: Mapping[str, list[Any]], names: Collection[Hashable]) -> DataFrame:
+def strengths_from_json(plain: Mapping[str, list[Any]], names: Collection[Hashable], called: str = "shadow") -> DataFrame:
     """Return the table that :func:`strengths` made of its columns as lists; ValueError for anything else."""
     from pandas import DataFrame
 
-    frame = DataFrame({name: plain[name] for name in _TABLE})
-    if set(plain) != set(_TABLE) or not {*frame["column"], *frame["shadow"]} <= set(names):
-        raise ValueError(f"shadows: got {list(plain)!r:.60}, expected {', '.join(_TABLE)}, of columns")
-    for number in (number for name in _TABLE[2:] for number in plain[name]):
+    table = ["column", called, *_NUMBERS]
+    frame = DataFrame({name: plain[name] for name in table})
+    if set(plain) != set(table) or not {*frame["column"], *frame[called]} <= set(names):
+        raise ValueError(f"{called}s: got {list(plain)!r:.60}, expected {', '.join(table)}, of columns")
+    for number in (number for name in _NUMBERS for number in plain[name]):
         if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 <= number < np.inf:
-            raise ValueError(f"shadows: got {number!r:.40}, expected finite numbers")
+            raise ValueError(f"{called}s: got {number!r:.40}, expected finite numbers")
     return frame
 
 
@@ -164,7 +166,7 @@ def weak_shadows(imputer: Imputer) -> list[str]:
     ]
 
 
-def _block(given: Given, j: int) -> np.ndarray:
+def as_read(given: Given, j: int) -> np.ndarray:
     """Return a column as regressions read it, (N, m), 0 in the holes: a number over its scale, a level by whether it is that one."""
     column, values, mask = given.codec.columns[j], given.values[:, j], given.mask[:, j]
     if column.levels and not (column.ordered and len(column.levels) > 2):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property
 from importlib import import_module
@@ -60,6 +60,8 @@ class Specification:
         latent: whether masks read the row's latent.
         cells: of each column what its head must know (:meth:`in_units`).
         unread: columns that no mask reads but their own; no mask then reads the latent.
+        held: columns with the slopes of their own-value terms that are not fitted.
+        alone: instruments, whose law does not read the latent, and which every mask reads.
 
     Example:
         >>> Specification("none", (), (), ("continuous",) * 5, 2, (16,), members=1).models()[0].mechanism is None
@@ -77,6 +79,8 @@ class Specification:
     latent: bool = False
     cells: tuple[Mapping[str, Any], ...] = ()
     unread: tuple[int, ...] = ()
+    alone: tuple[int, ...] = ()
+    held: tuple[tuple[int, float], ...] = ()
 
     @property
     def separate(self) -> bool:
@@ -144,6 +148,8 @@ class Specification:
         for i, prior in enumerate(Prior.members(self.members, len(warped), slopes, effects, at_mass, on_log)):
             mechanism = self._mechanism(i)
             decoder = GaussianDecoder(self.latent_dim, d, self.hidden) if self.is_plain else self._mixed_decoder()
+            if self.alone:
+                decoder.set_alone(self.alone)
             warp = SkewWarp(d, warped, pinned, transformed) if warped else None
             members.append(MNAR(decoder, ConjugateEncoder(decoder, self.hidden), mechanism, warp, prior))
         return members
@@ -167,7 +173,7 @@ class Specification:
         if not self.separate or not self.columns:
             return None
         # Probit rather than logit: the data cannot tell them apart and the integral has one component, not eight.
-        pieces: list[Mechanism] = [SelfMasking(d, by_value, [own.get(j, "none") for j in by_value], PROBIT)] if by_value else []
+        pieces: list[Mechanism] = [self._sloped(by_value)] if by_value else []
         pieces += [CategoryMasking(d, by_level, [self.categories[j] for j in by_level], PROBIT)] if by_level else []
         two_sided = {side: [j for j, word in own.items() if word == side] for side in ("middle", "tails")}
         pieces += [TwoSidedMasking(d, chosen, side) for side, chosen in two_sided.items() if chosen]
@@ -175,7 +181,13 @@ class Specification:
         if self.orders is None and not self.latent:
             return law
         order = None if self.orders is None else self.orders[member]
-        return SequentialMasking(law, order, self.latent_dim if self.latent else 0, self.categories, self.circular)
+        return SequentialMasking(law, order, self.latent_dim if self.latent else 0, self.categories, self.circular, self.alone)
+
+    def _sloped(self, columns: Sequence[int]) -> SelfMasking:
+        law = SelfMasking(len(self.kinds), columns, [self.own.get(j, "none") for j in columns], PROBIT)
+        if self.held:
+            law.hold(dict(self.held))
+        return law
 
     def _mixed_decoder(self) -> MixedDecoder:
         heads = []
@@ -194,4 +206,5 @@ class Specification:
         """Return the specification that :meth:`to_json` wrote."""
         held: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
         orders = held["orders"]
-        return cls(**held | {"orders": orders and tuple(tuple(order) for order in orders)})
+        slopes = tuple((int(j), float(slope)) for j, slope in held["held"])
+        return cls(**held | {"orders": orders and tuple(tuple(order) for order in orders), "held": slopes})

@@ -48,6 +48,7 @@ class Given:
         declared: columns whose kind was stated.
         known: rules of its rows, and cells that do not exist.
         weights: (N,) how many rows each counts for; None where that is one each.
+        units: (2, N) stratum and cluster of each row; None where rows were sampled one by one.
     """
 
     X: ArrayLike | DataFrame
@@ -59,6 +60,7 @@ class Given:
     declared: frozenset[Hashable] = frozenset()
     known: Known = NOTHING
     weights: np.ndarray | None = None
+    units: np.ndarray | None = None
 
     @property
     def x(self) -> Tensor:
@@ -165,7 +167,11 @@ class Given:
 
 
 def learned(
-    imputer: Imputer, X: ArrayLike | DataFrame, inferred: Mapping[Any, Column] | None = None, sample_weight: ArrayLike | None = None
+    imputer: Imputer,
+    X: ArrayLike | DataFrame,
+    inferred: Mapping[Any, Column] | None = None,
+    sample_weight: ArrayLike | None = None,
+    units: np.ndarray | None = None,
 ) -> Given:
     """Return a table with a codec learned from it, as the settings of ``imputer`` say.
 
@@ -174,6 +180,7 @@ def learned(
         X: as ``fit`` takes it.
         inferred: columns that are known already, by name.
         sample_weight: (N,) of the rows.
+        units: (2, N) their strata and clusters, or None.
 
     Raises:
         ValueError: for a table that cannot be learned from, or a weight that is none.
@@ -204,7 +211,7 @@ def learned(
         warn(f"X: {'; '.join(said)}")
     ends = codec.read_limits(table, values, mask, written)
     known = known_of(imputer, table, stood, (codec, values, mask), absent, ends, True)
-    return Given(X, table, codec, values, mask, ends, frozenset(imputer.kinds or ()), known, weights)
+    return Given(X, table, codec, values, mask, ends, frozenset(imputer.kinds or ()), known, weights, units)
 
 
 def check_fitted(imputer: object) -> None:

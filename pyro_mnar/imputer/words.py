@@ -11,6 +11,7 @@ import numpy as np
 from pyro_mnar.data.schema import Schema
 from pyro_mnar.data.warn import warn
 from pyro_mnar.imputer.contract import Imputer
+from pyro_mnar.imputer.instrument import instruments_of
 from pyro_mnar.imputer.shadow import shadows_of
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.mechanisms.self_masking import DIRECTIONS
@@ -68,6 +69,7 @@ def specification_of(
         tuple(imputer.hidden),
         imputer.members,
         unread=shadows_of(imputer, schema, left_out),
+        alone=instruments_of(imputer, schema, mask, left_out) if modeled and imputer.instrument else (),
     )
     if imputer.mechanism in ("linear", "neural") and not specification.is_plain:
         apart = next(column for column in schema.columns if not replace(specification, kinds=(column.kind,)).is_plain)

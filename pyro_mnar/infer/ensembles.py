@@ -7,7 +7,8 @@ this size could say (:mod:`pyro_mnar.model.priors`).
 Rows with weights that are whole numbers are drawn as if they were repeated: as many rows as the weights add to, in proportion. A row
 cannot be there one and a half times, so that other weights are taken for those of sampled rows, each of which was seen once. Rows are
 then drawn alike and take their weights along, by which a weighted mean varies between members by sum w^2 (y - m)^2 / (sum w)^2, its
-linearized variance. In proportion it would vary by less where rows of large weight differ more.
+linearized variance. In proportion it would vary by less where rows of large weight differ more. Rows of strata and clusters:
+:mod:`pyro_mnar.infer.clusters`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from pyro_mnar.infer.checkpoints import Checkpoint
 from pyro_mnar.infer.checks import check_weights
+from pyro_mnar.infer.clusters import by_clusters
 from pyro_mnar.infer.history import Evaluation, History
 from pyro_mnar.infer.processes import each, n_processes
 from pyro_mnar.infer.progress import step_worth
@@ -52,6 +54,7 @@ def fit(
     *,
     limits: Tensor | None = None,
     weights: Tensor | None = None,
+    units: Tensor | None = None,
     seed: int = 0,
     progress: bool = True,
     n_jobs: int | None = None,
@@ -66,6 +69,7 @@ def fit(
     *,
     limits: Tensor | None = None,
     weights: Tensor | None = None,
+    units: Tensor | None = None,
     seed: int = 0,
     progress: bool = True,
     n_jobs: int | None = None,
@@ -79,6 +83,7 @@ def fit(
     *,
     limits: Tensor | None = None,
     weights: Tensor | None = None,
+    units: Tensor | None = None,
     seed: int = 0,
     callback: Callable[[Evaluation], None] | None = None,
     progress: bool = True,
@@ -99,6 +104,7 @@ def fit(
         limits: (N, D, 2), between which missing values are known to lie, as a third argument of model and guide; or None.
         weights: (N,) above 0, how many rows each row counts for. Where all are whole numbers, members' tables are drawn from repeated
             rows; else a row is one, and takes its weight along.
+        units: (2, N) each row's stratum and cluster, by which members' tables are drawn (:mod:`pyro_mnar.infer.clusters`), or None.
         seed: of everything random.
         callback: called with each :class:`~pyro_mnar.infer.history.Evaluation`.
         progress: a bar over members and, in this process, one over steps, on a terminal only.
@@ -132,7 +138,7 @@ def fit(
     several = n_processes(n_jobs, len(bound)) > 1
     options |= {"callback": None if several else callback, "progress": progress and not several}
     check_weights(weights, x)
-    table, resample = (x, mask, limits, weights), len(bound) > 1
+    table, resample = (x, mask, limits, weights, units), len(bound) > 1
     kept = [None] * len(bound) if checkpoints is None else checkpoints
     calls = [
         partial(_fit, member, *table, resample, seed=member_seed(seed, i), checkpoint=own, **options)
@@ -175,20 +181,15 @@ def _fit(
     mask: Tensor,
     limits: Tensor | None,
     weights: Tensor | None,
+    units: Tensor | None,
     resample: bool,
     *,
     seed: int,
     **options: Any,
 ) -> tuple[Mapping[str, Tensor], History]:
     """Fit ``member`` in place to the table or to rows drawn from it, and return its state as well: it may be a copy."""
-    rows = torch.arange(len(x), device=x.device)
-    if resample and weights is not None and bool((weights == weights.round()).all()):
-        weights = _drawn(weights, seed)
-        rows = weights.nonzero().flatten()
-    elif resample:
-        with seeded(seed, x.device):
-            rows = torch.randint(len(x), (len(x),), device=x.device)
-    known, own = (None if part is None else part[rows] for part in (limits, weights))
+    rows, own = drawn(x, weights, units, seed) if resample else (torch.arange(len(x), device=x.device), weights)
+    known = None if limits is None else limits[rows]
     copies = rows if resample else None
     history = train(member, x[rows], mask[rows], limits=known, weights=own, seed=seed, copies=copies, **options)
     return member.state_dict(), history
@@ -213,7 +214,31 @@ def _fit_to(
     return member.state_dict(), history
 
 
-def _drawn(weights: Tensor, seed: int) -> Tensor:
+def drawn(x: Tensor, weights: Tensor | None, units: Tensor | None, seed: int) -> tuple[Tensor, Tensor | None]:
+    """Return places of the rows that a member's table has, and their weights, None being 1 each.
+
+    Args:
+        x: (N, D) the table, on its device.
+        weights: (N,) of the rows, None being 1 each. Whole numbers are numbers of rows, without ``units``.
+        units: (2, N) each row's stratum and its cluster, whole numbers from 0, a cluster within one stratum; None where rows were
+            sampled one by one.
+        seed: of the member.
+    """
+    if units is not None:
+        counts = by_clusters(units.cpu().numpy(), seed)
+        weights = torch.from_numpy(counts).to(x) * (1.0 if weights is None else weights)
+        rows = weights.nonzero().flatten()
+        return rows, weights[rows]
+    if weights is not None and bool((weights == weights.round()).all()):
+        weights = _repeated(weights, seed)
+        rows = weights.nonzero().flatten()
+        return rows, weights[rows]
+    with seeded(seed, x.device):
+        rows = torch.randint(len(x), (len(x),), device=x.device)
+    return rows, None if weights is None else weights[rows]
+
+
+def _repeated(weights: Tensor, seed: int) -> Tensor:
     """Return how often each row is drawn, (N,), where as many rows are as ``weights`` (N,) add to, in proportion to these."""
     own = weights.double().cpu().numpy()
     counts = np.random.default_rng(seed).multinomial(max(1, round(own.sum())), own / own.sum())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +48,7 @@ class SelfMasking(OwnValueMasking):
     sign: Tensor
     free: Tensor
     anchor: Tensor
+    held: Tensor | None
 
     def __init__(
         self,
@@ -71,6 +72,8 @@ class SelfMasking(OwnValueMasking):
         self.register_buffer("free", torch.tensor([w == "free" for w in words]), False)
         # u = a (x - anchor) + offset: with the anchor at the starting threshold, a slope that grows leaves the threshold alone.
         self.register_buffer("anchor", torch.zeros(len(words)))
+        #: (J,) slopes that are held, NaN where one is not; None where none is.
+        self.register_buffer("held", None, persistent=False)
         if link is not THRESHOLD:
             # Steps in the slope's order of magnitude: from a gentle slope a hard rule is as far as a hundredfold one.
             self.raw_slope = nn.Parameter(torch.where(self.sign == 0, 0.0, math.log(2.0)))
@@ -82,7 +85,8 @@ class SelfMasking(OwnValueMasking):
         if self.link is THRESHOLD:
             return self.sign
         directed = self.sign * self.raw_slope.exp()
-        return torch.where(self.free, self.raw_slope.sinh(), directed) if "free" in self.directions else directed
+        found = torch.where(self.free, self.raw_slope.sinh(), directed) if "free" in self.directions else directed
+        return found if self.held is None else torch.where(self.held.isnan(), found, self.held)
 
     @slope.setter
     @torch.no_grad()
@@ -94,6 +98,13 @@ class SelfMasking(OwnValueMasking):
                 "none"
             )
         self.raw_slope.copy_(torch.where(self.sign == 0, given.asinh(), given.abs().log()))
+
+    def hold(self, slopes: Mapping[int, float]) -> None:
+        """Hold the slopes of columns, by position, at values that training does not move."""
+        held = torch.full_like(self.raw_slope, torch.nan)
+        for place, j in enumerate(self.columns.tolist()):
+            held[place] = slopes.get(j, torch.nan)
+        self.held = held.detach()
 
     def reads_own(self) -> Tensor:
         return indicator(self.columns[~self.none()], self.n_columns)

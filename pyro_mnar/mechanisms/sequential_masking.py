@@ -21,7 +21,7 @@ its argument:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +45,7 @@ class SequentialMasking(Mechanism):
         latent_dim: L, of the decoder's z; or 0, and no mask reads z.
         levels: number of levels of each categorical column, by position; every level then has an effect of its own.
         circular: columns of angles in radians, by position; their cosine and sine each have one.
+        instruments: columns that are known to decide: their effects are held back no more beside an own value than without one.
 
     Raises:
         ValueError: for a threshold, which has no score to shift, a mechanism of other than own values, or an order with a column
@@ -62,6 +63,7 @@ class SequentialMasking(Mechanism):
     allowed: Tensor
     owner: Tensor
     at: Tensor
+    held: Tensor
 
     def __init__(
         self,
@@ -70,6 +72,7 @@ class SequentialMasking(Mechanism):
         latent_dim: int = 0,
         levels: Mapping[int, int] | None = None,
         circular: Sequence[int] = (),
+        instruments: Collection[int] = (),
     ) -> None:
         if not own.smooth:
             raise ValueError("own: got a threshold, expected a mechanism whose score can be shifted")
@@ -91,6 +94,8 @@ class SequentialMasking(Mechanism):
             self.register_buffer("owner", owner, persistent=False)
             self.register_buffer("at", at, persistent=False)
             self.register_buffer("allowed", allowed, persistent=False)
+            held = torch.tensor([j not in instruments for j in owner.tolist()])
+            self.register_buffer("held", held, persistent=False)
             self.effects = nn.Parameter(torch.zeros(n_columns, len(owner)))
             self.absences = nn.Parameter(torch.zeros(n_columns, n_columns))
         if latent_dim:
@@ -145,7 +150,7 @@ class SequentialMasking(Mechanism):
         own, known = self.own.log_prior(anchors), torch.zeros_like(anchors.slope).sum()
         if self.order is not None:
             beside = 0.5 * (self.effects / BESIDE_OWN).square()
-            own_read = self.reads_own().unsqueeze(-1)
+            own_read = self.reads_own().unsqueeze(-1) & self.held
             known = -torch.where(own_read, beside, student(self.effects / EFFECT)).sum() - student(self.absences / ABSENCE).sum()
         if self.reads_latent:
             known = known - 0.5 * (self.loadings / LOADING).square().sum()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pyro.distributions as dist
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from pyro_mnar.distributions import continuous
-from pyro_mnar.networks.layers import FAR, AlignedLinear, inverse_softplus, log_prior_of_weights, mlp, noise_scale
+from pyro_mnar.networks.layers import FAR, AlignedLinear, alone_at, inverse_softplus, log_prior_of_weights, mlp, noise_scale
 
 
 class Decoder(nn.Module):
@@ -21,9 +21,13 @@ class Decoder(nn.Module):
         n_columns: D.
     """
 
+    alone: Tensor | None
+
     def __init__(self, latent_dim: int, n_columns: int) -> None:
         super().__init__()
         self.latent_dim, self.n_columns = latent_dim, n_columns
+        #: (P,) True where an output is its bias alone; None for none.
+        self.register_buffer("alone", None, persistent=False)
 
     def forward(self, z: Tensor) -> dist.Distribution:
         """Return p(x | z) for latents ``z`` (..., L)."""
@@ -39,6 +43,10 @@ class Decoder(nn.Module):
         for name, value in other.named_parameters():
             if not name.startswith(("net.", "scale_net.")) and name != "linear.bias":
                 own[name].copy_(value)
+
+    def set_alone(self, columns: Collection[int]) -> None:
+        """Have the law of ``columns`` not read the latent: for the rest of its life, before it is trained."""
+        raise NotImplementedError
 
     def apart(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return values (N, D) with those that repeat put infinitely far out, on their side: apart from what a normal law explains."""
@@ -103,7 +111,11 @@ class GaussianDecoder(Decoder):
         if self.linear is None:
             assert self.net is not None
             return self.net(z)
-        return self.linear(z) if self.net is None else self.linear(z) + self.net(z)
+        mean = self.linear(z) if self.net is None else self.linear(z) + self.net(z)
+        return mean if self.alone is None else torch.where(self.alone, self.linear.bias, mean)
+
+    def set_alone(self, columns: Collection[int]) -> None:
+        self.alone = alone_at(self.linear, [j in columns for j in range(self.n_columns)])
 
     @torch.no_grad()
     def center(self, means: Tensor) -> None:

@@ -24,6 +24,19 @@ class AlignedLinear(nn.Linear):
         return linear(input, self.weight, self.bias)
 
 
+@torch.no_grad()
+def alone_at(linear: nn.Linear | None, outputs: Sequence[bool]) -> Tensor:
+    """Return where ``outputs`` (P,) are to be their bias alone, and set the weights of ``linear`` to 0 there.
+
+    No gradient then moves these, and their prior is about 0, so that an encoder which reads them reads 0.
+    """
+    if linear is None:
+        raise ValueError("decoder: its mean has no linear part, expected linear=True for columns that do not read the latent")
+    alone = torch.tensor(outputs)
+    linear.weight[alone] = 0.0
+    return alone
+
+
 def mlp(sizes: Sequence[int]) -> nn.Sequential:
     """Return linear layers of the given sizes with ReLU between them.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import cast
 
 import pyro.distributions as dist
@@ -13,7 +13,7 @@ from pyro_mnar.distributions.indexing import columns_of
 from pyro_mnar.distributions.mixed import MixedCells
 from pyro_mnar.networks.decoders import Decoder
 from pyro_mnar.networks.heads import Head
-from pyro_mnar.networks.layers import AlignedLinear, log_prior_of_weights, mlp
+from pyro_mnar.networks.layers import AlignedLinear, alone_at, log_prior_of_weights, mlp
 
 
 class MixedDecoder(Decoder):
@@ -60,6 +60,9 @@ class MixedDecoder(Decoder):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
 
+    def set_alone(self, columns: Collection[int]) -> None:
+        self.alone = alone_at(self.linear, [j in columns for j in self.owner])
+
     @torch.no_grad()
     def center(self, means: Tensor) -> None:
         """Start the heads that have means at theirs of ``means`` (D,); the others have their start."""
@@ -78,6 +81,7 @@ class MixedDecoder(Decoder):
     def forward(self, z: Tensor) -> dist.Distribution:
         """Return p(x | z) for latents ``z`` (..., L)."""
         eta = self.linear(z) if self.net is None else self.linear(z) + self.net(z)
+        eta = eta if self.alone is None else torch.where(self.alone, self.linear.bias, eta)
         cells = [head(part) for head, part in zip(self._heads(), eta.split(self.sizes, -1), strict=True)]
         return MixedCells(cells, [head.columns for head in self._heads()]).to_event(1)
 

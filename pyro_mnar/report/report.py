@@ -44,7 +44,14 @@ def ignorable_of(imputer: MNARImputer, table: Given, checkpoint: str | None = No
     if imputer.specification_.mechanism == "none":
         return None
     plain = clone(imputer).set_params(
-        mechanism="none", direction=None, order=None, margins=None, shadow=(), random_state=imputer.seed, keep_partial=False
+        mechanism="none",
+        direction=None,
+        order=None,
+        margins=None,
+        shadow=(),
+        instrument=(),
+        random_state=imputer.seed,
+        keep_partial=False,
     )
     for name in ("n_features_in_", "feature_names_in_"):
         if hasattr(imputer, name):

@@ -15,6 +15,7 @@ from pyro_mnar.diagnostics.diagnosis import Diagnosis
 from pyro_mnar.imputation.impute import Imputation
 from pyro_mnar.imputer.doubts import doubts
 from pyro_mnar.imputer.imputer import MNARImputer
+from pyro_mnar.imputer.instrument import instruments_in_words, weak_instruments
 from pyro_mnar.imputer.known_words import absent_counts, known_in_words
 from pyro_mnar.imputer.limited_reasons import limits_in_words
 from pyro_mnar.imputer.margin_words import margins_in_words, unmet
@@ -98,8 +99,8 @@ def _assumed(imputer: MNARImputer, table: Given, design: Design | None) -> Secti
         sentences.append(f"Means, shares and coefficients are of the population that was sampled: {design.in_words()}.")
         sentences.append("Their standard errors are by Taylor linearization; other numbers are of the rows as they stand.")
     section = Section("What was assumed").text(*[sentence.strip() for sentence in sentences])
-    section.text(*shadows_in_words(imputer), *margins_in_words(imputer))
-    for doubt in [*weak_shadows(imputer), *unmet(imputer), *doubts(imputer)]:
+    section.text(*shadows_in_words(imputer), *instruments_in_words(imputer), *margins_in_words(imputer))
+    for doubt in [*weak_shadows(imputer), *weak_instruments(imputer), *unmet(imputer), *doubts(imputer)]:
         section.warning(doubt)
     return section
 

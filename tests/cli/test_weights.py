@@ -5,6 +5,7 @@ import csv
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from pyro_mnar import MNARImputer
 from pyro_mnar.analysis import Design, analyze, regression
@@ -40,6 +41,11 @@ def test_the_column_of_weights_is_no_part_of_the_model_and_no_doubt(table, capsy
     weights = sampling_weights(table.weight)
     own = MNARImputer(steps=2, progress=False).fit(table.drop(columns="weight"), sample_weight=weights)
     assert own.codec_.scaling.to_json() == fitted.codec_.scaling.to_json()
+    by_design = {"sample_weight": weights, "strata": table.region, "clusters": table.school}
+    own = MNARImputer(steps=2, progress=False).fit(table.drop(columns="weight"), **by_design)
+    for member, same in zip(fitted.members_, own.members_, strict=True):
+        for name, found in member.state_dict().items():
+            torch.testing.assert_close(found, same.state_dict()[name], msg=name)
     completed = pd.read_csv("c.csv")
     assert completed.weight.tolist() == table.weight.tolist()
     assert main(["impute", "t.csv", "--output", "c.csv", *QUICK]) == 0

@@ -1,10 +1,12 @@
 """Known means, shares and quantiles of whole columns, on models that are known exactly, and on a small fit."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from exact import LAW, MASKS, ROWS, self_masking
 from scipy import special
 
@@ -215,12 +217,13 @@ def test_margins_as_plain_data():
         with pytest.raises(ValueError, match="^margins: got"):
             Margin.from_json(margin.to_json() | wrong)
     arrays = {"unadjusted": [1.0], "met": [1.0], "before": [1.0], "after": [1.0]}
-    plain = {"margin": margin.to_json(), "column": 0, "way": "tilt", "moves": [[[1.5]]], "in_reach": True} | arrays
+    plain = {"margin": margin.to_json(), "column": 0, "way": "tilt", "moves": [[[1.5]]], "in_reach": True, "refitted": False} | arrays
     columns = [Continuous("x", "float64")]
     assert Move.from_json(plain, 1, columns).to_json() == plain
     for wrong in (
         {"column": 1},
         {"column": True},
+        {"refitted": 1},
         {"way": "odds"},
         {"way": "up"},
         {"moves": [[1.5]]},
@@ -234,3 +237,54 @@ def test_margins_as_plain_data():
     with pytest.raises(ValueError, match="^margins: got numbers that are not finite"):
         Move.from_json(plain | {"met": [float("nan")]}, 1, columns)
     assert margins_table([Continuous("x", "float64")], []).empty
+
+
+@pytest.fixture(scope="module")
+def beyond():
+    """A table of whose y all above 1 is missing, and its mean."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=120)
+    y = 0.4 * x + 0.92 * rng.normal(size=120)
+    return pd.DataFrame({"x": x, "y": np.where(y > 1, np.nan, y)}), float(y.mean())
+
+
+def test_a_margin_beyond_the_draws_has_the_model_fitted_again_nearer_to_it(beyond, tmp_path):
+    frame, mean = beyond
+    settings = {"members": 1, "steps": 40, "hidden": (4,), "progress": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        plain = MNARImputer("none", **settings).fit(frame)
+        fitted = MNARImputer("none", margins={"y": {"mean": mean}}, **settings).fit(frame)
+    assert fitted.specification_.own == {1: "high"} and plain.specification_.own == {}
+    (move,) = fitted.moves_
+    assert move.refitted and move.way == "strength" and fitted.margins_["refitted"].tolist() == [True]
+    # Whatever the draws' weights, the fit itself lies nearer: what it imputes without the margin.
+    moves, fitted.moves_ = fitted.moves_, []
+    missing = frame.y.isna()
+    near, far = (one.transform(frame).y[missing].mean() for one in (fitted, plain))
+    assert near - far > 0.5 * (float(move.after[0]) - far)
+    fitted.moves_ = moves
+    assert fitted.transform(frame).y.mean() == pytest.approx(mean, abs=1e-6)
+    assert float(move.unadjusted[0]) == pytest.approx(plain.transform(frame).y.mean(), abs=0.03)
+    assert "the model was fitted again" in margins_in_words(fitted)[0]
+    assert "as strongly as its margin says" in fitted.reasons_["reason"]["y"]
+    fitted.save(tmp_path / "m")
+    again = MNARImputer.load(tmp_path / "m")
+    assert again.moves_[0].refitted and again.specification_ == fitted.specification_
+    np.testing.assert_array_equal(again.transform(frame), fitted.transform(frame))
+
+
+def test_a_margin_in_reach_leaves_the_fit_as_it_is(beyond):
+    frame, _ = beyond
+    settings = {"members": 1, "steps": 5, "hidden": (4,), "progress": False}
+    plain = MNARImputer("none", **settings).fit(frame)
+    fitted = MNARImputer("none", margins={"y": {"mean": plain.transform(frame).y.mean() + 0.02}}, **settings).fit(frame)
+    assert not fitted.moves_[0].refitted and fitted.specification_ == plain.specification_
+
+
+def test_held_slopes_stay_and_have_no_gradient():
+    mechanism = self_masking([1.0, np.nan, -2.0], [0.0, np.nan, 0.5])
+    mechanism.hold({2: -7.0})
+    torch.testing.assert_close(mechanism.slope.detach(), torch.tensor([1.0, -7.0], dtype=torch.float64))
+    mechanism.slope.sum().backward()
+    assert mechanism.raw_slope.grad[0] > 0 and mechanism.raw_slope.grad[1] == 0
