@@ -192,7 +192,7 @@ def _ensemble(
     codec, specification = in_supposed_units(given.told, specification)
     given = replace(given, codec=codec)
     units = None if given.units is None else torch.from_numpy(given.units)
-    known = {"limits": given.limits, "weights": given.row_weights, "units": units, "start": start}
+    known: dict[str, Any] = {"limits": given.limits, "weights": given.row_weights, "units": units, "start": start}
     drawn = {} if rows is None else rows.settings(imputer, codec)
     fitted = fit_specified(specification, given.x, given.seen, **known, **settings, **drawn)
     check_interrupted(fitted.histories, imputer.members, imputer.keep_partial)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,7 +50,7 @@ def nearer_to_margins(imputer: Imputer, mask: np.ndarray) -> Specification:
         specification = replace(specification, mechanism="self-masking")
         said = {j: "none" for j in range(len(names)) if not mask[:, j].all()}
     said = dict(sorted((said | ends).items()))
-    words = {"columns": tuple(said), "directions": tuple(said.values()), "latent": specification.latent and not ends}
+    words: dict[str, Any] = {"columns": tuple(said), "directions": tuple(said.values()), "latent": specification.latent and not ends}
     return replace(specification, **words, held=tuple(held.items()))
 
 
