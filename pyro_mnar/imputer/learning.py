@@ -218,9 +218,9 @@ def _chosen(
     x, settled = replace(told, codec=codec).x, told.seen
     orders = orders_of(x[given.rows], settled[given.rows], specification.columns, order, specification.members, settings["seed"])
     specification = replace(specification, orders=tuple(tuple(j for j in one if j not in at_random.unread) for one in orders))
-    in_turn = order is not None or leave_in_turn(settled, specification.columns)
+    leaving = leave_in_turn(settled, [j for j in orders[0] if j in specification.columns])
     in_units = partial(_in_units, given=given)
-    asked = (order is not None, in_turn, in_units, given.seen, told.contrasts, given.row_weights)
+    asked = (order is not None, leaving, in_units, given.seen, told.contrasts, given.row_weights)
     return choose(specification, stated, *asked, **settings), codec
 
 

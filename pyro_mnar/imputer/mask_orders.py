@@ -7,6 +7,7 @@ it is the likelihood of as many masks, drawn at random, as keeps the work that o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -16,6 +17,7 @@ from torch import Tensor
 from pyro_mnar.distributions.links import log_ndtr
 from pyro_mnar.infer.adamw import AdamW
 from pyro_mnar.infer.streams import seeded
+from pyro_mnar.mechanisms.earlier_columns import features_of
 from pyro_mnar.mechanisms.prior_scales import EFFECT_DOF
 
 #: Orders that are tried for each that is taken.
@@ -46,8 +48,9 @@ def orders_of(x: Tensor, mask: Tensor, modeled: Sequence[int], order: Sequence[i
     if order is not None:
         return [list(order)] * members
     rest = [j for j in range(mask.shape[1]) if j not in modeled]
-    if len(modeled) < 2 or leave_in_turn(mask, modeled):
-        return [rest + _by_count(mask, modeled)] * members
+    by_count = sorted(modeled, key=lambda j: int((~mask[:, j]).sum()))
+    if len(modeled) < 2 or leave_in_turn(mask, by_count):
+        return [rest + by_count] * members
     with seeded(seed):
         rows = torch.randperm(len(x))[:_ROWS]
         drawn = [torch.randperm(len(modeled)).tolist() for _ in range(TRIES * members // 2)]
@@ -57,14 +60,88 @@ def orders_of(x: Tensor, mask: Tensor, modeled: Sequence[int], order: Sequence[i
     return [tried[i] for i in likely.argsort(descending=True, stable=True)[:members].tolist()]
 
 
-def leave_in_turn(mask: Tensor, modeled: Sequence[int]) -> bool:
-    """Return whether rows leave one after another: of two or more columns, each one's holes are among the next one's, fewest first."""
-    pairs = list(pairwise(_by_count(mask, modeled)))
+def leave_in_turn(mask: Tensor, order: Sequence[int]) -> bool:
+    """Return whether rows leave one after another and stay away: of two or more columns, in ``order``, each one's holes are among the
+    next one's."""
+    pairs = list(pairwise(order))
     return bool(pairs) and all(bool((mask[:, a] | ~mask[:, b]).all()) for a, b in pairs)
 
 
-def _by_count(mask: Tensor, modeled: Sequence[int]) -> list[int]:
-    return sorted(modeled, key=lambda j: int((~mask[:, j]).sum()))
+def leaving_by_few(
+    x: Tensor,
+    mask: Tensor,
+    settled: Tensor,
+    order: Sequence[int],
+    modeled: Sequence[int],
+    read: tuple[Tensor, Tensor],
+    weights: Tensor,
+    price: float,
+) -> tuple[float, float]:
+    """Return the log likelihood of masks where rows leave one after another, by few seen values, and what these cost.
+
+    Of each column that rows leave at, a probit regression among the rows still there. An effect of an earlier column is let in, the
+    most promising first, while the likelihood gains its ``price`` and the logarithm of how many there are: the best of many gains by
+    chance (Chen and Chen 2008, "Extended Bayesian information criteria for model selection with large model spaces", Biometrika 95).
+    Effects that do not matter, be they many, then cost nothing.
+
+    Args:
+        x: (N, D) scaled columns; the holes may hold any number.
+        mask: (N, D) bool, True = observed.
+        settled: (N, D) bool, holes whose reason is known.
+        order: columns in the order in which rows leave.
+        modeled: columns whose masks are modeled.
+        read: what masks may read, as of :func:`~pyro_mnar.mechanisms.earlier_columns.read_of`.
+        weights: (N,) of the rows.
+        price: of an effect.
+
+    Example:
+        >>> from pyro_mnar.mechanisms.earlier_columns import read_of
+        >>> x = torch.arange(-50.0, 50.0)[:, None].expand(-1, 2) / 25
+        >>> mask = torch.stack([x[:, 0] < 9, (17 * torch.arange(100)) % 100 > 40 * (x[:, 0] > 0)], 1)
+        >>> left = leaving_by_few(x, mask, mask & False, [0, 1], [1], read_of(2, {}, ()), torch.ones(100).double(), 2.0)
+        >>> round(left[0], 1), left[1]
+        (-44.0, 2.0)
+    """
+    features, total, cost = features_of(x, mask, *read).double(), 0.0, 0.0
+    there = torch.ones(len(x), dtype=torch.bool)
+    done: list[int] = []
+    for j in order:
+        if j in modeled:
+            rows = there & ~settled[:, j]
+            allowed = torch.isin(read[0], torch.tensor(done, dtype=torch.long)).nonzero().flatten()
+            gained, paid = _by_few(features[rows][:, allowed], ~mask[rows, j], weights[rows], price)
+            total, cost, there = total + gained, cost + paid, there & (mask[:, j] | settled[:, j])
+        done.append(j)
+    return total, cost
+
+
+def _by_few(features: Tensor, missing: Tensor, weights: Tensor, price: float) -> tuple[float, float]:
+    """Return the likelihood of one column's mask and what those of ``features`` (M, F) that were let in cost."""
+    price = price + math.log(max(features.shape[1], 1))
+    design = torch.ones(len(features), 1, dtype=torch.double)
+    likelihood, residual, information = _probit(design, missing, weights)
+    for count in range(features.shape[1]):
+        promise = (residual @ features).square() / (information @ features.square()).clamp_min(1e-12)
+        design = torch.cat([design, features[:, [int(promise.argmax())]]], 1)
+        more, residual, information = _probit(design, missing, weights)
+        if more < likelihood + price:
+            return likelihood, count * price
+        likelihood = more
+    return likelihood, features.shape[1] * price
+
+
+def _probit(design: Tensor, missing: Tensor, weights: Tensor) -> tuple[float, Tensor, Tensor]:
+    """Return a probit regression's log likelihood, and each row's derivative and information, (M,), of its score."""
+    sign = torch.where(missing, 1.0, -1.0).double()
+    beta = design.new_zeros(design.shape[1])
+    for _ in range(25):  # Fisher's scoring; a little held back, since a hard rule has no end
+        score = design @ beta
+        log_density = -0.5 * score.square() - 0.5 * math.log(2 * math.pi)
+        residual = weights * sign * (log_density - log_ndtr(sign * score)).exp()
+        information = weights * (2 * log_density - log_ndtr(score) - log_ndtr(-score)).exp()
+        curvature = design.T @ (information.unsqueeze(-1) * design) + 0.01 * torch.eye(len(beta), dtype=torch.double)
+        beta = beta + torch.linalg.solve(curvature, design.T @ residual - 0.01 * beta)
+    return float(weights @ log_ndtr(sign * (design @ beta))), residual, information
 
 
 def _penalized(x: Tensor, mask: Tensor, modeled: Sequence[int], orders: Sequence[Sequence[int]]) -> Tensor:

@@ -15,9 +15,11 @@ from torch import Tensor
 from pyro_mnar.imputation.ensemble import score_ensemble
 from pyro_mnar.imputer.fit_files import FitFiles
 from pyro_mnar.imputer.fitting import fit_specified
+from pyro_mnar.imputer.mask_orders import leaving_by_few
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.infer.processes import each, n_processes
 from pyro_mnar.infer.progress import in_whole
+from pyro_mnar.mechanisms.earlier_columns import read_of
 from pyro_mnar.model.mnar import MNAR
 
 #: What an effect must gain, in nats, and in nats a row beside: of an earlier column's value or absence, of a latent, of an own value.
@@ -33,8 +35,9 @@ _Key: TypeAlias = tuple[tuple[str, ...], str, bool]
 
 class Candidate(NamedTuple):
     """What a pilot supposed: ``directions``, one word for each modeled column, ``none`` where its own value is not read; which
-    ``earlier`` columns masks read, ``all``, ``complete`` (those without holes) or "" for none; whether they read the ``latent``. And
-    its ``bound`` over the whole table less the ``cost`` of its effects.
+    ``earlier`` columns masks read: ``all``, ``complete`` (those without holes), ``absent`` (that they are missing, and no value),
+    ``few`` (that they are missing, and as few values as explain the masks) or "" for none; whether they read the ``latent``. And its
+    ``bound`` over the whole table less the ``cost`` of its effects.
     """
 
     directions: tuple[str, ...]
@@ -89,6 +92,7 @@ class Pilots:
         self.settled = settled  # missing cells whose limits are why
         self.weights = (torch.ones(len(mask)) if weights is None else weights).double()
         self.fitted, self.n_jobs, self.progress, self.worth = fitted, n_jobs, progress, worth
+        self.few = 0.0  # what the few seen values cost that explain who leaves
         self.found: dict[_Key, Candidate] = {}
         self.models: dict[_Key, MNAR] = {}
 
@@ -98,26 +102,42 @@ class Pilots:
 
     def _honours(self, candidate: Candidate) -> bool:
         words = zip(candidate.directions, self.stated, strict=True)
-        return all(said in (None, word) for word, said in words) and (not self.ordered or candidate.earlier == "all")
+        return all(said in (None, word) for word, said in words) and (not self.ordered or candidate.earlier in ("all", "absent", "few"))
 
     def fit(self, candidates: Sequence[Candidate]) -> None:
-        """Fit those that have no pilot yet; of rates alone the bound follows from that of earlier columns without own values."""
+        """Fit those that have no pilot yet; of rates alone, or few values, the bound follows from that of all, without own values."""
         none = ("none",) * len(self.stated)
-        rates, at_random = None if self.specification.alone else (none, "", False), (none, "all", False)
+        without_pilot = [(none, "few", False)] if self.specification.alone else [(none, "", False), (none, "few", False)]
         new = list(dict.fromkeys(candidate[:3] for candidate in candidates if candidate[:3] not in self.models))
-        wanted = [key for key in new if key != rates]
+        derived = [key for key in new if key in without_pilot]
+        wanted = [key for key in new if key not in derived]
         quiet = {"progress": False} if n_processes(self.n_jobs, len(wanted)) > 1 else {}  # bars of two would write over each other
         calls = [partial(self.fitted, self.specified(Candidate(*key)), **quiet) for key in wanted]
         for key, (bound, model) in zip(wanted, self._each(calls), strict=True):
             self._add(key, bound, model)
-        if rates is not None and rates in new:
-            model = self.models[at_random]
-            columns = list(self.specification.columns)
-            counted = (self.weights @ (~self.settled).double())[columns]
-            share = (self.weights @ (~self.mask & ~self.settled).double())[columns] / counted
-            constant = ((torch.xlogy(share, share) + torch.xlogy(1 - share, 1 - share)) * counted).sum()
+        for key in derived:
+            at_random = self.found[none, "all", False]
+            model = self.models[at_random[:3]]
             by_columns = (model.log_mask(self.x, self.mask).double().masked_fill(self.settled, 0.0) * self.weights.unsqueeze(-1)).sum()
-            self._add(rates, self.found[at_random].bound - float(by_columns) + float(constant), model)
+            self._add(key, at_random.bound - float(by_columns) + (self._by_few() if key[1] else self._by_rates()), model)
+
+    def _by_rates(self) -> float:
+        """Return the log likelihood of masks by rates alone."""
+        columns = list(self.specification.columns)
+        counted = (self.weights @ (~self.settled).double())[columns]
+        share = (self.weights @ (~self.mask & ~self.settled).double())[columns] / counted
+        return float(((torch.xlogy(share, share) + torch.xlogy(1 - share, 1 - share)) * counted).sum())
+
+    def _by_few(self) -> float:
+        """Return the log likelihood of masks of rows that leave, by few seen values, and keep what these cost.
+
+        Each costs as much as an own value, in whose place it stands.
+        """
+        spec, (order, *_) = self.specification, self.specification.orders or ((),)
+        read = read_of(len(spec.kinds), spec.categories, spec.circular)
+        table = self.x, self.mask, self.settled
+        gained, self.few = leaving_by_few(*table, order, spec.columns, read, self.weights, self._price(OWN))
+        return gained
 
     def _each(self, calls: Sequence[Callable[[], tuple[float, MNAR]]]) -> Iterator[tuple[float, MNAR]]:
         return each(calls, n_jobs=self.n_jobs, said="choosing reasons", progress=self.progress and in_whole(), worth=self.worth)
@@ -134,7 +154,8 @@ class Pilots:
         if candidate.earlier == "complete":
             whole = self.mask.all(0).nonzero().flatten().tolist()
             orders = (tuple(j for j in whole if j not in self.specification.unread),) * self.specification.members
-        return replace(self.specification, directions=candidate.directions, latent=candidate.latent, orders=orders)
+        values = candidate.earlier != "absent"
+        return replace(self.specification, directions=candidate.directions, latent=candidate.latent, orders=orders, values=values)
 
     def cost(self, candidate: Candidate) -> float:
         """Return the price of those effects that nobody stated."""
@@ -145,12 +166,15 @@ class Pilots:
         earlier, latent = 0, len(spec.columns) * spec.latent_dim * candidate.latent
         for order in (self.specified(candidate).orders or ())[:1]:
             # An earlier column with holes has one effect more; columns that the order leaves out come last.
-            sums = [0, *accumulate(effects[k] + holes[k] for k in order)]
+            sums = [0, *accumulate(effects[k] * (candidate.earlier not in ("absent", "few")) + holes[k] for k in order)]
             places = {j: place for place, j in enumerate(order)}
             earlier = sum(sums[places.get(j, len(order))] for j in spec.columns)
-        n = float(self.weights.sum())
-        beside = BESIDE * n * len(spec.columns) * (candidate.earlier == "complete")
-        return beside + sum(count * (price + rate * n) for count, (price, rate) in ((own, OWN), (earlier, EARLIER), (latent, LATENT)))
+        priced = sum(count * self._price(effect) for count, effect in ((own, OWN), (earlier, EARLIER), (latent, LATENT)))
+        beside = BESIDE * float(self.weights.sum()) * len(spec.columns) * (candidate.earlier == "complete")
+        return priced + beside + self.few * (candidate.earlier == "few")
+
+    def _price(self, effect: tuple[float, float]) -> float:
+        return effect[0] + effect[1] * float(self.weights.sum())
 
 
 def fitted_pilot(

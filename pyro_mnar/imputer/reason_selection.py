@@ -15,6 +15,11 @@ the own value move imputations to where nothing was seen and must earn it: of ca
 Not all are tried. First come rates alone, earlier columns, the latent, and the own value; then the best of these joined with each of
 the others; at last without the own-value terms that are hardly any.
 
+Where rows leave one after another (dropout), own values are tried with the bare fact that a row has left, in place of the seen values
+before. One value must then explain what these would, which the data contradict soon where it is false (docs/reasons.md). Against them
+stand as few seen values as gain their price, and not all, since these may be many. Two-sided own values are left out there: little is
+seen of a row that left early, so that it is predicted to lie near the middle whatever the reason.
+
 Own values and earlier columns are joined where rows leave one after another (dropout) or an order is stated. Elsewhere a hard rule on a
 value can be told as one on its relatives and their absence, which fits as well and leaves nothing for the value to say. Where all own
 values are stated, masks may read the columns without holes beside them. These have a price for each mask of a row besides: they take up
@@ -69,7 +74,7 @@ def choose(
     specification: Specification,
     stated: Sequence[str | None],
     ordered: bool,
-    in_turn: bool,
+    leaving: bool,
     in_units: Callable[[Specification], InUnits],
     mask: Tensor,
     contrasts: Tensor,
@@ -85,7 +90,7 @@ def choose(
         specification: of the ensemble, with ``orders``.
         stated: of each modeled column its direction, or None where nothing is said.
         ordered: whether the order is stated, and masks read earlier columns in any case.
-        in_turn: whether rows leave one after another, so that own values and earlier columns may decide together in any case.
+        leaving: whether rows leave one after another, in the order.
         in_units: takes a specification to the table in the units that it supposes.
         mask: (N, D) bool, True = observed.
         contrasts: (3, D) of the table, as of :func:`~pyro_mnar.mechanisms.starts.contrasts`.
@@ -107,15 +112,19 @@ def choose(
     shown = settings.get("n_jobs"), settings.get("progress", False), worth
     pilots = Pilots(seen.specification, stated, ordered, seen.x, mask, settled, weights, fitted, *shown)
     none = tuple(word or "none" for word in stated)
-    own = tuple(word or side for word, side in zip(stated, _sides(seen.specification, contrasts), strict=True))
+    sides = _sides(seen.specification, torch.zeros_like(contrasts) if leaving else contrasts)
+    own = tuple(word or side for word, side in zip(stated, sides, strict=True))
     # Of columns whose own values are all said to decide, the latent, which stands for these, would take their place.
     latent = None in stated and not specification.unread
-    before = "all" if ordered else ""
-    pilots.fit([at_random, Candidate(none, before, False), Candidate(own, before, False), Candidate(none, before, latent)])
+    in_turn, in_place = ordered or leaving, leaving and not specification.alone  # every mask reads an instrument's values
+    before = "absent" if in_place else "all" if ordered else ""
+    few = "few" if in_place else before
+    pilots.fit([at_random, Candidate(none, few, False), Candidate(own, before, False), Candidate(none, before, latent)])
     best = pilots.ranked()[0]
     if not in_turn and not latent and bool(mask.all(0).any()):
         pilots.fit([Candidate(own, "complete", False)])
         best = pilots.ranked()[0]
+    best = best._replace(earlier=before) if best.earlier == few else best
     joined = [best._replace(directions=own), best._replace(earlier="all"), best._replace(latent=latent)]
     pilots.fit([c for c in joined if in_turn or c.earlier != "all" or set(c.directions) == {"none"}])
     best = pilots.ranked()[0]

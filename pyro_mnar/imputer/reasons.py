@@ -201,17 +201,18 @@ def _evidence(imputer: Imputer, place: int, word: str | None, effects: _Effects)
         at_random = [c for c in imputer.candidates_ if set(c.directions) == {"none"} and not c.latent]
         against = own and at_random and max(c.score for c in at_random) - best.score > 10
         return "stated, but the data speak against it" if against else "stated"
-    rivals = [
-        c
-        for c in others
-        if (c.directions[place] != "none") != own or (not own and (c.latent, c.earlier) != (best.latent, best.earlier))
-    ]
+    rivals = [c for c in others if (c.directions[place] != "none") != own or (not own and _seen(c) != _seen(best))]
     gain = best.score - max((c.score for c in rivals), default=-np.inf)
     if own:
         slopes = effects.own[:, imputer.specification_.columns[place]]
         agreement = float(slopes.mean().abs() / slopes.std(correction=0).clamp_min(1e-9)) if len(slopes) > 1 else np.inf
         gain = min(gain, 3.0 * agreement if agreement < 3 else np.inf)
     return "strong" if gain > 10 else "moderate" if gain > 3 else "weak"
+
+
+def _seen(candidate: Candidate) -> tuple[bool, str]:
+    """Return what masks read beside own values; a few of the seen values are told as all of them are."""
+    return candidate.latent, "all" if candidate.earlier == "few" else candidate.earlier
 
 
 def _reason(imputer: Imputer, place: int, effects: _Effects) -> str:
@@ -232,7 +233,8 @@ def _reason(imputer: Imputer, place: int, effects: _Effects) -> str:
     order = [int(k) for k in np.argsort(-sizes)[:3] if sizes[k] > _NAMED]  # the largest first
     names = [str(imputer.codec_.columns[k].name) for k in order]
     if names:
-        parts.append(f"the seen values of {', '.join(names)}")
+        named = ", ".join(names)
+        parts.append(f"the seen values of {named}" if imputer.specification_.values else f"whether values of {named} are there")
     if not parts:
         return "completely at random"
     return ("at random given " if best.directions[place] == "none" and not best.latent else "by ") + " and ".join(parts)

@@ -58,6 +58,7 @@ class Specification:
         orders: for each member columns in the order in which their masks are decided, as
             :class:`~pyro_mnar.mechanisms.SequentialMasking` takes them; None where no mask reads another column.
         latent: whether masks read the row's latent.
+        values: whether masks read the values of earlier columns, beside that they are missing.
         cells: of each column what its head must know (:meth:`in_units`).
         unread: columns that no mask reads but their own; no mask then reads the latent.
         held: columns with the slopes of their own-value terms that are not fitted.
@@ -77,6 +78,7 @@ class Specification:
     members: int
     orders: tuple[tuple[int, ...], ...] | None = None
     latent: bool = False
+    values: bool = True
     cells: tuple[Mapping[str, Any], ...] = ()
     unread: tuple[int, ...] = ()
     alone: tuple[int, ...] = ()
@@ -181,7 +183,8 @@ class Specification:
         if self.orders is None and not self.latent:
             return law
         order = None if self.orders is None else self.orders[member]
-        return SequentialMasking(law, order, self.latent_dim if self.latent else 0, self.categories, self.circular, self.alone)
+        latent_dim = self.latent_dim if self.latent else 0
+        return SequentialMasking(law, order, latent_dim, self.categories, self.circular, self.alone, self.values)
 
     def _sloped(self, columns: Sequence[int]) -> SelfMasking:
         law = SelfMasking(len(self.kinds), columns, [self.own.get(j, "none") for j in columns], PROBIT)

@@ -46,6 +46,7 @@ class SequentialMasking(Mechanism):
         levels: number of levels of each categorical column, by position; every level then has an effect of its own.
         circular: columns of angles in radians, by position; their cosine and sine each have one.
         instruments: columns that are known to decide: their effects are held back no more beside an own value than without one.
+        values: whether masks read the values of earlier columns, beside that they are missing.
 
     Raises:
         ValueError: for a threshold, which has no score to shift, a mechanism of other than own values, or an order with a column
@@ -73,6 +74,7 @@ class SequentialMasking(Mechanism):
         levels: Mapping[int, int] | None = None,
         circular: Sequence[int] = (),
         instruments: Collection[int] = (),
+        values: bool = True,
     ) -> None:
         if not own.smooth:
             raise ValueError("own: got a threshold, expected a mechanism whose score can be shifted")
@@ -91,6 +93,7 @@ class SequentialMasking(Mechanism):
             place[list(order)] = torch.arange(len(order))
             modeled = torch.zeros(n_columns, dtype=torch.bool).index_fill(0, self.columns, True)
             allowed = (place[torch.cat([owner, torch.arange(n_columns)])] < place.unsqueeze(-1)) & modeled.unsqueeze(-1)
+            allowed[:, : len(owner)] &= values
             self.register_buffer("owner", owner, persistent=False)
             self.register_buffer("at", at, persistent=False)
             self.register_buffer("allowed", allowed, persistent=False)

@@ -7,17 +7,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy import special
+from scipy import optimize, special
 
 from pyro_mnar import MNARImputer
 from pyro_mnar.data import Schema
 from pyro_mnar.data.kinds import Continuous
-from pyro_mnar.imputer import learning, mask_orders
+from pyro_mnar.imputer import learning, mask_orders, reason_selection
 from pyro_mnar.imputer.doubts import doubts, never_together, still_rising
-from pyro_mnar.imputer.pilots import Candidate, Pilots
+from pyro_mnar.imputer.pilots import Candidate, InUnits, Pilots
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.imputer.words import MECHANISMS
 from pyro_mnar.infer.history import Evaluation, History
+from pyro_mnar.mechanisms.earlier_columns import read_of
 
 QUICK = {"steps": 10, "members": 2, "hidden": (8,), "progress": False}
 LEARNED = {"steps": 300, "members": 2, "hidden": (), "latent_dim": 1, "progress": False}
@@ -302,3 +303,73 @@ def test_orders_of_many_columns_are_compared_by_as_many_masks_as_keep_the_work_s
         assert all(sorted(order) == list(range(n_columns)) for order in found) and len({tuple(order) for order in found}) == 4
     # 40 columns are all looked at; of 300, with 16 orders, 72.
     assert seen == [(40, 2 * 40 * 16 * 40), (72, 2 * 72 * 16 * 300)]
+
+
+def visits(seed, own, n=1500):
+    """Four visits, neighbors correlated .6, that rows leave for good by the value then not seen or by the one before."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 1)) * 0.6**0.5 + 0.4**0.5 * rng.normal(size=(n, 4))
+    seen = np.ones((n, 4), bool)
+    for t in range(1, 4):
+        seen[:, t] = seen[:, t - 1] & (rng.random(n) < special.ndtr(1.0 - 1.2 * x[:, t if own else t - 1]))
+    return torch.tensor(x), torch.tensor(seen)
+
+
+def test_few_seen_values_explain_who_leaves(seed):
+    """Exact: a probit regression on the value before alone; others are let in where chance alone gains their price, once in fifty."""
+    x, mask = visits(seed, own=False)
+    read, settled = read_of(4, {}, ()), torch.zeros_like(mask)
+    given = torch.where(mask, x, torch.nan), mask, settled, [0, 1, 2, 3], [1, 2, 3], read, torch.ones(len(x)).double()
+    likelihood, cost = mask_orders.leaving_by_few(*given, 5.4)
+    expected = 0.0
+    for t in range(1, 4):
+        there, design = mask[:, t - 1].numpy(), np.column_stack([np.ones(len(x)), x[:, t - 1]])[mask[:, t - 1].numpy()]
+        sign = np.where(mask[:, t].numpy()[there], -1, 1)
+        best = optimize.minimize(lambda b, design=design, sign=sign: -special.log_ndtr(sign * (design @ b)).sum(), np.zeros(2))
+        expected -= best.fun
+    # One of one, of two and of three.
+    three = cost == pytest.approx(3 * 5.4 + np.log(6))
+    assert three or cost < 3 * 5.4 + np.log(6) + 8 + np.log(3)
+    assert likelihood == pytest.approx(expected, abs=1e-2) if three else expected < likelihood < expected + 15
+    # What costs nothing is let in, all six, and at no gain worth its price none.
+    assert mask_orders.leaving_by_few(*given, -9.0)[1] == pytest.approx(-54 + np.log(2 * 2 * 3 * 3 * 3))
+    assert mask_orders.leaving_by_few(*given, 1e9)[1] == 0
+    # Repeated rows are rows of that weight.
+    twice = [part.repeat(2, 1) for part in given[:3]]
+    assert mask_orders.leaving_by_few(*twice, *given[3:6], torch.full((2 * len(x),), 0.5).double(), 5.4) == pytest.approx(
+        (likelihood, cost)
+    )
+
+
+@pytest.mark.parametrize(("gain", "by_own"), [(10.0, True), (-30.0, False)])
+def test_where_rows_leave_own_values_are_tried_in_place_of_seen_ones(gain, by_own, monkeypatch):
+    """Pilots that are given: of masks by own values alone, their bound is ``gain`` above that of all seen values."""
+    x, mask = visits(1, own=True, n=600)
+    columns, read, rows = [1, 2, 3], read_of(4, {}, ()), torch.ones(600).double()
+    by_all, _ = mask_orders.leaving_by_few(x, mask, mask & False, [0, *columns], columns, read, rows, -1e9)
+    cells = torch.zeros(600, 4).double().index_fill(1, torch.tensor([1]), by_all / 600)
+    model = SimpleNamespace(mechanism=SimpleNamespace(own_effects=lambda: torch.ones(4)), log_mask=lambda *_: cells)
+
+    def fitted(specification, **_):
+        own, latent = set(specification.directions) != {"none"}, specification.latent
+        alone = not specification.values
+        return -1000.0 + (gain if own and alone else 1.0 if own or latent else -60.0 if alone else 0.0), model
+
+    monkeypatch.setattr(reason_selection, "fitted_pilot", fitted)
+    monkeypatch.setattr(reason_selection, "_shared", lambda *_, **__: None)
+    spec = Specification("auto", (1, 2, 3), ("none",) * 3, ("continuous",) * 4, 3, (), 1, orders=((0, 1, 2, 3),))
+    turned = torch.full((3, 4), 9.0)  # what is seen of a row that leaves early predicts little, so nearer to the middle
+    settings = {"seed": 0, "steps": 1000, "batch_size": 96}
+    choice = reason_selection.choose(spec, [None] * 3, False, True, lambda one: InUnits(one, x, 0.0), mask, turned, **settings)
+    scores = {candidate[:3]: candidate.score for candidate in choice.candidates}
+    none, own = ("none",) * 3, ("free",) * 3
+    assert {words for words, *_ in scores} == {none, own}
+    best = choice.candidates[0]
+    assert best[:3] == (own, "absent", False) if by_own else best.directions == none and best.earlier in ("all", "few")
+    assert choice.specification.values is not by_own and choice.specification.directions == best.directions
+    # 3 + .004 * 600 an own value, 2 an absence; an effect of a seen value, of which there are 1, 2 and 3, costs 2.
+    assert scores[own, "absent", False] == pytest.approx(-1000 + gain - 3 * 5.4 - 3 * 2)
+    assert scores[none, "all", False] == pytest.approx(-1000 - 6 * 2 - 3 * 2)
+    # The value just before, at each visit, and no other: what that leaves out is what the two others gain.
+    few, cost = mask_orders.leaving_by_few(x, mask, mask & False, [0, *columns], columns, read, rows, 5.4)
+    assert scores[none, "few", False] == pytest.approx(-1000 - by_all + few - cost - 3 * 2)

@@ -79,6 +79,31 @@ def test_rates_alone_are_weighted():
     assert pilots.found[("none",), "", False].bound == pytest.approx(exact)
 
 
+def test_rates_of_leaving_are_of_the_rows_still_there():
+    """Two of six rows leave before the second visit, and of the other four one, of weight 3, before the third."""
+    import torch
+
+    from pyro_mnar.imputer.specification import Specification
+
+    mask = torch.ones(6, 3, dtype=torch.bool)
+    mask[:2, 1:], mask[2, 2] = False, False
+    weights = torch.tensor([1.0, 1.0, 3.0, 1.0, 1.0, 1.0])
+
+    class Half:
+        def log_mask(self, x, mask):
+            return torch.tensor([0.0, 0.5, 0.5]).log().nan_to_num(neginf=0.0).expand(6, 3)
+
+    spec = Specification("auto", (1, 2), ("none",) * 2, ("continuous",) * 3, 1, (), 1, orders=((0, 1, 2),))
+    settled = torch.zeros_like(mask)
+    pilots = Pilots(spec, [None] * 2, False, torch.zeros(6, 3), mask, settled, weights, lambda *_, **__: (-10.0, Half()), None)
+    none = ("none",) * 2
+    pilots.fit([Candidate(none, "all", False), Candidate(none, "few", False)])
+    exact = -10 - 16 * np.log(0.5) + 2 * np.log(2 / 8) + 6 * np.log(6 / 8) + 3 * np.log(3 / 6) + 3 * np.log(3 / 6)
+    assert pilots.found[none, "few", False].bound == pytest.approx(exact, abs=1e-4)
+    # That the second visit is missing, of the third's mask; of all columns' values one effect and two more.
+    assert pilots.found[none, "few", False].cost == 2 and pilots.found[none, "all", False].cost == 2 + 2 * 3
+
+
 @pytest.mark.parametrize(
     ("weights", "message"),
     [([0.0], "got 0 in row x0"), ([-1.0], "got -1 in row x0"), ([np.nan], "got nan in row x0"), ([], "got 59, expected 60")],

@@ -133,6 +133,18 @@ def test_a_latent_of_the_masks_own_adds_to_the_others(order):
             near(found[~mask], mean[0, ~mask])
 
 
+@torch.no_grad()
+def test_masks_may_read_that_earlier_columns_are_missing_and_not_what_they_hold():
+    bare = SequentialMasking(SelfMasking(3, None, ["high", "free", "none"], PROBIT), (0, 1, 2), values=False).double()
+    full = three((0, 1, 2), False, PROBIT)
+    bare.load_state_dict(full.state_dict())
+    full.effects.zero_()
+    rows = torch.randn(20, 3).double()
+    for mask in torch.tensor(np.array(EVERY_MASK)):
+        assert torch.equal(bare(rows).cell_log_prob(mask.expand(20, 3)), full(rows).cell_log_prob(mask.expand(20, 3)))
+    near(bare.effects_of_columns(), 0.5 * torch.tensor(G).abs().tril(-1))
+
+
 def mixed(order=(4, 1, 0, 3, 2), latent_dim=2, own=True):
     """Masks of a semicontinuous, a binary, a count and a category column and a normal one between them."""
     kinds = ["high", "free", "low", "free"] if own else "none"
