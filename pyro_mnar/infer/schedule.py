@@ -21,7 +21,7 @@ AUTO, MOST = "auto", 1000
 _RISE, _FALL, EVERY = 20, 150, 50
 #: Rise of the bound from one look to the next up to which it no longer rises: of each column so many nats a row, and so many of the
 #: whole table, which training on noise gains as well (two, as by Akaike's criterion of an effect).
-FLAT, NOISE = 0.005, 2.0
+FLAT, NOISE = 0.0015, 2.0
 
 
 def most_steps(steps: int | str) -> int:

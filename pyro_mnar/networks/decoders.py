@@ -38,11 +38,16 @@ class Decoder(nn.Module):
 
     @torch.no_grad()
     def start_as(self, other: Decoder) -> None:
-        """Start the linear part and the cells' laws as those of ``other``, of the same layers; networks and means stay as they are."""
+        """Start the linear part as that of ``other``, of the same layers, and noise where it is smaller there; all else stays.
+
+        From large noise on, what columns share is taken for noise of each, and from noise that suits ``other`` that is never undone.
+        """
         own = dict(self.named_parameters())
         for name, value in other.named_parameters():
-            if not name.startswith(("net.", "scale_net.")) and name != "linear.bias":
+            if name == "linear.weight":
                 own[name].copy_(value)
+            elif name.rpartition(".")[-1] == "raw_scale":
+                own[name].copy_(own[name].minimum(value))
 
     def set_alone(self, columns: Collection[int]) -> None:
         """Have the law of ``columns`` not read the latent: for the rest of its life, before it is trained."""
