@@ -72,10 +72,10 @@ def analyze(
         dof = min((float(answer[2]) for answer in found if len(answer) == 3), default=None)
         pooled = pool([a[0] for a in found], [a[1] for a in found], complete_dof=dof, groups=groups, replicated=replicated)
         return pooled if names is None else replace(pooled, names=names)
-    return pool(found, groups=groups)
+    return pool(found, groups=groups, replicated=replicated)
 
 
-def _answer(estimate: Callable[..., Any], i: int, table: Any, *design: Design) -> tuple[Any, tuple[str, ...] | None]:
+def _answer(estimate: Callable[..., object], i: int, table: object, *design: Design) -> tuple[Any, tuple[str, ...] | None]:
     """Return the estimate of completed table ``i``, with its variance as numbers or as a fitted result, and the parameters' names."""
     try:
         answer = estimate(table, *design)

@@ -209,10 +209,15 @@ def check_asked(draws: int, particles: int, method: str, tolerance: float | None
         raise ValueError(f"particles: got {particles}, expected at least {LEAST_DRAWS}")
     if draws < 0:
         raise ValueError(f"draws: got {draws}, expected 0 or more")
-    if tolerance is not None and not tolerance > 0:
-        raise ValueError(f"tolerance: got {tolerance}, expected one above 0, or None")
+    check_tolerance(tolerance)
     if method not in METHODS:
         raise ValueError(f"method: got {method!r}, expected one of {', '.join(METHODS)}")
+
+
+def check_tolerance(tolerance: float | None) -> None:
+    """Raise a ValueError for a tolerance that no number of particles meets."""
+    if tolerance is not None and not tolerance > 0:
+        raise ValueError(f"tolerance: got {tolerance}, expected one above 0, or None")
 
 
 def _chunks(rows: Tensor, size: int, said: str, progress: bool) -> Iterator[Tensor]:

@@ -110,7 +110,7 @@ def fit_given(
     seed = check_random_state(imputer.random_state).randint(2**31 - 1)
     settings: dict[str, Any] = {name: getattr(imputer, name) for name in ("particles", "steps", "batch_size", "progress", "n_jobs")}
     check_held_out(imputer.held_out, imputer.patience)
-    members_alone: dict[str, Any] = {"held_out": imputer.held_out, "patience": imputer.patience}
+    members_alone: dict[str, object] = {"held_out": imputer.held_out, "patience": imputer.patience}
     if imputer.steps == AUTO:
         members_alone["every"] = EVERY
     settings["seed"] = int(imputer.random_state) if isinstance(imputer.random_state, (int, np.integer)) else seed

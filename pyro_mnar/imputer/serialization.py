@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from pyro_mnar.data.codec import TableCodec
 from pyro_mnar.imputation.ensemble import score_ensemble
+from pyro_mnar.imputation.impute import check_tolerance
 from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.known_cells import check_known
 from pyro_mnar.imputer.margin_words import margins_table
@@ -97,6 +98,7 @@ def restore(tensors: dict[str, Tensor], description: dict[str, Any]) -> tuple[di
     """
     given = dict(description["settings"])
     check_point(given["point"])
+    check_tolerance(given["tolerance"])
     check_held_out(given["held_out"], given["patience"])
     most_steps(given["steps"])
     for name, seed in (("random_state", given["random_state"]), ("seed", description["seed"])):

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -111,7 +111,7 @@ def identified(
     return replace(specification, directions=tuple(word or "none" for word in words)), words
 
 
-def strengths_from_json(plain: Mapping[str, list[Any]], names: Collection[Hashable], called: str = "shadow") -> DataFrame:
+def strengths_from_json(plain: Mapping[str, list[object]], names: Collection[Hashable], called: str = "shadow") -> DataFrame:
     """Return the table that :func:`strengths` made of its columns as lists; ValueError for anything else."""
     from pandas import DataFrame
 

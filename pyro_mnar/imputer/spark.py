@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyro_mnar.data.extras import extra
 from pyro_mnar.imputer.batches import check_schema, impute_batches
@@ -16,6 +16,7 @@ from pyro_mnar.imputer.imputer import MNARImputer
 
 if TYPE_CHECKING:
     import pyarrow
+    from pyspark.sql import DataFrame
 
 
 def completer(model: str | os.PathLike[str], *, label: str) -> Callable[[Iterable[pyarrow.RecordBatch]], Iterator[pyarrow.RecordBatch]]:
@@ -47,7 +48,7 @@ def completer(model: str | os.PathLike[str], *, label: str) -> Callable[[Iterabl
     return complete
 
 
-def impute_spark(table: Any, model: str | os.PathLike[str], *, label: str) -> Any:
+def impute_spark(table: DataFrame, model: str | os.PathLike[str], *, label: str) -> DataFrame:
     """Return a Spark DataFrame with its holes filled, lazily, everything else as it stood.
 
     Args:

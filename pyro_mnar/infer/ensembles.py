@@ -151,7 +151,10 @@ def fit(
     )
     histories: list[History] = []
     worth = most_steps(options.get("steps", STEPS)) * step_worth(min(options.get("batch_size", BATCH_SIZE), len(x)))
-    _do([calls[i] for i in first], n_jobs=n_jobs, said="own members", progress=progress, worth=worth)
+    own = [calls[i] for i in first]
+    for _, history in each(own, n_jobs=n_jobs, said="own members", progress=progress, worth=worth) if own else ():
+        if history.stopped == "interrupted":
+            raise KeyboardInterrupt
     try:
         fitted = each(calls, n_jobs=n_jobs, said="members", progress=progress, worth=worth)
         for member, (state, history) in zip(bound, fitted, strict=True):
@@ -167,12 +170,6 @@ def fit(
         if not histories:
             raise
     return histories
-
-
-def _do(calls: Sequence[Callable[[], tuple[Mapping[str, Tensor], History]]], **options: Any) -> None:
-    for _, history in each(calls, **options):
-        if history.stopped == "interrupted":
-            raise KeyboardInterrupt
 
 
 def _fit(

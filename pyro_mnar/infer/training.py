@@ -135,7 +135,7 @@ def train(
     check_limits(limits, x)
     check_weights(weights, x)
     check_positive(batch_size=batch_size, every=every)
-    schedule = Schedule(steps, x.shape[-1], len(x))
+    schedule = Schedule(steps, x.shape[-1], max(1, len(x)))
     if bound.weighted is bound and getattr(bound.module, "tilt", None) is not None:
         raise ValueError("bound: its module has a tilt, expected an objective (SelfNormalized(bound), say); alone it has no maximum")
     for name, given in (("weights", weights), ("checkpoint", checkpoint)):

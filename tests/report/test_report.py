@@ -108,7 +108,7 @@ def test_the_page_says_what_reproduces_it_and_how_the_conclusion_tips(page):
     for part in (
         "whatever reason the data support",
         "a: goes missing by its own value (large values go missing)",
-        "(stated)",
+        "(stated",
         "Pareto k",
         "Rubin's rules",
         "torch 2",
