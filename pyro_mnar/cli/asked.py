@@ -26,6 +26,12 @@ from pyro_mnar.imputer.tables import Given, given, learned
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+#: Options of what is fitted, which a saved model has already.
+FITTING = (
+    *("mechanism", "direction", "order", "ignorable", "shadow", "instrument", "kind", "columns", "steps"),
+    *("limit", "rule", "not_applicable", "margin"),
+)
+
 
 class Asked(NamedTuple):
     """What a command line asks for.
@@ -119,24 +125,7 @@ def asked_for(options: argparse.Namespace, source: Source) -> Asked:
 
 
 def _with_model(options: argparse.Namespace, source: Source, missing: dict[str, list[Any]]) -> Asked:
-    fitting = (
-        "mechanism",
-        "direction",
-        "order",
-        "ignorable",
-        "shadow",
-        "instrument",
-        "kind",
-        "limit",
-        "rule",
-        "not_applicable",
-        "margin",
-        "columns",
-        "save",
-        "steps",
-        "checkpoint",
-    )
-    for name in fitting:
+    for name in (*FITTING, "save", "checkpoint"):
         if getattr(options, name, None) is not None:
             raise ValueError(f"--{name.replace('_', '-')}: got one with --model, expected it only when fitting (the model has its own)")
     imputer = MNARImputer.load(options.model)

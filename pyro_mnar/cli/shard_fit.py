@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pyro_mnar
-from pyro_mnar.cli.asked import asked_for
+from pyro_mnar.cli.asked import FITTING, asked_for
 from pyro_mnar.cli.reading import told
 from pyro_mnar.cli.saying import note
 from pyro_mnar.data.extras import extra
@@ -26,23 +26,6 @@ from pyro_mnar.imputer.member_rows import MemberRows
 from pyro_mnar.imputer.parquet_fit import SAMPLE, sampled
 from pyro_mnar.imputer.shard_run import run_of
 
-#: Options of a fit.
-FITTING = (
-    "mechanism",
-    "direction",
-    "order",
-    "ignorable",
-    "shadow",
-    "instrument",
-    "kind",
-    "limit",
-    "rule",
-    "not_applicable",
-    "margin",
-    "columns",
-    "missing",
-    "steps",
-)
 #: Where the fit is kept, below the output folder.
 KEPT = "_fit"
 
@@ -55,7 +38,7 @@ def fitted_to(options: argparse.Namespace, source: Path, output: Path, rank: int
     """
     shards = Shards.of(source)
     label_field(shards.schema, options.label)
-    said = {name: getattr(options, name) for name in FITTING}
+    said = {name: getattr(options, name) for name in (*FITTING, "missing")}
     model = f"fitted to the files, {digest_of(pyro_mnar.__version__, json.dumps(said))}"
     unfitted = MNARImputer(random_state=options.seed or 0, point=options.point or "mean")
     run = run_of(unfitted, model, shards, options.label)

@@ -29,7 +29,7 @@ import numpy as np
 from pyro_mnar.data.schema import Schema
 from pyro_mnar.data.warn import warn
 from pyro_mnar.imputer.contract import Imputer
-from pyro_mnar.imputer.shadow import WEAK, as_read, partial_f
+from pyro_mnar.imputer.shadow import WEAK, as_read, partial_f, strengths_in_words, weakly_told
 from pyro_mnar.imputer.tables import Given
 
 if TYPE_CHECKING:
@@ -91,23 +91,15 @@ def mask_strengths(given: Given, modeled: Sequence[int], instruments: Sequence[i
 
 def instruments_in_words(imputer: Imputer) -> list[str]:
     """Return a sentence for each column and instrument: how strong it is."""
-    said = []
-    for _, row in imputer.instruments_.iterrows():
-        word = "strong enough to identify" if row["f"] >= WEAK else f"weak, below {WEAK:g}"
-        said.append(
-            f"Declared instrument {row['instrument']} of {row['column']} going missing: partial F {row['f']:.3g} "
-            f"({int(row['of'])} and {int(row['rows_left'])} degrees of freedom), {word}"
-        )
-    return said
+    return strengths_in_words(imputer.instruments_, "instrument {instrument} of {column} going missing")
 
 
 def weak_instruments(imputer: Imputer) -> list[str]:
     """Return a sentence that names columns no instrument of which is strong, where some are declared."""
-    best = imputer.instruments_.groupby("column", sort=False)["f"].max()
-    weak = [str(name) for name, f in best.items() if f < WEAK]
+    weak = weakly_told(imputer.instruments_)
     if not weak:
         return []
     return [
-        f"instrument: hardly moves whether {', '.join(weak)} is missing (partial F below {WEAK:g}), so what is imputed there rests on "
-        "the shape of the model"
+        f"instrument: hardly moves whether {weak} is missing (partial F below {WEAK:g}), so what is imputed there rests on the "
+        "shape of the model"
     ]

@@ -142,27 +142,40 @@ def partial_f(y: np.ndarray, w: np.ndarray, x: np.ndarray) -> tuple[float, int, 
     return float((without - left) / first / max(left / second, 1e-15 * without)), first, second
 
 
+def strengths_in_words(found: DataFrame, about: str) -> list[str]:
+    """Return a sentence for each row of a table of :func:`strengths`: how strong that is.
+
+    Args:
+        found: the table.
+        about: what a row declares, with the names of the table's columns in braces.
+    """
+    said = []
+    for row in found.to_dict("records"):
+        word = "strong enough to identify" if row["f"] >= WEAK else f"weak, below {WEAK:g}"
+        freedom = f"({int(row['of'])} and {int(row['rows_left'])} degrees of freedom)"
+        said.append(f"Declared {about.format(**row)}: partial F {row['f']:.3g} {freedom}, {word}")
+    return said
+
+
+def weakly_told(found: DataFrame) -> str:
+    """Return the names of columns of which no row of a table of :func:`strengths` is strong; empty where there are none."""
+    best = found.groupby("column", sort=False)["f"].max()
+    return ", ".join(str(name) for name, f in best.items() if f < WEAK)
+
+
 def shadows_in_words(imputer: Imputer) -> list[str]:
     """Return a sentence for each column and shadow variable: how strong it is."""
-    said = []
-    for _, row in imputer.shadows_.iterrows():
-        word = "strong enough to identify" if row["f"] >= WEAK else f"weak, below {WEAK:g}"
-        said.append(
-            f"Declared shadow variable {row['shadow']} of {row['column']}: partial F {row['f']:.3g} "
-            f"({int(row['of'])} and {int(row['rows_left'])} degrees of freedom), {word}"
-        )
-    return said
+    return strengths_in_words(imputer.shadows_, "shadow variable {shadow} of {column}")
 
 
 def weak_shadows(imputer: Imputer) -> list[str]:
     """Return a sentence that names columns no shadow variable of which is strong, where some are declared."""
-    best = imputer.shadows_.groupby("column", sort=False)["f"].max()
-    weak = [str(name) for name, f in best.items() if f < WEAK]
+    weak = weakly_told(imputer.shadows_)
     if not weak:
         return []
     return [
-        f"shadow: hardly related to {', '.join(weak)} beside the other columns (partial F below {WEAK:g}), so what is imputed there "
-        "rests on the shape of the model"
+        f"shadow: hardly related to {weak} beside the other columns (partial F below {WEAK:g}), so what is imputed there rests on the "
+        "shape of the model"
     ]
 
 
