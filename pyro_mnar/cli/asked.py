@@ -33,6 +33,13 @@ FITTING = (
 )
 
 
+def refuse_fitting(options: argparse.Namespace, *more: str) -> None:
+    """Raise a ValueError for an option of what is fitted, or one ``more`` of a fit, beside ``--model``."""
+    for name in (*FITTING, *more):
+        if getattr(options, name, None) is not None:
+            raise ValueError(f"--{name.replace('_', '-')}: got one with --model, expected it only when fitting (the model has its own)")
+
+
 class Asked(NamedTuple):
     """What a command line asks for.
 
@@ -125,9 +132,7 @@ def asked_for(options: argparse.Namespace, source: Source) -> Asked:
 
 
 def _with_model(options: argparse.Namespace, source: Source, missing: dict[str, list[Any]]) -> Asked:
-    for name in (*FITTING, "save", "checkpoint"):
-        if getattr(options, name, None) is not None:
-            raise ValueError(f"--{name.replace('_', '-')}: got one with --model, expected it only when fitting (the model has its own)")
+    refuse_fitting(options, "save", "checkpoint")
     imputer = MNARImputer.load(options.model)
     names = [str(name) for name in imputer.codec_.layout.names]
     lacking = [name for name in names if name not in source.names]

@@ -58,7 +58,7 @@ def impute_folder(options: argparse.Namespace) -> int:
     Raises:
         ValueError: naming the option, the file or the column, for what cannot be done.
     """
-    from pyro_mnar.cli.asked import FITTING
+    from pyro_mnar.cli.asked import refuse_fitting
     from pyro_mnar.cli.names import refuse_same
     from pyro_mnar.cli.shard_fit import fitted_to
     from pyro_mnar.imputer.imputer import MNARImputer
@@ -68,9 +68,8 @@ def impute_folder(options: argparse.Namespace) -> int:
     for name in _ONE_TABLE:
         if getattr(options, name) not in (None, False):
             raise ValueError(f"--{name.replace('_', '-')}: got one with --label, expected it only for one table in memory")
-    for name in (*FITTING, "missing") if options.model is not None else ():
-        if getattr(options, name) is not None:
-            raise ValueError(f"--{name.replace('_', '-')}: got one with --model, expected it only when fitting (the model has its own)")
+    if options.model is not None:
+        refuse_fitting(options, "missing")
     if options.label is None:
         raise ValueError("--label: got none for a folder, expected the column that names its rows")
     rank, world_size = ranks(os.environ)

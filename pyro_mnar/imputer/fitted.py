@@ -78,10 +78,11 @@ class FittedImputer(TransformerMixin, BaseEstimator):
         Args:
             X, sample_weight, strata, clusters: what ``fit`` was given.
         """
-        from pyro_mnar.imputer.replicates import replicates_of
+        from pyro_mnar.data.row_weights import row_weights
+        from pyro_mnar.imputer.replicates import replicates_of, units_of
 
         check_fitted(self)
-        return replicates_of(self, X, sample_weight, strata, clusters)
+        return replicates_of(self, row_weights(sample_weight, len(X)), units_of(X, strata, clusters))  # type: ignore[arg-type]
 
     def get_feature_names_out(self: Imputer, input_features: Sequence[str] | None = None) -> np.ndarray:
         """Return the names of the columns that ``transform`` returns, ``x0`` and so on where training had none."""

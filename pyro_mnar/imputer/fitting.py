@@ -54,7 +54,8 @@ def fit_specified(
         units: (2, N) strata and clusters of the rows, or None.
         particles: K of the training bound.
         device: where it is fitted; the members come back on the processor.
-        start: a fitted model of the same specification, as whose decoder's linear part and laws theirs start; or None.
+        start: a fitted model with the same layers, as whose decoder theirs start
+            (:meth:`~pyro_mnar.networks.decoders.Decoder.start_as`); or None.
         checkpoint: where each member's training is kept while it goes on.
         tables: what gives each member rows of its own to be trained on; the table is then what starting values come from.
         drawn_from: digest of what these follow from.

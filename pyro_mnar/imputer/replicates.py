@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from pyro_mnar.analysis.design import Design
-from pyro_mnar.data.row_weights import row_weights
 from pyro_mnar.data.schema import is_frame
 from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.devices import device_of
@@ -31,19 +30,14 @@ def units_of(X: ArrayLike | DataFrame, strata: ArrayLike | Hashable | None, clus
     return Design.of(X if is_frame(X) else np.asarray(X), strata=strata, clusters=clusters).units
 
 
-def replicates_of(
-    imputer: Imputer,
-    X: ArrayLike | DataFrame,
-    sample_weight: ArrayLike | None = None,
-    strata: ArrayLike | Hashable | None = None,
-    clusters: ArrayLike | Hashable | None = None,
-) -> np.ndarray:
-    """Return how often each row was in the table of each member of a fitted ``imputer``, (G, N); arguments as of ``fit``."""
-    return replicates_from(imputer, row_weights(sample_weight, len(X)), units_of(X, strata, clusters))  # type: ignore[arg-type]
+def replicates_of(imputer: Imputer, weights: np.ndarray, units: np.ndarray | None) -> np.ndarray:
+    """Return how often each row was in the table of each member of a fitted ``imputer``, (G, N).
 
-
-def replicates_from(imputer: Imputer, weights: np.ndarray, units: np.ndarray | None) -> np.ndarray:
-    """Return what :func:`replicates_of` does, of ``weights`` (N,) and ``units`` (2, N) or None."""
+    Args:
+        imputer: fitted.
+        weights: (N,) of the rows of training.
+        units: (2, N) their strata and clusters, or None.
+    """
     x = torch.zeros(len(weights), 1, device=device_of(imputer, len(weights)))
     own = None if (weights == 1).all() else torch.from_numpy(weights).float().to(x.device)
     told, members = None if units is None else torch.from_numpy(units), imputer.specification_.members

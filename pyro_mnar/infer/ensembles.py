@@ -138,17 +138,16 @@ def fit(
     several = n_processes(n_jobs, len(bound)) > 1
     options |= {"callback": None if several else callback, "progress": progress and not several}
     check_weights(weights, x)
-    table, resample = (x, mask, limits, weights, units), len(bound) > 1
+    fits: list[Callable[..., tuple[Mapping[str, Tensor], History]]] = (
+        [partial(_fit, limits=limits, weights=weights, units=units, resample=len(bound) > 1)] * len(bound)
+        if tables is None
+        else [partial(_fit_to, table) for table in tables]
+    )
     kept = [None] * len(bound) if checkpoints is None else checkpoints
     calls = [
-        partial(_fit, member, *table, resample, seed=member_seed(seed, i), checkpoint=own, **options)
-        for i, (member, own) in enumerate(zip(bound, kept, strict=True))
+        partial(one, member, x, mask, seed=member_seed(seed, i), checkpoint=own, **options)
+        for i, (one, member, own) in enumerate(zip(fits, bound, kept, strict=True))
     ]
-    calls = (
-        calls
-        if tables is None
-        else [partial(_fit_to, own, *call.args[:3], **call.keywords) for own, call in zip(tables, calls, strict=True)]
-    )
     histories: list[History] = []
     worth = most_steps(options.get("steps", STEPS)) * step_worth(min(options.get("batch_size", BATCH_SIZE), len(x)))
     own = [calls[i] for i in first]
@@ -176,11 +175,11 @@ def _fit(
     member: Trainable,
     x: Tensor,
     mask: Tensor,
+    *,
     limits: Tensor | None,
     weights: Tensor | None,
     units: Tensor | None,
     resample: bool,
-    *,
     seed: int,
     **options: Any,
 ) -> tuple[Mapping[str, Tensor], History]:

@@ -44,7 +44,7 @@ def page(tmp_path_factory):
     """The report of the command line on a small table, with a conclusion to tip."""
     home = tmp_path_factory.mktemp("report")
     holed().to_csv(home / "t.csv", index=False)
-    arguments = ["--direction", "a=high", "--steps", "10", "--regress", "c=a,b<script>"]
+    arguments = ["--direction", "a=high", "--steps", "60", "--regress", "c=a,b<script>"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
         patch.setattr(report, "DRAWS", 16)
@@ -102,13 +102,13 @@ def test_the_page_is_valid_html5(page):
 
 def test_the_page_says_what_reproduces_it_and_how_the_conclusion_tips(page):
     words = Reader(page.read_text(encoding="utf-8")).words
-    assert "pyro-mnar report t.csv --output r.html --direction a=high --steps 10 --regress 'c=a,b<script>'" in words
+    assert "pyro-mnar report t.csv --output r.html --direction a=high --steps 60 --regress 'c=a,b<script>'" in words
     assert hashlib.sha256((page.parent / "t.csv").read_bytes()).hexdigest() in words
     said = " ".join(words)
     for part in (
         "whatever reason the data support",
         "a: goes missing by its own value (large values go missing)",
-        "(stated",
+        "(stated)",
         "Pareto k",
         "Rubin's rules",
         "torch 2",
