@@ -28,6 +28,8 @@ EARLIER, LATENT, OWN = (2.0, 0.0), (2.0, 0.004), (3.0, 0.004)
 #: What complete columns beside own values must gain besides, in nats for each mask of a row. They take up what the law of the own value
 #: misses, and then take from the value itself; that grows with masks and rows, not with how many columns there are to read.
 BESIDE = 0.025
+#: Slope of a pilot, per scaled unit, below which an own-value term is hardly any.
+SLIGHT = 0.3
 
 #: What tells candidates apart: directions, earlier columns, latent.
 _Key: TypeAlias = tuple[tuple[str, ...], str, bool]
@@ -64,7 +66,7 @@ class InUnits(NamedTuple):
 
 
 @torch.no_grad()
-def own_effects(member: MNAR, columns: Sequence[int]) -> list[float]:
+def _own_effects(member: MNAR, columns: Sequence[int]) -> list[float]:
     """Return the size of each column's own-value term: its slope's, or the standard deviation of its categories' effects."""
     assert member.mechanism is not None
     sizes = member.mechanism.own_effects().abs().tolist()
@@ -120,6 +122,12 @@ class Pilots:
             model = self.models[at_random[:3]]
             by_columns = (model.log_mask(self.x, self.mask).double().masked_fill(self.settled, 0.0) * self.weights.unsqueeze(-1)).sum()
             self._add(key, at_random.bound - float(by_columns) + (self._by_few() if key[1] else self._by_rates()), model)
+
+    def without_slight(self, candidate: Candidate) -> Candidate:
+        """Return a candidate that has a pilot without those own-value terms that are hardly any and that nobody stated."""
+        sizes = _own_effects(self.models[candidate[:3]], self.specification.columns)
+        words = zip(self.stated, candidate.directions, sizes, strict=True)
+        return candidate._replace(directions=tuple(said or (word if size > SLIGHT else "none") for said, word, size in words))
 
     def _by_rates(self) -> float:
         """Return the log likelihood of masks by rates alone."""
@@ -189,8 +197,11 @@ def fitted_pilot(
     checkpoint: FitFiles | None = None,
     **settings: Any,
 ) -> tuple[float, MNAR]:
-    """Return a pilot, begun as ``start``, and its bound over the whole table, as of a density in the table's units."""
-    specification, x, log_jacobian, limits = in_units(specification)
+    """Return a pilot, begun as ``start``, and its bound over the whole table, as of a density in the table's units.
+
+    Its noise does not grow with the mean: where a column is cut by its own value, that would explain what is seen of it nearly as well.
+    """
+    specification, x, log_jacobian, limits = in_units(replace(specification, growing=False))
     settings |= {"limits": limits, "weights": weights, "checkpoint": checkpoint, "start": start}
     _, (model,), (history,) = fit_specified(specification.first(1), x, mask, seed=seed, **settings)
     if history.stopped == "interrupted":

@@ -13,7 +13,7 @@ its effects grows with the rows. Effects of seen values cost least, since they l
 the own value move imputations to where nothing was seen and must earn it: of candidates that fit alike the less assuming one is taken.
 
 Not all are tried. First come rates alone, earlier columns, the latent, and the own value; then the best of these joined with each of
-the others; at last without the own-value terms that are hardly any.
+the others; at last it, and the own values alone, without those own-value terms that are hardly any.
 
 Where rows leave one after another (dropout), own values are tried with the bare fact that a row has left, in place of the seen values
 before. One value must then explain what these would, which the data contradict soon where it is false (docs/reasons.md). Against them
@@ -40,7 +40,7 @@ import torch
 from torch import Tensor
 
 from pyro_mnar.imputer.fitting import fit_specified
-from pyro_mnar.imputer.pilots import Candidate, InUnits, Pilots, fitted_pilot, own_effects
+from pyro_mnar.imputer.pilots import Candidate, InUnits, Pilots, fitted_pilot
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.infer.progress import step_worth
 from pyro_mnar.infer.schedule import most_steps
@@ -53,8 +53,6 @@ PILOT, WIDER, RATES = 0.2, 4, {"lr": 4e-2, "mechanism_lr": 1e-1}
 PILOTS = 7
 #: Steps of a pilot, unless the ensemble's are fewer.
 LEAST = 200
-#: Slope of a pilot, per scaled unit, below which an own-value term is hardly any.
-SLIGHT = 0.3
 #: Standard errors by which predicted spreads must differ for a term on two sides, or by which both halves must turn.
 SIDED, TURNED = 4.0, 2.0
 
@@ -128,8 +126,8 @@ def choose(
     joined = [best._replace(directions=own), best._replace(earlier="all"), best._replace(latent=latent)]
     pilots.fit([c for c in joined if in_turn or c.earlier != "all" or set(c.directions) == {"none"}])
     best = pilots.ranked()[0]
-    sizes = zip(stated, best.directions, own_effects(pilots.models[best[:3]], specification.columns), strict=True)
-    pilots.fit([best._replace(directions=tuple(said or (word if size > SLIGHT else "none") for said, word, size in sizes))])
+    # Of all own values at once a short pilot may miss what it finds of some.
+    pilots.fit([pilots.without_slight(best), pilots.without_slight(Candidate(own, before, False))])
     candidates = pilots.ranked()
     return Choice(pilots.specified(candidates[0]), candidates, pilots.models[candidates[0][:3]], pilots.models[at_random[:3]])
 
@@ -137,7 +135,7 @@ def choose(
 def _shared(specification: Specification, in_units: Callable[[Specification], InUnits], mask: Tensor, **settings: Any) -> MNAR:
     """Return a model of the values alone, as whose decoder's linear part all pilots start."""
     plain = replace(specification.first(1), directions=("none",) * len(specification.columns), orders=None, latent=False)
-    plain, x, _, limits = in_units(plain)
+    plain, x, _, limits = in_units(replace(plain, growing=False))
     settings.pop("n_jobs", None)
     _, (model,), (history,) = fit_specified(plain, x, mask, limits=limits, **settings)
     if history.stopped == "interrupted":

@@ -62,6 +62,7 @@ class Specification:
         cells: of each column what its head must know (:meth:`in_units`).
         unread: columns that no mask reads but their own; no mask then reads the latent.
         held: columns with the slopes of their own-value terms that are not fitted.
+        growing: whether noise may grow with the mean.
         alone: instruments, whose law does not read the latent, and which every mask reads.
 
     Example:
@@ -83,6 +84,7 @@ class Specification:
     unread: tuple[int, ...] = ()
     alone: tuple[int, ...] = ()
     held: tuple[tuple[int, float], ...] = ()
+    growing: bool = True
 
     @property
     def separate(self) -> bool:
@@ -149,9 +151,11 @@ class Specification:
         members: list[MNAR] = []
         for i, prior in enumerate(Prior.members(self.members, len(warped), slopes, effects, at_mass, on_log)):
             mechanism = self._mechanism(i)
-            decoder = GaussianDecoder(self.latent_dim, d, self.hidden) if self.is_plain else self._mixed_decoder()
+            decoder = GaussianDecoder(self.latent_dim, d, self.hidden, growing=True) if self.is_plain else self._mixed_decoder()
             if self.alone:
                 decoder.set_alone(self.alone)
+            if not self.growing:
+                decoder.hold_growth()
             warp = SkewWarp(d, warped, pinned, transformed) if warped else None
             members.append(MNAR(decoder, ConjugateEncoder(decoder, self.hidden), mechanism, warp, prior))
         return members

@@ -10,7 +10,17 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from pyro_mnar.distributions import continuous
-from pyro_mnar.networks.layers import FAR, AlignedLinear, alone_at, inverse_softplus, log_prior_of_weights, mlp, noise_scale
+from pyro_mnar.networks.layers import (
+    FAR,
+    AlignedLinear,
+    alone_at,
+    growing_scale,
+    inverse_softplus,
+    log_prior_of_growth,
+    log_prior_of_weights,
+    mlp,
+    noise_scale,
+)
 
 
 class Decoder(nn.Module):
@@ -53,6 +63,12 @@ class Decoder(nn.Module):
         """Have the law of ``columns`` not read the latent: for the rest of its life, before it is trained."""
         raise NotImplementedError
 
+    def hold_growth(self) -> None:
+        """Have noise not grow with the mean: for the rest of its life."""
+        for name, parameter in self.named_parameters():
+            if name.rpartition(".")[-1] == "growth":
+                parameter.requires_grad_(False)
+
     def apart(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return values (N, D) with those that repeat put infinitely far out, on their side: apart from what a normal law explains."""
         return x
@@ -73,12 +89,17 @@ class Decoder(nn.Module):
 class GaussianDecoder(Decoder):
     """x_j given z ~ N(m_j(z), d_j^2), with m linear, a network, or the sum of both.
 
+    Noise of one width for all rows puts too little far out where a column is skewed, and too much at an end that values pile up at: a
+    line in the mean is the simplest that can be otherwise ("power of the mean": Carroll and Ruppert 1988, "Transformation and Weighting
+    in Regression"). What of it only stretches the margin is the warp's (:mod:`pyro_mnar.networks.warps`).
+
     Args:
         latent_dim: L.
         n_columns: D.
         hidden: hidden layers of the network part; empty for none (then the model is factor analysis).
         linear: whether the mean has a linear part; without it the mean is the network's alone.
         scale_net: whether d is a function of z, from a network of the same layers; else one constant for each column.
+        growing: whether d grows with the mean, or falls: before softplus by a multiple of it, one for each column.
 
     Raises:
         ValueError: when neither part is asked for, or a scale network without hidden layers.
@@ -95,6 +116,7 @@ class GaussianDecoder(Decoder):
         hidden: Sequence[int] = (128, 128),
         linear: bool = True,
         scale_net: bool = False,
+        growing: bool = False,
     ) -> None:
         super().__init__(latent_dim, n_columns)
         if not hidden and (scale_net or not linear):
@@ -104,6 +126,7 @@ class GaussianDecoder(Decoder):
         self.net = mlp([latent_dim, *hidden, n_columns]) if hidden else None
         self.scale_net = mlp([latent_dim, *hidden, n_columns]) if scale_net else None
         self.raw_scale = nn.Parameter(inverse_softplus(torch.full((n_columns,), 0.5)))
+        self.growth = nn.Parameter(torch.zeros(n_columns)) if growing else None
         if self.linear is not None and self.net is not None:
             # The sum starts as the linear part: the network earns what it adds.
             last = self.net[-1]
@@ -137,20 +160,24 @@ class GaussianDecoder(Decoder):
     def working(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return what values ``x`` (..., D) tell of the linear part's W z, (..., D), and with which variance, (D,)."""
         assert self.linear is not None
-        return x - self.linear.bias, noise_scale(self.raw_scale).square()
+        bias, raw = self.linear.bias, self.raw_scale
+        scale = noise_scale(raw) if self.growth is None else growing_scale(raw, self.growth, bias)
+        return x - bias, scale.square()
 
     def features(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return what an encoder's network reads of values (..., D), 0 in the holes."""
         return x.clamp(-FAR, FAR)
 
     def log_prior(self) -> Tensor:
-        """Return log p of the mean's weights, up to a constant: N(0, 1) for the linear part, N(0, 1 / fan-in) for the network."""
-        return log_prior_of_weights(self.linear, self.net)
+        """Return log p of the mean's weights and of noise's growth, up to a constant: N(0, 1) for the linear part, N(0, 1 / fan-in)
+        for the network."""
+        weights = log_prior_of_weights(self.linear, self.net)
+        return weights if self.growth is None else weights + log_prior_of_growth(self.growth)
 
-    def scale(self, z: Tensor) -> Tensor:
-        """Return d(z), (..., D), or (D,) where it is constant."""
+    def scale(self, z: Tensor, mean: Tensor) -> Tensor:
+        """Return d(z), (..., D), or (D,) where it is constant, beside the ``mean`` m(z)."""
         raw = self.raw_scale if self.scale_net is None else self.raw_scale + self.scale_net(z)
-        return noise_scale(raw)
+        return noise_scale(raw) if self.growth is None else growing_scale(raw, self.growth, mean)
 
     def noise(self) -> dist.Distribution:
         """Return the law of (x - m) / d, event shape (D,)."""
@@ -158,7 +185,8 @@ class GaussianDecoder(Decoder):
 
     def forward(self, z: Tensor) -> dist.Distribution:
         """Return p(x | z) for latents ``z`` (..., L)."""
-        return continuous.Normal(self.mean(z), self.scale(z)).to_event(1)
+        mean = self.mean(z)
+        return continuous.Normal(mean, self.scale(z, mean)).to_event(1)
 
 
 class StudentTDecoder(GaussianDecoder):
@@ -176,8 +204,9 @@ class StudentTDecoder(GaussianDecoder):
         hidden: Sequence[int] = (128, 128),
         linear: bool = True,
         scale_net: bool = False,
+        growing: bool = False,
     ) -> None:
-        super().__init__(latent_dim, n_columns, hidden, linear, scale_net)
+        super().__init__(latent_dim, n_columns, hidden, linear, scale_net, growing)
         self.raw_df = nn.Parameter(inverse_softplus(torch.full((n_columns,), 8.0)))
 
     @property
@@ -194,4 +223,5 @@ class StudentTDecoder(GaussianDecoder):
 
     def forward(self, z: Tensor) -> dist.Distribution:
         """Return p(x | z) for latents ``z`` (..., L)."""
-        return continuous.StudentT(self.df, self.mean(z), self.scale(z)).to_event(1)
+        mean = self.mean(z)
+        return continuous.StudentT(self.df, mean, self.scale(z, mean)).to_event(1)

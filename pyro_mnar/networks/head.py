@@ -43,6 +43,10 @@ class Head(nn.Module):
         """Return what a network reads of values (..., J), 0 where missing."""
         return x.clamp(-FAR, FAR)
 
+    def log_prior(self) -> Tensor | None:
+        """Return log p of parameters of its own, up to a constant; None where they have no prior."""
+        return None
+
     @torch.no_grad()
     def center(self, bias: Tensor, means: Tensor) -> None:
         """Put the outputs' ``bias`` (P,), in place, where the columns have the ``means`` (J,), if that says anything of them."""

@@ -1,6 +1,6 @@
 r"""Heads of a mixed decoder: columns of one kind, and how their law follows from the decoder's outputs eta(z).
 
-    normal     x_j | z ~ N(eta, d_j^2)
+    normal     x_j | z ~ N(eta, d_j^2), where d_j may grow with eta, or fall
     ordinal    P(x_j <= k | z) = sigmoid(t_jk - eta), t_jk rising in k; two levels are a Bernoulli
     category   P(x_j = k | z) = softmax(eta)_k, one output a level
     count      x_j | z negative binomial of mean exp(eta) and size r_j
@@ -24,7 +24,7 @@ from pyro_mnar.distributions import continuous
 from pyro_mnar.distributions.discrete import CountCells, LevelCells
 from pyro_mnar.distributions.indexing import columns_of
 from pyro_mnar.networks.head import Head
-from pyro_mnar.networks.layers import inverse_softplus, noise_scale
+from pyro_mnar.networks.layers import growing_scale, inverse_softplus, log_prior_of_growth
 
 # Beyond every cut point: its sigmoid is 0 or 1.
 _ENDS = 1e4
@@ -48,14 +48,18 @@ class NormalHead(Head):
     def __init__(self, columns: Sequence[int]) -> None:
         super().__init__(columns, range(len(columns)), torch.zeros(len(columns)))
         self.raw_scale = nn.Parameter(inverse_softplus(torch.full((len(columns),), 0.5)))
+        self.growth = nn.Parameter(torch.zeros(len(columns)))
 
     def forward(self, eta: Tensor) -> continuous.Normal:
         """Return the law of the columns, (..., J), given outputs (..., J)."""
-        return continuous.Normal(eta, noise_scale(self.raw_scale))
+        return continuous.Normal(eta, growing_scale(self.raw_scale, self.growth, eta))
 
     def working(self, x: Tensor, eta: Tensor) -> tuple[Tensor, Tensor]:
         """Return g / W of values ``x`` (..., J) at ``eta`` (J,), and 1 / W (J,)."""
-        return x - eta, noise_scale(self.raw_scale).square()
+        return x - eta, growing_scale(self.raw_scale, self.growth, eta).square()
+
+    def log_prior(self) -> Tensor:
+        return log_prior_of_growth(self.growth)
 
     @torch.no_grad()
     def center(self, bias: Tensor, means: Tensor) -> None:

@@ -9,12 +9,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from pyro_mnar.distributions.alignment import linear
+from pyro_mnar.distributions.alignment import evenly, linear
 
 # In scaled units (each column's observed standard deviation is about 1): below it a likelihood of rounded data has no maximum.
 MIN_SCALE = 0.05
 #: Inputs of encoders' networks are cut here: beyond, a value says no more than that it is far out.
 FAR = 8.0
+# Mean, in scaled units, beyond which noise grows no further: a line is not to be trusted beyond what columns reach.
+_GROWN = 4.0
+# Prior standard deviation of how noise grows with the mean, per unit: of .15, .3 and .6 the one with the least error on development
+# tables (docs/accuracy.md).
+_GROWTH_SPREAD = 0.3
 
 
 class AlignedLinear(nn.Linear):
@@ -58,6 +63,22 @@ def inverse_softplus(value: Tensor) -> Tensor:
 def noise_scale(raw: Tensor) -> Tensor:
     """Return the standard deviation that a raw parameter stands for."""
     return softplus(raw) + MIN_SCALE
+
+
+def growing_scale(raw: Tensor, growth: Tensor, mean: Tensor) -> Tensor:
+    """Return standard deviations of noise, (..., J), which grow with the ``mean`` (..., J), or fall.
+
+    Args:
+        raw: (J,) raw parameters of the noise at a mean of 0.
+        growth: (J,) what a unit of the mean adds to them.
+        mean: of the cells, in scaled units.
+    """
+    return evenly(noise_scale, raw + growth * mean.clamp(-_GROWN, _GROWN))
+
+
+def log_prior_of_growth(growth: Tensor) -> Tensor:
+    """Return log p of how noise grows, (J,), up to a constant: normal about not at all."""
+    return -0.5 * (growth / _GROWTH_SPREAD).square().sum()
 
 
 def log_prior_of_weights(linear: nn.Linear | None, net: nn.Sequential | None) -> Tensor:

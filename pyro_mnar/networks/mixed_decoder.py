@@ -75,8 +75,10 @@ class MixedDecoder(Decoder):
         return torch.zeros_like(x).index_copy(-1, at, torch.cat(parts, -1))
 
     def log_prior(self) -> Tensor:
-        """Return log p of the weights, up to a constant: N(0, 1) for the linear part, N(0, 1 / fan-in) for the network."""
-        return log_prior_of_weights(self.linear, self.net)
+        """Return log p of the parameters, up to a constant: N(0, 1) for weights of the linear part, N(0, 1 / fan-in) for those of the
+        network, and the heads' own."""
+        own = [part for part in (head.log_prior() for head in self._heads()) if part is not None]
+        return log_prior_of_weights(self.linear, self.net) + sum(own)
 
     def forward(self, z: Tensor) -> dist.Distribution:
         """Return p(x | z) for latents ``z`` (..., L)."""

@@ -24,7 +24,7 @@ from pyro_mnar.distributions.indexing import columns_of
 from pyro_mnar.distributions.missing_normals import MaskedWithin, WithinNormals
 from pyro_mnar.distributions.point_mass_normal import same
 from pyro_mnar.networks.head import Head
-from pyro_mnar.networks.layers import FAR, inverse_softplus, noise_scale
+from pyro_mnar.networks.layers import FAR, growing_scale, inverse_softplus, log_prior_of_growth
 
 # Variance of a message that says nothing.
 _NOTHING = 1e8
@@ -117,6 +117,7 @@ class ProportionHead(Head):
         start = torch.cat([torch.zeros(width), torch.tensor([odds[j][side] for side, j in there]).log()])
         super().__init__(columns, [*range(width), *(j for _, j in there)], start, width + len(there))
         self.raw_scale = nn.Parameter(inverse_softplus(torch.full((width,), 0.5)))
+        self.growth = nn.Parameter(torch.zeros(width))
         mass = torch.tensor([[torch.nan if end is None else end for end in own] for own in ends], dtype=torch.float32).T
         # Where the output of an end stands; the place after the last holds minus infinity.
         place = torch.full((2, width), len(start))
@@ -129,7 +130,11 @@ class ProportionHead(Head):
         """Return the law of the columns, (..., J), given outputs (..., J and one for each end)."""
         padded = nn.functional.pad(eta, (0, 1), value=-torch.inf)
         (below, above), (below_odds, above_odds) = self.mass, (columns_of(padded, own) for own in self.place)
-        return ProportionCells(below, above, below_odds, above_odds, eta[..., : len(self.columns)], noise_scale(self.raw_scale))
+        loc = eta[..., : len(self.columns)]
+        return ProportionCells(below, above, below_odds, above_odds, loc, growing_scale(self.raw_scale, self.growth, loc))
+
+    def log_prior(self) -> Tensor:
+        return log_prior_of_growth(self.growth)
 
     def working(self, x: Tensor, eta: Tensor) -> tuple[Tensor, Tensor]:
         """Return g / W of values ``x`` (..., J) at ``eta`` (P,), and 1 / W, both (..., P); an end tells no location."""
@@ -137,7 +142,7 @@ class ProportionHead(Head):
         share = self(eta).log_shares.exp()[:, :2].T
         information = (share * (1 - share)).clamp_min(0.01)
         told = torch.cat([x - eta[: len(self.columns)], self._of_ends((at_end.to(x) - share) / information)], -1)
-        variance = torch.where(at_end.any(-2), _NOTHING, noise_scale(self.raw_scale).square())
+        variance = torch.where(at_end.any(-2), _NOTHING, growing_scale(self.raw_scale, self.growth, eta[: len(self.columns)]).square())
         return told, torch.cat([variance, self._of_ends(information.reciprocal().expand(at_end.shape))], -1)
 
     def features(self, x: Tensor, mask: Tensor) -> Tensor:
