@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.distributions import Chi2, Distribution, constraints
 from torch.nn import functional
 
-from pyro_mnar.distributions.alignment import TOGETHER, aligned, definite
+from pyro_mnar.distributions.alignment import TOGETHER, aligned, definite, evenly
 from pyro_mnar.distributions.cells import OwnScore
 from pyro_mnar.distributions.censored import Normals, marginal_score
 from pyro_mnar.distributions.indexing import chosen_of, columns_of
@@ -84,7 +84,7 @@ class Normal(AsGiven, dist.Normal):
     def log_prob(self, value: Tensor) -> Tensor:
         rate = self.given["scale"].reciprocal()
         deviation = (value - self.given["loc"]) * rate
-        return self._full(torch.addcmul(rate.log() - _HALF_LOG_2PI, deviation, deviation, value=-0.5))
+        return self._full(torch.addcmul(evenly(torch.log, rate) - _HALF_LOG_2PI, deviation, deviation, value=-0.5))
 
     def normals(self) -> Normals:
         mean, scale = (self.given[name].unsqueeze(-1) for name in ("loc", "scale"))

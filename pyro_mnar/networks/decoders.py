@@ -174,10 +174,12 @@ class GaussianDecoder(Decoder):
         weights = log_prior_of_weights(self.linear, self.net)
         return weights if self.growth is None else weights + log_prior_of_growth(self.growth)
 
-    def scale(self, z: Tensor, mean: Tensor) -> Tensor:
-        """Return d(z), (..., D), or (D,) where it is constant, beside the ``mean`` m(z)."""
+    def scale(self, z: Tensor, mean: Tensor | None = None) -> Tensor:
+        """Return d(z), (..., D), or (D,) where it is constant; ``mean`` is m(z), where that is known already."""
         raw = self.raw_scale if self.scale_net is None else self.raw_scale + self.scale_net(z)
-        return noise_scale(raw) if self.growth is None else growing_scale(raw, self.growth, mean)
+        if self.growth is None:
+            return noise_scale(raw)
+        return growing_scale(raw, self.growth, self.mean(z) if mean is None else mean)
 
     def noise(self) -> dist.Distribution:
         """Return the law of (x - m) / d, event shape (D,)."""

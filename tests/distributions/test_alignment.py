@@ -52,7 +52,7 @@ def test_posteriors_by_precision_are_the_same_in_every_place_of_a_chunk(dtype):
 
 def test_an_encoder_and_a_decoder_are_the_same_in_every_place_of_a_chunk():
     for columns, latents in ((2, 1), (5, 3), (6, 5), (11, 10), (13, 9)):
-        decoder = GaussianDecoder(latents, columns, [8])
+        decoder = GaussianDecoder(latents, columns, [8], growing=True)
         mnar = MNAR(decoder, ConjugateEncoder(decoder, [8]))
         with torch.no_grad():
             for parameter in mnar.parameters():
@@ -75,6 +75,16 @@ def test_padding_changes_no_number_and_is_not_done_where_gradients_are_recorded(
         assert torch.equal(aligned(value)[:, :5], value) and float(aligned(value)[:, 5:].abs().max()) == 0
         assert torch.equal(evenly(torch.exp, value), value.exp()) and aligned(value[:, :4]).shape == (3, 4)
         assert torch.equal(torch.linalg.cholesky(definite(4 * torch.eye(3))).diagonal(), torch.tensor([2.0, 2.0, 2.0, 1.0]))
+
+
+@pytest.mark.parametrize("function", [torch.log, torch.nn.functional.softplus, torch.sigmoid])
+def test_a_parameter_is_taken_as_rows_of_it_are(function):
+    """Torch rounds the last few cells of a tensor otherwise: one of 1 to 40 columns alone, and as every row of many."""
+    with torch.no_grad():
+        for columns in range(1, 41):
+            value = torch.rand(columns) + 0.1
+            rows = torch.nn.functional.pad(value.expand(64, -1), (0, 1))[:, :-1]
+            assert bool((evenly(function, rows) == evenly(function, value)).all()), columns
 
 
 def test_a_row_is_imputed_alike_alone_and_in_every_table():
