@@ -293,7 +293,7 @@ def test_the_command_fits_and_completes_files_with_one_digest_whatever_their_lay
     assert digest(tmp_path / "out") == completed
 
 
-@pytest.mark.parametrize("every", [61])
+@pytest.mark.parametrize("every", [23])
 def test_the_command_killed_at_changes_of_files_ends_as_if_it_had_not_been(table, completed, tmp_path, monkeypatch, every):
     monkeypatch.setattr(checkpoints, "EVERY", 0.0)
     source, out, kills = folder_of(table, tmp_path / "in", 2, 60), tmp_path / "out", 0
