@@ -156,7 +156,7 @@ class _Stated:
     def __init__(self, values: Collection[object]) -> None:
         self._words = {value.strip() if isinstance(value, str) else str(value) for value in values}
         found: list[Any] = [number_in(value) if isinstance(value, str) else value for value in values]
-        self._numbers = {value for value in found if isinstance(value, (int, float, np.integer, np.floating))}
+        self._numbers: set[Any] = {value for value in found if isinstance(value, (int, float, np.integer, np.floating))}
         # As numbers of fewer digits hold them.
         short = [(kind, value) for kind in (np.float32, np.float16) for value in self._numbers if abs(value) < np.finfo(kind).max]
         self._short = {(kind, float(kind(value))) for kind, value in short}
