@@ -158,8 +158,8 @@ class _Stated:
         found: list[Any] = [number_in(value) if isinstance(value, str) else value for value in values]
         self._numbers: set[Any] = {value for value in found if isinstance(value, (int, float, np.integer, np.floating))}
         # As numbers of fewer digits hold them.
-        short = [(kind, value) for kind in (np.float32, np.float16) for value in self._numbers if abs(value) < np.finfo(kind).max]
-        self._short = {(kind, float(kind(value))) for kind, value in short}
+        kinds = {kind: float(np.finfo(kind).max) for kind in (np.float32, np.float16)}
+        self._short = {(kind, float(kind(one))) for kind, most in kinds.items() for one in self._numbers if abs(one) <= most}
 
     def has(self, value: object) -> bool:
         """Return whether a value is one of them, as text, as a number or as a date."""
