@@ -3,6 +3,7 @@ changed. Tests of benchmarks, examples and pages are marked ``script``.
 """
 
 import os
+from functools import partial
 from pathlib import Path
 
 import pyro
@@ -47,6 +48,21 @@ def _global_state_is_left_alone():
         torch.manual_seed(BASE_SEED)
         yield
     assert _global_state() == before, "the test changed global state"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _commands_fit_two_models(request):
+    """The command line has no option for how many: two are as many as a test tells from one. A module may say ``COMMAND_MODELS``."""
+    if not getattr(getattr(request.module, "main", None), "__module__", "").startswith("pyro_mnar."):
+        yield
+        return
+    from pyro_mnar.cli import asked
+
+    fewer = partial(asked.MNARImputer, members=getattr(request.module, "COMMAND_MODELS", 2))
+    fewer.load = asked.MNARImputer.load
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(asked, "MNARImputer", fewer)
+        yield
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from pyro_mnar.data.kinds.evidence import is_hole
 from pyro_mnar.data.rule_grammar import parsed_rule
 from pyro_mnar.data.rules import read_rule
 from pyro_mnar.data.schema import is_frame
-from pyro_mnar.data.stated_holes import punched, stated_cells
+from pyro_mnar.data.stated_holes import cells_of, punched, stated_cells
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -60,7 +60,7 @@ def coded_rows(table: DataFrame | np.ndarray, codes: Mapping[Hashable, Collectio
     """Return by column in which rows (N,) a code stands, of a DataFrame or an array."""
     found: dict[Hashable, np.ndarray] = {}
     for name, values in codes.items():
-        own = table[name].to_numpy(dtype=object, na_value=None) if is_frame(table) else table[:, cast("int", name)]
+        own = cells_of(table[name]) if is_frame(table) else table[:, cast("int", name)]
         found[name] = stated_cells(own, values)
     return found
 

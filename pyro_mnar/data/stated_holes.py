@@ -109,8 +109,22 @@ def without(series: Series, values: Collection[object]) -> Series:
         >>> without(pd.Series([1, -99]), ["-99"]).isna().tolist()
         [False, True]
     """
-    gone = stated_cells(series.to_numpy(dtype=object, na_value=None), values)
+    gone = stated_cells(cells_of(series), values)
     return punched(series, gone) if gone.any() else series
+
+
+def cells_of(series: Series) -> np.ndarray:
+    """Return a column's cells (N,), numbers of fewer digits than Python's as such, others as objects.
+
+    Example:
+        >>> import pandas as pd
+        >>> cells_of(pd.Series([0.1, None], dtype="float32")).dtype.name, cells_of(pd.Series([0.1, None])).dtype.name
+        ('float32', 'object')
+    """
+    dtype = getattr(series.dtype, "numpy_dtype", getattr(series.dtype, "subtype", series.dtype))
+    short = isinstance(dtype, np.dtype) and dtype.kind == "f" and dtype.itemsize < 8
+    cells: np.ndarray = series.to_numpy(dtype=dtype if short else object, na_value=np.nan if short else None)
+    return cells
 
 
 def stated_cells(cells: np.ndarray, values: Collection[object]) -> np.ndarray:
@@ -142,9 +156,10 @@ class _Stated:
     def __init__(self, values: Collection[object]) -> None:
         self._words = {value.strip() if isinstance(value, str) else str(value) for value in values}
         found: list[Any] = [number_in(value) if isinstance(value, str) else value for value in values]
-        self._numbers = {value for value in found if isinstance(value, (int, float, np.integer, np.floating))}
-        # As single precision holds them.
-        self._single = {float(np.float32(value)) for value in self._numbers if abs(float(value)) < 3e38}
+        self._numbers: set[Any] = {value for value in found if isinstance(value, (int, float, np.integer, np.floating))}
+        # As numbers of fewer digits hold them.
+        kinds = {kind: float(np.finfo(kind).max) for kind in (np.float32, np.float16)}
+        self._short = {(kind, float(kind(one))) for kind, most in kinds.items() for one in self._numbers if abs(one) <= most}
 
     def has(self, value: object) -> bool:
         """Return whether a value is one of them, as text, as a number or as a date."""
@@ -153,7 +168,7 @@ class _Stated:
         if isinstance(value, date):  # a time of its own is no part of a date that is stated
             return str(value) in self._words or (str(value).endswith(" 00:00:00") and str(value)[:10] in self._words)
         if isinstance(value, (np.float32, np.float16)):
-            return float(value) in self._single
+            return (type(value), float(value)) in self._short
         if isinstance(value, (bool, np.bool_)) or is_hole(value) or not isinstance(value, Hashable):
             return False
         return value in self._numbers

@@ -41,7 +41,7 @@ def replicates_of(imputer: Imputer, weights: np.ndarray, units: np.ndarray | Non
     x = torch.zeros(len(weights), 1, device=device_of(imputer, len(weights)))
     own = None if (weights == 1).all() else torch.from_numpy(weights).float().to(x.device)
     told, members = None if units is None else torch.from_numpy(units), imputer.specification_.members
-    found = np.ones((members, len(weights)))
+    found = np.tile(weights, (members, 1)).astype(float)  # one model alone is fitted to the table itself
     for i in range(members if members > 1 else 0):
         rows, each = drawn(x, own, told, member_seed(imputer.seed, i))
         found[i] = np.bincount(rows.cpu().numpy(), None if each is None else each.double().cpu().numpy(), len(weights))

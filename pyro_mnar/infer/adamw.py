@@ -1,7 +1,8 @@
-"""AdamW as torch's fused one computes it, without the handling around it, which takes longer than the update of small networks.
+"""AdamW whose update is torch's own fused function, and whose state is kept here.
 
-``torch.optim``'s optimizers import torch's compiler with their first instance, more than a second that nobody here uses, and look at
-every step whether hooks, profilers and closures are there. The update itself is torch's function. Source: Loshchilov and Hutter 2019,
+Every optimizer of ``torch.optim`` imports torch's compiler, when it is made and again in each step, which costs the first training of a
+process more than a second and which no setting of torch's avoids. What else they do around the update (hooks, profiler, closures) takes
+longer than the update of small networks. Source: Loshchilov and Hutter 2019,
 "Decoupled weight decay regularization", arXiv 1711.05101.
 """
 
@@ -61,8 +62,6 @@ class AdamW:
         """Update, at this ``share`` of the groups' learning rates."""
         for group in self.groups:
             own = [p for p in group["params"] if p.grad is not None]
-            if not own:
-                continue
             states = [self._state_of(p) for p in own]
             means, squares, steps = ([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq", "step"))
             adamw(

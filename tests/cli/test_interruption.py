@@ -15,6 +15,8 @@ from pyro_mnar import MNARImputer
 from pyro_mnar.cli.main import main
 from pyro_mnar.infer import training
 
+COMMAND_MODELS = 8
+
 
 @pytest.fixture
 def table(tmp_path):

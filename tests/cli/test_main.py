@@ -9,7 +9,7 @@ from pyro_mnar.cli.main import main
 from pyro_mnar.data import read_table
 from pyro_mnar.imputation.netcdf import read_draws
 
-QUICK = ["--steps", "30"]
+QUICK = ["--steps", "5"]
 
 
 def holed(n=60, seed=0):

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
+from pyro_mnar.data import keyed_rows
 from pyro_mnar.data.keyed_rows import below, counts_of, keys_of
 from pyro_mnar.data.labels import hashes_of
 
@@ -43,6 +45,21 @@ def test_enough_rows_are_below_the_key_that_is_given_and_not_many_more(wanted):
     for seed in range(20):
         there = int((keys_of(hashes("numbers"), seed, "sample") <= below(N, wanted)).sum())
         assert min(N, wanted) <= there <= wanted + 12 * wanted**0.5 + 80
+
+
+@pytest.mark.parametrize("wanted", [1, 20, 300, 5000, 10**5])
+@pytest.mark.parametrize("rows", [2, 1000, 10**6, 10**9])
+def test_too_few_rows_are_below_the_key_once_in_ten_to_the_ninth(rows, wanted):
+    """Exact: of uniform keys the number below one is binomial."""
+    share = int(below(rows, wanted)) / 2**64
+    assert share == 1 or stats.binom.cdf(wanted - 1, rows, share) < 1e-9
+
+
+def test_a_count_is_the_poisson_quantile_of_its_key(monkeypatch):
+    uniforms = np.r_[0.0, np.linspace(0.001, 0.999, 333), 1 - 10.0 ** -np.arange(4, 15)]
+    monkeypatch.setattr(keyed_rows, "keys_of", lambda *_: (uniforms * 2**53).astype(np.uint64) << np.uint64(11))
+    expected = stats.poisson.ppf(uniforms, 1).clip(0)
+    assert counts_of(uniforms, 0, "").tolist() == expected.tolist() and expected.max() > 15
 
 
 def test_keys_are_those_of_the_label_and_of_nothing_else():

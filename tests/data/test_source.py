@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pyro_mnar.data.reading import read_source
-from pyro_mnar.data.texts import as_series
+from pyro_mnar.data.texts import StrayTextError, as_series
 
 LINES = [
     "id,code,flag,kids,spelled,none,left",
@@ -67,6 +67,30 @@ def test_words_that_are_read_as_holes_are_counted_and_a_declared_level_is_none()
 def test_cells_are_what_they_say(cells, dtype, values):
     series = as_series("a", cells)[0]
     assert str(series.dtype) == dtype and [None if pd.isna(v) else v for v in series.tolist()] == values
+
+
+@pytest.mark.parametrize(
+    ("cells", "options", "dtype", "holes"),
+    [
+        (["1", "9", "2"], {"missing": ["9.0", "2"], "levels": ["1", "9"]}, "Int64", [2]),
+        (["1", "2"], {"levels": ["1", "2", "many"]}, "object", []),
+        (["True", "False"], {"levels": ["True", "False", "unsure"]}, "object", []),
+        (["-9223372036854775808", "9223372036854775807"], {}, "int64", []),
+        (["-9223372036854775809", "1"], {}, "float64", []),
+        (["1", "x"], {}, "object", []),
+        ([*map(str, range(30)), *"abcdefghijk"], {}, "object", []),
+    ],
+)
+def test_what_levels_and_texts_beside_numbers_make_of_a_column(cells, options, dtype, holes):
+    series = as_series("a", cells, **options)[0]
+    assert str(series.dtype) == dtype and np.flatnonzero(series.isna()).tolist() == holes
+
+
+@pytest.mark.parametrize("cells", [["1", "x", "2"], [*map(str, range(30)), *"abcdefghij"]])
+def test_a_few_texts_among_numbers_are_a_mistake_of_the_file(cells):
+    with pytest.raises(StrayTextError) as caught:
+        as_series("a", cells)
+    assert cells[caught.value.row] == caught.value.text and not caught.value.text.isdigit()
 
 
 def test_decimal_commas_are_read_and_written(tmp_path):

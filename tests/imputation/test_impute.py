@@ -260,6 +260,8 @@ def test_a_row_has_the_particles_that_its_tolerance_takes_and_no_others_decide()
     assert torch.equal(strict.completed, each[-1].completed)
     good = each[0].pareto_k <= pareto_threshold(100)
     assert torch.equal(loose.completed[good], each[0].completed[good]) and bool(good.any())
+    # However small the error seems, heavy tails are not believed.
+    assert bool((loose.ess != each[0].ess)[~good & ~mask.all(-1)].all()) and bool((~good).any())
 
 
 @pytest.mark.parametrize("function", [None, torch.exp])

@@ -21,7 +21,7 @@ from pyro_mnar.cli.main import main
 from pyro_mnar.data.labels import check_distinct
 from pyro_mnar.data.run_folder import RUN
 from pyro_mnar.data.shards import Shards
-from pyro_mnar.imputer.shard_run import impute_shards
+from pyro_mnar.imputer.shard_run import impute_shards, run_of
 
 N = 90
 
@@ -224,6 +224,15 @@ def test_what_is_wrong_is_named_before_anything_is_written(table, model, tmp_pat
     assert "is another run's, of other files" in refused(capsys, source, *usual, "--label", "id")
     (out / RUN).unlink()
     assert "expected a new or an empty folder" in refused(capsys, source, *usual, "--label", "id")
+
+
+def test_a_run_is_another_one_where_anything_that_rows_follow_from_differs(table, model, tmp_path):
+    shards, runs = Shards.of(folder_of(table, tmp_path / "in", 2)), []
+    for change in ({}, {"point": "median"}, {"tolerance": 0.1}, {"random_state": 5}):
+        imputer = MNARImputer(**{"random_state": 0} | change)
+        runs.append(run_of(imputer, "m", shards, "id"))
+    runs += [run_of(MNARImputer(), "other", shards, "id"), run_of(MNARImputer(), "m", shards, "note")]
+    assert len({repr(run) for run in runs}) == 6
 
 
 def test_batches_that_do_not_fit_are_refused(table, model):

@@ -8,10 +8,13 @@ from exact import LinearGaussian, z_score
 from scipy import stats
 
 from pyro_mnar import MNARImputer
+from pyro_mnar.data import TableCodec
 from pyro_mnar.distributions.links import PROBIT
 from pyro_mnar.imputation.impute import impute_one
-from pyro_mnar.imputer.instrument import instruments_in_words, weak_instruments
+from pyro_mnar.imputer.instrument import instruments_in_words, instruments_of, mask_strengths, weak_instruments
+from pyro_mnar.imputer.shadow import as_read
 from pyro_mnar.imputer.specification import Specification
+from pyro_mnar.imputer.tables import Given
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.mechanisms import SelfMasking, SequentialMasking
 from pyro_mnar.model import MNAR
@@ -141,6 +144,25 @@ def test_every_mask_reads_an_instrument_in_whatever_is_chosen(frame, tmp_path):
     assert all(bool(member.decoder.alone[1]) for member in again.members_)
 
 
+def test_strength_is_beside_other_columns_values_and_absences(frame):
+    """The F of nested least squares regressions of the mask; the other holed column's absence is nearly the instrument's sign."""
+    table = frame.assign(x=frame.x.mask(frame.z + 0.3 * frame.noise > 0.6))
+    codec, values, mask = TableCodec.learn(table)
+    told = Given(table, table, codec, values, mask)
+    found = mask_strengths(told, [0, 3], [1])
+    assert found[["column", "instrument"]].to_numpy().tolist() == [["x", "z"], ["y", "z"]]
+    for line, (j, other) in zip(found.itertuples(), ((0, 3), (3, 0)), strict=True):
+        rest = np.column_stack([np.ones(300), as_read(told, other), table.noise, ~mask[:, other]])
+        missing, (small, large) = ~mask[:, j] * 1.0, (rest, np.column_stack([rest, table.z]))
+        rss = [((missing - part @ np.linalg.lstsq(part, missing, rcond=None)[0]) ** 2).sum() for part in (small, large)]
+        assert (line.of, line.rows_left) == (1, 295) and line.f == pytest.approx((rss[0] - rss[1]) / (rss[1] / 295), rel=1e-6)
+
+
+def test_an_instrument_that_is_left_out_since_it_is_always_the_same_is_not_used(frame):
+    codec, _, mask = TableCodec.learn(frame)
+    assert instruments_of(MNARImputer(instrument=["always", "z"]), codec.schema, mask, ["always"]) == (1,)
+
+
 def test_a_weak_instrument_is_said(frame):
     with pytest.warns(UserWarning, match="^instrument: hardly moves whether y is missing"):
         fitted = quick(instrument=["noise"]).fit(frame)
@@ -156,8 +178,9 @@ def test_bad_instruments_are_refused(frame):
         quick(instrument=["y"]).fit(table)
     with pytest.raises(ValueError, match="^instrument: got column 'z', which is declared a shadow variable too"):
         quick(instrument=["z"], shadow=["z"]).fit(table)
-    with pytest.raises(ValueError, match="^instrument: got some with mechanism 'linear'"):
-        quick(mechanism="linear", instrument=["z"]).fit(table)
+    for mechanism in ("linear", "neural"):
+        with pytest.raises(ValueError, match=f"^instrument: got some with mechanism '{mechanism}'"):
+            quick(mechanism=mechanism, instrument=["z"]).fit(table)
     with pytest.warns(UserWarning, match="^instrument: not used, since mechanism none"):
         quick(mechanism="none", instrument=["z"]).fit(table)
 

@@ -7,6 +7,7 @@ import pytest
 
 from pyro_mnar import MNARImputer
 from pyro_mnar.cli.main import main
+from pyro_mnar.data.stated_holes import without
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 N = 60
@@ -43,6 +44,27 @@ def test_codes_are_filled_and_the_type_stays(series, missing):
     assert completed.age[~GONE].tolist() == frame.age[~GONE].tolist()
     assert not completed.age[GONE].astype(object).isin([-9, " -9 ", "-9.0"]).any() and completed.notna().all().all()
     pd.testing.assert_frame_equal(frame, before)
+
+
+@pytest.mark.parametrize(
+    ("series", "missing", "holes"),
+    [
+        # As numbers of fewer digits hold it, of whatever library.
+        *[(pd.Series([0.1, 0.2, 0.3], dtype=kind), "0.1", [0]) for kind in ("float32", "float16", "Float32", "Sparse[float32]")],
+        (pd.Series(pd.array([0.1, 0.2, None], dtype=pd.ArrowDtype(pa.float32()))), 0.1, [0, 2]),
+        (pd.Series([0.1, 0.2, 0.3], dtype="float16"), 1e39, []),
+        (pd.Series([1, 200, 255], dtype="uint8"), 255, [2]),
+        (pd.Series([2**64 - 1, 7], dtype="uint64"), 7, [1]),
+        (pd.Series([True, False, True]), 1, []),
+        (pd.Series(pd.to_datetime(["1900-01-01", "2020-05-01"])), "1900-01-01", [0]),
+        (pd.Series(pd.to_datetime(["1900-01-01 12:00", "2020-05-01 00:00"])), "1900-01-01", []),
+    ],
+    ids=lambda value: str(getattr(value, "dtype", value)),
+)
+def test_what_a_stated_value_is_in_a_column_s_own_type(series, missing, holes):
+    found = without(series, [missing])
+    assert np.flatnonzero(found.isna()).tolist() == holes
+    assert found.drop(index=holes).tolist() == series.drop(index=holes).tolist()
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.float32, object])

@@ -18,7 +18,7 @@ from pyro_mnar.data import streamed_sample
 from pyro_mnar.data.keyed_rows import counts_of, keys_of
 from pyro_mnar.data.labels import hashes_of
 from pyro_mnar.data.shards import Shards
-from pyro_mnar.data.streamed_sample import StreamedSample
+from pyro_mnar.data.streamed_sample import Distinct, StreamedSample
 from pyro_mnar.imputer import checkpoints, member_rows
 from pyro_mnar.imputer.member_rows import MemberRows
 from pyro_mnar.imputer.parquet_fit import fit_parquet, sampled
@@ -180,6 +180,28 @@ def test_a_sample_is_drawn_from_all_and_what_few_rows_have_is_found(table, tmp_p
     assert (np.abs(times - 100 * share) < 5 * (100 * share * (1 - share)) ** 0.5).all() and times.sum() == 100 * size
 
 
+def test_values_are_remembered_while_they_are_few_and_ends_always():
+    most = streamed_sample.MOST_DISTINCT
+    for count, known in ((most, set(range(most))), (most + 1, None)):
+        found = Distinct()
+        found.add(pa.array([*range(count // 2), None]))
+        found.add(pa.array(range(count // 2, count)))
+        assert found.values == known and found.ends == [0, count - 1] and most == 1000
+    found = Distinct()
+    found.add(pa.array([1.5, np.nan, np.inf, -np.inf, -2.0]))
+    assert found.values == {1.5, -2.0} and found.ends == [-2.0, 1.5] and found.beside(pa.chunked_array([[1.5]])) == [-2.0]
+
+
+def test_whatever_members_rows_follow_from_is_in_their_digest(model_table, tmp_path):
+    shards = Shards.of(folder_of(model_table, tmp_path / "in", 2, 50))
+    given = {"shards": shards, "label": "id", "names": ("a", "b"), "seed": 0, "fewest": 60}
+    others = [{"label": "t"}, {"names": ("b", "a")}, {"seed": 1}, {"fewest": 61}]
+    others.append({"shards": Shards.of(folder_of(model_table, tmp_path / "other", 3, 50))})
+    digests = [MemberRows(**given | other).digest for other in ({}, *others)]
+    assert len(set(digests)) == len(digests)
+    assert MemberRows(**given, rank=1, world_size=2).digest == digests[0]  # who trains them is no matter
+
+
 def test_a_level_that_the_sample_lacks_is_one_of_the_model_s(model_table, tmp_path):
     source = folder_of(model_table, tmp_path / "in", 2, 50)
     keys = keys_of(hashes_of(np.array([f"row {i}" for i in range(N)], object)), 0, "sample")
@@ -271,7 +293,7 @@ def test_the_command_fits_and_completes_files_with_one_digest_whatever_their_lay
     assert digest(tmp_path / "out") == completed
 
 
-@pytest.mark.parametrize("every", [61])
+@pytest.mark.parametrize("every", [23])
 def test_the_command_killed_at_changes_of_files_ends_as_if_it_had_not_been(table, completed, tmp_path, monkeypatch, every):
     monkeypatch.setattr(checkpoints, "EVERY", 0.0)
     source, out, kills = folder_of(table, tmp_path / "in", 2, 60), tmp_path / "out", 0

@@ -99,6 +99,38 @@ def test_beside_stated_values_complete_columns_must_gain_more_than_their_law_mis
     assert (pilots.ranked()[0].earlier == "complete") == taken
 
 
+@pytest.mark.parametrize("ordered", [True, False])
+def test_where_an_order_is_stated_candidates_that_keep_it_come_first(ordered):
+    spec = Specification("auto", (0, 1), ("none",) * 2, ("continuous",) * 3, 1, (), 1, orders=((0, 1, 2),))
+    mask, bounds = torch.ones(9, 3, dtype=torch.bool), {"": 8.0, "complete": 9.0, "all": 1.0, "absent": 2.0, "few": 3.0}
+    pilots = Pilots(spec, [None] * 2, ordered, torch.zeros(9, 3), mask, ~mask, None, lambda *_: None, None)
+    candidates = [Candidate(("none",) * 2, way, False, bound) for way, bound in bounds.items()]
+    pilots.found = {candidate[:3]: candidate for candidate in candidates}
+    kept, others = ["few", "absent", "all"], ["complete", ""]
+    assert [one.earlier for one in pilots.ranked()] == (kept + others if ordered else others + kept)
+
+
+def test_prices_are_those_of_the_documented_effects():
+    """Of 1000 rows an own value costs 3 + 4 nats, a latent's effect 2 + 4, an earlier column's value or absence 2 (docs/reasons.md)."""
+    mask = torch.ones(1000, 5, dtype=torch.bool)
+    mask[:5, :2] = False
+    spec = Specification("auto", (0, 1), ("none",) * 2, ("continuous",) * 5, 3, (), 1, orders=((2, 3, 0, 1),), unread=(4,))
+    own, none = ("high", "free"), ("none",) * 2
+    prices = {
+        (own, "", False): 2 * 7,
+        # Columns 2 and 3 for both masks, and for the second the first one's value and absence.
+        (none, "all", False): 2 * (2 + 4),
+        (none, "absent", False): 2 * 1,
+        (none, "", True): 6 * 3 * 2,
+        # The complete columns that may be read, and 25 nats a mask for what they take up of the own value's law.
+        (own, "complete", False): 2 * 7 + 2 * 4 + 2 * 25,
+    }
+    for stated, free in (([None, None], 0), (["high", None], 7)):
+        pilots = Pilots(spec, stated, False, torch.zeros(1000, 5), mask, torch.zeros_like(mask), None, lambda *_: None, None)
+        for key, price in prices.items():
+            assert pilots.cost(Candidate(*key)) == pytest.approx(price - free * (key[0] == own), abs=1e-9), key
+
+
 def test_self_masking_is_found_and_gains(seed):
     """Of large values in two columns and of small ones in two, half of whose spread is their own; of one column alone, related ones
     would tell as much."""
@@ -341,6 +373,28 @@ def test_few_seen_values_explain_who_leaves(seed):
     )
 
 
+def test_rows_whose_hole_has_a_known_reason_are_no_part_of_a_column_s_regression_and_stay():
+    """Exact where no effect is let in: the entropy of each column's share among the rows that are there and not settled."""
+    _, mask = visits(0, own=False, n=300)
+    settled = torch.zeros_like(mask)
+    settled[:40, 1] = ~mask[:40, 1]
+    expected, there = 0.0, torch.ones(300, dtype=torch.bool)
+    for t in range(1, 4):
+        rows = there & ~settled[:, t]
+        gone, n = float((rows & ~mask[:, t]).sum()), float(rows.sum())
+        expected += gone * np.log(gone / n) + (n - gone) * np.log(1 - gone / n)
+        there &= mask[:, t] | settled[:, t]
+    given = torch.zeros(300, 4), mask, settled, [0, 1, 2, 3], [1, 2, 3], read_of(4, {}, ()), torch.ones(300).double()
+    assert settled.any() and mask_orders.leaving_by_few(*given, 1e9) == pytest.approx((expected, 0.0), abs=1e-2)
+
+
+def test_which_effects_are_let_in_does_not_hang_on_units(seed):
+    x, mask = visits(seed, own=False, n=600)
+    rest = [0, 1, 2, 3], [1, 2, 3], read_of(4, {}, ()), torch.ones(len(x)).double(), 5.4
+    found = [mask_orders.leaving_by_few(x * torch.tensor(by), mask, mask & False, *rest) for by in ([1.0] * 4, [5.0, 0.2, 5.0, 1.0])]
+    assert found[0][1] == found[1][1] and found[0][0] == pytest.approx(found[1][0], abs=0.2)
+
+
 @pytest.mark.parametrize(("gain", "by_own"), [(10.0, True), (-30.0, False)])
 def test_where_rows_leave_own_values_are_tried_in_place_of_seen_ones(gain, by_own, monkeypatch):
     """Pilots that are given: of masks by own values alone, their bound is ``gain`` above that of all seen values."""
@@ -365,6 +419,7 @@ def test_where_rows_leave_own_values_are_tried_in_place_of_seen_ones(gain, by_ow
     none, own = ("none",) * 3, ("free",) * 3
     assert {words for words, *_ in scores} == {none, own}
     best = choice.candidates[0]
+    assert best.score == max(scores.values())
     assert best[:3] == (own, "absent", False) if by_own else best.directions == none and best.earlier in ("all", "few")
     assert choice.specification.values is not by_own and choice.specification.directions == best.directions
     # 3 + .004 * 600 an own value, 2 an absence; an effect of a seen value, of which there are 1, 2 and 3, costs 2.

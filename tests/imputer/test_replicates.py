@@ -51,6 +51,12 @@ def test_replicates_are_the_tables_that_members_were_fitted_to(frame, way, monke
         assert pooled.shared is not None and pooled.total > 0
 
 
+def test_one_model_alone_is_fitted_to_the_table_itself(frame):
+    weights = np.linspace(0.5, 1.5, 40)
+    fitted = quick(members=1).fit(frame, sample_weight=weights, clusters="school")
+    np.testing.assert_array_equal(fitted.replicates(frame, sample_weight=weights, clusters="school"), np.ones((1, 40)))
+
+
 def test_a_design_that_does_not_fit_is_refused(frame):
     with pytest.raises(ValueError, match="^strata: got unknown column 'town'"):
         quick().fit(frame, strata="town")

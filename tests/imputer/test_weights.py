@@ -104,6 +104,28 @@ def test_rates_of_leaving_are_of_the_rows_still_there():
     assert pilots.found[none, "few", False].cost == 2 and pilots.found[none, "all", False].cost == 2 + 2 * 3
 
 
+def test_rates_are_of_the_rows_whose_reason_is_not_known():
+    """Of six rows two lack the second column, one of them by a limit; that one counts nowhere."""
+    import torch
+
+    from pyro_mnar.imputer.specification import Specification
+
+    mask = torch.ones(6, 3, dtype=torch.bool)
+    mask[:2, 1], mask[2, 2] = False, False
+    weights, settled = torch.tensor([1.0, 2.0, 3.0, 1.0, 1.0, 1.0]), torch.zeros_like(mask)
+    settled[0, 1] = True
+
+    class Half:
+        def log_mask(self, x, mask):
+            return torch.tensor([0.0, 0.5, 0.5]).log().nan_to_num(neginf=0.0).expand(6, 3)
+
+    spec, none = Specification("auto", (1, 2), ("none",) * 2, ("continuous",) * 3, 1, (), 1, orders=((0, 1, 2),)), ("none",) * 2
+    pilots = Pilots(spec, [None] * 2, False, torch.zeros(6, 3), mask, settled, weights, lambda *_, **__: (-10.0, Half()), None)
+    pilots.fit([Candidate(none, "all", False), Candidate(none, "", False)])
+    exact = -10 - 17 * np.log(0.5) + 2 * np.log(2 / 8) + 6 * np.log(6 / 8) + 3 * np.log(3 / 9) + 6 * np.log(6 / 9)
+    assert pilots.found[none, "", False].bound == pytest.approx(exact)
+
+
 @pytest.mark.parametrize(
     ("weights", "message"),
     [([0.0], "got 0 in row x0"), ([-1.0], "got -1 in row x0"), ([np.nan], "got nan in row x0"), ([], "got 59, expected 60")],

@@ -40,6 +40,14 @@ def test_every_step_is_torchs_bit_for_bit():
             assert torch.equal(a, b), step
 
 
+def test_a_group_without_any_gradient_stays():
+    still, moved = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
+    optimizer = AdamW([{"params": [p], "lr": 0.1, "weight_decay": 0.5} for p in (still, moved)])
+    moved.sum().backward()
+    optimizer.step()
+    assert still.tolist() == [1.0, 1.0] and max(moved.tolist()) < 0.9 and list(optimizer.state) == [moved]
+
+
 def test_a_gradient_that_is_no_number_is_not_hidden():
     weight = nn.Parameter(torch.ones(2))
     optimizer = AdamW([{"params": [weight], "lr": 0.1, "weight_decay": 0.0}])

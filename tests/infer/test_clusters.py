@@ -23,6 +23,11 @@ def test_a_total_varies_between_members_by_its_linearized_variance():
     assert abs(apart.mean() - exact) < 4 * apart.std() / 4000**0.5
 
 
+def test_every_seed_has_a_table_of_its_own():
+    units = np.array([np.zeros(100, int), np.arange(100)])
+    assert len({tuple(by_clusters(units, seed)) for seed in range(50)}) == 50
+
+
 def test_members_are_fitted_to_whole_clusters(monkeypatch):
     units, seen = torch.from_numpy(Design(strata=STRATA, clusters=CLUSTERS).units), []
     x = torch.arange(30.0).unsqueeze(-1)

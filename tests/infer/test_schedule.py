@@ -28,15 +28,21 @@ def test_a_number_of_steps_has_a_short_rise_and_a_cosine(steps):
 
 
 def test_auto_stays_until_the_bound_no_longer_rises():
-    own, heard = Schedule("auto", columns=4, rows=800), looks(-9.0, -7.0, -6.0, -5.98401, -5.0)
-    for i in range(4):
+    # Four columns must rise by .006 nats a row and, of 800 rows, .01 for what noise gains.
+    own, heard = Schedule("auto", columns=4, rows=800), looks(-9.0, -7.0, -6.0, -5.98399, -5.968, -5.0)
+    for i in range(5):
         assert not own.flat and own.last == module.MOST and own.share(50 * (i + 1)) == 1.0
         own.hear(heard[: i + 1])
-    # Four columns must rise by .006 nats a row and, of 800 rows, .01 for what noise gains.
-    assert own.flat and own.last == 350
-    assert own.share(200) == own.share(201) == 1.0 and own.share(275) == pytest.approx(0.5, abs=0.02) and own.share(350) < 1e-3
+    assert own.flat and own.last == 400
+    assert own.share(250) == own.share(251) == 1.0 and own.share(325) == pytest.approx(0.5, abs=0.02) and own.share(400) < 1e-3
     own.hear(heard)  # what comes after changes nothing
-    assert own.last == 350
+    assert own.last == 400
+
+
+def test_auto_that_is_flat_late_ends_where_it_would_have_ended_all_the_same():
+    own = Schedule("auto", columns=1, rows=1000)
+    own.hear([Evaluation(900, 0.0, None), Evaluation(950, 0.0, None)])
+    assert own.flat and own.last == 1000
 
 
 def test_auto_has_an_end_where_the_bound_rises_on():

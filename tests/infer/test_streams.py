@@ -126,6 +126,15 @@ def test_uniforms_are_the_words_of_a_published_hash_of_seed_label_and_site():
         words = np.frombuffer(hashlib.shake_128(repr((5, label, "z")).encode()).digest(24), "<u4").reshape(2, 3)
         np.testing.assert_allclose(found[:, row], (words // 2**8 + 0.5) / 2**24, rtol=1e-7)
     assert torch.equal(RowStreams(5, ["a", 3]).uniform("z", 9, (3,), like)[:2], found)
+    word = int.from_bytes(hashlib.shake_128(repr((5, "'a'", "")).encode()).digest(8), "little")
+    assert RowStreams(5, ["a", 3]).first_seed() == word // 2
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_no_uniform_is_zero_or_one(dtype, monkeypatch):
+    for byte, expected in ((b"\x00", 2.0**-25), (b"\xff", 1 - 2.0**-24)):
+        monkeypatch.setattr(RowStreams, "_bytes", lambda self, site, size, byte=byte: byte * size)
+        assert RowStreams(0, ["a"]).uniform("z", 1, (1,), torch.zeros((), dtype=dtype)).item() == expected
 
 
 def test_uniforms_are_uniform_and_independent_over_rows_sites_draws_and_seeds():

@@ -242,6 +242,7 @@ def test_a_mixed_table_is_reported_with_odds_of_levels_names_and_tipping_points(
     frame["grade"] = np.array(["low", "mid", "<high>"])[np.digitize(z, [-0.5, 0.5])]
     frame["town"], frame["flag"] = np.where(rng.random(n) < 0.5, "ulm", "bonn"), (z > 0).astype(float)
     frame["day"] = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.rint(30 * z), unit="D")
+    frame["wind"], frame["dose"] = np.degrees(z) % 360, np.clip(0.5 + 0.4 * z, 0, 1)
     for name in frame:
         frame.loc[rng.random(n) < 0.2, name] = np.nan
     frame.to_parquet(tmp_path / "t.parquet")
@@ -249,6 +250,7 @@ def test_a_mixed_table_is_reported_with_odds_of_levels_names_and_tipping_points(
     monkeypatch.setattr(report, "DRAWS", 16)
     monkeypatch.setattr(levers, "TABLES", 8)
     kinds = [f"--kind={word}" for word in ("pay=positive", "visits=count", "share=bounded:0:100", "grade=ordinal:low:mid:<high>")]
+    kinds += ["--kind=wind=angle:360", "--kind=dose=proportion"]
     arguments = [
         "report",
         "t.parquet",
@@ -268,7 +270,8 @@ def test_a_mixed_table_is_reported_with_odds_of_levels_names_and_tipping_points(
     assert "Shares of levels against their odds among the imputed values" in captions and all(captions)
     assert "Column means against a shift of the imputed values" in captions
     said = " ".join(reader.words)
-    for part in ("share of grade = ", "share of flag = 1", "mean of day (days since 1970)", "share of town = ", "mean of visits"):
+    named = ("share of town = ", "mean of visits", "mean of dose", "wind")
+    for part in ("share of grade = ", "share of flag = 1", "mean of day (days since 1970)", *named):
         assert part in said
     flat = said.partition("The conclusion hardly depends on ")[2].partition(". ")[0]
     assert "Moving imputed town = ulm" in captions or "town = ulm" in flat
