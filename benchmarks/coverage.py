@@ -66,9 +66,7 @@ def log_likelihood(theta: Tensor, x: Tensor, y: Tensor, seen: Tensor, weight: Te
     return (weight * (density + torch.special.log_ndtr(score))).sum(-1)
 
 
-def fit(
-    theta: Tensor, *data: Tensor, steps: int = 60, likelihood: Callable[..., Tensor] = log_likelihood
-) -> tuple[Tensor, Tensor]:
+def fit(theta: Tensor, *data: Tensor, steps: int = 60, likelihood: Callable[..., Tensor] = log_likelihood) -> tuple[Tensor, Tensor]:
     """Return the maximum over theta (R, P), and the largest component of the gradient there, (R,), by damped Newton steps."""
     damping = theta.new_full(theta.shape[:-1], 1e-3)
     value, gradient, hessian = _derivatives(likelihood, theta, *data)
@@ -114,9 +112,7 @@ def impute(theta: Tensor, x: Tensor, y: Tensor, seen: Tensor, generator: torch.G
 
 def least_squares(x: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Return coefficients (..., P + 1) and their variances, for rows of weight 0 or 1 (others count as repeated rows)."""
-    design = torch.cat([torch.ones_like(x[..., :1]), x], -1).expand(
-        *torch.broadcast_shapes(x.shape[:-1], weight.shape), -1
-    )
+    design = torch.cat([torch.ones_like(x[..., :1]), x], -1).expand(*torch.broadcast_shapes(x.shape[:-1], weight.shape), -1)
     inverse = torch.linalg.inv(design.mT @ (weight.unsqueeze(-1) * design))
     beta = (inverse @ (design.mT @ (weight * y).unsqueeze(-1))).squeeze(-1)
     error = (weight * (y - _mean(beta, x)).square()).sum(-1) / (weight.sum(-1) - design.shape[-1])

@@ -2,14 +2,15 @@ r"""Known margins and shadow variables by exact maxima: do the ideas remove the 
 
     python -m benchmarks.outside_exact [--samples 500] [--rows 500] [--members 8] [--draws 24]
 
-The designs are those of :mod:`benchmarks.outside_knowledge`, and so is what is estimated; the model is at its exact maximum in the place
-of the library's fit, as in :mod:`benchmarks.coverage`. Members are maxima of bootstraps, their draws exact, and pooled as nested.
+The designs are those of :mod:`benchmarks.outside_knowledge`, and so is what is estimated; the model is at its exact maximum in the
+place of the library's fit, as in :mod:`benchmarks.coverage`. Members are maxima of bootstraps, their draws exact, and pooled as nested.
 So a sample takes a second, and what is left is the method's: its bias, and whether Rubin's rules cover.
 
-- linear, curved: y given x1, x2 (of curved, and their curve) is normal, and its mask a probit. ``nothing``: the mask reads x1 and x2.
-  ``shadow``: it reads y and x1. ``mean``: the mask reads x1 and x2, and y is tilted, which shifts its normal law, until the mean is met.
-- unit: x1 and y given x2 are normal, and missing together. ``nothing``: the mask reads x2. ``shadow``: it is a probit of x1 and y, which
-  is what a shadow variable x2 says. ``mean``: the mask reads x2, and x1 is tilted until its mean is met; y follows. ``both``: the
+- linear, curved: y given x1, x2 (of curved, and its curve) is normal, and its mask a probit. ``nothing``: the mask reads x1 and x2.
+  ``shadow``: it reads y and x1. ``mean``: the mask reads x1 and x2, and y is tilted, which shifts its normal law, until the mean is
+  met.
+- unit: x1 and y given x2 are normal, and missing together. ``nothing``: the mask reads x2. ``shadow``: it is a probit of x1 and y,
+  which is what a shadow variable x2 says. ``mean``: the mask reads x2, and x1 is tilted until its mean is met; y follows. ``both``: the
   probit, and the mean of x1, known to be 0, holds of the model, which is the likelihood of Qin, Leung and Shao's estimator.
 
 A number that is known is told with its error, as the page on margins says. The masks are logits, and those of the model probits.
@@ -96,7 +97,9 @@ def one_unit(way: str, frame: pd.DataFrame, counts: Tensor, each: int, told: tup
     return impute_unit(theta, *data, generator)
 
 
-def one_outcome(way: str, frame: pd.DataFrame, counts: Tensor, each: int, told: tuple[float, float], generator: torch.Generator) -> Tensor:
+def one_outcome(
+    way: str, frame: pd.DataFrame, counts: Tensor, each: int, told: tuple[float, float], generator: torch.Generator
+) -> Tensor:
     """Return completed y, (M, N), of the designs ``linear`` and ``curved``, whose x1 and x2, and a curve, are columns of ``frame``."""
     x, y = torch.tensor(frame.drop(columns="y").to_numpy()), torch.tensor(frame["y"].fillna(0.0).to_numpy())
     seen, ones = torch.tensor(frame["y"].notna().to_numpy()), torch.ones(1, len(frame), dtype=x.dtype)

@@ -12,7 +12,8 @@ informative sampling", JASA 97), with x1, x2, e independent standard normal, and
 
 Ways, of which ``complete`` is the complete rows, and the others pooled by Rubin's rules, nested in the ensemble's members: ``nothing``
 stated; ``shadow`` (x2); ``mean``: the population mean of y is known, with a standard error of .05 (of unit: that of x1, exactly), and
-told with the sampling error of the table's beside it; ``both``. What is estimated is the mean of y and the coefficient of x2 in the regression of y on x1 and x2 (of curved, the best line's).
+told with the sampling error of the table's beside it; ``both``. What is estimated is the mean of y and the coefficient of x2 in the
+regression of y on x1 and x2 (of curved, the best line's).
 Each repetition of a design and a way is one file in ``benchmarks/results/outside-knowledge``, skipped when present.
 
 :mod:`benchmarks.outside_exact` has the model at its exact maximum in the place of the library's fit.

@@ -106,6 +106,17 @@ class Design:
         found.weights = self.weights * np.asarray(counts, float)
         return found
 
+    def as_analyzed(self, replicates: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """Return it as :func:`~pyro_mnar.analysis.analyses.analyze` takes it, by name, beside members' ``replicates``.
+
+        Example:
+            >>> sorted(Design([1.0, 1.0, 2.0]).as_analyzed())
+            ['clusters', 'strata', 'weights']
+        """
+        strata, clusters = self.units
+        found = {"weights": self.weights, "strata": strata, "clusters": clusters}
+        return found if replicates is None else found | {"replicates": replicates}
+
     def covariance(self, scores: np.ndarray) -> np.ndarray:
         """Return the covariance (P, P) of an estimate whose rows have ``scores`` (N, P)."""
         cluster, stratum = self._cluster, self._stratum

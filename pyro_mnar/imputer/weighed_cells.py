@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -83,8 +84,8 @@ def weighed_cells(imputer: Imputer, given: Given, drawn: Candidates, ways: Mappi
         ways: by column how it is moved.
     """
     columns, names, found = imputer.codec_.columns, names_of(given), {}
-    for j in (j for j in ways if not given.mask[:, j].all()):
-        rows = np.flatnonzero(~given.mask[:, j])
+    for j in (j for j in ways if given.missing[:, j].any()):
+        rows = np.flatnonzero(given.missing[:, j])
         n_levels = len(columns[j].levels)
         empty = np.zeros((0, 0) if n_levels else (len(drawn.groups), len(rows)))
         values = encoded(drawn, names[j], columns[j])
@@ -127,4 +128,5 @@ def rows_of(given: Given, rows: np.ndarray) -> Given:
     table = given.table.iloc[rows] if is_frame(given.table) else given.table[rows]
     known = frozenset(column.name for column in given.codec.columns)
     ends = None if given.ends is None else given.ends[rows]
-    return replace(given, X=table, table=table, values=given.values[rows], mask=given.mask[rows], ends=ends, declared=known)
+    own: dict[str, Any] = {"values": given.values[rows], "mask": given.mask[rows], "known": given.known.of_rows(rows)}
+    return replace(given, X=table, table=table, ends=ends, declared=known, **own)
