@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from pyro_mnar.imputer.tables import Given
 from pyro_mnar.infer.ensembles import drawn, member_seed
 
 
-def as_analyzed(design: Design | None, replicates: np.ndarray | None, groups: Sequence[Hashable] | None) -> dict[str, np.ndarray]:
+def as_analyzed(design: Design | None, replicates: np.ndarray | None, groups: Sequence[Hashable] | None) -> dict[str, Any]:
     """Return how rows were sampled as :func:`~pyro_mnar.analysis.analyses.analyze` takes it, by name; nothing without a design.
 
     Args:

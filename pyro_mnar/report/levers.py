@@ -91,7 +91,7 @@ def most_missing(table: Given) -> list[int]:
     return sorted(holed, key=lambda j: -float(table.missing[:, j].mean()))[: 2 * PANELS]
 
 
-def levers_of(table: Given, done: Completions, sample: Mapping[str, np.ndarray]) -> dict[int, Lever]:
+def levers_of(table: Given, done: Completions, sample: Mapping[str, Any]) -> dict[int, Lever]:
     """Return what moves the columns that are drawn: of those with most missing, the ones whose estimate is most an assumption.
 
     Args:

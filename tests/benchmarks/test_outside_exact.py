@@ -22,10 +22,10 @@ def grid():
 
 def test_the_likelihood_of_missing_rows_is_an_integral_and_of_others_a_product():
     x1, y, weight = grid()
-    x2, rows, one = torch.tensor([X2]).double(), torch.zeros(1, 2).double(), torch.ones(1).double()
+    x2, rows, one = torch.tensor([X2], dtype=torch.float64), torch.zeros(1, 2).double(), torch.ones(1).double()
     hidden = unit_likelihood(THETA, x2, rows, torch.tensor([False]), one)
     assert abs(float(hidden) - np.log(weight.sum())) < 1e-8
-    at = torch.tensor([[0.4, -0.2]]).double()
+    at = torch.tensor([[0.4, -0.2]], dtype=torch.float64)
     seen = unit_likelihood(THETA, x2, at, torch.tensor([True]), one)
     m0, m1, s1, b0, b1, b2, s, a1, a2, c = THETA.tolist()
     apart = ((0.4 - m0 - m1 * X2) / np.exp(s1)) ** 2 + ((-0.2 - b0 - b1 * 0.4 - b2 * X2) / np.exp(s)) ** 2
