@@ -151,7 +151,8 @@ def main(options: argparse.Namespace) -> pd.DataFrame:
             done.append({"design": design, "sample": i, "sizes": sizes, "ways": run(design, i, **sizes)})
             file.write(json.dumps(done[-1]) + "\n")
             file.flush()
-    table = summary([way for line in done for way in line["ways"]])
+    asked = [line for line in done if line["design"] in options.designs and line["sample"] < options.samples]
+    table = summary([way for line in asked for way in line["ways"]])
     print(f"truth {TRUTH}; {sizes}; covered: by 95 % intervals")
     print(table.round(3).to_string())
     if options.publish:

@@ -75,6 +75,9 @@ def frame() -> pd.DataFrame:
     table = table.astype(dict.fromkeys(("mornings", "evenings", "visits"), "Int64"))
     for name in table:
         table.loc[rng.random(60) < 0.25, name] = None
+    # Means of three whole numbers, rounded, add up by chance alone, and the most probable level is beside the mean of both levels.
+    table.loc[:5, ["mornings", "evenings", "visits"]] = None
+    table.loc[6:11, ["smoker", "cigarettes"]] = None
     return table
 
 
