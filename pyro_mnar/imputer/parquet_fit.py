@@ -16,7 +16,6 @@ import warnings
 from collections.abc import Callable, Hashable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -82,8 +81,8 @@ def fit_parquet(
     shards = Shards.of(Path(path))
     found = sampled(shards, label, imputer.random_state, sample)
     seed = int(imputer.random_state)  # type: ignore[arg-type]
-    more: dict[str, Any] = {"sample": sample, "callback": callback, "checkpoint": checkpoint, "ranks": (rank, world_size)}
-    _fit_read(imputer, found, partial(fit_sampled, imputer, shards=shards, label=label, seed=seed, **more))
+    files = partial(fit_sampled, shards=shards, label=label, seed=seed, sample=sample, ranks=(rank, world_size))
+    _fit_read(imputer, found, partial(files, imputer, callback=callback, checkpoint=checkpoint))
     return imputer
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
 
-from pyro_mnar.analysis.design import Design
+from pyro_mnar.analysis.design import Design, Sampling
 from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.devices import device_of
 from pyro_mnar.imputer.tables import Given
 from pyro_mnar.infer.ensembles import drawn, member_seed
 
 
-def as_analyzed(design: Design | None, replicates: np.ndarray | None, groups: Sequence[Hashable] | None) -> dict[str, Any]:
+def as_analyzed(design: Design | None, replicates: np.ndarray | None, groups: Sequence[Hashable] | None) -> Sampling:
     """Return how rows were sampled as :func:`~pyro_mnar.analysis.analyses.analyze` takes it, by name; nothing without a design.
 
     Args:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -126,7 +125,7 @@ def with_gains(drawn: Candidates, cells: Mapping[int, WeighedCells], moves: Mapp
 def rows_of(given: Given, rows: np.ndarray) -> Given:
     """Return some rows (n,) of a table, of which nothing is doubted any more."""
     table = given.table.iloc[rows] if is_frame(given.table) else given.table[rows]
-    known = frozenset(column.name for column in given.codec.columns)
+    every = frozenset(column.name for column in given.codec.columns)
     ends = None if given.ends is None else given.ends[rows]
-    own: dict[str, Any] = {"values": given.values[rows], "mask": given.mask[rows], "known": given.known.of_rows(rows)}
-    return replace(given, X=table, table=table, ends=ends, declared=known, **own)
+    values, mask, known = given.values[rows], given.mask[rows], given.known.of_rows(rows)
+    return replace(given, X=table, table=table, values=values, mask=mask, ends=ends, declared=every, known=known)

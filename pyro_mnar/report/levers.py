@@ -6,7 +6,7 @@ have those columns alone that it estimates or that an analysis reads. What was d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from pyro_mnar.analysis.analyses import analyze
 from pyro_mnar.analysis.completions import Completions, numbers
-from pyro_mnar.analysis.design import Design
+from pyro_mnar.analysis.design import Design, Sampling
 from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.kinds.evidence import is_hole
 from pyro_mnar.data.masking import join
@@ -91,7 +91,7 @@ def most_missing(table: Given) -> list[int]:
     return sorted(holed, key=lambda j: -float(table.missing[:, j].mean()))[: 2 * PANELS]
 
 
-def levers_of(table: Given, done: Completions, sample: Mapping[str, Any]) -> dict[int, Lever]:
+def levers_of(table: Given, done: Completions, sample: Sampling) -> dict[int, Lever]:
     """Return what moves the columns that are drawn: of those with most missing, the ones whose estimate is most an assumption.
 
     Args:

@@ -9,6 +9,7 @@ import numpy as np
 
 from pyro_mnar.analysis.analyses import analyze
 from pyro_mnar.analysis.completions import Completions
+from pyro_mnar.analysis.design import Sampling
 from pyro_mnar.analysis.pooled import Pooled
 from pyro_mnar.analysis.tipping import TippingPoint, tipping_point
 from pyro_mnar.imputer.imputer import MNARImputer
@@ -38,7 +39,7 @@ def sensitivity(
     analysis: Callable[[Any], Any] | None,
     analysis_name: str,
     reads: Sequence[Hashable] | None,
-    samples: Mapping[str, Mapping[str, Any]],
+    samples: Mapping[str, Sampling],
     progress: bool,
 ) -> list[Section]:
     """Return the sections on sensitivity.
@@ -119,7 +120,7 @@ def _tips(
     name: str,
     reads: Sequence[Hashable] | None,
     estimates: Mapping[str, Pooled],
-    sample: Mapping[str, Any],
+    sample: Sampling,
     progress: bool,
 ) -> Section:
     tips = Section(f"Where the conclusion on {name} tips")
