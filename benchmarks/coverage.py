@@ -56,25 +56,25 @@ def simulate(repetitions: int, rows: int, slope: float, rate: float, generator: 
 
 
 def log_likelihood(theta: Tensor, x: Tensor, y: Tensor, seen: Tensor, weight: Tensor) -> Tensor:
-    """Return the weighted log likelihood of y and its mask given x, up to a constant, (...); ``theta`` (..., 6) is b, log s, a, c.
+    """Return the weighted log likelihood of y and its mask given x (..., N, P), up to a constant, (...).
 
-    Beyond 6 it has effects of the first columns of x on the mask.
+    ``theta`` (..., P + 4) is b, log s, a, c; beyond these it has effects of the first columns of x on the mask.
     """
-    mean, log_scale, a, c = _mean(theta, x), theta[..., 3:4], theta[..., 4:5], _intercept(theta, x)
+    mean, log_scale, a, c = _mean(theta, x), *_scale_and_slope(theta, x), _intercept(theta, x)
     density = torch.where(seen, -0.5 * ((y - mean) * (-log_scale).exp()).square() - log_scale, 0.0)
     score = torch.where(seen, -(a * y + c), (a * mean + c) * (1 + (a * log_scale.exp()).square()).rsqrt())
     return (weight * (density + torch.special.log_ndtr(score))).sum(-1)
 
 
-def fit(theta: Tensor, x: Tensor, y: Tensor, seen: Tensor, weight: Tensor, steps: int = 60) -> tuple[Tensor, Tensor]:
-    """Return the maximum, (..., 6), and the largest component of the gradient there, (...), by damped Newton steps."""
+def fit(theta: Tensor, *data: Tensor, steps: int = 60, likelihood: Callable[..., Tensor] = log_likelihood) -> tuple[Tensor, Tensor]:
+    """Return the maximum over theta (R, P), and the largest component of the gradient there, (R,), by damped Newton steps."""
     damping = theta.new_full(theta.shape[:-1], 1e-3)
-    value, gradient, hessian = _derivatives(theta, x, y, seen, weight)
+    value, gradient, hessian = _derivatives(likelihood, theta, *data)
     for _ in range(steps):
         curvature, axes = torch.linalg.eigh(-hessian)
         curvature = curvature.abs().clamp_min(1e-6) * (1 + damping.unsqueeze(-1)) + damping.unsqueeze(-1)
         step = axes @ ((axes.mT @ gradient.unsqueeze(-1)) / curvature.unsqueeze(-1))
-        new = _derivatives(theta + step.squeeze(-1), x, y, seen, weight)
+        new = _derivatives(likelihood, theta + step.squeeze(-1), *data)
         better = new[0] >= value
         theta = torch.where(better.unsqueeze(-1), theta + step.squeeze(-1), theta)
         value, gradient, hessian = (
@@ -88,7 +88,7 @@ def fit(theta: Tensor, x: Tensor, y: Tensor, seen: Tensor, weight: Tensor, steps
 
 
 def start(x: Tensor, y: Tensor, seen: Tensor, weight: Tensor, slope: float) -> Tensor:
-    """Return least squares of the seen rows as parameters (..., 6), with a given slope and the missing rate at the mean."""
+    """Return least squares of the seen rows as parameters (..., P + 4), with a given slope and the missing rate at the mean."""
     beta, _ = least_squares(x, y, weight * seen)
     residual = y - _mean(beta, x)
     seen_weight = (weight * seen).sum(-1)
@@ -100,7 +100,9 @@ def start(x: Tensor, y: Tensor, seen: Tensor, weight: Tensor, slope: float) -> T
 
 def impute(theta: Tensor, x: Tensor, y: Tensor, seen: Tensor, generator: torch.Generator) -> Tensor:
     """Return y with its holes drawn from their exact law given x and being missing (an extended skew-normal)."""
-    mean, scale, a, c = _mean(theta, x), theta[..., 3:4].exp(), theta[..., 4:5], _intercept(theta, x)
+    mean, c = _mean(theta, x), _intercept(theta, x)
+    log_scale, a = _scale_and_slope(theta, x)
+    scale = log_scale.exp()
     width = (1 + (a * scale).square()).sqrt()
     uniform = torch.rand(mean.shape, generator=generator, dtype=mean.dtype)
     t = -torch.special.ndtri((uniform * torch.special.ndtr((a * mean + c) / width)).clamp_min(1e-300))
@@ -109,11 +111,11 @@ def impute(theta: Tensor, x: Tensor, y: Tensor, seen: Tensor, generator: torch.G
 
 
 def least_squares(x: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Return coefficients (..., 3) and their variances, for rows of weight 0 or 1 (others count as repeated rows)."""
-    design = torch.cat([torch.ones_like(x[..., :1]), x], -1).expand(*torch.broadcast_shapes(x.shape[:-1], weight.shape), 3)
+    """Return coefficients (..., P + 1) and their variances, for rows of weight 0 or 1 (others count as repeated rows)."""
+    design = torch.cat([torch.ones_like(x[..., :1]), x], -1).expand(*torch.broadcast_shapes(x.shape[:-1], weight.shape), -1)
     inverse = torch.linalg.inv(design.mT @ (weight.unsqueeze(-1) * design))
     beta = (inverse @ (design.mT @ (weight * y).unsqueeze(-1))).squeeze(-1)
-    error = (weight * (y - _mean(beta, x)).square()).sum(-1) / (weight.sum(-1) - 3)
+    error = (weight * (y - _mean(beta, x)).square()).sum(-1) / (weight.sum(-1) - design.shape[-1])
     return beta, torch.diagonal(inverse, dim1=-2, dim2=-1) * error.unsqueeze(-1)
 
 
@@ -185,19 +187,25 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _mean(theta: Tensor, x: Tensor) -> Tensor:
-    return theta[..., :1] + (x @ theta[..., 1:3].unsqueeze(-1)).squeeze(-1)
+    return theta[..., :1] + (x @ theta[..., 1 : 1 + x.shape[-1]].unsqueeze(-1)).squeeze(-1)
+
+
+def _scale_and_slope(theta: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    at = x.shape[-1] + 1
+    return theta[..., at : at + 1], theta[..., at + 1 : at + 2]
 
 
 def _intercept(theta: Tensor, x: Tensor) -> Tensor:
-    effects = theta[..., 6:]
+    at = x.shape[-1] + 3
+    intercept, effects = theta[..., at : at + 1], theta[..., at + 1 :]
     if not effects.shape[-1]:
-        return theta[..., 5:6]
-    return theta[..., 5:6] + (x[..., : effects.shape[-1]] @ effects.unsqueeze(-1)).squeeze(-1)
+        return intercept
+    return intercept + (x[..., : effects.shape[-1]] @ effects.unsqueeze(-1)).squeeze(-1)
 
 
-def _derivatives(theta: Tensor, *data: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _derivatives(likelihood: Callable[..., Tensor], theta: Tensor, *data: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     theta = theta.detach().requires_grad_(True)
-    value = log_likelihood(theta, *data)
+    value = likelihood(theta, *data)
     (gradient,) = torch.autograd.grad(value.sum(), theta, create_graph=True)
     second: Callable[[int], Tensor] = lambda k: torch.autograd.grad(gradient[..., k].sum(), theta, retain_graph=True)[0]  # noqa: E731
     return value.detach(), gradient.detach(), torch.stack([second(k) for k in range(theta.shape[-1])], -2)

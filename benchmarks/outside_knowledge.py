@@ -1,7 +1,6 @@
 r"""Known margins and shadow variables: bias of an estimated mean and slope, and whether their 95 % intervals cover.
 
     python -m benchmarks.outside_knowledge [--designs linear curved unit] [--repetitions 500] [--rows 500] [--jobs 2]
-    python -m benchmarks.outside_knowledge --exact --designs linear [--repetitions 500] [--members 8] [--draws 24]
 
 Designs in the manner of Riddles, Kim and Im 2016 ("A propensity-score-adjustment method for nonignorable nonresponse", Journal of
 Survey Statistics and Methodology 4) and of Qin, Leung and Shao 2002 ("Estimation with survey data under nonignorable nonresponse or
@@ -12,13 +11,12 @@ informative sampling", JASA 97), with x1, x2, e independent standard normal, and
 - unit: y = -1 + x1 + x2 / 2 + e, and who does not answer, with probability expit(x1 / 2 + y + c), leaves x1 and y open.
 
 Ways, of which ``complete`` is the complete rows, and the others pooled by Rubin's rules, nested in the ensemble's members: ``nothing``
-stated; ``shadow`` (x2); ``mean``: the population mean of y is known, with a standard error of .05 (of unit: that of x1, exactly);
-``both``. What is estimated is the mean of y and the coefficient of x2 in the regression of y on x1 and x2 (of curved, the best line's).
+stated; ``shadow`` (x2); ``mean``: the population mean of y is known, with a standard error of .05 (of unit: that of x1, exactly), and
+told with the sampling error of the table's beside it; ``both``. What is estimated is the mean of y and the coefficient of x2 in the
+regression of y on x1 and x2 (of curved, the best line's).
 Each repetition of a design and a way is one file in ``benchmarks/results/outside-knowledge``, skipped when present.
 
-The second command has the model at its exact maximum in the place of the library's fit, as :mod:`benchmarks.coverage` does and says, of
-the linear design: y given x normal, and the mask, with a shadow variable, a probit of y and x1. Of a known mean alone the mask reads x,
-and y is tilted, which shifts its normal law until the mean is met. Members are maxima of bootstraps. It writes one JSON file.
+:mod:`benchmarks.outside_exact` has the model at its exact maximum in the place of the library's fit.
 """
 
 from __future__ import annotations
@@ -37,7 +35,6 @@ import torch
 from scipy.special import expit
 from tqdm import tqdm
 
-from benchmarks.coverage import fit, impute, start
 from pyro_mnar import MNARImputer, analyze
 from pyro_mnar.data import write_whole
 
@@ -58,9 +55,20 @@ def simulate(design: str, rows: int, seed: int) -> pd.DataFrame:
     return frame
 
 
-def settings_of(design: str, way: str) -> dict[str, Any]:
+def known(design: str, repetition: int, rows: int) -> tuple[float, float]:
+    """Return the mean that is known, of y (of unit: of x1), and the error that is told with it.
+
+    That of y is known with an error of .05. What the mean of so many rows may differ by from the population's is added.
+    """
+    if design == "unit":
+        return 0.0, rows**-0.5
+    number = TRUTH["mean"] + 0.05 * np.random.default_rng((repetition, 5)).normal()
+    return float(number), (0.05**2 + 1.5**2 / rows) ** 0.5
+
+
+def settings_of(design: str, way: str, repetition: int, rows: int) -> dict[str, Any]:
     """Return what the imputer is told."""
-    margins = {"x1": {"mean": 0.0}} if design == "unit" else {"y": {"mean": (TRUTH["mean"], 0.05)}}
+    margins = {"x1" if design == "unit" else "y": {"mean": known(design, repetition, rows)}}
     told: dict[str, Any] = {"shadow": ["x2"]} if way in ("shadow", "both") else {}
     return told | ({"margins": margins} if way in ("mean", "both") else {})
 
@@ -87,54 +95,14 @@ def run(design: str, way: str, repetition: int, rows: int, draws: int, members: 
     else:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            imputer = MNARImputer(members=members, steps=steps, random_state=repetition, progress=False, **settings_of(design, way))
+            told = settings_of(design, way, repetition, rows)
+            imputer = MNARImputer(members=members, steps=steps, random_state=repetition, progress=False, **told)
             tables = imputer.fit(frame).sample(frame, draws)
         pooled = analyze(tables, estimates, imputer.members_of(draws))
         found, ends = np.asarray(pooled.estimate), pooled.interval()
     low, high = (np.asarray(end) for end in ends)
     answers = {name: [float(part[i]) for part in (found, low, high)] for i, name in enumerate(TRUTH)}
     return {"design": design, "way": way, "repetition": repetition, "found": answers}
-
-
-def run_exact(way: str, repetition: int, rows: int, draws: int, members: int) -> dict[str, Any]:
-    """Return the estimates of one repetition of the linear design as :func:`run` does, by the exact maxima of bootstraps."""
-    frame, rng = simulate("linear", rows, repetition), np.random.default_rng((repetition, 7))
-    x, y = torch.tensor(frame[["x1", "x2"]].to_numpy()), torch.tensor(frame["y"].fillna(0.0).to_numpy())
-    seen = torch.tensor(frame["y"].notna().to_numpy())
-    counts = torch.tensor(rng.multinomial(rows, np.full(rows, 1 / rows), members)).double()
-    each, generator = draws // members, torch.Generator().manual_seed(repetition)
-    if way == "shadow":
-        first = torch.cat([start(x, y, seen, torch.ones(rows), 0.5), torch.zeros(1)]).double()
-        first, _ = fit(first, x, y, seen, torch.ones(rows).double())
-        theta, _ = fit(first.expand(members, -1), x, y, seen, counts)
-        tables = impute(theta.repeat_interleave(each, 0), x, y, seen, generator).numpy()
-    else:
-        theta = start(x, y, seen, counts, 0.0).repeat_interleave(each, 0)
-        mean = theta[:, :1] + theta[:, 1:3] @ x.T
-        hidden = (~seen).double()
-        # What members' draws meet varies by the standard error.
-        wanted = TRUTH["mean"] + (0.05 * torch.randn(draws, 1, generator=generator) if way == "mean" else 0.0)
-        shift = (rows * wanted - torch.where(seen, y, mean).sum(-1, keepdim=True)) / hidden.sum() * (1.0 if way == "mean" else 0.0)
-        noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype)
-        tables = torch.where(seen, y, mean + shift + theta[:, 3:4].exp() * noise).numpy()
-    pooled = analyze([frame.assign(y=own) for own in tables], estimates, [i // each for i in range(members * each)])
-    found, (low, high) = np.asarray(pooled.estimate), pooled.interval()
-    answers = {name: [float(part[i]) for part in (found, low, high)] for i, name in enumerate(TRUTH)}
-    return {"design": "linear", "way": way, "repetition": repetition, "found": answers}
-
-
-def exact(options: argparse.Namespace) -> pd.DataFrame:
-    """Run all repetitions of the ways but ``complete`` and ``both``; print and return their summary."""
-    torch.set_num_threads(1)
-    results, path = [], options.output.with_suffix(".json")
-    ways = [way for way in options.ways if way not in ("complete", "both")]
-    for i in tqdm(range(options.repetitions), unit="table", disable=None):
-        results += [run_exact(way, i, options.rows, options.draws, options.members) for way in ways]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(results))
-    table = summary(results)
-    print(table.round(3).to_string())
-    return table
 
 
 def summary(results: list[dict[str, Any]]) -> pd.DataFrame:
@@ -181,6 +149,4 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--jobs", type=int, default=2, help="repetitions at a time, one process and thread each")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/outside-knowledge"))
-    parser.add_argument("--exact", action="store_true", help="the model at its exact maximum, of the linear design")
-    options = parser.parse_args()
-    exact(options) if options.exact else main(options)
+    main(parser.parse_args())

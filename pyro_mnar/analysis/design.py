@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from copy import copy
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypedDict
 
 import numpy as np
 
@@ -27,6 +27,15 @@ from pyro_mnar.data.schema import is_frame
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from pandas import DataFrame
+
+
+class Sampling(TypedDict, total=False):
+    """How rows were sampled, as keywords of :func:`~pyro_mnar.analysis.analyses.analyze`; empty without a design."""
+
+    weights: np.ndarray
+    strata: np.ndarray
+    clusters: np.ndarray
+    replicates: np.ndarray
 
 
 class Design:
@@ -104,6 +113,19 @@ class Design:
         """
         found = copy(self)
         found.weights = self.weights * np.asarray(counts, float)
+        return found
+
+    def as_analyzed(self, replicates: np.ndarray | None = None) -> Sampling:
+        """Return it as :func:`~pyro_mnar.analysis.analyses.analyze` takes it, beside members' ``replicates``.
+
+        Example:
+            >>> sorted(Design([1.0, 1.0, 2.0]).as_analyzed())
+            ['clusters', 'strata', 'weights']
+        """
+        strata, clusters = self.units
+        found: Sampling = {"weights": self.weights, "strata": strata, "clusters": clusters}
+        if replicates is not None:
+            found["replicates"] = replicates
         return found
 
     def covariance(self, scores: np.ndarray) -> np.ndarray:

@@ -194,9 +194,10 @@ class Pooled:
         if largest == 0:
             return 2
         upper = float(expit(logit(largest) + norm.ppf((1 + level) / 2) * math.sqrt(2 / self.draws)))
-        # The variance of T, over that of as many independent draws as there are members.
+        # The variance of T, over that of as many independent draws as there are members. With replicates T may be less than U.
         members = self.draws if self.sizes is None else len(self.sizes)
-        excess = float(np.ravel(self._rate())[k]) * (members - 1) / float(np.ravel(self.missing_share)[k]) ** 2
+        share = largest if self.shared is not None else float(np.ravel(self.missing_share)[k])
+        excess = float(np.ravel(self._rate())[k]) * (members - 1) / share**2
         return max(2, math.ceil(self.draws / members * (1 + 0.5 * (upper / variation) ** 2 * excess)))
 
     def _added(self, between: Any, own: Any, shared: Any) -> list[Any]:

@@ -12,7 +12,7 @@ dimensions the line of zero margin (by contourpy's marching squares).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from pyro_mnar.analysis.completions import Completions
 from pyro_mnar.data.extras import extra
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
     from pandas import DataFrame
 
 
@@ -71,6 +72,10 @@ def tipping_point(
     *,
     null: float = 0.0,
     level: float = 0.95,
+    weights: ArrayLike | Hashable | None = None,
+    strata: ArrayLike | Hashable | None = None,
+    clusters: ArrayLike | Hashable | None = None,
+    replicates: ArrayLike | None = None,
     progress: bool = True,
 ) -> TippingPoint:
     """Analyze the completed tables under each assumption of a grid, and find where the conclusion tips.
@@ -82,6 +87,7 @@ def tipping_point(
         estimate: of one parameter, as :func:`~pyro_mnar.analysis.analyses.analyze` takes it.
         null: value of the parameter under the null hypothesis.
         level: of the confidence interval.
+        weights, strata, clusters, replicates: of the rows, as :func:`~pyro_mnar.analysis.analyses.analyze` takes them.
         progress: a bar on standard error, on a terminal only.
 
     Raises:
@@ -107,7 +113,7 @@ def tipping_point(
         moved = adjust(completions, *point)
         if not isinstance(moved, Completions):
             raise ValueError(f"adjust: got {type(moved).__name__}, expected Completions")
-        pooled = analyze(moved.tables, estimate, moved.groups)
+        pooled = analyze(moved.tables, estimate, moved.groups, weights=weights, strata=strata, clusters=clusters, replicates=replicates)
         if pooled.estimate.size != 1:
             raise ValueError(f"estimate: got {pooled.estimate.size} parameters, expected one")
         low, high = pooled.interval(level)

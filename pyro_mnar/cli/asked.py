@@ -21,9 +21,11 @@ from pyro_mnar.data.stated_holes import stated_holes
 from pyro_mnar.imputation.resampling import work_of
 from pyro_mnar.imputer.imputer import MNARImputer
 from pyro_mnar.imputer.learning import fit_given, work_of_fit
+from pyro_mnar.imputer.replicates import replicates_on
 from pyro_mnar.imputer.tables import Given, given, learned
 
 if TYPE_CHECKING:
+    import numpy as np
     from pandas import DataFrame
 
 #: Options of what is fitted, which a saved model has already.
@@ -80,6 +82,10 @@ class Asked(NamedTuple):
         if not self.fitted:
             fit_given(self.imputer, table, checkpoint=checkpoint)
         return replace(table, codec=self.imputer.codec_)
+
+    def replicates(self, table: Given) -> np.ndarray | None:
+        """Return how often each row was in each member's table, (G, N), for estimates by a design; None for a saved model."""
+        return None if self.fitted or self.sample.design is None else replicates_on(self.imputer, table)
 
 
 def asked_for(options: argparse.Namespace, source: Source) -> Asked:

@@ -94,7 +94,7 @@ def _impute(options: argparse.Namespace) -> int:
         found, far = told(imputed, imputer, table, draws_of(part.size) if options.report is not None else draws)
         (filled,), more = told(table.complete, [found.result.completed.numpy()])
     holes = existing(asked.holes[list(filled)], table)
-    said = said_of(imputer, found.result, ~table.missing, asked.sample)  # what cannot be said is an error before anything is written
+    said = said_of(asked, table, found.result)  # what cannot be said is an error before anything is written
     with placed(options.interruption) as new:
         if options.draws_output is not None:
             own, _ = (found, far) if options.report is None else told(imputed, imputer, table, draws)
@@ -102,7 +102,7 @@ def _impute(options: argparse.Namespace) -> int:
         if options.save is not None:
             imputer.save(new(options.save))
         if options.report is not None:
-            about = (options.regress, options.arguments, options.checkpoint, asked.sample.design)
+            about = (options.regress, options.arguments, options.checkpoint, asked.sample.design, asked.replicates(table))
             told(write_report, str(new(options.report)), options.table, imputer, table, found, *about)
         source.write(options.output if options.output == "-" else str(new(options.output)), filled, holes, options.escape_formulas)
         if options.save is not None:
@@ -165,7 +165,7 @@ def _report(options: argparse.Namespace) -> int:
         options.task.expect(asked.work(True))
         table, _ = told(lambda: asked.fit(asked.learned(), options.checkpoint))  # the report says what is to be doubted
         found, far = told(imputed, asked.imputer, table, draws_of(asked.part.size))
-        about = (options.regress, options.arguments, options.checkpoint, asked.sample.design)
+        about = (options.regress, options.arguments, options.checkpoint, asked.sample.design, asked.replicates(table))
         told(write_report, options.output, options.table, asked.imputer, table, found, *about)
     note(options, [*asked.notes, *far])
     say(options, [f"{options.output}: report on {options.table}"])
@@ -198,9 +198,10 @@ def _sensitivity(options: argparse.Namespace) -> int:
         table, _ = told(asked.learned)
         schema = table.codec.schema
         given = moves(options, schema, table.mask)
-        (estimate_of, about), rows = conclusion(options, schema, asked.sample.design), moved_rows(options, source.frame(lenient=True))
+        (estimate_of, about), rows = conclusion(options, schema), moved_rows(options, source.frame(lenient=True))
         table, _ = told(asked.fit, table, options.checkpoint)
-        (path, holds), far = told(along, asked.imputer, table, given, rows, estimate_of, options.draws or 160, options.null)
+        asking = (estimate_of, options.draws or 160, options.null, asked.sample.design, asked.replicates(table))
+        (path, holds), far = told(along, asked.imputer, table, given, rows, *asking)
     labels = [move.label for move in given]
     figure = None if options.figure is None else plot_tipping(path, labels, about)
     frame = path.table()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.names import pair, place
 from pyro_mnar.data.schema import Schema
 from pyro_mnar.imputer.imputer import MNARImputer
+from pyro_mnar.imputer.replicates import as_analyzed
 from pyro_mnar.imputer.sensitivity import completions
 from pyro_mnar.imputer.tables import Given
 from pyro_mnar.report.levers import every, mean_of
@@ -87,10 +87,8 @@ def _move(how: str, word: str, schema: Schema, mask: np.ndarray) -> Move:
     return Move(how, column.name, _level(f"--{how}", column, level), values)
 
 
-def conclusion(
-    options: argparse.Namespace, schema: Schema, design: Design | None
-) -> tuple[Callable[[Completions], Callable[[Any], Any]], str]:
-    """Return what makes the estimate, given completed tables and with the rows' design, and what it is called.
+def conclusion(options: argparse.Namespace, schema: Schema) -> tuple[Callable[[Completions], Callable[..., Any]], str]:
+    """Return what makes the estimate, given completed tables, and what it is called.
 
     Raises:
         ValueError: for both or neither of --regress and --mean, and columns that do not exist or are no numbers.
@@ -99,12 +97,12 @@ def conclusion(
         raise ValueError("sensitivity: expected one of --regress and --mean")
     if options.regress is not None:
         own = regression_in(options.regress, schema.columns)
-        return lambda _: partial(own, design=design), own.about
+        return lambda _: own, own.about
     name, word = place(options.mean, [column.name for column in schema.columns], "=")
     column = _column("--mean", name, schema)
     level = _level("--mean", column, word) if column.levels else None
     about = f"mean of {name}" if level is None else f"share of {name} = {level}"
-    return lambda done: mean_of(done, column.name, level, design), about
+    return lambda done: mean_of(done, column.name, level), about
 
 
 def moved_rows(options: argparse.Namespace, table: DataFrame) -> np.ndarray | None:
@@ -130,11 +128,24 @@ def along(
     table: Given,
     given: list[Move],
     rows: np.ndarray | None,
-    estimate_of: Callable[[Completions], Callable[[Any], Any]],
+    estimate_of: Callable[[Completions], Callable[..., Any]],
     draws: int,
     null: float,
+    design: Design | None = None,
+    replicates: np.ndarray | None = None,
 ) -> tuple[TippingPoint, bool]:
-    """Return the conclusion along the moves of ``given``, from ``draws`` draws of a fitted imputer, and whether it holds unmoved."""
+    """Return the conclusion along the moves of ``given``, and whether it holds unmoved.
+
+    Args:
+        imputer: fitted.
+        table: read by its codec.
+        given: one move or two.
+        rows: (N,) those that are moved; None for all.
+        estimate_of: makes the estimate, given completed tables.
+        draws: how many.
+        null: what the estimate is held against.
+        design, replicates: of the rows, for the estimate, and of the imputer's members.
+    """
     full = completions(imputer, table, draws)
     start = full if any(move.how in ("odds", "strength") for move in given) else every(full)
 
@@ -152,8 +163,9 @@ def along(
         return done
 
     grids = [list(move.grid) for move in given]
-    path = tipping_point(start, adjust, grids if len(grids) > 1 else grids[0], estimate_of(start), null=null, progress=False)
-    low, high = (float(np.squeeze(end)) for end in analyze(start.tables, estimate_of(start), start.groups).interval(path.level))
+    estimate, sample = estimate_of(start), as_analyzed(design, replicates, start.groups)
+    path = tipping_point(start, adjust, grids if len(grids) > 1 else grids[0], estimate, null=null, progress=False, **sample)
+    low, high = (float(np.squeeze(end)) for end in analyze(start.tables, estimate, start.groups, **sample).interval(path.level))
     return path, not low <= null <= high
 
 

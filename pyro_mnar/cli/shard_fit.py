@@ -7,13 +7,13 @@ import copy
 import json
 import os
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pyro_mnar
 from pyro_mnar.cli.asked import FITTING, asked_for
 from pyro_mnar.cli.reading import told
 from pyro_mnar.cli.saying import note
-from pyro_mnar.data.extras import extra
 from pyro_mnar.data.labels import label_field
 from pyro_mnar.data.run_folder import RUN, start_run
 from pyro_mnar.data.shards import Shards
@@ -21,9 +21,7 @@ from pyro_mnar.data.source import Source
 from pyro_mnar.imputer.batches import check_schema
 from pyro_mnar.imputer.fit_files import digest_of
 from pyro_mnar.imputer.imputer import MNARImputer
-from pyro_mnar.imputer.learning import fit_given
-from pyro_mnar.imputer.member_rows import MemberRows
-from pyro_mnar.imputer.parquet_fit import SAMPLE, sampled
+from pyro_mnar.imputer.parquet_fit import fit_sampled, sampled
 from pyro_mnar.imputer.shard_run import run_of
 
 #: Where the fit is kept, below the output folder.
@@ -51,22 +49,19 @@ def fitted_to(options: argparse.Namespace, source: Path, output: Path, rank: int
 
 
 def _fit(options: argparse.Namespace, shards: Shards, output: Path, run: dict[str, object], ranks: tuple[int, int]) -> None:
-    with extra("parquet"):
-        import pyarrow as pa
-
-    found = sampled(shards, options.label, options.seed or 0)
-    table = pa.concat_tables([found.rows, found.beside])
-    asked = asked_for(options, Source(options.table, list(table.schema.names), arrow=table))
-    asked = asked._replace(part=asked.part.iloc[: len(found.rows)].set_axis(found.labels.tolist(), axis=0))
+    seed = options.seed or 0
+    found = sampled(shards, options.label, seed)
+    asked = asked_for(options, Source(options.table, list(found.table.schema.names), arrow=found.table))
+    asked = asked._replace(part=found.named(asked.part))
     given, doubts = told(asked.learned)
     fitted = copy.copy(asked.imputer)
     fitted.codec_ = given.codec
     check_schema(fitted, shards.schema, options.label)
-    rows = MemberRows(shards, options.label, tuple(map(str, asked.part.columns)), options.seed or 0, SAMPLE, *ranks)
     there = output.exists()
     start_run(output, run)
     try:
-        _, more = told(lambda: fit_given(asked.imputer, given, None, output / KEPT, rows))
+        fit = partial(fit_sampled, asked.imputer, given, shards, options.label, seed, checkpoint=output / KEPT, ranks=ranks)
+        _, more = told(fit)
     except ValueError:
         if not (output / KEPT).exists():  # nothing was fitted: as if nobody had been here
             with suppress(OSError):

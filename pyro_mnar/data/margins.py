@@ -176,13 +176,16 @@ def margins_of(said: Mapping[Hashable, object] | None, names: Sequence[Hashable]
     return tuple(Margin.of(column, given) for column, given in by_column(said, names, "margins", "what is known of them").items())
 
 
-def learned_margins(said: Sequence[Margin], columns: Sequence[Column], values: np.ndarray, mask: np.ndarray) -> dict[int, Margin]:
+def learned_margins(
+    said: Sequence[Margin], columns: Sequence[Column], values: np.ndarray, mask: np.ndarray, absent: np.ndarray
+) -> dict[int, Margin]:
     """Return what is said by the place of its column, with places in the place of levels.
 
     Args:
         said: of some columns.
         columns: those that vary, D.
         values, mask: (N, D) of these.
+        absent: (N, D) True = does not exist; what is known is of the cells that do.
 
     Raises:
         ValueError: for a column that does not vary, and as :meth:`Margin.learned`.
@@ -195,7 +198,8 @@ def learned_margins(said: Sequence[Margin], columns: Sequence[Column], values: n
                 f"margins: got one for column {margin.column!r}, whose observed values do not vary, expected one that is modeled"
             )
         j = at[margin.column]
-        found[j] = margin.learned(columns[j], values[:, j], mask[:, j])
+        exists = ~absent[:, j]
+        found[j] = margin.learned(columns[j], values[exists, j], mask[exists, j])
     return found
 
 

@@ -20,6 +20,7 @@ from pyro_mnar.data.shards import Shards
 
 if TYPE_CHECKING:
     import pyarrow
+    from pandas import DataFrame
 
 #: Rows read at once.
 READ = 2**16
@@ -40,6 +41,17 @@ class StreamedSample:
     rows: pyarrow.Table
     labels: np.ndarray
     beside: pyarrow.Table
+
+    @property
+    def table(self) -> pyarrow.Table:
+        """The sample and the rows beside it, in this order."""
+        import pyarrow as pa
+
+        return pa.concat_tables([self.rows, self.beside])
+
+    def named(self, frame: DataFrame) -> DataFrame:
+        """Return the sample of a frame of :attr:`table`, its rows named by their labels."""
+        return frame.iloc[: len(self.labels)].set_axis(self.labels.tolist(), axis=0)
 
     @classmethod
     def of(cls, shards: Shards, label: str, seed: int, size: int) -> StreamedSample:

@@ -11,6 +11,8 @@ where the type is one of days, decimals to the type's scale.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from copy import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -18,9 +20,10 @@ import numpy as np
 from pyro_mnar.data.arrow import filled_column, to_frame
 from pyro_mnar.data.extras import extra
 from pyro_mnar.data.kinds.column import Column
+from pyro_mnar.data.kinds.dates import WRITTEN
 from pyro_mnar.data.labels import Seen, hashes_of, label_field, label_values
 from pyro_mnar.data.layout import Layout
-from pyro_mnar.data.rules import rules_of
+from pyro_mnar.data.schema import Schema
 from pyro_mnar.data.shards import difference
 from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.imputing import imputed
@@ -62,6 +65,7 @@ def impute_batches(imputer: Imputer, batches: Iterable[pyarrow.RecordBatch], *, 
         if schema is None:
             schema = batch.schema
             check_schema(imputer, schema, label)
+            imputer = _with_written_dates(imputer, schema)
         elif not batch.schema.equals(schema):
             raise ValueError(f"batches: got one of another schema ({difference(schema, batch.schema)}), expected that of the first")
         if not batch.num_rows:
@@ -92,11 +96,6 @@ def check_schema(imputer: Imputer, schema: pyarrow.Schema, label: str) -> None:
     written = [limit.column for limit in imputer.codec_.limits if limit.cells]
     if written:
         raise ValueError(f"limits: cells of column {written[0]!r} say them, expected numbers (limits in columns of their own)")
-    dates = {j for j, column in enumerate(imputer.codec_.columns) if column.kind == "date"}
-    for rule in rules_of(imputer.rules, imputer.codec_.columns, layout.names):
-        if rule.part.columns & dates:
-            # How fine dates are a whole table tells, and not a part of it.
-            raise ValueError(f"rules: got {rule.text!r}, which compares dates, expected a table in memory for it")
     names = [str(name) for name in layout.names]
     lacking = [name for name in names if name not in schema.names]
     if lacking:
@@ -123,6 +122,27 @@ def _completed(imputer: Imputer, table: pyarrow.Table, labels: np.ndarray) -> py
     return table
 
 
+def _with_written_dates(imputer: Imputer, schema: pyarrow.Schema) -> Imputer:
+    """Return an imputer whose dates are as fine as :func:`_put` writes them.
+
+    By observed values, as of a table, that would be as fine as those of a batch are, and another batch's.
+    """
+    found, codec = copy(imputer), imputer.codec_
+    columns = [
+        replace(column, dtype=_fineness(schema.field(str(column.name)).type)) if column.kind == "date" else column
+        for column in codec.columns
+    ]
+    found.codec_ = replace(codec, schema=Schema(tuple(columns)))
+    return found
+
+
+def _fineness(kind: pyarrow.DataType) -> str:
+    """Return how fine dates of a type are written, a word of :data:`~pyro_mnar.data.kinds.dates.WRITTEN`."""
+    import pyarrow as pa
+
+    return "days" if pa.types.is_date(kind) else "seconds"
+
+
 def _put(table: pyarrow.Table, column: Column, holes: np.ndarray, numbers: np.ndarray) -> pyarrow.Table:
     """Return an Arrow table with what ``numbers`` (N,) stand for in the ``holes`` (N,) of a column."""
     import pyarrow as pa
@@ -130,9 +150,9 @@ def _put(table: pyarrow.Table, column: Column, holes: np.ndarray, numbers: np.nd
     kind = table.schema.field(str(column.name)).type
     values = np.empty(len(holes), object)
     if column.kind == "date":
-        unit, steps = ("D", 1) if pa.types.is_date(kind) else ("s", 86400)
         # Of a type with a zone they are in UTC, as Arrow takes points in time without one.
-        values[holes] = np.rint(numbers[holes] * steps).astype(np.int64).astype(f"datetime64[{unit}]").astype(object)
+        unit = {"days": "D", "seconds": "s"}[column.dtype]
+        values[holes] = np.rint(numbers[holes] * WRITTEN[column.dtype]).astype(np.int64).astype(f"datetime64[{unit}]").astype(object)
     else:
         own = column.written(numbers[holes])
         if pa.types.is_integer(kind):

@@ -79,7 +79,8 @@ class FittedImputer(TransformerMixin, BaseEstimator):
             X, sample_weight, strata, clusters: what ``fit`` was given.
         """
         from pyro_mnar.data.row_weights import row_weights
-        from pyro_mnar.imputer.replicates import replicates_of, units_of
+        from pyro_mnar.imputer.replicates import replicates_of
+        from pyro_mnar.imputer.tables import units_of
 
         check_fitted(self)
         return replicates_of(self, row_weights(sample_weight, len(X)), units_of(X, strata, clusters))  # type: ignore[arg-type]

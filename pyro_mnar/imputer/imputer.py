@@ -13,8 +13,8 @@ from pyro_mnar.imputer.fitted import FittedImputer
 from pyro_mnar.imputer.imputing import filled
 from pyro_mnar.imputer.learning import fit_table
 from pyro_mnar.imputer.points import check_point
-from pyro_mnar.imputer.replicates import units_of
 from pyro_mnar.imputer.serialization import load
+from pyro_mnar.imputer.tables import units_of
 from pyro_mnar.infer.history import Evaluation
 from pyro_mnar.infer.progress import whole
 
@@ -143,8 +143,7 @@ class MNARImputer(FittedImputer):
         """
         del y
         check_point(self.point)
-        units = None if strata is None and clusters is None else units_of(X, strata, clusters)
-        fit_table(self, X, sample_weight, callback, checkpoint, units)
+        fit_table(self, X, sample_weight, callback, checkpoint, units_of(X, strata, clusters))
         return self
 
     def fit_transform(self, X: ArrayLike | DataFrame, y: None = None, sample_weight: ArrayLike | None = None) -> DataFrame | np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +16,7 @@ from pyro_mnar.data.not_applicable import absent_rows, coded_rows, codes_and_con
 from pyro_mnar.data.rule_ends import broken_rows, implied_ends
 from pyro_mnar.data.rule_feasibility import check_feasible
 from pyro_mnar.data.rules import Rule, read_rule, rules_of
+from pyro_mnar.data.schema import is_frame
 from pyro_mnar.data.warn import warn
 from pyro_mnar.imputer.contract import Imputer
 
@@ -52,6 +53,12 @@ class Known:
         """Return which cells of a model's columns do not exist, (N, D)."""
         none = np.zeros(rows, bool)
         return np.stack([self.absent.get(column.name, none) for column in codec.columns], 1)
+
+    def of_rows(self, rows: np.ndarray) -> Known:
+        """Return what is known of the cells of some rows (n,)."""
+        stood = self.stood.iloc[rows] if is_frame(self.stood) else None if self.stood is None else self.stood[rows]
+        ends = None if self.ends is None else self.ends[rows]
+        return replace(self, ends=ends, absent={name: own[rows] for name, own in self.absent.items()}, stood=stood)
 
 
 #: Of a table of which nothing is known.
@@ -132,9 +139,6 @@ def known_of(
     codec, values, mask = read
     if imputer.rules is None and imputer.not_applicable is None:
         return NOTHING
-    if imputer.margins:
-        setting = "not_applicable" if imputer.rules is None else "rules"
-        raise ValueError(f"{setting}: got some together with margins, expected one of them (values that margins move obey no rule)")
     rules = rules_of(imputer.rules, codec.columns, codec.layout.names)
     if fitting:
         check_feasible(rules, codec.columns)

@@ -103,7 +103,7 @@ def fit_given(
         specification, stated = identified(specification, stated, codec.schema, found)
     if mask.all() and imputer.mechanism != "none":
         warn("X: nothing is missing, so the model is trained without a mechanism")
-    margins = learned_margins(margins_of(imputer.margins, codec.layout.names), codec.columns, given.values, mask)
+    margins = learned_margins(margins_of(imputer.margins, codec.layout.names), codec.columns, given.values, mask, given.absent)
     order = order_of(imputer.order, codec.schema, imputer.mechanism, left_out)
     for apart in never_together(codec.schema, mask):
         warn(apart)

@@ -11,7 +11,8 @@ reads (:mod:`pyro_mnar.analysis.tilted`). One number a column is free:
 
 Each member is moved by a number of its own, so that each meets the margin, and draws of all do. Of a margin with a standard error the
 members' draws meet ``TARGETS`` numbers of a normal law in turn, whose scores are spread evenly and have variance 1. Where rows miss
-several such columns, these are met in turn until all are.
+several such columns, these are met in turn until all are. Beside rules the draws that are weighed obey them
+(:mod:`pyro_mnar.imputer.ruled_candidates`), and so do those that are taken: what is met is met by the law of values that obey.
 """
 
 from __future__ import annotations
@@ -49,13 +50,14 @@ def met_margins(imputer: Imputer, given: Given, margins: Mapping[int, Margin]) -
     if not margins:
         return []
     ways = {j: way_of(imputer, j) for j in margins}
-    part = rows_of(given, np.flatnonzero(~given.mask[:, list(margins)].all(1)))
+    part = rows_of(given, np.flatnonzero(given.missing[:, list(margins)].any(1)))
     groups = [str(i) for i in range(len(imputer.members_))]
     drawn = candidates_of(imputer, part, range(len(groups)))
     cells = weighed_cells(imputer, part, drawn, ways)
     targets = TARGETS if any(any(margin.errors) for margin in margins.values()) else 0
     scores = {j: _scores(margin, len(groups), targets, imputer.seed + j) for j, margin in margins.items()}
-    sums = {j: _Sums(margin, given.values[given.mask[:, j], j], len(given.mask), cells[j], scores[j]) for j, margin in margins.items()}
+    sizes = (~given.absent).sum(0)
+    sums = {j: _Sums(margin, given.values[given.mask[:, j], j], int(sizes[j]), cells[j], scores[j]) for j, margin in margins.items()}
     by_group = [_solved(sums, drawn, group, at, targets) for at, group in enumerate(groups)]
     moves = {j: np.stack([found[j] for found in by_group]) for j in margins}
     after = with_gains(drawn, cells, {j: dict(zip(groups, own[:, 0], strict=True)) for j, own in moves.items()})
@@ -77,7 +79,7 @@ class _Sums:
     Args:
         margin: what is known.
         seen: (n,) the column's observed values.
-        size: N, rows of the table.
+        size: N, rows in which the column's cells exist.
         cells: the missing ones.
         scores: (G, 1 + R, K) in standard errors, what each member is to meet.
     """

@@ -14,6 +14,7 @@ from pyro_mnar.imputation.impute import Imputation
 from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.drawn_rows import encoded
 from pyro_mnar.imputer.points import DRAWS, most_probable
+from pyro_mnar.imputer.ruled_points import nearest_that_obey
 from pyro_mnar.imputer.tables import Given
 from pyro_mnar.imputer.weighed_cells import rows_of, weighed_cells, with_gains
 from pyro_mnar.imputer.wide_draws import candidates_of, names_of
@@ -31,7 +32,7 @@ def taken(imputer: Imputer, given: Given, drawn: Candidates, groups: Sequence[in
         groups: (M,) the members whose tables they are.
     """
     names = [str(group) for group in groups]
-    moves = [move for move in imputer.moves_ if not given.mask[:, move.column].all()]
+    moves = [move for move in imputer.moves_ if given.missing[:, move.column].any()]
     if not moves:
         return drawn, drawn.taken(names)
     cells = weighed_cells(imputer, given, drawn, {move.column: move.way for move in moves})
@@ -64,7 +65,7 @@ def with_margins(imputer: Imputer, given: Given, result: Imputation) -> Imputati
     """
     if not imputer.moves_:
         return result
-    some = np.flatnonzero(~given.mask[:, [move.column for move in imputer.moves_]].all(1))
+    some = np.flatnonzero(given.missing[:, [move.column for move in imputer.moves_]].any(1))
     if not len(some):
         return result
     part, at = rows_of(given, some), torch.from_numpy(some)
@@ -76,9 +77,8 @@ def with_margins(imputer: Imputer, given: Given, result: Imputation) -> Imputati
     draws, columns = result.draws[:, at].numpy(), imputer.codec_.columns
     points = _points(imputer, part, drawn) if imputer.point != "mean" else None
     filled = means.copy()
-    for j, name in enumerate(names_of(part)):
-        if name not in drawn.holes:
-            continue
+    holed = [(j, name) for j, name in enumerate(names_of(part)) if name in drawn.holes]
+    for j, name in holed:
         cells, rows = encoded(drawn, name, columns[j]), drawn.holes[name]
         own = np.arange(len(rows))
         draws[:, rows, j] = cells[index[: len(draws)][:, rows], own]
@@ -90,6 +90,8 @@ def with_margins(imputer: Imputer, given: Given, result: Imputation) -> Imputati
         filled[rows, j] = found
     if imputer.point != "draw":
         filled = most_probable(imputer.codec_, torch.from_numpy(filled), torch.from_numpy(shares)).numpy()
+    if part.known.rules:
+        filled = nearest_that_obey(part, center, {j: encoded(drawn, name, columns[j]) for j, name in holed}, filled)
     seen = torch.from_numpy(part.mask)
     own_draws, own_means, own_shares, completed = (
         part.clone() for part in (result.draws, result.means, result.probabilities, result.completed)

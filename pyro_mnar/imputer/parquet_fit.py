@@ -14,8 +14,8 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Hashable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,11 +29,8 @@ from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.fit_guard import all_or_nothing
 from pyro_mnar.imputer.learning import fit_given
 from pyro_mnar.imputer.member_rows import MemberRows
-from pyro_mnar.imputer.tables import learned
+from pyro_mnar.imputer.tables import Given, learned
 from pyro_mnar.infer.history import Evaluation
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 #: Rows of the sample.
 SAMPLE = 20_000
@@ -83,9 +80,9 @@ def fit_parquet(
         raise ValueError("checkpoint: got none with several ranks, expected a folder, by which they share the members out")
     shards = Shards.of(Path(path))
     found = sampled(shards, label, imputer.random_state, sample)
-    names = tuple(found.rows.schema.names)
-    rows = MemberRows(shards, label, names, int(imputer.random_state), sample, rank, world_size)  # type: ignore[arg-type]
-    _fit_sampled(imputer, found, rows, callback, checkpoint)
+    seed = int(imputer.random_state)  # type: ignore[arg-type]
+    files = partial(fit_sampled, shards=shards, label=label, seed=seed, sample=sample, ranks=(rank, world_size))
+    _fit_read(imputer, found, partial(files, imputer, callback=callback, checkpoint=checkpoint))
     return imputer
 
 
@@ -102,26 +99,35 @@ def sampled(shards: Shards, label: str, seed: object, size: int = SAMPLE) -> Str
     return StreamedSample.of(shards, label, int(seed), size)
 
 
-def whole_frame(found: StreamedSample) -> DataFrame:
-    """Return the rows of a sample, named by their labels, and below them those that stand beside it."""
-    import pyarrow as pa
+def fit_sampled(
+    imputer: Imputer,
+    given: Given,
+    shards: Shards,
+    label: str,
+    seed: int,
+    sample: int = SAMPLE,
+    callback: Callable[[Evaluation], None] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    ranks: tuple[int, int] = (0, 1),
+) -> None:
+    """Fit an imputer to files of which it has read the sample, members to rows of all of them; arguments as of :func:`fit_parquet`.
 
-    frame = to_frame(pa.concat_tables([found.rows, found.beside]), None)
-    return frame.set_axis([*found.labels.tolist(), *[None] * len(found.beside)], axis=0)
+    Args:
+        given: the sample, read.
+        shards: the files.
+        seed: of rows' keys.
+    """
+    rows = MemberRows(shards, label, tuple(map(str, given.codec.layout.names)), seed, sample, *ranks)
+    fit_given(imputer, given, callback, checkpoint, rows)
 
 
 @all_or_nothing
-def _fit_sampled(
-    imputer: Imputer,
-    found: StreamedSample,
-    rows: MemberRows,
-    callback: Callable[[Evaluation], None] | None,
-    checkpoint: str | os.PathLike[str] | None,
-) -> None:
+def _fit_read(imputer: Imputer, found: StreamedSample, fit: Callable[[Given], None]) -> None:
+    """Read a sample as an imputer's settings say, which sets what it knows of it, and ``fit``."""
     known: dict[Hashable, Column] | None = None
     if len(found.beside):
+        frame = to_frame(found.table, None).set_axis([*found.labels.tolist(), *[None] * len(found.beside)], axis=0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # what is to be said is said of the sample
-            known = {column.name: column for column in learned(imputer, whole_frame(found)).codec.columns}
-    frame = to_frame(found.rows, None).set_axis(found.labels.tolist(), axis=0)
-    fit_given(imputer, learned(imputer, frame, known), callback, checkpoint, rows)
+            known = {column.name: column for column in learned(imputer, frame).codec.columns}
+    fit(learned(imputer, found.named(to_frame(found.rows, None)), known))

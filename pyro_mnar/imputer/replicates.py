@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import TYPE_CHECKING
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 import torch
 
-from pyro_mnar.analysis.design import Design
-from pyro_mnar.data.schema import is_frame
+from pyro_mnar.analysis.design import Design, Sampling
 from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.devices import device_of
+from pyro_mnar.imputer.tables import Given
 from pyro_mnar.infer.ensembles import drawn, member_seed
 
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-    from pandas import DataFrame
 
+def as_analyzed(design: Design | None, replicates: np.ndarray | None, groups: Sequence[Hashable] | None) -> Sampling:
+    """Return how rows were sampled as :func:`~pyro_mnar.analysis.analyses.analyze` takes it, by name; nothing without a design.
 
-def units_of(X: ArrayLike | DataFrame, strata: ArrayLike | Hashable | None, clusters: ArrayLike | Hashable | None) -> np.ndarray | None:
-    """Return stratum and cluster of each row, (2, N); None where neither is given.
-
-    Raises:
-        ValueError: as :class:`~pyro_mnar.analysis.design.Design` does.
+    Args:
+        design: of the rows.
+        replicates: (G, N) of a fitted imputer, or None.
+        groups: (M,) the members whose tables are analyzed. Fewer than four, or one table of each, tell too little for replicates.
     """
-    if strata is None and clusters is None:
-        return None
-    return Design.of(X if is_frame(X) else np.asarray(X), strata=strata, clusters=clusters).units
+    if design is None:
+        return {}
+    enough = groups is not None and 3 < len(set(groups)) < len(groups)
+    return design.as_analyzed(replicates if enough else None)
+
+
+def replicates_on(imputer: Imputer, table: Given) -> np.ndarray:
+    """Return :func:`replicates_of` of the table that a fitted ``imputer`` learned from."""
+    return replicates_of(imputer, np.ones(len(table.mask)) if table.weights is None else table.weights, table.units)
 
 
 def replicates_of(imputer: Imputer, weights: np.ndarray, units: np.ndarray | None) -> np.ndarray:

@@ -7,13 +7,16 @@ median, levels or an ``if`` break a rule, the point is the draw that lies neares
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import softmax
 from torch import Tensor
 
+from pyro_mnar.analysis.candidates import Candidates
 from pyro_mnar.imputation.ensemble import draws_of
 from pyro_mnar.imputation.impute import Imputation
 from pyro_mnar.imputer.contract import Imputer
@@ -23,6 +26,8 @@ from pyro_mnar.infer.streams import RowStreams, distinct
 
 #: Draws that a point is of, all members' together.
 _DRAWS = 400
+# Of weighted draws of a row, the share of its weight that has no part in what is nearest.
+_RARE = 0.01
 
 
 def obedient(imputer: Imputer, given: Given, found: Imputation, settings: dict[str, Any]) -> Imputation:
@@ -63,6 +68,34 @@ def obedient(imputer: Imputer, given: Given, found: Imputation, settings: dict[s
     circular = np.array([column.circular for column in given.codec.columns])
     means[rows] = torch.from_numpy(np.where(missing & ~circular & done.open[:, None], center, means[rows].numpy()))
     return replace(found, completed=completed, draws=draws, means=means)
+
+
+def nearest_that_obey(given: Given, weighted: Candidates, cells: Mapping[int, np.ndarray], points: np.ndarray) -> np.ndarray:
+    """Return points of a table that obey its rules, (N, D): those given, or in rows where they break one, the nearest draw.
+
+    Args:
+        given: read by its codec.
+        weighted: draws of its missing cells, all of which obey. The lightest, together ``_RARE`` of a row's weight, are no point.
+        cells: by column the draws (P, H) of its missing cells, in the table's units.
+        points: (N, D) in the table's units.
+    """
+    steps, ruled = steps_of(given), sorted({j for rule in given.known.rules for j in rule.part.columns})
+    at = np.zeros_like(given.mask)
+    at[:, ruled] = given.missing[:, ruled]
+    found = np.where(at, given.within(as_written(given, np.where(at, points, 0.0), steps)), points)
+    for i in open_rows(given).tolist():
+        if all(bool(rule.part.holds(np.where(given.mask[i], given.values[i], found[i]))) for rule in rules_in(given, i)):
+            continue
+        holes = [j for j in np.flatnonzero(given.missing[i]).tolist() if j in cells]
+        draws = np.stack([cells[j][:, int(given.missing[:i, j].sum())] for j in holes], 1)
+        weights = np.zeros(len(draws))
+        for group in np.unique(weighted.groups):
+            own = weighted.groups == group
+            weights[own] = softmax(weighted.log_weights[own, i])
+        order = np.argsort(weights)
+        likely = order[np.cumsum(weights[order]) > _RARE * weights.sum()]
+        found[i, holes] = draws[likely][_nearest(draws[likely], points[i, holes])]
+    return found
 
 
 def _points(imputer: Imputer, given: Given, done: Obeying, points: np.ndarray, steps: np.ndarray) -> np.ndarray:

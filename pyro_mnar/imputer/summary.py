@@ -118,7 +118,9 @@ def shifts(imputer: MNARImputer, result: Imputation, mask: np.ndarray) -> list[s
     return ["Posterior mean of the missing cells:", *lines] if lines else []
 
 
-def estimates(imputer: MNARImputer, result: Imputation, mask: np.ndarray, design: Design | None = None) -> list[str]:
+def estimates(
+    imputer: MNARImputer, result: Imputation, mask: np.ndarray, design: Design | None = None, replicates: np.ndarray | None = None
+) -> list[str]:
     """Return a line for each column of numbers with holes: its mean by Rubin's rules, and how uncertain holes make it.
 
     Args:
@@ -126,7 +128,11 @@ def estimates(imputer: MNARImputer, result: Imputation, mask: np.ndarray, design
         result: with draws, in the table's units.
         mask: (N, D) True = observed.
         design: of the rows.
+        replicates: (G, N), how often each row was in each member's table, or None.
     """
+    from pyro_mnar.analysis.analyses import analyze
+    from pyro_mnar.imputer.replicates import as_analyzed
+
     holed = [(j, column) for j, column in enumerate(imputer.codec_.columns) if not mask[:, j].all()]
     columns = [(j, column) for j, column in holed if not (column.levels or column.circular)]
     if len(result.draws) < 2 or len(mask) < 2 or not columns:
@@ -140,8 +146,7 @@ def estimates(imputer: MNARImputer, result: Imputation, mask: np.ndarray, design
             values = values[:, ~np.isnan(values).any(0)]  # cells that do not exist have no part in it
             pooled = pool(values.mean(1), values.var(1, ddof=1) / values.shape[1], complete_dof=values.shape[1] - 1, groups=groups)
         else:
-            means, variances, dofs = zip(*map(design.mean, values), strict=True)
-            pooled = pool(means, variances, complete_dof=dofs[0], groups=groups)
+            pooled = analyze(list(values), lambda own, rows: rows.mean(own), groups, **as_analyzed(design, replicates, groups))
         low, high = (float(end) for end in pooled.interval())
         share = float(pooled.fraction_missing)
         said = f"{column.in_words(float(pooled.estimate))} ({column.in_words(low)} to {column.in_words(high)}), {share:.0%}"

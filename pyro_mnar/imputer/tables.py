@@ -12,6 +12,7 @@ import torch
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
+from pyro_mnar.analysis.design import Design
 from pyro_mnar.data.codec import TableCodec
 from pyro_mnar.data.doubts import doubts, impossible
 from pyro_mnar.data.kinds.column import Column
@@ -164,6 +165,17 @@ class Given:
             names = dict(zip(self.table.columns, given.columns, strict=True))
             tables = [whole.rename(columns=names) if is_frame(whole) else whole for whole in tables]
         return [like(self.X, whole) for whole in tables]
+
+
+def units_of(X: ArrayLike | DataFrame, strata: ArrayLike | Hashable | None, clusters: ArrayLike | Hashable | None) -> np.ndarray | None:
+    """Return stratum and cluster of each row, (2, N); None where neither is given.
+
+    Raises:
+        ValueError: as :class:`~pyro_mnar.analysis.design.Design` does.
+    """
+    if strata is None and clusters is None:
+        return None
+    return Design.of(X if is_frame(X) else np.asarray(X), strata=strata, clusters=clusters).units
 
 
 def learned(

@@ -83,8 +83,8 @@ def weighed_cells(imputer: Imputer, given: Given, drawn: Candidates, ways: Mappi
         ways: by column how it is moved.
     """
     columns, names, found = imputer.codec_.columns, names_of(given), {}
-    for j in (j for j in ways if not given.mask[:, j].all()):
-        rows = np.flatnonzero(~given.mask[:, j])
+    for j in (j for j in ways if given.missing[:, j].any()):
+        rows = np.flatnonzero(given.missing[:, j])
         n_levels = len(columns[j].levels)
         empty = np.zeros((0, 0) if n_levels else (len(drawn.groups), len(rows)))
         values = encoded(drawn, names[j], columns[j])
@@ -125,6 +125,7 @@ def with_gains(drawn: Candidates, cells: Mapping[int, WeighedCells], moves: Mapp
 def rows_of(given: Given, rows: np.ndarray) -> Given:
     """Return some rows (n,) of a table, of which nothing is doubted any more."""
     table = given.table.iloc[rows] if is_frame(given.table) else given.table[rows]
-    known = frozenset(column.name for column in given.codec.columns)
+    every = frozenset(column.name for column in given.codec.columns)
     ends = None if given.ends is None else given.ends[rows]
-    return replace(given, X=table, table=table, values=given.values[rows], mask=given.mask[rows], ends=ends, declared=known)
+    values, mask, known = given.values[rows], given.mask[rows], given.known.of_rows(rows)
+    return replace(given, X=table, table=table, values=values, mask=mask, ends=ends, declared=every, known=known)

@@ -14,7 +14,7 @@ import numpy as np
 
 from pyro_mnar.analysis.analyses import analyze
 from pyro_mnar.analysis.completions import Completions, numbers
-from pyro_mnar.analysis.design import Design
+from pyro_mnar.analysis.design import Design, Sampling
 from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.kinds.evidence import is_hole
 from pyro_mnar.data.masking import join
@@ -91,17 +91,18 @@ def most_missing(table: Given) -> list[int]:
     return sorted(holed, key=lambda j: -float(table.missing[:, j].mean()))[: 2 * PANELS]
 
 
-def levers_of(table: Given, done: Completions, design: Design | None = None) -> dict[int, Lever]:
+def levers_of(table: Given, done: Completions, sample: Sampling) -> dict[int, Lever]:
     """Return what moves the columns that are drawn: of those with most missing, the ones whose estimate is most an assumption.
 
     Args:
         table: read by a codec.
         done: completed tables, which are moved.
-        design: of the rows, for means and shares.
+        sample: how rows were sampled, as ``analyze`` takes it.
     """
     units, some = Scaling.of(table.values, table.mask | ~table.mask.any(0)).scale, every(done)
-    levers = {j: _lever(table.codec.columns[j], units[j], done, design) for j in most_missing(table)}
-    assumed = {j: float(np.max(analyze(some.tables, own.estimate, some.groups).fraction_missing)) for j, own in levers.items()}
+    levers = {j: _lever(table.codec.columns[j], units[j], done) for j in most_missing(table)}
+    pooled = {j: analyze(some.tables, own.estimate, some.groups, **sample) for j, own in levers.items()}
+    assumed = {j: float(np.max(own.fraction_missing)) for j, own in pooled.items()}
     return {j: levers[j] for j in sorted(levers, key=lambda j: -assumed[j])[:PANELS]}
 
 
@@ -116,7 +117,7 @@ def every(done: Completions) -> Completions:
     return replace(done, tables=done.tables[::step], groups=None if done.groups is None else done.groups[::step])
 
 
-def _lever(column: Column, unit: float, done: Completions, design: Design | None) -> Lever:
+def _lever(column: Column, unit: float, done: Completions) -> Lever:
     """Return what moves ``column``; of levels the odds of the one whose share in the imputed and the observed values differs most."""
     name = column.name
     if not column.levels:
@@ -125,7 +126,7 @@ def _lever(column: Column, unit: float, done: Completions, design: Design | None
             name,
             str(name),
             f"mean of {name}{column.about}",
-            mean_of(done, name, design=design),
+            mean_of(done, name),
             lambda c, d: c.shift(name, d * unit),
             label,
             unit,
@@ -142,18 +143,16 @@ def _lever(column: Column, unit: float, done: Completions, design: Design | None
         return c.tilt(name, d, category=level) if there else c
 
     label = f"log odds ratio of {name} = {level} among imputed values"
-    return Lever(name, f"{name} = {level}", f"share of {name} = {level}", mean_of(done, name, level, design), tilted, label, 1.0, True)
+    return Lever(name, f"{name} = {level}", f"share of {name} = {level}", mean_of(done, name, level), tilted, label, 1.0, True)
 
 
-def mean_of(
-    done: Completions, column: Hashable, level: str | float | None = None, design: Design | None = None
-) -> Callable[[DataFrame | np.ndarray], tuple[float, float, float]]:
-    """Return an analysis of the tables of ``done``: the mean of ``column``, or the share of its ``level``, with the rows' design.
+def mean_of(done: Completions, column: Hashable, level: str | float | None = None) -> Callable[..., tuple[float, float, float]]:
+    """Return an analysis of the tables of ``done``: the mean of ``column``, or the share of its ``level``.
 
-    Cells that do not exist have no part in it.
+    It takes a table, and the rows' design where there is one. Cells that do not exist have no part in it.
     """
 
-    def mean(table: DataFrame | np.ndarray) -> tuple[float, float, float]:
+    def mean(table: DataFrame | np.ndarray, design: Design | None = None) -> tuple[float, float, float]:
         own = done._column(table, column)
         exists = np.array([not is_hole(value) for value in np.asarray(own, object)])
         values = numbers(own[exists], column) if level is None else np.asarray(own[exists] == level, float)

@@ -6,9 +6,9 @@ import hashlib
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
+import numpy as np
 from sklearn.base import clone
 
 from pyro_mnar.analysis.design import Design
@@ -17,6 +17,7 @@ from pyro_mnar.imputer.diagnosis import diagnosis
 from pyro_mnar.imputer.imputer import MNARImputer
 from pyro_mnar.imputer.imputing import Imputed, imputed
 from pyro_mnar.imputer.learning import fit_given
+from pyro_mnar.imputer.replicates import replicates_on
 from pyro_mnar.imputer.tables import Given
 from pyro_mnar.report.html import write_page
 from pyro_mnar.report.sections import checks, sections
@@ -77,6 +78,7 @@ def write_report(
     arguments: Sequence[str],
     checkpoint: str | None = None,
     design: Design | None = None,
+    replicates: np.ndarray | None = None,
 ) -> None:
     """Write the command line's report.
 
@@ -90,6 +92,7 @@ def write_report(
         arguments: of the command line.
         checkpoint: folder in which the fit is kept, and in it that without a mechanism.
         design: of the rows, for estimates.
+        replicates: (G, N), how often each row was in each member's table; None where the model was fitted to another table.
 
     Raises:
         ValueError: for a regression that the table has not the columns for, or a file that cannot be written.
@@ -97,13 +100,16 @@ def write_report(
     analysis, label, reads = None, "", None
     if regress is not None:
         own = regression_in(regress, table.codec.columns)
-        analysis, label, reads = partial(own, design=design), f"the {own.about}", [term.name for term in (own.outcome, *own.terms)]
+        analysis, label, reads = own, f"the {own.about}", [term.name for term in (own.outcome, *own.terms)]
     origin = {
         "command": shlex.join(["pyro-mnar", *arguments]),
         f"SHA-256 of {table_path}": hashlib.sha256(Path(table_path).read_bytes()).hexdigest(),
     }
     plain = ignorable_of(imputer, table, checkpoint)
     compared = None if plain is None else imputed(plain, replace(table, codec=plain.codec_), len(found.result.draws)).result
+    ways = {"as assumed": replicates} if replicates is not None else {}
+    if ways and plain is not None:
+        ways["ignorable"] = replicates_on(plain, table)
     further = [checks(diagnosis(imputer, table, found.raw))]
     # Within the command's one bar.
     parts = sections(
@@ -117,6 +123,7 @@ def write_report(
         origin=origin,
         further=further,
         design=design,
+        replicates=ways,
         progress=False,
     )
     write_page(path, f"Missing values of {Path(table_path).name}", parts)

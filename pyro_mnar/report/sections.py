@@ -19,6 +19,7 @@ from pyro_mnar.imputer.instrument import instruments_in_words, weak_instruments
 from pyro_mnar.imputer.known_words import absent_counts, known_in_words
 from pyro_mnar.imputer.limited_reasons import limits_in_words
 from pyro_mnar.imputer.margin_words import margins_in_words, unmet
+from pyro_mnar.imputer.replicates import as_analyzed
 from pyro_mnar.imputer.shadow import shadows_in_words, weak_shadows
 from pyro_mnar.imputer.summary import assumptions, imputed_means
 from pyro_mnar.imputer.tables import Given
@@ -27,7 +28,7 @@ from pyro_mnar.plots.model import plot_mask_check, plot_missingness, plot_traini
 from pyro_mnar.plots.sensitivity import plot_assumptions, plot_pattern, plot_reliability
 from pyro_mnar.report.digits import in_places, places_for
 from pyro_mnar.report.html import Section
-from pyro_mnar.report.levers import PANELS, completed, levers_of
+from pyro_mnar.report.levers import PANELS, completed, every, levers_of
 from pyro_mnar.report.sensitivity import sensitivity
 
 
@@ -43,6 +44,7 @@ def sections(
     origin: Mapping[str, object] | None = None,
     further: Sequence[Section] = (),
     design: Design | None = None,
+    replicates: Mapping[str, np.ndarray] | None = None,
     progress: bool = True,
 ) -> list[Section]:
     """Return the parts of the report on a fitted ``imputer`` and a table that it imputed.
@@ -52,12 +54,14 @@ def sections(
         table: as its codec reads it.
         result: ``imputer.impute(X, draws=M)``, M of 2 or more.
         ignorable: the same of :func:`~pyro_mnar.report.report.ignorable_of`, to compare with.
-        analysis: an estimate of one parameter, as :func:`~pyro_mnar.analysis.analyses.analyze` takes it; where it tips is looked for.
+        analysis: an estimate of one parameter, as :func:`~pyro_mnar.analysis.analyses.analyze` takes it, with a design where there is
+            one; where it tips is looked for.
         analysis_name: what it estimates, for labels.
         reads: the columns of a DataFrame that the analysis reads, all by default; a wide table takes less time where they are few.
         origin: what else to state under "To reproduce this", such as the command.
         further: other sections, which come before those on sensitivity.
-        design: of the rows, for means and shares; the analysis has it already.
+        design: of the rows, which estimates are given too.
+        replicates: (G, N) by assumption, ``as assumed`` and ``ignorable``: how often each row was in each member's table.
         progress: bars on standard error, on a terminal only.
 
     Raises:
@@ -79,7 +83,9 @@ def sections(
         found.append(_missingness(imputer, table, []))
     else:
         done = completed(imputer, table, result, ignorable, None if analysis is not None and reads is None else reads or [])
-        levers = levers_of(table, done["as assumed"], design)
+        own = replicates or {}
+        samples = {way: as_analyzed(design, own.get(way), every(part).groups) for way, part in done.items()}
+        levers = levers_of(table, done["as assumed"], samples["as assumed"])
         # Directions are drawn, though no sum of them is moved.
         shown = [*levers, *(int(j) for j in np.flatnonzero(table.missing.any(0)) if table.codec.columns[j].circular)][:PANELS]
         found += [
@@ -87,7 +93,7 @@ def sections(
             _distributions(table, result, ignorable, shown),
             _reliability(result, table),
             *further,
-            *sensitivity(imputer, table, done, levers, analysis, analysis_name, reads, progress),
+            *sensitivity(imputer, table, done, levers, analysis, analysis_name, reads, samples, progress),
         ]
     found.append(_origin(imputer, table, result, origin or {}))
     return [section for section in found if section.parts]

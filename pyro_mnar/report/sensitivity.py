@@ -9,6 +9,7 @@ import numpy as np
 
 from pyro_mnar.analysis.analyses import analyze
 from pyro_mnar.analysis.completions import Completions
+from pyro_mnar.analysis.design import Sampling
 from pyro_mnar.analysis.pooled import Pooled
 from pyro_mnar.analysis.tipping import TippingPoint, tipping_point
 from pyro_mnar.imputer.imputer import MNARImputer
@@ -38,6 +39,7 @@ def sensitivity(
     analysis: Callable[[Any], Any] | None,
     analysis_name: str,
     reads: Sequence[Hashable] | None,
+    samples: Mapping[str, Sampling],
     progress: bool,
 ) -> list[Section]:
     """Return the sections on sensitivity.
@@ -50,9 +52,10 @@ def sensitivity(
         analysis: of one parameter, or None.
         analysis_name: what it estimates.
         reads: the columns that the analysis reads, all by default.
+        samples: by assumption how rows were sampled, as ``analyze`` takes it.
         progress: bars on standard error, on a terminal only.
     """
-    specification, full = imputer.specification_, done["as assumed"]
+    specification, full, sample = imputer.specification_, done["as assumed"], samples["as assumed"]
     some = every(full)
     section = Section("How far results move with what cannot be tested")
     section.text(
@@ -74,7 +77,7 @@ def sensitivity(
 
     def along(chosen: list[Lever], start: Completions, grid: list[float], adjust: Any = None) -> dict[str, TippingPoint]:
         return {
-            own.name: tipping_point(alone(start, [own.column]), adjust or own.adjust, grid, own.estimate, progress=progress)
+            own.name: tipping_point(alone(start, [own.column]), adjust or own.adjust, grid, own.estimate, progress=progress, **sample)
             for own in chosen
         }
 
@@ -90,18 +93,23 @@ def sensitivity(
         drawn(strengths, "strength of the mechanism", "mean, or share", caption)
     wanted = ({} if analysis is None else {analysis_name: analysis}) | {lever.about: lever.estimate for lever in levers.values()}
     fewer = {way: every(part) for way, part in done.items()}
-    estimates = {label: {way: analyze(part.tables, of, part.groups) for way, part in fewer.items()} for label, of in wanted.items()}
+    estimates = {
+        label: {way: analyze(part.tables, of, part.groups, **samples[way]) for way, part in fewer.items()}
+        for label, of in wanted.items()
+    }
+    rules = "Rubin's rules for draws nested in the ensemble's members"
+    rules += ", with members' replicates of the rows" if "replicates" in sample else ""
     rows = [[label, way, *pooled_numbers(pooled)] for label, ways in estimates.items() for way, pooled in ways.items()]
     section.rows(
         ["estimate of", "missing values are", "estimate", "standard error", "lower", "upper", "dof", "FMI", "draws needed"],
         rows,
-        f"Pooled over {len(some.tables)} completed tables by Rubin's rules for draws nested in the ensemble's members; FMI: fraction "
-        "of missing information; draws needed, with as many of each member as here: for standard errors that would vary by 5 % between "
+        f"Pooled over {len(some.tables)} completed tables by {rules}; FMI: fraction of missing information; draws needed, with as many "
+        "of each member as here: for standard errors that would vary by 5 % between "
         "sets of draws (von Hippel 2020)",
     )
     if analysis is None:
         return [section]
-    return [section, _tips(levers.values(), some, full, analysis, analysis_name, reads, estimates[analysis_name], progress)]
+    return [section, _tips(levers.values(), some, full, analysis, analysis_name, reads, estimates[analysis_name], sample, progress)]
 
 
 def _tips(
@@ -112,6 +120,7 @@ def _tips(
     name: str,
     reads: Sequence[Hashable] | None,
     estimates: Mapping[str, Pooled],
+    sample: Sampling,
     progress: bool,
 ) -> Section:
     tips = Section(f"Where the conclusion on {name} tips")
@@ -133,7 +142,7 @@ def _tips(
             continue
         start, grid = (full, _WIDE_ODDS) if lever.levels else (some, _WIDE)
         part = start if reads is None else alone(start, list(dict.fromkeys([lever.column, *reads])))
-        found.append((lever, tipping_point(part, lever.adjust, grid, analysis, progress=progress)))
+        found.append((lever, tipping_point(part, lever.adjust, grid, analysis, progress=progress, **sample)))
     found.sort(key=lambda pair: -float(np.ptp(pair[1].estimate)))
     flat += [lever.name for lever, path in found if np.ptp(path.estimate) < _FLAT * np.median(path.upper - path.lower)]
     if flat:
@@ -151,7 +160,7 @@ def _tips(
     if len(moving) > 1:
         first, second = moving[:2]
         path = tipping_point(
-            some, lambda c, a, b: second.adjust(first.adjust(c, a), b), [_WIDE[::3], _WIDE[::3]], analysis, progress=progress
+            some, lambda c, a, b: second.adjust(first.adjust(c, a), b), [_WIDE[::3], _WIDE[::3]], analysis, progress=progress, **sample
         )
         tips.figure(plot_tipping(path, [first.label, second.label], name), "Shifting both; the cross is no shift")
     return tips

@@ -107,3 +107,16 @@ def test_replicates_that_do_not_fit_are_refused(groups, options, said):
     mean = lambda table, design: design.mean(table[:, 0])  # noqa: E731
     with pytest.raises(ValueError, match=said):
         analyze(tables, mean, groups, **({"replicates": np.ones((4, 2))} | options))
+
+
+def test_draws_needed_where_replicates_leave_less_than_the_variance_within():
+    rng = np.random.default_rng(0)
+    q, groups = rng.normal(size=24), np.repeat(np.arange(6), 4)
+    u = np.full(24, 3.0)
+    means = np.array([q[groups == g].mean() for g in range(6)])
+    plain = pool(q, u, groups=groups)
+    # Moves b - a against a, so that C is negative: T is below U, and no share of it is due to missing values.
+    pooled = pool(q, u, groups=groups, replicated=q - 1.2 * (means - means.mean())[groups])
+    assert float(pooled.shared) < 0 and float(pooled.total) < float(pooled.within) and float(pooled.missing_share) == 0
+    assert 2 <= pooled.draws_needed() < 10_000
+    assert pooled.draws_needed(0.1) < pooled.draws_needed(0.05) and plain.draws_needed() > 0

@@ -1,6 +1,8 @@
 """``--weight``, ``--strata``, ``--cluster`` and draws below one another, on the command line."""
 
 import csv
+import re
+from html import unescape
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,9 @@ from pyro_mnar import MNARImputer
 from pyro_mnar.analysis import Design, analyze, regression
 from pyro_mnar.cli.main import main
 from pyro_mnar.data import sampling_weights
+from pyro_mnar.imputer.replicates import as_analyzed
+from pyro_mnar.report.digits import pooled_numbers
+from pyro_mnar.report.levers import every
 
 QUICK = ["--steps", "2", "--jobs", "1"]
 
@@ -71,6 +76,53 @@ def test_sensitivity_takes_the_design(table, capsys):
         low, high = pooled.interval()
         assert path.iloc[0][["estimate", "lower", "upper"]].tolist() == pytest.approx([float(pooled.estimate), float(low), float(high)])
     capsys.readouterr()
+
+
+def test_estimates_of_a_fit_with_weights_are_those_of_its_replicates(table, capsys, tmp_path):
+    design = ["--weight", "weight", "--strata", "region", "--cluster", "school", *QUICK]
+    own = table.drop(columns="weight").set_axis(range(1, 61))
+    by_design = {
+        "sample_weight": sampling_weights(table.weight),
+        "strata": table.region.to_numpy(),
+        "clusters": table.school.to_numpy(),
+    }
+    fitted = MNARImputer(steps=2, progress=False).fit(own, **by_design)
+    names = {"weights": table.weight, "strata": table.region, "clusters": table.school}
+    sample = {key: value.to_numpy() for key, value in names.items()}
+    often = fitted.replicates(own, **by_design)
+
+    done = fitted.completions(own, 40)
+    assert (
+        main(["sensitivity", "t.csv", "--output", "p.csv", "--draws", "40", "--shift", "pay=0:1:2", "--regress", "pay=x", *design]) == 0
+    )
+    slope = regression("pay", ["x"])
+    pooled = analyze(done.tables, slope, done.groups, **sample, replicates=often)
+    path, (low, high) = pd.read_csv("p.csv"), pooled.interval()
+    assert path.iloc[0][["estimate", "lower", "upper"]].tolist() == pytest.approx([float(pooled.estimate), float(low), float(high)])
+    plain = analyze(done.tables, slope, done.groups, **sample).interval()
+    assert abs(float(plain[0]) - float(low)) > 1e-3 * float(high - low)  # which Rubin's rules alone do not give
+
+    done = every(fitted.completions(own, 160))
+    assert main(["report", "t.csv", "--output", "r.html", "--regress", "pay=x", *design]) == 0
+    pooled = analyze(done.tables, slope, done.groups, **sample, replicates=often)
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    cells = [cell if isinstance(cell, str) else f"{cell:.4g}" for cell in pooled_numbers(pooled)]
+    assert re.search(".*?".join(f">{re.escape(cell)}<" for cell in cells), page, re.DOTALL) and "members' replicates" in unescape(page)
+
+    assert main(["impute", "t.csv", "--output", "c.csv", *design]) == 0
+    drawn = list(fitted.impute(own, draws=40).draws[:, :, 1].numpy())
+    pooled = analyze(drawn, lambda values, rows: rows.mean(values), fitted.members_of(40), **sample, replicates=often)
+    said, (low, high) = capsys.readouterr().out, pooled.interval()
+    pay = fitted.codec_.columns[1]
+    assert f"{pay.in_words(float(pooled.estimate))} ({pay.in_words(float(low))} to {pay.in_words(float(high))})" in said
+
+
+def test_replicates_take_four_members_with_several_draws_each():
+    design, often = Design([1.0, 2.0, 3.0]), np.ones((8, 3))
+    assert set(as_analyzed(design, often, [0, 0, 1, 1, 2, 2, 3, 3])) == {"weights", "strata", "clusters", "replicates"}
+    for groups in ([0, 1, 2, 3], [0, 0, 1, 1, 2, 2], None):
+        assert set(as_analyzed(design, often, groups)) == {"weights", "strata", "clusters"}
+    assert as_analyzed(None, often, [0, 0, 1, 1, 2, 2, 3, 3]) == {}
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def exact_imputer(mechanism, margin, members=1, seed=0, link=LOGIT):
     x = np.tile(ROW, (N, 1))
     x[:100, HOLE] = np.nan
     table = given(imputer, x)
-    margins = learned_margins(margins_of({HOLE: margin}, range(4)), table.codec.columns, table.values, table.mask)
+    margins = learned_margins(margins_of({HOLE: margin}, range(4)), table.codec.columns, table.values, table.mask, table.absent)
     imputer.moves_ = met_margins(imputer, table, margins)
     return imputer, x, table
 

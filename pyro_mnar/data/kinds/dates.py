@@ -19,6 +19,8 @@ _YEARS = 10_000
 _NANOSECONDS = 106_000
 # Days, minutes and seconds in a day.
 _STEPS = (1, 1440, 86400)
+#: Types of columns of record batches, in which observed values do not say it: how many of their steps are in a day.
+WRITTEN = {"days": 1, "seconds": 86400}
 #: Dates that are likely codes for missing ones, where they repeat.
 _CODES = {"1900-01-01", "1899-12-30", "1901-01-01", "1970-01-01", "9999-12-31", "2099-12-31", "9999-01-01"}
 
@@ -56,10 +58,9 @@ class Date(Number):
         days = days_of(series)
         seen = days[~holes]
         # As fine as what was seen: whole days, minutes or seconds.
-        for steps in _STEPS:
-            if _are_whole(seen, steps):
-                values = np.rint(values * steps) / steps
-                break
+        steps = round(1 / self.step(seen))
+        if steps in _STEPS:
+            values = np.rint(values * steps) / steps
         if holes.all() and not pd.api.types.is_datetime64_any_dtype(series.dtype):
             series = pd.Series(pd.NaT, series.index, name=series.name, dtype="datetime64[ns]")
         zone = getattr(_times(series).dt, "tz", None)
@@ -73,7 +74,9 @@ class Date(Number):
         return series
 
     def step(self, seen: np.ndarray) -> float:
-        """Return a day, a minute, a second or a microsecond, as fine as what was observed."""
+        """Return a day, a minute, a second or a microsecond, as fine as what was observed, or as the type says."""
+        if self.dtype in WRITTEN:
+            return 1.0 / WRITTEN[self.dtype]
         return 1.0 / next((steps for steps in _STEPS if _are_whole(seen, steps)), 86_400_000_000)
 
     @property
