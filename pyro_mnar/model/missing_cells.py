@@ -200,9 +200,15 @@ class ColumnGroup:
 def _drawn(groups: Sequence[ColumnGroup], uniforms: Tensor, rows: Tensor) -> Tensor:
     """Return ``rows`` (..., D) with draws in the missing cells of ``groups``."""
     rows = rows.expand(broadcast(rows.shape, uniforms.shape[:-1]))
+    uniforms = uniforms.expand(*rows.shape, 3)
     for whole in groups:
-        group = whole.beside(rows.shape[: rows.dim() - whole.hidden.dim()].numel())
-        own = torch.stack([group.of(each.expand(rows.shape)) for each in uniforms.unbind(-1)], -1)
+        n_lead = rows.dim() - whole.hidden.dim()
+        group = whole.beside(rows.shape[:n_lead].numel())
+        if any(uniforms.stride()[n_lead:-1]):
+            own = torch.stack([group.of(each) for each in uniforms.unbind(-1)], -1)
+        else:  # all cells have the same
+            first = uniforms[(slice(None),) * n_lead + (0,) * whole.hidden.dim()]
+            own = first.unsqueeze(-2).expand(*first.shape[:-1], group.of(rows).shape[-1], 3)
         rows = group.put(group.missing.draw(own), rows)
     return rows
 
