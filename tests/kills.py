@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -50,7 +51,11 @@ def killed_after(seconds: float, work: Callable[[], Any]) -> bool:
     try:
         work()
         os._exit(0)
+    except BaseException:
+        traceback.print_exc()  # pytest's own are of the parent
+        raise
     finally:
+        sys.stderr.flush()
         os._exit(1)
 
 

@@ -191,26 +191,28 @@ def _code_of(seen: np.ndarray, coded: Callable[[float, int], bool]) -> list[tupl
     return []
 
 
+def may_be_impossible(column: Column, seen: np.ndarray) -> bool:
+    """Return whether :func:`impossible` may say something of a column, ``seen`` (N,) True = observed."""
+    return column.may_stray and _ENOUGH <= int(seen.sum()) < len(seen)
+
+
 def impossible(columns: Sequence[Column], values: np.ndarray, mask: np.ndarray, filled: np.ndarray) -> list[str]:
     """Return a sentence for each column whose filled values cannot be, as what was observed has it.
 
     Args:
-        columns: of the table.
-        values: (N, D), observed.
-        mask: (N, D) bool, True = observed.
-        filled: (..., N, D), as they come back.
+        columns, values, mask: of the table, (N, D), with True = observed.
+        filled: (M, N, D), as they come back.
     """
     found = []
     for j, column in enumerate(columns):
         seen, own = values[mask[:, j], j], filled[..., ~mask[:, j], j]
-        if not column.may_stray or len(seen) < _ENOUGH or not own.size:
+        if not may_be_impossible(column, mask[:, j]):
             continue
         if seen.min() >= 0 and own.min() < 0:
             word = "positive" if seen.min() > 0 else "bounded:0:HIGH or semicontinuous:0"
             some = f"{int((own < 0).sum())} of {own.size} imputed values are below 0, where no observed one is"
-            found.append(
-                f"column {column.name!r}: {some}; declare it {word} ({kind_option(column.name, word)}, kinds=) if it cannot be"
-            )
+            instead = f"declare it {word} ({kind_option(column.name, word)}, kinds=) if it cannot be"
+            found.append(f"column {column.name!r}: {some}; {instead}")
         different = np.unique(seen)
         if len(different) > 1 and (different == np.rint(different)).all():
             if (own != np.rint(own)).any():

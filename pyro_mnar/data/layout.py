@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self, TypeGuard, TypeVar
 
@@ -79,11 +79,12 @@ class Layout:
             return table
         return table[[self.names[j] for j in self.known]] if is_frame(table) else table[:, list(self.known)]
 
-    def part_of_whole(self, completed: DataFrame | np.ndarray) -> DataFrame | np.ndarray:
-        """Return the columns that the model knows of a table that :meth:`whole` returned."""
+    def part_of_whole(self, completed: DataFrame | np.ndarray, places: Sequence[int]) -> DataFrame | np.ndarray:
+        """Return those at ``places`` of the columns that the model knows, of a table that :meth:`whole` returned."""
+        known = [self.known[place] for place in places]
         if is_frame(completed):
-            return completed[[self.names[j] for j in self.known]]
-        return completed[:, [self.kept.index(j) for j in self.known]]
+            return completed[[self.names[j] for j in known]]
+        return completed[:, [self.kept.index(j) for j in known]]
 
     def whole(self, table: DataFrame | np.ndarray, completed: DataFrame | np.ndarray, mask: np.ndarray) -> DataFrame | np.ndarray:
         """Return the completed table, given its ``completed`` known columns and their mask (N, number known)."""
@@ -178,9 +179,10 @@ def like(table: object, completed: DataFrame | np.ndarray) -> DataFrame | np.nda
     Of a pandas one, whole numbers and sparse columns, which took holes by what stands for missing values, have their dtype again.
     """
     if is_frame(completed) and is_frame(table):
-        dtypes = {name: table.dtypes[name] for name in completed.columns if name in table.columns}
-        given = {name: dtype for name, dtype in dtypes.items() if str(dtype).startswith(("int", "uint", "Sparse", "bool"))}
-        return completed.astype({name: dtype for name, dtype in given.items() if completed.dtypes[name] != dtype})
+        given, present = (dict(zip(frame.columns, frame.dtypes, strict=True)) for frame in (table, completed))
+        lost = {name: dtype for name, dtype in given.items() if name in present and present[name] != dtype}
+        back = {name: dtype for name, dtype in lost.items() if str(dtype).startswith(("int", "uint", "Sparse", "bool"))}
+        return completed.astype(back) if back else completed
     if not (is_polars(table) and is_frame(completed)):
         return completed
     import polars as pl

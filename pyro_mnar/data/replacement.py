@@ -83,8 +83,11 @@ def _hidden(folder: Path) -> tuple[Path, int]:
     while True:
         hidden = folder / f".pyro_mnar-{secrets.token_hex(8)}"
         hidden.mkdir(mode=0o700)
-        lock = os.open(hidden, os.O_RDONLY | os.O_DIRECTORY)
-        with suppress(OSError):  # another run took it for a leftover before it was locked
+        try:
+            lock = os.open(hidden, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:  # another run, or another worker of this one, took it for a leftover
+            continue
+        with suppress(OSError):  # or did so before it was locked
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.stat(hidden), os.fstat(lock)):
                 return hidden, lock

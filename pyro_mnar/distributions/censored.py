@@ -173,10 +173,15 @@ def mean_missing(parts: Missing) -> Tensor:
 
 def draw_free(normals: Normals, uniforms: Tensor) -> Tensor:
     """Return exact draws, (...), of cells whatever their masks, as :func:`draw_missing` does."""
-    which, _, noise = uniforms.unbind(-1)
+    which, _, noise = _once(uniforms).unbind(-1)
     mean, scale = component_of(normals.log_weight, which, normals.mean, normals.scale)
     deviation: Tensor = torch.special.ndtri(noise)
     return mean + scale * deviation
+
+
+def _once(uniforms: Tensor) -> Tensor:
+    """Return ``uniforms`` (..., M, 3), of one cell where all have the same: what is computed of these alone is then computed once."""
+    return uniforms[..., :1, :] if uniforms.stride(-2) == 0 else uniforms
 
 
 def component_of(log_share: Tensor, which: Tensor, *parts: Tensor) -> list[Tensor]:
@@ -197,7 +202,7 @@ def _shares(log_share: Tensor) -> Tensor:
 
 def draw_missing(parts: Missing, uniforms: Tensor) -> Tensor:
     """Return exact draws of x given s = 0, (...), from ``uniforms`` (..., 3) in (0, 1): component, cut normal, noise."""
-    which, cut, noise = uniforms.unbind(-1)
+    which, cut, noise = _once(uniforms).unbind(-1)
     log_cdf, mean, gain, spread = component_of(parts.log_share, which, parts.log_cdf, parts.mean, parts.gain, parts.spread)
     if parts.half is None:
         h = -ndtri_exp(cut.log() + log_cdf)

@@ -22,10 +22,10 @@ from torch import Tensor
 from torch.distributions import Chi2, Distribution, constraints
 from torch.nn import functional
 
-from pyro_mnar.distributions.alignment import TOGETHER, aligned, definite, evenly
-from pyro_mnar.distributions.cells import OwnScore
+from pyro_mnar.distributions.alignment import TOGETHER, aligned, definite, evenly, together_of
+from pyro_mnar.distributions.cells import OwnScore, spread
 from pyro_mnar.distributions.censored import Normals, marginal_score
-from pyro_mnar.distributions.indexing import chosen_of, columns_of
+from pyro_mnar.distributions.indexing import chosen_of, columns_of, put_back
 from pyro_mnar.distributions.links import log_ndtr
 from pyro_mnar.distributions.missing_normals import NormalMixture
 
@@ -94,10 +94,17 @@ class Normal(AsGiven, dist.Normal):
         line = own.probit()
         if line is None:
             return super().log_mask(own, x, mask)
-        # Both are log Phi of something: one call.
         slope, intercept = line
-        seen, missing = -(slope * x + intercept), marginal_score(self.given["loc"], self.given["scale"], slope, intercept)
-        return log_ndtr(torch.where(mask, seen, missing))
+        seen = -(slope * x + intercept)
+        if torch.is_grad_enabled():
+            # Both are log Phi of something: one call.
+            return log_ndtr(torch.where(mask, seen, marginal_score(self.given["loc"], self.given["scale"], slope, intercept)))
+        # What particles share, once; of missing cells alone what they do not.
+        hidden = spread(~mask, self.batch_shape)
+        together = together_of(self._batch_shape[: len(self._batch_shape) - hidden.dim()].numel())
+        cells = self.at(hidden, together)
+        score = marginal_score(*cells.given.values(), *(chosen_of(part, hidden, together) for part in line))
+        return put_back(log_ndtr(score), log_ndtr(seen).expand(*score.shape[:-1], *hidden.shape), hidden)
 
 
 class StandardNormal(Normal):

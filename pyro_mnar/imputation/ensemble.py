@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pyro_mnar.imputation.few_rows import FEW, impute_few
 from pyro_mnar.imputation.impute import Imputation, impute_one
+from pyro_mnar.imputation.one_row import impute_row
 from pyro_mnar.imputation.resampling import work_of
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.checks import rows_of
@@ -90,18 +90,18 @@ def impute(
     if not len(members):
         raise ValueError("module: got no members, expected at least one")
     shares = draws_of(draws, len(members))
-    options["progress"] = progress and (len(members) == 1 or (in_whole() and n_processes(n_jobs, len(members)) == 1))
     options["tolerance"] = None if tolerance is None else tolerance * math.sqrt(len(members))
-    calls = [
-        partial(impute_one, member, x, mask, draws=share, seed=member_seed(seed, i), **options)
-        for i, (member, share) in enumerate(zip(members, shares, strict=True))
-    ]
-    worth = work_of(int((~mask.all(-1)).sum()))
-    parts = None
-    if len(members) > 1 and len(x) <= FEW and method == "importance" and not draws and not functions and limits is None:
-        seeds = [member_seed(seed, i) for i in range(len(members))]
-        parts = impute_few(members, x, mask, seeds, particles=particles, labels=labels, tolerance=options["tolerance"])
+    seeds, parts = [member_seed(seed, i) for i in range(len(members))], None
+    if len(members) > 1 and len(x) == 1 and method == "importance" and limits is None:
+        own = {name: options[name] for name in ("particles", "labels", "functions", "tolerance")}
+        parts = impute_row(members, x, mask, seeds, draws=shares, **own)
     if parts is None:
+        options["progress"] = progress and (len(members) == 1 or (in_whole() and n_processes(n_jobs, len(members)) == 1))
+        calls = [
+            partial(impute_one, member, x, mask, draws=share, seed=its, **options)
+            for member, share, its in zip(members, shares, seeds, strict=True)
+        ]
+        worth = work_of(int((~mask.all(-1)).sum()))
         parts = list(each(calls, n_jobs=n_jobs, said="imputing", progress=progress, worth=worth))
     completed = _mean([part.completed for part in parts])
     return Imputation(

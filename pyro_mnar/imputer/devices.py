@@ -23,6 +23,8 @@ def device_of(imputer: Imputer, rows: int) -> torch.device:
         device(type='cpu')
     """
     word = imputer.device
+    if word == "cpu":
+        return torch.device(word)
     there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
     if word == "auto":
         word = "cuda" if len(there) > 1 and rows >= AUTO_ROWS else "cpu"

@@ -54,8 +54,11 @@ def refuse_unfilled(results: Sequence[Tensor], given: Given) -> None:
 
 
 def _far(given: Given, x: Tensor) -> Tensor:
+    far = x.abs() > FAR
+    if not bool(far.any()):
+        return far
     by_distance = [column.may_be_far(given.values[:, j]) for j, column in enumerate(given.codec.columns)]
-    return (x.abs() > FAR) & torch.from_numpy(np.stack(by_distance, 1))
+    return far & torch.from_numpy(np.stack(by_distance, 1))
 
 
 def _row(given: Given, i: int) -> Hashable:

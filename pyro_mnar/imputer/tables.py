@@ -14,14 +14,14 @@ from torch import Tensor
 
 from pyro_mnar.analysis.design import Design
 from pyro_mnar.data.codec import TableCodec
-from pyro_mnar.data.doubts import doubts, impossible
+from pyro_mnar.data.doubts import doubts, impossible, may_be_impossible
 from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.layout import as_pandas, like
 from pyro_mnar.data.masking import split
 from pyro_mnar.data.not_applicable import as_they_stood
 from pyro_mnar.data.row_weights import row_weights, warn_of_scale
 from pyro_mnar.data.rule_ends import within_both
-from pyro_mnar.data.schema import is_frame, names_of
+from pyro_mnar.data.schema import Schema, is_frame, names_of
 from pyro_mnar.data.warn import warn
 from pyro_mnar.imputer.checked_tables import checked_table
 from pyro_mnar.imputer.contract import Imputer
@@ -152,12 +152,15 @@ class Given:
         """Return completed tables of the type of ``X`` of numbers (N, D) in the table's units; a warning says what cannot be."""
         settled = self.mask | self.absent
         tables = [self.codec.decode(result, self.table, settled) for result in results]
-        filled = np.stack([split(self.codec.layout.part_of_whole(table), self.codec.schema, allow_empty=True)[0] for table in tables])
         # What is known is no surprise, and what is declared is believed.
-        at = [j for j, column in enumerate(self.codec.columns) if column.name not in self.declared]
-        said = impossible([self.codec.columns[j] for j in at], self.told.values[:, at], self.told.mask[:, at], filled[..., at])
-        if said:
-            warn(f"X: {'; '.join(said)}")
+        told, columns = self.told, self.codec.columns
+        at = [j for j, column in enumerate(columns) if column.name not in self.declared and may_be_impossible(column, told.mask[:, j])]
+        if at:
+            layout, schema = self.codec.layout, Schema(tuple(columns[j] for j in at))
+            filled = np.stack([split(layout.part_of_whole(table, at), schema, allow_empty=True)[0] for table in tables])
+            said = impossible(schema.columns, told.values[:, at], told.mask[:, at], filled)
+            if said:
+                warn(f"X: {'; '.join(said)}")
         if self.known.stood is not None:
             tables = [as_they_stood(whole, self.known.stood, self.known.absent, self.codec.layout.kept) for whole in tables]
         given = as_pandas(self.X)

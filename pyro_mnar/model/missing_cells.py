@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pyro_mnar.distributions.alignment import together_of
 from pyro_mnar.distributions.cells import Cells, Censored, OwnScore, spread
@@ -49,7 +49,7 @@ class MissingCells:
         result = self._means([group for group in self.groups if not set(group.columns.tolist()) <= functions.keys()])
         for j, function in functions.items():
             for group in (group.alone(j) for group in self.groups if j in group.columns.tolist()):
-                result = group.put(group.missing.mean_of(_after(self.warp, j, function)), result)
+                result = group.put(group.missing.mean_of(_after(self.warp, j, function, group)), result)
         return result
 
     @property
@@ -200,14 +200,22 @@ class ColumnGroup:
 def _drawn(groups: Sequence[ColumnGroup], uniforms: Tensor, rows: Tensor) -> Tensor:
     """Return ``rows`` (..., D) with draws in the missing cells of ``groups``."""
     rows = rows.expand(broadcast(rows.shape, uniforms.shape[:-1]))
+    uniforms = uniforms.expand(*rows.shape, 3)
     for whole in groups:
-        group = whole.beside(rows.shape[: rows.dim() - whole.hidden.dim()].numel())
-        own = torch.stack([group.of(each.expand(rows.shape)) for each in uniforms.unbind(-1)], -1)
+        n_lead = rows.dim() - whole.hidden.dim()
+        group = whole.beside(rows.shape[:n_lead].numel())
+        if any(uniforms.stride()[n_lead:-1]):
+            own = torch.stack([group.of(each) for each in uniforms.unbind(-1)], -1)
+        else:  # all cells have the same
+            first = uniforms[(slice(None),) * n_lead + (0,) * whole.hidden.dim()]
+            own = first.unsqueeze(-2).expand(*first.shape[:-1], group.of(rows).shape[-1], 3)
         rows = group.put(group.missing.draw(own), rows)
     return rows
 
 
-def _after(warp: SkewWarp | None, column: int, function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """Return ``function`` of the values that a column's warp, if it has one, takes to those given."""
+def _after(warp: SkewWarp | None, column: int, function: Callable[[Tensor], Tensor], group: ColumnGroup) -> Callable[[Tensor], Tensor]:
+    """Return ``function`` of the values that a column's warp, if it has one, takes to those given at the cells of ``group``."""
     own = None if warp is None else warp.of(column)
+    if own is not None and own.skew.dim() > 1:  # each row's own
+        own.skew = nn.Parameter(group.at_cells(own.skew).unsqueeze(-1), requires_grad=False)
     return function if own is None else lambda y: function(own.inverse(y.unsqueeze(-1)).squeeze(-1))

@@ -29,6 +29,13 @@ class AlignedLinear(nn.Linear):
         return linear(input, self.weight, self.bias)
 
 
+class Rectifier(nn.ReLU):
+    """torch's; in place where no gradients are recorded, since nobody else reads what a layer before it returns."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input) if torch.is_grad_enabled() else input.relu_()
+
+
 @torch.no_grad()
 def alone_at(linear: nn.Linear | None, outputs: Sequence[bool]) -> Tensor:
     """Return where ``outputs`` (P,) are to be their bias alone, and set the weights of ``linear`` to 0 there.
@@ -51,7 +58,7 @@ def mlp(sizes: Sequence[int]) -> nn.Sequential:
     """
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(sizes):
-        layers += [AlignedLinear(n_in, n_out), nn.ReLU()]
+        layers += [AlignedLinear(n_in, n_out), Rectifier()]
     return nn.Sequential(*layers[:-1])
 
 

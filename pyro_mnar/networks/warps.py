@@ -101,11 +101,11 @@ class SkewWarp(nn.Module):
 
     def of(self, column: int) -> SkewWarp | None:
         """Return the warp of one column alone, for values (..., 1); None where that is left as it is."""
-        own = list(range(len(self.skew))) if self.columns is None else self.columns.tolist()
+        own = list(range(self.skew.shape[-1])) if self.columns is None else self.columns.tolist()
         if column not in own:
             return None
         at, alone = own.index(column), SkewWarp(1)
-        alone.skew = nn.Parameter(self.skew.detach()[at : at + 1], requires_grad=False)
+        alone.skew = nn.Parameter(self.skew.detach()[..., at : at + 1], requires_grad=False)
         alone.pin = None if self.pin is None else self.pin[at : at + 1]
         if self.transformed is not None and at in self.transformed.tolist():
             alone.transformed = torch.zeros_like(self.transformed[:1])

@@ -151,3 +151,15 @@ def test_join_refuses():
         join(table, np.zeros((1, 2)), mask[0])
     with pytest.raises(ValueError, match="got NaN for column 'a'"):
         join(pd.DataFrame({"a": pd.array([1, None], "Int8")}), np.full((2, 1), HOLE), np.array([[True], [False]]))
+
+
+def test_a_frame_of_floats_is_read_at_once_as_column_by_column():
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(5, 3)), columns=list("abc"))
+    frame.iloc[1, 2] = np.nan
+    schema = Schema.of(frame)
+    for table in (frame, frame[["c", "a", "b"]], frame.assign(d="text")):
+        values, mask = split(table, schema)
+        apart = split(frame.astype({"a": object}), schema)
+        assert (values == apart[0]).all() and (mask == apart[1]).all() and values.flags.c_contiguous
+    values[0, 0] = 7.0
+    assert frame.iloc[0, 0] != 7.0

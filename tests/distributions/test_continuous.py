@@ -5,6 +5,8 @@ import torch
 from torch.distributions import MultivariateNormal, Normal, StudentT
 
 from pyro_mnar.distributions import continuous
+from pyro_mnar.distributions.links import PROBIT
+from pyro_mnar.mechanisms.self_masking import LinearScore
 
 LOC, SCALE, DF = torch.randn(7, 3).double(), torch.tensor([0.3, 1.0, 2.0]).double(), torch.tensor([2.5, 4.0, 30.0]).double()
 ZEROS = torch.zeros(3).double()
@@ -106,3 +108,16 @@ def test_gradients_of_draws_and_log_probabilities_by_precision_are_finite_differ
 
     assert torch.autograd.gradcheck(lambda m, r: law(m, r).from_normals(noise), (moment, root))
     assert torch.autograd.gradcheck(lambda m, r, v: law(m, r).log_prob(v), (moment, root, value))
+
+
+@pytest.mark.parametrize("shape", [(4,), (8, 4), (5, 8, 4)])
+def test_masks_scored_cell_by_cell_are_those_scored_together(shape):
+    """Without gradients what particles share is taken once, and of missing cells alone what they do not."""
+    torch.manual_seed(0)
+    law = continuous.Normal(torch.randn(5, 8, 4).double(), torch.rand(4).double() + 0.5).expand([5, 8, 4])
+    own = LinearScore(torch.randn(4).double(), torch.randn(shape).double(), PROBIT)
+    for mask in (torch.rand(8, 4) > 0.4, torch.ones(8, 4, dtype=torch.bool)):
+        x = torch.randn(8, 4).double()
+        together = law.log_mask(own, x, mask)
+        with torch.no_grad():
+            torch.testing.assert_close(law.log_mask(own, x, mask), together, rtol=1e-13, atol=0)

@@ -272,3 +272,14 @@ def test_rows_and_laws_broadcast_and_torch_s_laws_give_the_same(link, ours, torc
         for row, *own in zip(*(t.expand(shape).reshape(-1, 3) for t in (value, *parameters)), strict=True)
     ]
     torch.testing.assert_close(found, torch.stack(one_by_one).reshape(shape[:-1]), rtol=1e-9, atol=1e-12)
+
+
+def test_uniforms_that_all_cells_share_draw_what_each_s_own_would():
+    torch.manual_seed(0)
+    decoder = Independent(Normal(torch.randn(5, 8, 3), torch.rand(3) + 0.5), 1)
+    law = SelectionDistribution(decoder, SelfMasking(3, [0, 1], "high", PROBIT))
+    holed = torch.where(torch.rand(8, 3) < 0.5, torch.randn(8, 3), torch.nan)
+    shared = torch.rand(5, 1, 1, 3).clamp_min(1e-6).expand(5, 8, 3, 3)
+    with torch.no_grad():
+        conditional = law.conditional(holed)
+        assert torch.equal(conditional.from_uniforms(shared), conditional.from_uniforms(shared.contiguous()))

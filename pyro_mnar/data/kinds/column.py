@@ -40,6 +40,7 @@ class Column:
         circular: whether values wrap around: a model's are angles in radians, of which the mean is a direction.
         linear: whether means on the line are means in the table's units.
         may_stray: whether values may be imputed that no observed value is like: below 0, between whole numbers.
+        reads_floats: whether floats of a frame are its numbers as they stand.
         about: what a mean is in, for labels.
     """
 
@@ -53,6 +54,7 @@ class Column:
     circular: ClassVar[bool] = False
     linear: ClassVar[bool] = True
     may_stray: ClassVar[bool] = False
+    reads_floats: ClassVar[bool] = False
     about: ClassVar[str] = ""
 
     name: Name

@@ -36,6 +36,7 @@ class Date(Number):
     kind: ClassVar[str] = "date"
     form: ClassVar[str] = "date"
     real: ClassVar[bool] = True
+    reads_floats: ClassVar[bool] = False
     about: ClassVar[str] = " (days since 1970)"
 
     @classmethod

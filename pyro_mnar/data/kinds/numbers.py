@@ -26,6 +26,8 @@ LARGEST_COUNT = 1000
 class Number(Column):
     """Numbers in the table, whatever their law."""
 
+    reads_floats: ClassVar[bool] = True
+
     def read_series(self, series: Series) -> np.ndarray:
         """Return a pandas Series (N,) as numbers, NaN in the holes."""
         from pandas.api.types import is_bool_dtype, is_complex_dtype, is_numeric_dtype

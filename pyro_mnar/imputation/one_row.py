@@ -1,0 +1,169 @@
+"""A row imputed by all members of an ensemble in one pass, beside each member as a row with parameters of its own.
+
+A row alone takes through the networks what eight take, and nearly all of it is the handling of some hundred small operations. So the
+members' parameters are stacked: row n of the pass is the row of the table under member n, and a parameter (D,) is one
+(N, D). What is computed cell by cell broadcasts; products with a weight (N, J, D) are one for each row
+(:func:`~pyro_mnar.distributions.alignment.linear`). The result is that of the members one after the other, bit for bit.
+
+A service asks one ensemble row after row: what was stacked is kept for as long as the first member lives, and stacked anew where a
+member's tensors are others or were changed in place.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pyro_mnar.imputation.impute import Imputation, check_asked, sizes_of
+from pyro_mnar.imputation.resampling import chunk_size, padded, warn_of_impossible
+from pyro_mnar.imputation.weighed_rows import impute_weighed
+from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.checks import check_rows, row_names
+from pyro_mnar.infer.streams import NoInverseError
+from pyro_mnar.mechanisms.self_masking import SelfMasking
+from pyro_mnar.mechanisms.sequential_masking import SequentialMasking
+from pyro_mnar.model.mnar import MNAR
+from pyro_mnar.model.priors import Prior
+from pyro_mnar.networks.conjugate_encoder import ConjugateEncoder
+from pyro_mnar.networks.decoders import GaussianDecoder
+from pyro_mnar.networks.layers import AlignedLinear, Rectifier
+from pyro_mnar.networks.warps import SkewWarp
+
+#: Parts whose parameters may be each row's own (a test holds them to it).
+_PARTS = (
+    MNAR,
+    GaussianDecoder,
+    ConjugateEncoder,
+    SelfMasking,
+    SequentialMasking,
+    SkewWarp,
+    Prior,
+    AlignedLinear,
+    nn.Sequential,
+    Rectifier,
+)
+
+
+class _Stack(NamedTuple):
+    """What was stacked, None where it cannot be, of which tensors, and how these stood."""
+
+    module: nn.Module | None
+    tensors: list[Tensor]
+    stamps: list[tuple[int, int, int]]
+
+
+_STACKS: WeakKeyDictionary[nn.Module, _Stack] = WeakKeyDictionary()
+
+
+def stacked(members: Sequence[nn.Module]) -> nn.Module | None:
+    """Return a member whose parameters are all members', a row each and padded as rows are; None where they cannot go in one pass."""
+    parts, held = list(members), []
+    for part in parts:  # which grows by what it holds
+        held += [*part._parameters.values(), *part._buffers.values()]
+        parts += [inner for inner in part._modules.values() if inner is not None]
+    tensors = [tensor for tensor in held if tensor is not None]
+    if tensors and tensors[0].is_inference():  # which nobody counts the changes of
+        return None
+    stamps = [(id(tensor), tensor._version, tensor.data_ptr()) for tensor in tensors]
+    found = _STACKS.get(members[0])
+    if found is None or found.stamps != stamps:
+        found = _STACKS[members[0]] = _Stack(_stacked(members), tensors, stamps)
+    return found.module
+
+
+@torch.no_grad()
+def _stacked(members: Sequence[nn.Module]) -> nn.Module | None:
+    kinds = [[type(part) for part in member.modules()] for member in members]
+    if len(members) < 2 or any(one != other for one, other in pairwise(kinds)) or not set(kinds[0]) <= set(_PARTS):
+        return None
+    held = [dict(member.named_parameters()) | dict(member.named_buffers()) for member in members]
+    owners = {name: name.rpartition(".")[0] for name, _ in members[0].named_parameters()}
+    differ = {name for name, first in held[0].items() if any(_differs(first, one.get(name)) for one in held[1:])}
+    # Of a part that members differ in all parameters, in their shapes as well, though some may be alike in all members.
+    parts = {owners[name] for name in differ if name in owners}
+    # Tensors are shared with the first member, which is left as it is.
+    shared: dict[int, Any] = {id(tensor): tensor for tensor in held[0].values()}
+    module, at = copy.deepcopy(members[0], shared), padded(torch.arange(len(members)))
+    for name, first in held[0].items():
+        each = [one.get(name) for one in held]
+        if name.startswith("prior.") or (name not in differ and owners.get(name) not in parts):
+            continue
+        if any(other is None or other.shape != first.shape or other.dtype != first.dtype for other in each):
+            return None
+        place, _, leaf = name.rpartition(".")
+        part = module.get_submodule(place)
+        part._parameters.pop(leaf, None)
+        part._buffers[leaf] = _apart(torch.stack([one for one in each if one is not None])[at.to(first.device)])
+    return module
+
+
+def _differs(first: Tensor, other: Tensor | None) -> bool:
+    return other is not first and (other is None or not torch.equal(first, other))
+
+
+def _apart(values: Tensor) -> Tensor:
+    """Return ``values`` (N, ..., D) with a gap behind each row, so that torch goes through every row as through the parameter that it
+    stands for: it takes the last few cells of what lies in one piece by other code, which rounds otherwise."""
+    return functional.pad(values, (0, 1))[..., :-1] if values.dim() == 2 else values
+
+
+@torch.no_grad()
+def impute_row(
+    members: Sequence[nn.Module],
+    x: Tensor,
+    mask: Tensor,
+    seeds: Sequence[int],
+    *,
+    draws: Sequence[int],
+    particles: int,
+    labels: Sequence[Hashable] | None,
+    functions: Mapping[int, Callable[[Tensor], Tensor]] | None,
+    tolerance: float | None,
+) -> list[Imputation] | None:
+    """Return each member's imputation of a row, or None where these members, or their sites' laws, do not allow it.
+
+    Args:
+        members: of an ensemble.
+        x: (1, D) float.
+        mask: (1, D) bool, True = observed.
+        seeds: of the members.
+        draws: of each member.
+        particles, labels, functions, tolerance: as of :func:`~pyro_mnar.imputation.impute.impute_one`.
+    """
+    module = stacked(members) if len(members) <= chunk_size(x.device) else None
+    if module is None:
+        return None
+    check_rows(x, mask)
+    check_asked(min(draws), particles, "importance", tolerance)
+    names, count, most = row_names(labels, 1), len(members), max(draws)
+    at = padded(torch.arange(count))
+    rows, own = (x.repeat(len(at), 1), mask.repeat(len(at), 1)), [seeds[i] for i in at.tolist()]
+    sizes, tails = torch.full((count,), float(particles)), torch.full((count,), -torch.inf)
+    found = [x.repeat(count, 1), x.repeat(count, most, 1), sizes, tails, x.new_zeros(count, x.shape[-1], 0)]
+    left = torch.full((count,), not bool(mask.all()))
+    for size in sizes_of(particles, tolerance):
+        if not bool(left.any()):
+            break
+        within, bound = tolerance if size < particles else None, IWELBO(module, size)
+        try:
+            mean, drawn, ess, k, levels, enough = impute_weighed(bound, rows, most, own, names * len(at), True, functions, within)
+        except NoInverseError:
+            return None
+        if levels.shape[1:] != found[4].shape[1:]:
+            found[4] = levels.new_zeros(count, *levels.shape[1:])
+        filled = torch.where(mask, x, mean.to(x)), torch.where(mask, x, drawn.to(x)).transpose(0, 1)
+        for whole, part in zip(found, (*filled, ess, k, levels), strict=True):
+            whole[left] = part[:count].to(whole)[left]
+        left &= ~enough[:count].cpu()
+    parts = []
+    for share, completed, drawn, ess, k, levels in zip(draws, *(part.split(1) for part in found), strict=True):
+        warn_of_impossible(k.isnan(), names)
+        parts.append(Imputation(completed, drawn[0, :share, None], ess, k, torch.full((1,), torch.nan), particles, levels))
+    return parts
