@@ -26,7 +26,7 @@ def table(specification):
     members = specification.models()
     x = torch.randn(30, 5)
     mask = torch.rand(30, 5) < 0.7
-    mask[0] = True
+    mask[0], mask[1] = True, False
     for member in members:
         member.initialize(x, mask)
         with torch.no_grad():
