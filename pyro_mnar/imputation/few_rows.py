@@ -152,7 +152,7 @@ def _in_one_pass(
     left = torch.arange(len(row))
     for size in sizes_of(particles, tolerance):
         module, within, again = _Pass(first, size), tolerance if size < particles else None, [left[:0]]
-        for part in left.split(chunk_size(x.device)) if len(left) else ():
+        for part in left.split(chunk_size(x.device, size * x.shape[-1])) if len(left) else ():
             at = padded(part)
             tensors = {f"bound.module.{name}": _apart(values[member[at].to(values.device)]) for name, values in own.items()}
             names = [labels[i] for i in row[at].tolist()]
