@@ -55,7 +55,7 @@ def test_false_discoveries_of_whole_tables_are_at_their_rate():
 
 
 def test_every_method_completes_a_table(monkeypatch, tmp_path):
-    monkeypatch.setattr(wide, "SETTINGS", wide.SETTINGS | {"steps": 2, "members": 2, "latent_dim": 2})
+    monkeypatch.setattr(wide, "SETTINGS", wide.SETTINGS | {"steps": 2, "members": 2})
     monkeypatch.setattr(wide, "DRAWS", 4)
     lines = {method: wide.measure(method, 0, 60, 30) for method in wide.NAMES}
     assert lines["complete"]["RMSE"] == 0 < min(line["RMSE"] for method, line in lines.items() if method != "complete")
