@@ -31,8 +31,8 @@ def checked_table(
     if not is_frame(table):
         plain = issparse(table) or type(table) is np.ndarray
         table = check_array(table if plain else as_array(table), dtype=None, ensure_all_finite=False, estimator=imputer)
-    twice = table.columns[table.columns.duplicated(keep=False)] if is_frame(table) else ()
-    if len(twice):  # before scikit-learn says it without the name
+    twice = list(table.columns[table.columns.duplicated(keep=False)]) if is_frame(table) else []
+    if twice:  # before scikit-learn says it without the name
         raise ValueError(f"table: column {twice[0]!r} stands more than once, expected distinct names")
     validate_data(imputer, table, reset=fitting, skip_check_array=True)
     if not fitting and is_frame(table) and set(table.columns) != set(imputer.codec_.layout.names):
