@@ -38,7 +38,8 @@ def rows_of(rows: int, columns: int, start: int = 0, above: float = 1.0) -> pa.T
     return pa.table(table | {f"x{j}": pa.array(values[:, j], from_pandas=True) for j in range(columns)})
 
 
-def _peak_kilobytes() -> int:
+def peak_kilobytes() -> int:
+    """Return the most memory that this process has had."""
     # Not of getrusage, which holds what a parent took before this process was its own.
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1])
@@ -55,11 +56,11 @@ def measure(rows: int, columns: int, members: int, above: float) -> dict[str, fl
         imputer = MNARImputer("self-masking", {"x0": "high"}, members=members, hidden=(16,), steps=50, tolerance=0.2, progress=False)
         begun = time.process_time()
         fit_parquet(imputer, source, label="id")
-        fitted, peak = time.process_time(), _peak_kilobytes()
+        fitted, peak = time.process_time(), peak_kilobytes()
         impute_shards(imputer, "benchmark", source, Path(home, "out"), label="id")
         done = time.process_time()
     found = {"rows": rows, "above": above, "fit seconds": fitted - begun, "fit peak gigabytes": peak / 2**20}
-    return found | {"impute seconds": done - fitted, "peak gigabytes": _peak_kilobytes() / 2**20}
+    return found | {"impute seconds": done - fitted, "peak gigabytes": peak_kilobytes() / 2**20}
 
 
 def main() -> None:

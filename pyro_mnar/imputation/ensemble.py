@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from pyro_mnar.imputation.impute import Imputation, impute_one
 from pyro_mnar.imputation.one_row import impute_row
-from pyro_mnar.imputation.resampling import work_of
+from pyro_mnar.imputation.resampling import CHUNK, chunk_size, work_of
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.checks import rows_of
 from pyro_mnar.infer.ensembles import member_seed
@@ -150,5 +150,5 @@ def score_ensemble(
 def _score(member: nn.Module, x: Tensor, mask: Tensor, limits: Tensor | None, particles: int, seed: int) -> Tensor:
     bound = IWELBO(member, particles)
     with seeded(seed):
-        parts = torch.arange(len(x), device=x.device).split(64)
+        parts = torch.arange(len(x), device=x.device).split(min(CHUNK, chunk_size(x.device, particles * x.shape[-1])))
         return torch.cat([bound(*rows_of(rows, x, mask, limits)) for rows in parts]).double()

@@ -107,7 +107,7 @@ def sample_importance(
     with bar(chains * len(x), "sampling", "row", progress, CHUNK_WORTH / CHUNK) as done:
         for chain in range(chains):
             own, pieces = member_seed(seed, chain), []
-            for rows in torch.arange(len(x)).split(chunk_size(x.device)):
+            for rows in torch.arange(len(x)).split(chunk_size(x.device, max(particles, draws) * x.shape[-1])):
                 pieces += _pieces(bound, x, mask, limits, rows, draws, own, names)
                 done.update(len(rows))
             parts.append({name: torch.cat([p[name] for p in pieces], 0 if name in ("ess", "pareto_k") else 1) for name in pieces[0]})

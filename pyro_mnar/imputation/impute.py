@@ -169,7 +169,7 @@ def impute_one(
 
     for size in sizes_of(particles, tolerance):
         bound, within, left = IWELBO(module, size), tolerance if size < particles else None, [weighed[:0]]
-        for rows in _chunks(weighed, chunk_size(x.device), "imputing", progress):
+        for rows in _chunks(weighed, chunk_size(x.device, size * x.shape[-1]), "imputing", progress):
             if inverse:
                 try:
                     parts = [weighed_of(padded(rows), bound, True, within)]

@@ -137,7 +137,7 @@ def impute_row(
         draws: of each member.
         particles, labels, functions, tolerance: as of :func:`~pyro_mnar.imputation.impute.impute_one`.
     """
-    module = stacked(members) if len(members) <= chunk_size(x.device) else None
+    module = stacked(members) if len(members) <= chunk_size(x.device, particles * x.shape[-1]) else None
     if module is None:
         return None
     check_rows(x, mask)

@@ -24,13 +24,23 @@ from pyro_mnar.infer.weights import effective_sample_size, smooth
 
 #: Rows that go through the networks at once on a processor; on an accelerator, which takes hundreds in the time of one, more do.
 CHUNK, _ACCELERATOR_CHUNK = 64, 256
+# Cells of all particles that do, of which a dozen copies are in memory; there are fewer rows of wide tables.
+_CELLS = 2**23
 #: The fewest: of eight rows and a multiple of four columns a processor's last cells are computed as its first ones are.
 LEAST_ROWS = 8
 
 
-def chunk_size(device: torch.device) -> int:
-    """Return how many rows go through the networks at once."""
-    return CHUNK if device.type == "cpu" else _ACCELERATOR_CHUNK
+def chunk_size(device: torch.device, cells: int) -> int:
+    """Return how many rows go through the networks at once, of so many ``cells`` each, counted over its particles.
+
+    Example:
+        >>> chunk_size(torch.device("cpu"), 200 * 30), chunk_size(torch.device("cpu"), 200 * 5000)
+        (64, 8)
+    """
+    size = CHUNK if device.type == "cpu" else _ACCELERATOR_CHUNK
+    while size > LEAST_ROWS and size * cells > _CELLS:
+        size //= 2
+    return size
 
 
 def work_of(n_rows: int) -> float:

@@ -49,7 +49,7 @@ def weighted_draws(
     """
     names = list(range(len(x))) if labels is None else list(labels)
     bound, drawn, log_weights = IWELBO(module, particles), [], []
-    for rows in torch.arange(len(x)).split(chunk_size(x.device)):
+    for rows in torch.arange(len(x)).split(chunk_size(x.device, particles * x.shape[-1])):
         whole = padded(rows)
         own = None if limits is None else limits[whole]
         found = weigh(bound, x[whole], mask[whole], seed, [names[i] for i in whole.tolist()], True, own)

@@ -20,6 +20,7 @@ from pyro_mnar.imputer.checkpoints import finish, opened, restores
 from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.devices import device_of
 from pyro_mnar.imputer.doubts import Doubt, doubts, never_together
+from pyro_mnar.imputer.factors import MANY, factors_of
 from pyro_mnar.imputer.fit_guard import all_or_nothing, check_interrupted
 from pyro_mnar.imputer.fitting import fit_specified
 from pyro_mnar.imputer.instrument import mask_strengths, weak_instruments
@@ -96,6 +97,8 @@ def fit_given(
     codec, mask, told, device = given.codec, given.mask, given.told, device_of(imputer, len(given.mask))
     left_out = [name for j, name in enumerate(codec.layout.names) if j not in codec.layout.known]
     specification, stated = specification_of(imputer, codec.schema, told.mask, left_out)
+    if imputer.latent_dim is None and specification.is_plain and mask.shape[1] >= max(MANY, len(mask) + 1):
+        specification = replace(specification, latent_dim=factors_of(told.x.numpy(), told.mask))
     imputer.shadows_ = strengths(told, specification.columns, specification.unread)
     instruments = mask_strengths if specification.alone else partial(strengths, called="instrument")
     imputer.instruments_ = instruments(told, specification.columns, specification.alone)

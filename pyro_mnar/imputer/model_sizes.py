@@ -44,7 +44,7 @@ def check_sizes(members: object, n_columns: int, latent_dim: object, hidden: Any
     if members != len(there) or there != {str(i) for i in range(len(there))}:
         raise ValueError(f"members: got {members!r:.40}, expected those of the weights, {len(there)}")
     held = sum(tensor.numel() for tensor in tensors.values())
-    layers = [[latent_dim, outputs], [latent_dim, *hidden, outputs], [n_columns, *hidden]]
+    layers = [[latent_dim, outputs], *([[latent_dim, *hidden, outputs], [n_columns, *hidden]] if hidden else [])]
     needed = members * sum(a * b for widths in layers for a, b in pairwise(widths))
     if needed > held or len(hidden) > len(tensors):
         raise ValueError(f"hidden: got {hidden!r:.40}, latent_dim {latent_dim!r:.20}, of which {held} weights are too few")

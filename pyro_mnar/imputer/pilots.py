@@ -31,6 +31,9 @@ BESIDE = 0.025
 #: Slope of a pilot, per scaled unit, below which an own-value term is hardly any.
 SLIGHT = 0.3
 
+# Effects of all columns on all masks beyond which there is no pilot of those that could not gain what they cost.
+_MANY = 100_000
+
 #: What tells candidates apart: directions, earlier columns, latent.
 _Key: TypeAlias = tuple[tuple[str, ...], str, bool]
 
@@ -109,8 +112,9 @@ class Pilots:
     def fit(self, candidates: Sequence[Candidate]) -> None:
         """Fit those that have no pilot yet; of rates alone, or few values, the bound follows from that of all, without own values."""
         none = ("none",) * len(self.stated)
-        without_pilot = [(none, "few", False)] if self.specification.alone else [(none, "", False), (none, "few", False)]
         new = list(dict.fromkeys(candidate[:3] for candidate in candidates if candidate[:3] not in self.models))
+        of_all = (none, "all", False) in [*new, *self.models] and not self.specification.alone
+        without_pilot = [(none, "", False), (none, "few", False)] if of_all else [(none, "few", False)]
         derived = [key for key in new if key in without_pilot]
         wanted = [key for key in new if key not in derived]
         quiet = {"progress": False} if n_processes(self.n_jobs, len(wanted)) > 1 else {}  # bars of two would write over each other
@@ -128,6 +132,14 @@ class Pilots:
         sizes = _own_effects(self.models[candidate[:3]], self.specification.columns)
         words = zip(self.stated, candidate.directions, sizes, strict=True)
         return candidate._replace(directions=tuple(said or (word if size > SLIGHT else "none") for said, word, size in words))
+
+    def too_many(self, earlier: str) -> bool:
+        """Return whether earlier columns have more effects than could earn their price, and too many for a pilot that shows it.
+
+        A probability of masks is at most 1: what masks read of seen values gains no more than minus their log likelihood by rates.
+        """
+        candidate = Candidate(("none",) * len(self.stated), earlier, False)
+        return len(self.specification.kinds) ** 2 > _MANY and self.cost(candidate) > -self._by_rates()
 
     def _by_rates(self) -> float:
         """Return the log likelihood of masks by rates alone."""

@@ -13,7 +13,8 @@ its effects grows with the rows. Effects of seen values cost least, since they l
 the own value move imputations to where nothing was seen and must earn it: of candidates that fit alike the less assuming one is taken.
 
 Not all are tried. First come rates alone, earlier columns, the latent, and the own value; then the best of these joined with each of
-the others; at last it, and the own values alone, without those own-value terms that are hardly any.
+the others; at last it, and the own values alone, without those own-value terms that are hardly any. Hundreds of earlier columns are
+left out if they could not earn their price by telling every mask exactly, as where there are far more columns than rows.
 
 Where rows leave one after another (dropout), own values are tried with the bare fact that a row has left, in place of the seen values
 before. One value must then explain what these would, which the data contradict soon where it is false (docs/reasons.md). Against them
@@ -39,6 +40,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from pyro_mnar.data.warn import warn
 from pyro_mnar.imputer.fitting import fit_specified
 from pyro_mnar.imputer.pilots import Candidate, InUnits, Pilots, fitted_pilot
 from pyro_mnar.imputer.specification import Specification
@@ -99,11 +101,11 @@ def choose(
         KeyboardInterrupt: when interrupted before the data have chosen.
     """
     alone = settings | RATES | {"steps": _pilot_steps(steps), "batch_size": WIDER * settings["batch_size"]}
-    at_random = Candidate(("none",) * len(stated), "all", False)
+    ignorable = ("none",) * len(stated)
     narrow = alone | {"batch_size": settings["batch_size"]}
     shared = _shared(specification, in_units, mask, weights=weights, seed=seed, **narrow)
     fitted = partial(fitted_pilot, start=shared, in_units=in_units, mask=mask, weights=weights, seed=seed, **alone)
-    seen = in_units(replace(specification, directions=at_random.directions))
+    seen = in_units(replace(specification, directions=ignorable))
     # A limited hole is explained.
     settled = torch.zeros_like(mask) if seen.limits is None else settled_cells(seen.limits, mask)
     worth = pilot_worth(steps, settings["batch_size"], len(mask))
@@ -117,14 +119,21 @@ def choose(
     in_turn, in_place = ordered or leaving, leaving and not specification.alone  # every mask reads an instrument's values
     before = "absent" if in_place else "all" if ordered else ""
     few = "few" if in_place else before
+    too_many = not in_turn and pilots.too_many("all")
+    at_random = Candidate(ignorable, "" if too_many else "all", False)
+    if too_many:
+        warn(
+            f"whether masks read other columns was not tried: {mask.shape[1]} columns have too many effects on each other's masks for "
+            f"{len(mask)} rows to tell"
+        )
     pilots.fit([at_random, Candidate(none, few, False), Candidate(own, before, False), Candidate(none, before, latent)])
     best = pilots.ranked()[0]
-    if not in_turn and not latent and bool(mask.all(0).any()):
+    if not in_turn and not latent and bool(mask.all(0).any()) and not pilots.too_many("complete"):
         pilots.fit([Candidate(own, "complete", False)])
         best = pilots.ranked()[0]
     best = best._replace(earlier=before) if best.earlier == few else best
     joined = [best._replace(directions=own), best._replace(earlier="all"), best._replace(latent=latent)]
-    pilots.fit([c for c in joined if in_turn or c.earlier != "all" or set(c.directions) == {"none"}])
+    pilots.fit([c for c in joined if in_turn or c.earlier != "all" or (c.directions == ignorable and not too_many)])
     best = pilots.ranked()[0]
     # Of all own values at once a short pilot may miss what it finds of some.
     pilots.fit([pilots.without_slight(best), pilots.without_slight(Candidate(own, before, False))])

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pyro_mnar.distributions.alignment import together_of
 from pyro_mnar.distributions.cells import Cells, Censored, OwnScore, spread
-from pyro_mnar.distributions.indexing import broadcast, chosen_of, columns_of, put_back
+from pyro_mnar.distributions.indexing import broadcast, chosen_of, columns_of, neighbors, put_back
 from pyro_mnar.networks.warps import SkewWarp
 
 _EIGHT = 8
@@ -46,11 +46,16 @@ class MissingCells:
 
     def mean_of(self, functions: Mapping[int, Callable[[Tensor], Tensor]]) -> Tensor:
         """Return E[f_j(x_j) | z, s], (..., D), for ``functions`` f_j of real-valued columns j, and :attr:`mean` of the others."""
-        result = self._means([group for group in self.groups if not set(group.columns.tolist()) <= functions.keys()])
+        owned = [(group, set(group.columns.tolist())) for group in self.groups]
+        result = self._means([group for group, own in owned if not own <= functions.keys()])
+        found: dict[int, Tensor] = {}
         for j, function in functions.items():
-            for group in (group.alone(j) for group in self.groups if j in group.columns.tolist()):
-                result = group.put(group.missing.mean_of(_after(self.warp, j, function, group)), result)
-        return result
+            for group in (group.alone(j) for group, own in owned if j in own):
+                column = found.get(j, result[..., j : j + 1])
+                found[j] = group.within(group.missing.mean_of(_after(self.warp, j, function, group)), column)
+        # All at once: a column is a few numbers, and a table of them would be copied for each.
+        at = torch.tensor(list(found), device=result.device, dtype=torch.long)
+        return result.index_copy(-1, at, torch.cat(list(found.values()), -1)) if found else result
 
     @property
     def mean(self) -> Tensor:
@@ -139,6 +144,7 @@ class ColumnGroup:
         together: int | None = None,
     ) -> None:
         self.columns, self.cells, self.own, self.limits = columns, cells, own, limits
+        self.place: Tensor | slice = (neighbors(columns) if len(columns) else None) or columns
         self.hidden = spread(hidden, cells.batch_shape)
         self.particles = cells.batch_shape[: len(cells.batch_shape) - self.hidden.dim()].numel()
         self.together = together_of(self.particles) if together is None else together
@@ -182,7 +188,7 @@ class ColumnGroup:
 
     def of(self, values: Tensor) -> Tensor:
         """Return what of ``values`` (..., D) is at its missing cells, (..., M)."""
-        return self.at_cells(columns_of(values, self.columns))
+        return self.at_cells(columns_of(values, self.place))
 
     def at_cells(self, own: Tensor) -> Tensor:
         """Return what of ``own`` (..., J), of its columns, is at its missing cells, (..., M)."""
@@ -190,10 +196,15 @@ class ColumnGroup:
 
     def put(self, cells: Tensor, rows: Tensor) -> Tensor:
         """Return ``rows`` (..., D) with ``cells`` (..., M) where they belong."""
-        own = columns_of(rows, self.columns)
+        filled = self.within(cells, columns_of(rows, self.place))
+        whole = isinstance(self.place, slice) and len(self.columns) == rows.shape[-1]
+        return filled if whole else rows.index_copy(-1, self.columns, filled)
+
+    def within(self, cells: Tensor, own: Tensor) -> Tensor:
+        """Return its columns ``own`` (..., J) with ``cells`` (..., M) where they belong."""
         # A law that does not depend on all of a row's leading dimensions has cells that do not.
         cells = cells.expand(*own.shape[: own.dim() - self.hidden.dim()], cells.shape[-1]).to(own)
-        return rows.index_copy(-1, self.columns, put_back(cells, own, self.hidden))
+        return put_back(cells, own, self.hidden)
 
 
 @torch.no_grad()

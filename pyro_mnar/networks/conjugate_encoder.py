@@ -49,7 +49,8 @@ class ConjugateEncoder(nn.Module):
 
     Args:
         decoder: the model's own.
-        hidden: hidden layers of the network.
+        hidden: hidden layers of the network; empty for no network, and then messages differ from those of an observed cell by numbers
+            that are the same for all rows, a few for each output. A linear map of every column to every output would have D^2.
 
     Raises:
         ValueError: when the decoder's mean has no linear part.
@@ -67,11 +68,13 @@ class ConjugateEncoder(nn.Module):
             raise ValueError("decoder: its mean has no linear part, expected linear=True (or another encoder)")
         self._decoder = (decoder,)  # in a tuple, so that it is not registered as a part of this module
         self.sizes = [decoder.n_outputs] * 2 + [decoder.latent_dim] * 2
-        self.net = mlp([decoder.n_features + decoder.n_columns, *hidden, sum(self.sizes)])
-        last = self.net[-1]
-        assert isinstance(last, nn.Linear)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        self.net = mlp([decoder.n_features + decoder.n_columns, *hidden, sum(self.sizes)]) if hidden else None
+        self.constant = nn.Parameter(torch.zeros(sum(self.sizes))) if self.net is None else None
+        if self.net is not None:
+            last = self.net[-1]
+            assert isinstance(last, nn.Linear)
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
 
     def forward(self, x: Tensor, mask: Tensor, limits: Tensor | None = None) -> PrecisionNormal:
         """Return q(z | x_obs, s) of rows ``x`` (..., D) with their ``mask`` (..., D) and perhaps limits."""
@@ -79,8 +82,7 @@ class ConjugateEncoder(nn.Module):
         assert decoder.linear is not None
         weight = decoder.linear.weight.detach()
         seen = told_of(x, mask, limits)
-        net_input = torch.cat([decoder.features(seen, mask), mask.to(seen)], -1)
-        shift, raw_trust, push, raw_pull = self.net(net_input).split(self.sizes, -1)
+        shift, raw_trust, push, raw_pull = self._said(seen, mask).split(self.sizes, -1)
         with torch.no_grad():
             told, variance = decoder.working(seen)
         own = mask[..., decoder.owner]
@@ -108,6 +110,15 @@ class ConjugateEncoder(nn.Module):
             wider = torch.where(limited.any(-1, keepdim=True), _WIDER, 1.0)
             moment, precision = wider * moment, wider.unsqueeze(-1) * precision
         return PrecisionNormal.of(moment, precision)
+
+    def _said(self, seen: Tensor, mask: Tensor) -> Tensor:
+        """Return the network's outputs (..., 2 P + 2 L) for values ``seen`` (..., D), or what stands for them."""
+        (decoder,) = self._decoder
+        if self.net is not None:
+            said: Tensor = self.net(torch.cat([decoder.features(seen, mask), mask.to(seen)], -1))
+            return said
+        assert self.constant is not None
+        return self.constant.expand(*mask.shape[:-1], -1)
 
     @torch.no_grad()
     def _between(self, chosen: Tensor, limits: Tensor, own: Tensor, told: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
