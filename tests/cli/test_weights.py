@@ -17,6 +17,7 @@ from pyro_mnar.imputer.replicates import as_analyzed
 from pyro_mnar.report.digits import pooled_numbers
 from pyro_mnar.report.levers import every
 
+COMMAND_MODELS = 8
 QUICK = ["--steps", "2", "--jobs", "1"]
 
 

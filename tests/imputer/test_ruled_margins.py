@@ -91,7 +91,7 @@ def broken(table: pd.DataFrame) -> int:
 
 
 def test_points_and_draws_of_a_fit_obey_and_meet(frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wide_draws, "CANDIDATES", 200)
+    monkeypatch.setattr(wide_draws, "CANDIDATES", 400)
     no = ((frame.smoker == "no").sum() + 0.3 * frame.smoker.isna().sum()) / len(frame)
     wanted, near = np.array([frame.high.mean() + 0.8, frame.mornings.mean() + 0.25, no]), np.array([0.6, 0.12, 0.04])
     asked = {"high": {"mean": wanted[0]}, "mornings": {"mean": wanted[1]}, "smoker": {"share": {"no": wanted[2]}}}
