@@ -45,10 +45,10 @@ def test_the_column_of_weights_is_no_part_of_the_model_and_no_doubt(table, capsy
     fitted = MNARImputer.load("m")
     assert list(fitted.codec_.layout.names) == ["x", "pay", "region", "school"]
     weights = sampling_weights(table.weight)
-    own = MNARImputer(steps=2, members=2, progress=False).fit(table.drop(columns="weight"), sample_weight=weights)
+    own = MNARImputer(steps=2, members=COMMAND_MODELS, progress=False).fit(table.drop(columns="weight"), sample_weight=weights)
     assert own.codec_.scaling.to_json() == fitted.codec_.scaling.to_json()
     by_design = {"sample_weight": weights, "strata": table.region, "clusters": table.school}
-    own = MNARImputer(steps=2, members=2, progress=False).fit(table.drop(columns="weight"), **by_design)
+    own = MNARImputer(steps=2, members=COMMAND_MODELS, progress=False).fit(table.drop(columns="weight"), **by_design)
     for member, same in zip(fitted.members_, own.members_, strict=True):
         for name, found in member.state_dict().items():
             torch.testing.assert_close(found, same.state_dict()[name], msg=name)
