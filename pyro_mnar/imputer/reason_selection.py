@@ -12,9 +12,10 @@ Transactions on Automatic Control 19), which is meant for models that hold: here
 its effects grows with the rows. Effects of seen values cost least, since they leave imputations as they are. Those of the latent and of
 the own value move imputations to where nothing was seen and must earn it: of candidates that fit alike the less assuming one is taken.
 
-Not all are tried. First come rates alone, earlier columns, the latent, and the own value; then the best of these joined with each of
-the others; at last it, and the own values alone, without those own-value terms that are hardly any. Hundreds of earlier columns are
-left out if they could not earn their price by telling every mask exactly, as where there are far more columns than rows.
+Not all are tried. First come rates alone, earlier columns, the latent, and the own value, twice where columns together point to two
+sides and one alone does not; then the best of these joined with each of the others; at last it, and the own values alone, without those
+own-value terms that are hardly any. Hundreds of earlier columns are left out if they could not earn their price by telling every mask
+exactly, as where there are far more columns than rows.
 
 Where rows leave one after another (dropout), own values are tried with the bare fact that a row has left, in place of the seen values
 before. One value must then explain what these would, which the data contradict soon where it is false (docs/reasons.md). Against them
@@ -57,6 +58,8 @@ PILOTS = 7
 LEAST = 200
 #: Standard errors by which predicted spreads must differ for a term on two sides, or by which both halves must turn.
 SIDED, TURNED = 4.0, 2.0
+#: Standard errors up to which a column points to no side, and by which such columns in sum must point inwards or outwards.
+SHIFTED, SUMMED = 2.0, 2.0
 
 
 class Choice(NamedTuple):
@@ -112,8 +115,8 @@ def choose(
     shown = settings.get("n_jobs"), settings.get("progress", False), worth
     pilots = Pilots(seen.specification, stated, ordered, seen.x, mask, settled, weights, fitted, *shown)
     none = tuple(word or "none" for word in stated)
-    sides = _sides(seen.specification, torch.zeros_like(contrasts) if leaving else contrasts)
-    own = tuple(word or side for word, side in zip(stated, sides, strict=True))
+    told = torch.zeros_like(contrasts) if leaving else contrasts
+    own, alike = (tuple(w or side for w, side in zip(stated, sides, strict=True)) for sides in sides_of(seen.specification, told))
     # Of columns whose own values are all said to decide, the latent, which stands for these, would take their place.
     latent = None in stated and not specification.unread
     in_turn, in_place = ordered or leaving, leaving and not specification.alone  # every mask reads an instrument's values
@@ -126,7 +129,9 @@ def choose(
             f"whether masks read other columns was not tried: {mask.shape[1]} columns have too many effects on each other's masks for "
             f"{len(mask)} rows to tell"
         )
-    pilots.fit([at_random, Candidate(none, few, False), Candidate(own, before, False), Candidate(none, before, latent)])
+    by_value = [Candidate(words, before, False) for words in dict.fromkeys((own, alike))]
+    pilots.fit([at_random, Candidate(none, few, False), *by_value, Candidate(none, before, latent)])
+    own = max((pilots.found[candidate[:3]] for candidate in by_value), key=lambda candidate: candidate.score).directions
     best = pilots.ranked()[0]
     if not in_turn and not latent and bool(mask.all(0).any()) and not pilots.too_many("complete"):
         pilots.fit([Candidate(own, "complete", False)])
@@ -167,16 +172,28 @@ def _pilot_steps(steps: int | str) -> int:
     return max(round(PILOT * most), min(most, LEAST))
 
 
-def _sides(specification: Specification, contrasts: Tensor) -> list[str]:
-    """Return for each modeled column which own-value term is tried: ``middle`` or ``tails`` where missing values are predicted to lie
-    nearer to the middle than observed ones, or farther from it, rather than to one side; else ``free``."""
+def sides_of(specification: Specification, contrasts: Tensor) -> tuple[list[str], list[str]]:
+    """Return for each modeled column which own-value term is tried, and which beside it where columns are taken together.
+
+    A term is ``middle`` or ``tails`` where missing values are predicted to lie nearer to the middle than observed ones, or farther from
+    it, rather than to one side; else ``free``. Of one column alone that is seldom clear. Together, those that point to no side have the
+    term that their predictions have in sum.
+    """
     shift, spread, turn = contrasts[:, list(specification.columns)]
     turned = turn.abs() > TURNED
+    outwards = torch.where(turned, -turn, spread)
     sided = turned | (spread.abs() > SIDED) & (spread.abs() > 2 * shift.abs())
-    inwards = torch.where(turned, turn, -spread) > 0
+    undecided = sided | (shift.abs() <= SHIFTED)
+    summed = outwards[undecided].sum() / max(1, int(undecided.sum())) ** 0.5
+    alike = sided | undecided & (summed.abs() > SUMMED)
+    towards = torch.where(sided, outwards, summed)
+    return _words(specification, sided, outwards), _words(specification, alike, towards)
+
+
+def _words(specification: Specification, sided: Tensor, outwards: Tensor) -> list[str]:
     found = []
-    for j, two, inward in zip(specification.columns, sided.tolist(), inwards.tolist(), strict=True):
+    for j, two, out in zip(specification.columns, sided.tolist(), outwards.tolist(), strict=True):
         one, *others = specification.own_words(j)
-        word = "middle" if inward else "tails"
+        word = "tails" if out > 0 else "middle"
         found.append(word if two and word in others else one)
     return found

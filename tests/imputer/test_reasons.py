@@ -15,6 +15,7 @@ from pyro_mnar.data.kinds import Continuous
 from pyro_mnar.imputer import learning, mask_orders, reason_selection
 from pyro_mnar.imputer.doubts import doubts, never_together, still_rising
 from pyro_mnar.imputer.pilots import Candidate, InUnits, Pilots
+from pyro_mnar.imputer.reason_selection import sides_of
 from pyro_mnar.imputer.specification import Specification
 from pyro_mnar.imputer.words import MECHANISMS
 from pyro_mnar.infer.history import Evaluation, History
@@ -428,3 +429,27 @@ def test_where_rows_leave_own_values_are_tried_in_place_of_seen_ones(gain, by_ow
     # The value just before, at each visit, and no other: what that leaves out is what the two others gain.
     few, cost = mask_orders.leaving_by_few(x, mask, mask & False, [0, *columns], columns, read, rows, 5.4)
     assert scores[none, "few", False] == pytest.approx(-1000 - by_all + few - cost - 3 * 2)
+
+
+@pytest.mark.parametrize(
+    "shift, spread, turn, alone, together",
+    [
+        # Clear alone; and in sum, of those that point to no side; a column that points to one side is left out of it.
+        ([0.0, 0.5, -1.0, 6.0], [9.0, 1.0, 1.5, 1.0], [0.0] * 4, "tails free free free", "tails tails tails free"),
+        ([0.0, 0.5, -1.0, 6.0], [-9.0, -1.0, 1.5, 9.0], [0.0] * 4, "middle free free free", "middle middle middle free"),
+        ([0.5] * 4, [1.2, 1.2, 1.2, 1.2], [0.0] * 4, "free free free free", "tails tails tails tails"),
+        ([0.5] * 4, [0.9, 0.9, 0.9, 0.9], [0.0] * 4, "free free free free", "free free free free"),
+        ([0.5] * 4, [1.2, -1.2, 1.2, -1.2], [0.0] * 4, "free free free free", "free free free free"),
+        # A turn counts in place of the spread.
+        ([3.0, 0.0, 0.0, 0.0], [9.0, 0.5, 0.0, 0.0], [8.0, 0.0, 0.0, 0.0], "middle free free free", "middle middle middle middle"),
+    ],
+)
+def test_two_sides_are_tried_where_a_column_or_all_together_point_to_them(shift, spread, turn, alone, together):
+    spec = Specification("auto", (0, 1, 2, 3), ("free",) * 4, ("continuous",) * 4, 2, (8,), 1)
+    assert sides_of(spec, torch.tensor([shift, spread, turn])) == (alone.split(), together.split())
+
+
+def test_of_a_binary_column_no_two_sides_are_tried():
+    cells = ({"shares": [0.5, 0.5], "first": 0.0, "step": 1.0}, {}, {}, {})
+    spec = Specification("auto", (0, 1, 2, 3), ("free",) * 4, ("categorical", *["continuous"] * 3), 2, (8,), 1, cells=cells)
+    assert sides_of(spec, torch.tensor([[0.0] * 4, [9.0] * 4, [0.0] * 4]))[0] == ["free", "tails", "tails", "tails"]
