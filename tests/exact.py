@@ -26,6 +26,14 @@ Array = NDArray[np.float64]
 Z_MAX = 4.5
 
 
+@torch.no_grad()
+def even(part: nn.Module) -> None:
+    """Have noise not grow with the mean, where it does."""
+    for name, parameter in part.named_parameters():
+        if name.rpartition(".")[-1] == "growth":
+            parameter.zero_()
+
+
 def z_score(draws: Tensor, exact: Tensor | float, dim: int = 0) -> Tensor:
     """Return (mean of ``draws`` - exact) / standard error, along ``dim``."""
     draws = draws.double()

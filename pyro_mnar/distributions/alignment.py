@@ -50,12 +50,12 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if weight.dim() == 2:
         return functional.linear(x, weight, bias)
     # One row alone, and products of less than 400 terms, would go by another kernel, which adds up in another order.
-    rows, alone = (x.transpose(0, 1), False) if x.dim() > 2 else (x.unsqueeze(1).expand(-1, _LEAST_ROWS, -1), True)
+    rows = (x if x.dim() > 2 else x.unsqueeze(0)).transpose(0, 1)
     n_rows = rows.shape[1]
     if n_rows < _LEAST_ROWS:
         rows = functional.pad(rows, (0, 0, 0, _LEAST_ROWS - n_rows))
-    product = rows @ weight.mT
-    product = product[:, 0] if alone else product[:, :n_rows].transpose(0, 1)
+    product = (rows @ weight.mT)[:, :n_rows].transpose(0, 1)
+    product = product if x.dim() > 2 else product[0]
     return product if bias is None else product + bias
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pyro_mnar.networks.layers import FAR
+from pyro_mnar.networks.layers import FAR, growing_scale, inverse_softplus, log_prior_of_growth
 
 
 class Head(nn.Module):
@@ -54,3 +54,19 @@ class Head(nn.Module):
     def apart(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return values (N, J) with those that repeat put infinitely far out, on their side."""
         return x
+
+
+class ScaledHead(Head):
+    """Columns with noise about a location, whose scale may grow with the location, or fall; arguments as of :class:`Head`."""
+
+    def __init__(self, columns: Sequence[int], owner: Sequence[int], start: Tensor, n_features: int | None = None) -> None:
+        super().__init__(columns, owner, start, n_features)
+        self.raw_scale = nn.Parameter(inverse_softplus(torch.full((len(self.columns),), 0.5)))
+        self.growth = nn.Parameter(torch.zeros(len(self.columns)))
+
+    def scale(self, loc: Tensor) -> Tensor:
+        """Return standard deviations of noise, (..., J), about locations ``loc`` (..., J)."""
+        return growing_scale(self.raw_scale, self.growth, loc)
+
+    def log_prior(self) -> Tensor:
+        return log_prior_of_growth(self.growth)

@@ -23,8 +23,8 @@ from torch.nn.functional import logsigmoid, one_hot, softplus
 from pyro_mnar.distributions import continuous
 from pyro_mnar.distributions.discrete import CountCells, LevelCells
 from pyro_mnar.distributions.indexing import columns_of
-from pyro_mnar.networks.head import Head
-from pyro_mnar.networks.layers import growing_scale, inverse_softplus, log_prior_of_growth
+from pyro_mnar.networks.head import Head, ScaledHead
+from pyro_mnar.networks.layers import inverse_softplus
 
 # Beyond every cut point: its sigmoid is 0 or 1.
 _ENDS = 1e4
@@ -32,7 +32,7 @@ _ENDS = 1e4
 _LOG_SIZE = (-1.2, 6.9)
 
 
-class NormalHead(Head):
+class NormalHead(ScaledHead):
     """Columns of real values.
 
     Args:
@@ -47,19 +47,14 @@ class NormalHead(Head):
 
     def __init__(self, columns: Sequence[int]) -> None:
         super().__init__(columns, range(len(columns)), torch.zeros(len(columns)))
-        self.raw_scale = nn.Parameter(inverse_softplus(torch.full((len(columns),), 0.5)))
-        self.growth = nn.Parameter(torch.zeros(len(columns)))
 
     def forward(self, eta: Tensor) -> continuous.Normal:
         """Return the law of the columns, (..., J), given outputs (..., J)."""
-        return continuous.Normal(eta, growing_scale(self.raw_scale, self.growth, eta))
+        return continuous.Normal(eta, self.scale(eta))
 
     def working(self, x: Tensor, eta: Tensor) -> tuple[Tensor, Tensor]:
         """Return g / W of values ``x`` (..., J) at ``eta`` (J,), and 1 / W (J,)."""
-        return x - eta, growing_scale(self.raw_scale, self.growth, eta).square()
-
-    def log_prior(self) -> Tensor:
-        return log_prior_of_growth(self.growth)
+        return x - eta, self.scale(eta).square()
 
     @torch.no_grad()
     def center(self, bias: Tensor, means: Tensor) -> None:

@@ -23,8 +23,8 @@ from pyro_mnar.distributions.continuous import AsGiven, Normal
 from pyro_mnar.distributions.indexing import columns_of
 from pyro_mnar.distributions.missing_normals import MaskedWithin, WithinNormals
 from pyro_mnar.distributions.point_mass_normal import same
-from pyro_mnar.networks.head import Head
-from pyro_mnar.networks.layers import FAR, growing_scale, inverse_softplus, log_prior_of_growth
+from pyro_mnar.networks.head import ScaledHead
+from pyro_mnar.networks.layers import FAR
 
 # Variance of a message that says nothing.
 _NOTHING = 1e8
@@ -94,7 +94,7 @@ class ProportionCells(AsGiven, dist.TorchDistribution):
         return Normals(self.log_shares, torch.stack([*ends, loc], -1), torch.stack([*[torch.zeros_like(scale)] * 2, scale], -1))
 
 
-class ProportionHead(Head):
+class ProportionHead(ScaledHead):
     """Columns of proportions: their outputs are first all locations, then log-odds of all lower ends that are there, then of the upper.
 
     Args:
@@ -116,8 +116,6 @@ class ProportionHead(Head):
         there = [(side, j) for side in (0, 1) for j in range(width) if ends[j][side] is not None]
         start = torch.cat([torch.zeros(width), torch.tensor([odds[j][side] for side, j in there]).log()])
         super().__init__(columns, [*range(width), *(j for _, j in there)], start, width + len(there))
-        self.raw_scale = nn.Parameter(inverse_softplus(torch.full((width,), 0.5)))
-        self.growth = nn.Parameter(torch.zeros(width))
         mass = torch.tensor([[torch.nan if end is None else end for end in own] for own in ends], dtype=torch.float32).T
         # Where the output of an end stands; the place after the last holds minus infinity.
         place = torch.full((2, width), len(start))
@@ -131,10 +129,7 @@ class ProportionHead(Head):
         padded = nn.functional.pad(eta, (0, 1), value=-torch.inf)
         (below, above), (below_odds, above_odds) = self.mass, (columns_of(padded, own) for own in self.place)
         loc = eta[..., : len(self.columns)]
-        return ProportionCells(below, above, below_odds, above_odds, loc, growing_scale(self.raw_scale, self.growth, loc))
-
-    def log_prior(self) -> Tensor:
-        return log_prior_of_growth(self.growth)
+        return ProportionCells(below, above, below_odds, above_odds, loc, self.scale(loc))
 
     def working(self, x: Tensor, eta: Tensor) -> tuple[Tensor, Tensor]:
         """Return g / W of values ``x`` (..., J) at ``eta`` (P,), and 1 / W, both (..., P); an end tells no location."""
@@ -142,7 +137,7 @@ class ProportionHead(Head):
         share = self(eta).log_shares.exp()[:, :2].T
         information = (share * (1 - share)).clamp_min(0.01)
         told = torch.cat([x - eta[: len(self.columns)], self._of_ends((at_end.to(x) - share) / information)], -1)
-        variance = torch.where(at_end.any(-2), _NOTHING, growing_scale(self.raw_scale, self.growth, eta[: len(self.columns)]).square())
+        variance = torch.where(at_end.any(-2), _NOTHING, self.scale(eta[: len(self.columns)]).square())
         return told, torch.cat([variance, self._of_ends(information.reciprocal().expand(at_end.shape))], -1)
 
     def features(self, x: Tensor, mask: Tensor) -> Tensor:

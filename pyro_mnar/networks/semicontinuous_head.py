@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pyro_mnar.distributions.point_mass_normal import PointMassNormal, same
-from pyro_mnar.networks.head import Head
-from pyro_mnar.networks.layers import FAR, growing_scale, inverse_softplus, log_prior_of_growth
+from pyro_mnar.networks.head import ScaledHead
+from pyro_mnar.networks.layers import FAR
 
 # Variance of a message that says nothing.
 _NOTHING = 1e8
 
 
-class SemicontinuousHead(Head):
+class SemicontinuousHead(ScaledHead):
     """Columns of a value that repeats and a continuum, two outputs each: first all their means, then all their log-odds.
 
     Args:
@@ -39,8 +39,6 @@ class SemicontinuousHead(Head):
         width = len(columns)
         start = torch.cat([torch.zeros(width), torch.logit(torch.tensor(shares, dtype=torch.float32))])
         super().__init__(columns, list(range(width)) * 2, start, 2 * width)
-        self.raw_scale = nn.Parameter(inverse_softplus(torch.full((width,), 0.5)))
-        self.growth = nn.Parameter(torch.zeros(width))
         self.register_buffer("mass", torch.tensor(mass, dtype=torch.float32), persistent=False)
         side = None if sides is None else torch.tensor(sides, dtype=torch.float32)
         self.register_buffer("side", side, persistent=False)
@@ -48,10 +46,7 @@ class SemicontinuousHead(Head):
     def forward(self, eta: Tensor) -> PointMassNormal:
         """Return the law of the columns, (..., J), given outputs (..., 2 J)."""
         loc, logit = eta.chunk(2, -1)
-        return PointMassNormal(self.mass, logit, loc, growing_scale(self.raw_scale, self.growth, loc), self.side)
-
-    def log_prior(self) -> Tensor:
-        return log_prior_of_growth(self.growth)
+        return PointMassNormal(self.mass, logit, loc, self.scale(loc), self.side)
 
     def working(self, x: Tensor, eta: Tensor) -> tuple[Tensor, Tensor]:
         """Return g / W of values ``x`` (..., J) at ``eta`` (2 J,), and 1 / W, both (..., 2 J); the value that repeats tells no mean."""
@@ -59,7 +54,7 @@ class SemicontinuousHead(Head):
         at_mass, share = same(x, self.mass), torch.sigmoid(logit)
         information = (share * (1 - share)).clamp_min(0.01)
         told = torch.cat([x - loc, (at_mass.to(x) - share) / information], -1)
-        variance = torch.where(at_mass, _NOTHING, growing_scale(self.raw_scale, self.growth, loc).square())
+        variance = torch.where(at_mass, _NOTHING, self.scale(loc).square())
         return told, torch.cat([variance, information.reciprocal().expand_as(x)], -1)
 
     def features(self, x: Tensor, mask: Tensor) -> Tensor:

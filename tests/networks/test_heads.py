@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from exact import even
 
 from pyro_mnar.networks import CategoryHead, ConjugateEncoder, CountHead, MixedDecoder, NormalHead, OrdinalHead, SemicontinuousHead
 from pyro_mnar.networks.angle import AngleHead
@@ -25,14 +26,6 @@ def head(request):
         for parameter in made.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     return made
-
-
-def even(head):
-    """Noise that does not grow with the mean."""
-    with torch.no_grad():
-        for name, parameter in head.named_parameters():
-            if name == "growth":
-                parameter.zero_()
 
 
 def near_start(head, *shape):
