@@ -26,8 +26,8 @@ from benchmarks.imputation.scoring import score
 from pyro_mnar import IWELBO, MNAR, GaussianDecoder, GaussianEncoder, MNARImputer
 from pyro_mnar.data import TableCodec
 from pyro_mnar.imputation.ensemble import impute
-from pyro_mnar.imputer.censored_scaling import in_supposed_units
-from pyro_mnar.imputer.tables import Given
+from pyro_mnar.imputer.scaling.censored_scaling import in_supposed_units
+from pyro_mnar.imputer.tables.given import Given
 from pyro_mnar.imputer.words import specification_of
 from pyro_mnar.infer.ensembles import fit
 from pyro_mnar.model.priors import TYPICAL_SKEW

@@ -23,8 +23,8 @@ import pyarrow.parquet as pq
 import torch
 
 from pyro_mnar import MNARImputer
-from pyro_mnar.imputer.parquet_fit import fit_parquet
-from pyro_mnar.imputer.shard_run import impute_shards
+from pyro_mnar.imputer.shards.parquet_fit import fit_parquet
+from pyro_mnar.imputer.shards.shard_run import impute_shards
 
 GROUP = 50_000
 

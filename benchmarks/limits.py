@@ -31,7 +31,7 @@ from tqdm import tqdm
 
 from pyro_mnar import MNARImputer
 from pyro_mnar.analysis.rubin import pool
-from pyro_mnar.imputer.limited_scaling import limited_moments
+from pyro_mnar.imputer.scaling.limited_scaling import limited_moments
 
 COLUMNS, BATCHES = 10, 3
 SHARES = np.linspace(0.1, 0.5, COLUMNS)

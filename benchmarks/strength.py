@@ -21,7 +21,7 @@ from scipy.stats import norm
 from pyro_mnar import MNARImputer
 from pyro_mnar.data import Scaling, TableCodec
 from pyro_mnar.distributions import PROBIT
-from pyro_mnar.imputer.specification import Specification
+from pyro_mnar.imputer.training.specification import Specification
 from pyro_mnar.mechanisms import SelfMasking
 from pyro_mnar.model import MNAR
 from pyro_mnar.networks import ConjugateEncoder, GaussianDecoder

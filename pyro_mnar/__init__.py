@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from pyro_mnar.imputation.ensemble import impute as impute
     from pyro_mnar.imputation.importance import sample_importance as sample_importance
     from pyro_mnar.imputation.predict import predict as predict
-    from pyro_mnar.imputer.batches import impute_batches as impute_batches
     from pyro_mnar.imputer.imputer import MNARImputer as MNARImputer
-    from pyro_mnar.imputer.parquet_fit import fit_parquet as fit_parquet
     from pyro_mnar.imputer.scoring import held_out_crps as held_out_crps
+    from pyro_mnar.imputer.shards.batches import impute_batches as impute_batches
+    from pyro_mnar.imputer.shards.parquet_fit import fit_parquet as fit_parquet
     from pyro_mnar.infer.bound import IWELBO as IWELBO
     from pyro_mnar.infer.ensembles import fit as fit
     from pyro_mnar.mcmc.langevin import Langevin as Langevin
@@ -80,10 +80,10 @@ _HOMES = {
     "check_mask": "pyro_mnar.diagnostics.mask_check",
     "diagnose": "pyro_mnar.diagnostics.diagnosis",
     "fit": "pyro_mnar.infer.ensembles",
-    "fit_parquet": "pyro_mnar.imputer.parquet_fit",
+    "fit_parquet": "pyro_mnar.imputer.shards.parquet_fit",
     "held_out_crps": "pyro_mnar.imputer.scoring",
     "impute": "pyro_mnar.imputation.ensemble",
-    "impute_batches": "pyro_mnar.imputer.batches",
+    "impute_batches": "pyro_mnar.imputer.shards.batches",
     "pool": "pyro_mnar.analysis.rubin",
     "predict": "pyro_mnar.imputation.predict",
     "sample_importance": "pyro_mnar.imputation.importance",

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from pyro_mnar import MNARImputer
-from pyro_mnar.imputer.model_files import HEAD, WEIGHTS, digest_of
+from pyro_mnar.imputer.saving.model_files import HEAD, WEIGHTS, digest_of
 
 #: Values that take another's place.
 ODD: list[Any] = [

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from pyro_mnar.imputer.censored_scaling import in_supposed_units
-from pyro_mnar.imputer.fitting import fit_specified
-from pyro_mnar.imputer.tables import learned
+from pyro_mnar.imputer.scaling.censored_scaling import in_supposed_units
+from pyro_mnar.imputer.tables.given import learned
+from pyro_mnar.imputer.training.fitting import fit_specified
 from pyro_mnar.imputer.words import specification_of
 
 

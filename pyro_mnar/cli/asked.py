@@ -13,16 +13,16 @@ from pyro_mnar.cli.limits import frame_with_limits, holes_of, limits_asked
 from pyro_mnar.cli.margins import margins_asked
 from pyro_mnar.cli.reading import counted, known_levels, usable
 from pyro_mnar.cli.rules import known_asked
+from pyro_mnar.data.files.source import Source
 from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.limits import limits_of, set_aside
 from pyro_mnar.data.names import missing_words, names_in, pair
-from pyro_mnar.data.source import Source
 from pyro_mnar.data.stated_holes import stated_holes
 from pyro_mnar.imputation.resampling import work_of
 from pyro_mnar.imputer.imputer import MNARImputer
 from pyro_mnar.imputer.learning import fit_given, work_of_fit
 from pyro_mnar.imputer.replicates import replicates_on
-from pyro_mnar.imputer.tables import Given, given, learned
+from pyro_mnar.imputer.tables.given import Given, given, learned
 
 if TYPE_CHECKING:
     import numpy as np

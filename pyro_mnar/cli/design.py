@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from pyro_mnar.analysis.design import Design
+from pyro_mnar.data.files.source import Source
 from pyro_mnar.data.row_weights import row_weights, sampling_weights
-from pyro_mnar.data.source import Source
 
 
 class Sampled(NamedTuple):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyro_mnar.data.source import Source
+from pyro_mnar.data.files.source import Source
 from pyro_mnar.data.written_limits import is_limit, limits_in
 
 if TYPE_CHECKING:

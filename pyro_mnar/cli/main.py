@@ -55,14 +55,14 @@ def _impute(options: argparse.Namespace) -> int:
     from pyro_mnar.cli.reading import opened, read_holes, told
     from pyro_mnar.cli.rules import existing
     from pyro_mnar.cli.shards import impute_folder, is_sharded
-    from pyro_mnar.data.long_tables import check_long
+    from pyro_mnar.data.files.long_tables import check_long
+    from pyro_mnar.imputer.identification.instrument import instruments_in_words
+    from pyro_mnar.imputer.identification.shadow import shadows_in_words
     from pyro_mnar.imputer.imputing import imputed
-    from pyro_mnar.imputer.instrument import instruments_in_words
-    from pyro_mnar.imputer.known_words import known_in_words
     from pyro_mnar.imputer.limited_reasons import limits_in_words
-    from pyro_mnar.imputer.margin_words import margins_in_words
-    from pyro_mnar.imputer.model_files import check_model_folder
-    from pyro_mnar.imputer.shadow import shadows_in_words
+    from pyro_mnar.imputer.margins.margin_words import margins_in_words
+    from pyro_mnar.imputer.rules.known_words import known_in_words
+    from pyro_mnar.imputer.saving.model_files import check_model_folder
     from pyro_mnar.report.report import MOST_CELLS, draws_of, write_report
 
     # The networks are small: a second thread gains little, and stalls when the machine's cores are shared.
@@ -119,8 +119,8 @@ def _impute(options: argparse.Namespace) -> int:
 def _check_outputs(options: argparse.Namespace) -> None:
     """Raise a ValueError, before any work, for whatever would fail at the end."""
     from pyro_mnar.cli.names import refuse_inside, refuse_same
-    from pyro_mnar.data.files import check_ending, check_writable
-    from pyro_mnar.imputer.model_files import check_model_folder
+    from pyro_mnar.data.files.writing import check_ending, check_writable
+    from pyro_mnar.imputer.saving.model_files import check_model_folder
     from pyro_mnar.report.html import check_page_path
 
     if options.output != "-":
@@ -179,7 +179,7 @@ def _sensitivity(options: argparse.Namespace) -> int:
     from pyro_mnar.cli.names import refuse_same
     from pyro_mnar.cli.reading import opened, told
     from pyro_mnar.cli.sensitivity import along, conclusion, moved_rows, moves, said
-    from pyro_mnar.data.files import check_ending, check_writable, write_table
+    from pyro_mnar.data.files.writing import check_ending, check_writable, write_table
     from pyro_mnar.plots.panels import check_figure_path
     from pyro_mnar.plots.tipping import plot_tipping
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pyro_mnar.cli.limits import frame_with_limits
 from pyro_mnar.data.doubts import constant
+from pyro_mnar.data.files.reading import read_source
+from pyro_mnar.data.files.source import Source
 from pyro_mnar.data.kinds.column import Column
-from pyro_mnar.data.reading import read_source
 from pyro_mnar.data.schema import Schema
-from pyro_mnar.data.source import Source
 from pyro_mnar.data.stated_holes import level_words
 from pyro_mnar.data.written_limits import split_written
 

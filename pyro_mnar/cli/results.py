@@ -8,9 +8,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pyro_mnar.cli.asked import Asked
-    from pyro_mnar.data.source import Source
+    from pyro_mnar.data.files.source import Source
     from pyro_mnar.imputation.impute import Imputation
-    from pyro_mnar.imputer.tables import Given
+    from pyro_mnar.imputer.tables.given import Given
 
 
 def said_of(asked: Asked, table: Given, result: Imputation) -> list[str]:
@@ -30,7 +30,7 @@ def said_of(asked: Asked, table: Given, result: Imputation) -> list[str]:
 
 def check_draws_output(path: str) -> None:
     """Raise a ValueError, before any work is done, when draws could not be written at ``path``."""
-    from pyro_mnar.data.files import ENDINGS, check_ending, check_writable
+    from pyro_mnar.data.files.writing import ENDINGS, check_ending, check_writable
     from pyro_mnar.imputation.netcdf import check_draws_path
 
     if not path.lower().endswith(ENDINGS):
@@ -42,7 +42,7 @@ def check_draws_output(path: str) -> None:
 
 def write_draws_of(path: Path, source: Source, asked: Asked, table: Given, result: Imputation) -> None:
     """Write an imputation's draws: as netCDF, with the names of the table's columns, rows and levels, or as one long table."""
-    from pyro_mnar.data.long_tables import write_long
+    from pyro_mnar.data.files.long_tables import write_long
     from pyro_mnar.imputation.netcdf import write_draws
 
     if path.suffix.lower() != ".nc":

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pyro_mnar.imputer.tables import Given
+from pyro_mnar.imputer.tables.given import Given
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -21,7 +21,7 @@ from pyro_mnar.data.schema import Schema
 from pyro_mnar.imputer.imputer import MNARImputer
 from pyro_mnar.imputer.replicates import as_analyzed
 from pyro_mnar.imputer.sensitivity import completions
-from pyro_mnar.imputer.tables import Given
+from pyro_mnar.imputer.tables.given import Given
 from pyro_mnar.report.levers import every, mean_of
 
 if TYPE_CHECKING:

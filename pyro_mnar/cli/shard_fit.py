@@ -14,15 +14,15 @@ import pyro_mnar
 from pyro_mnar.cli.asked import FITTING, asked_for
 from pyro_mnar.cli.reading import told
 from pyro_mnar.cli.saying import note
-from pyro_mnar.data.labels import label_field
-from pyro_mnar.data.run_folder import RUN, start_run
-from pyro_mnar.data.shards import Shards
-from pyro_mnar.data.source import Source
-from pyro_mnar.imputer.batches import check_schema
-from pyro_mnar.imputer.fit_files import digest_of
+from pyro_mnar.data.files.run_folder import RUN, start_run
+from pyro_mnar.data.files.source import Source
+from pyro_mnar.data.shards.labels import label_field
+from pyro_mnar.data.shards.shards import Shards
 from pyro_mnar.imputer.imputer import MNARImputer
-from pyro_mnar.imputer.parquet_fit import fit_sampled, sampled
-from pyro_mnar.imputer.shard_run import run_of
+from pyro_mnar.imputer.shards.batches import check_schema
+from pyro_mnar.imputer.shards.parquet_fit import fit_sampled, sampled
+from pyro_mnar.imputer.shards.shard_run import run_of
+from pyro_mnar.imputer.training.fit_files import digest_of
 
 #: Where the fit is kept, below the output folder.
 KEPT = "_fit"

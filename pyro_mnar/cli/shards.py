@@ -62,8 +62,8 @@ def impute_folder(options: argparse.Namespace) -> int:
     from pyro_mnar.cli.names import refuse_same
     from pyro_mnar.cli.shard_fit import fitted_to
     from pyro_mnar.imputer.imputer import MNARImputer
-    from pyro_mnar.imputer.model_files import HEAD
-    from pyro_mnar.imputer.shard_run import file_digest, impute_shards
+    from pyro_mnar.imputer.saving.model_files import HEAD
+    from pyro_mnar.imputer.shards.shard_run import file_digest, impute_shards
 
     for name in _ONE_TABLE:
         if getattr(options, name) not in (None, False):

@@ -11,8 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from pyro_mnar.data.files import write_table
-from pyro_mnar.data.reading import read_table
+from pyro_mnar.data.files.reading import read_table
+from pyro_mnar.data.files.writing import write_table
 
 if TYPE_CHECKING:
     from pandas import DataFrame

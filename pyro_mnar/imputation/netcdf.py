@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyro_mnar.data.extras import extra
-from pyro_mnar.data.files import check_writable, write_whole
+from pyro_mnar.data.files.writing import check_writable, write_whole
 
 if TYPE_CHECKING:
     from xarray import Dataset

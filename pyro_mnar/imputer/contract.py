@@ -9,8 +9,8 @@ import numpy as np
 
 from pyro_mnar.data.codec import TableCodec
 from pyro_mnar.imputer.moves import Move
-from pyro_mnar.imputer.pilots import Candidate
-from pyro_mnar.imputer.specification import Specification
+from pyro_mnar.imputer.reason_selection.pilots import Candidate
+from pyro_mnar.imputer.training.specification import Specification
 from pyro_mnar.infer.history import History
 from pyro_mnar.model.mnar import MNAR
 

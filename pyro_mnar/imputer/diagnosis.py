@@ -10,8 +10,8 @@ from pyro_mnar.diagnostics.diagnosis import Diagnosis, diagnose
 from pyro_mnar.imputation.impute import Imputation
 from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.doubts import doubts
-from pyro_mnar.imputer.extremes import within_reach
-from pyro_mnar.imputer.tables import Given
+from pyro_mnar.imputer.tables.extremes import within_reach
+from pyro_mnar.imputer.tables.given import Given
 from pyro_mnar.infer.torch_state import as_usual
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.devices import device_of
-from pyro_mnar.imputer.tables import Given
+from pyro_mnar.imputer.tables.given import Given
 
 #: Particles of each row and member.
 PARTICLES = 200

@@ -18,8 +18,8 @@ from pyro_mnar.imputation.impute import Imputation
 from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.imputing import drawn, filled, imputed, mean_bound
 from pyro_mnar.imputer.reasons import missingness_of
-from pyro_mnar.imputer.serialization import save
-from pyro_mnar.imputer.tables import check_fitted, given
+from pyro_mnar.imputer.saving.serialization import save
+from pyro_mnar.imputer.tables.given import check_fitted, given
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -80,7 +80,7 @@ class FittedImputer(TransformerMixin, BaseEstimator):
         """
         from pyro_mnar.data.row_weights import row_weights
         from pyro_mnar.imputer.replicates import replicates_of
-        from pyro_mnar.imputer.tables import units_of
+        from pyro_mnar.imputer.tables.given import units_of
 
         check_fitted(self)
         return replicates_of(self, row_weights(sample_weight, len(X)), units_of(X, strata, clusters))  # type: ignore[arg-type]
@@ -96,7 +96,7 @@ class FittedImputer(TransformerMixin, BaseEstimator):
 
         Args:
             X: (N, D) with its holes.
-            n_draws: M; tilts resample from some hundred draws of each member (:mod:`pyro_mnar.imputer.wide_draws`).
+            n_draws: M; tilts resample from some hundred draws of each member (:mod:`pyro_mnar.imputer.draws.wide_draws`).
 
         Example:
             >>> from pyro_mnar import MNARImputer

@@ -13,8 +13,8 @@ from pyro_mnar.imputer.fitted import FittedImputer
 from pyro_mnar.imputer.imputing import filled
 from pyro_mnar.imputer.learning import fit_table
 from pyro_mnar.imputer.points import check_point
-from pyro_mnar.imputer.serialization import load
-from pyro_mnar.imputer.tables import units_of
+from pyro_mnar.imputer.saving.serialization import load
+from pyro_mnar.imputer.tables.given import units_of
 from pyro_mnar.infer.history import Evaluation
 from pyro_mnar.infer.progress import whole
 
@@ -33,8 +33,8 @@ class MNARImputer(FittedImputer):
 
     Args:
         mechanism: why values are missing. ``auto``: for each column whatever reason the data support, chosen by
-            :mod:`pyro_mnar.imputer.reason_selection`; ``self-masking``: a value goes missing because of itself, as ``direction`` says;
-            ``linear`` or ``neural``: because of the whole row; ``none``: missingness is ignorable.
+            :mod:`pyro_mnar.imputer.reason_selection.selection`; ``self-masking``: a value goes missing because of itself, as
+            ``direction`` says; ``linear`` or ``neural``: because of the whole row; ``none``: missingness is ignorable.
         direction: of a column's own value: ``high`` (large values go missing), ``low``, ``free`` (one of the two), ``middle`` and
             ``tails`` (values near the middle, or far from it), or ``none``; one word, or a mapping from column names (positions, for
             arrays) to words. It is taken as known. Of columns that it leaves out, or of all where it is None, nothing is known.
@@ -42,11 +42,11 @@ class MNARImputer(FittedImputer):
             these are seen. Columns that it leaves out come first. None: the data choose whether they do, and in which order.
         ignorable: columns whose missingness is taken as ignorable whatever the mechanism.
         shadow: columns known to be related to those with holes and to have no other part in their going missing
-            (:mod:`pyro_mnar.imputer.shadow`); no mask reads them.
+            (:mod:`pyro_mnar.imputer.identification.shadow`); no mask reads them.
         instrument: complete columns known to move whether values are missing, and to have no part in the values
-            (:mod:`pyro_mnar.imputer.instrument`).
+            (:mod:`pyro_mnar.imputer.identification.instrument`).
         latent_dim, hidden: L, by default one less than the number of columns, at most 10, but of 100 columns or more and fewer rows as
-            many as these show (:mod:`pyro_mnar.imputer.factors`); hidden layers of decoder and encoder.
+            many as these show (:mod:`pyro_mnar.imputer.training.factors`); hidden layers of decoder and encoder.
         members, particles: of the ensemble (with one there are no intervals worth the name); K of the training bound.
         steps, batch_size: training updates of each member, ``auto`` for as many as its bound rises, at most 1000; rows an update.
         held_out: share of each member's rows that are kept out of its training, to choose its best weights by.
@@ -57,8 +57,8 @@ class MNARImputer(FittedImputer):
         kinds: what columns are, by name (position, for arrays), where dtypes do not say it (:mod:`pyro_mnar.data.kinds`).
         missing: values that stand for a missing one, such as ``[-99, "?"]``, or a mapping from columns to such; no declared level is.
         limits: where holes are known to lie, by column, such as ``("<", 0.5)``: see :mod:`pyro_mnar.data.limits`.
-        rules: what every row obeys, such as ``["systolic >= diastolic"]``: see :mod:`pyro_mnar.data.rules`.
-        not_applicable: cells that do not exist, by column, such as ``"sex == 'male'"``: see :mod:`pyro_mnar.data.not_applicable`.
+        rules: what every row obeys, such as ``["systolic >= diastolic"]``: see :mod:`pyro_mnar.data.rules.rules`.
+        not_applicable: cells that do not exist, by column, such as ``"sex == 'male'"``: see :mod:`pyro_mnar.data.rules.not_applicable`.
         margins: what is known of whole columns, such as ``{"income": {"mean": (26_499, 300)}}``: see :mod:`pyro_mnar.data.margins`.
         point: what ``transform`` fills holes with: ``mean`` of the posterior (right for totals), ``median``, or ``draw`` (right for
             shares and spread); of a mean or median, categories get the most probable one.
@@ -70,13 +70,13 @@ class MNARImputer(FittedImputer):
     Attributes:
         reasons_: a data frame, a row for each column with holes: what was decided (``reason``), how strong the ``evidence`` is, which
             share of its imputed values lies ``beyond`` the observed range, their ``mean``, and that under ignorable missingness.
-        candidates_: the :class:`~pyro_mnar.imputer.pilots.Candidate` reasons that were compared, the best first.
+        candidates_: the :class:`~pyro_mnar.imputer.reason_selection.pilots.Candidate` reasons that were compared, the best first.
         margins_: a data frame, a row for each known margin: as fitted, as met, and what that takes of the missing values.
         shadows_: a data frame: how strongly each declared shadow variable is related to each column with holes.
         instruments_: a data frame: how strongly each declared instrument moves the mask of each column with holes.
         members_, histories_: the fitted :class:`~pyro_mnar.model.MNAR` models, on scaled columns, and what training saw of each.
         codec_: the :class:`~pyro_mnar.data.TableCodec` from tables to the models' columns and back; ``schema_`` are these columns.
-        specification_: the :class:`~pyro_mnar.imputer.specification.Specification` of the members.
+        specification_: the :class:`~pyro_mnar.imputer.training.specification.Specification` of the members.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -133,7 +133,8 @@ class MNARImputer(FittedImputer):
             y: ignored, as in scikit-learn.
             sample_weight: (N,) above 0, how many rows each one counts for; see :mod:`pyro_mnar.data.row_weights`.
             callback: called with each :class:`~pyro_mnar.infer.training.Evaluation`.
-            checkpoint: folder, from which the same call goes on after a kill to the same result (:mod:`pyro_mnar.imputer.checkpoints`).
+            checkpoint: folder, from which the same call goes on after a kill to the same result
+                (:mod:`pyro_mnar.imputer.saving.checkpoints`).
 
             strata, clusters: of the rows, arrays (N,) or names of columns without holes, by which members' tables are drawn
                 (:mod:`pyro_mnar.infer.clusters`).

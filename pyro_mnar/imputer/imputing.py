@@ -13,11 +13,11 @@ from pyro_mnar.imputation.ensemble import impute, score_ensemble
 from pyro_mnar.imputation.impute import Imputation
 from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.draw_settings import PARTICLES, settings_of
-from pyro_mnar.imputer.extremes import refuse_unfilled, warn_of_far, within_reach
-from pyro_mnar.imputer.margins import with_margins
+from pyro_mnar.imputer.margins.margins import with_margins
 from pyro_mnar.imputer.points import points_of, sines, summands
-from pyro_mnar.imputer.ruled_points import obedient
-from pyro_mnar.imputer.tables import Given
+from pyro_mnar.imputer.rules.ruled_points import obedient
+from pyro_mnar.imputer.tables.extremes import refuse_unfilled, warn_of_far, within_reach
+from pyro_mnar.imputer.tables.given import Given
 from pyro_mnar.infer.progress import whole
 from pyro_mnar.infer.torch_state import as_usual
 

@@ -15,28 +15,28 @@ from sklearn.utils import check_random_state
 from pyro_mnar.data.codec import TableCodec
 from pyro_mnar.data.margins import Margin, learned_margins, margins_of
 from pyro_mnar.data.warn import warn
-from pyro_mnar.imputer.censored_scaling import in_supposed_units
-from pyro_mnar.imputer.checkpoints import finish, opened, restores
 from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.devices import device_of
 from pyro_mnar.imputer.doubts import Doubt, doubts, never_together
-from pyro_mnar.imputer.factors import MANY, factors_of
-from pyro_mnar.imputer.fit_guard import all_or_nothing, check_interrupted
-from pyro_mnar.imputer.fitting import fit_specified
-from pyro_mnar.imputer.instrument import mask_strengths, weak_instruments
-from pyro_mnar.imputer.known_words import with_absent
+from pyro_mnar.imputer.identification.instrument import mask_strengths, weak_instruments
+from pyro_mnar.imputer.identification.shadow import identified, strengths, weak_shadows
 from pyro_mnar.imputer.limited_reasons import with_limits
-from pyro_mnar.imputer.limited_scaling import in_limited_units
-from pyro_mnar.imputer.margin_fit import met_margins
-from pyro_mnar.imputer.margin_refit import ROUNDS, nearer_to_margins, say_refitted
-from pyro_mnar.imputer.margin_words import margins_table, unmet
-from pyro_mnar.imputer.mask_orders import leave_in_turn, orders_of
-from pyro_mnar.imputer.pilots import InUnits
-from pyro_mnar.imputer.reason_selection import PILOTS, Choice, choose, pilot_worth
+from pyro_mnar.imputer.margins.margin_fit import met_margins
+from pyro_mnar.imputer.margins.margin_refit import ROUNDS, nearer_to_margins, say_refitted
+from pyro_mnar.imputer.margins.margin_words import margins_table, unmet
+from pyro_mnar.imputer.reason_selection.mask_orders import leave_in_turn, orders_of
+from pyro_mnar.imputer.reason_selection.pilots import InUnits
+from pyro_mnar.imputer.reason_selection.selection import PILOTS, Choice, choose, pilot_worth
 from pyro_mnar.imputer.reasons import no_reasons, reasons_of
-from pyro_mnar.imputer.shadow import identified, strengths, weak_shadows
-from pyro_mnar.imputer.specification import Specification
-from pyro_mnar.imputer.tables import Given, learned
+from pyro_mnar.imputer.rules.known_words import with_absent
+from pyro_mnar.imputer.saving.checkpoints import finish, opened, restores
+from pyro_mnar.imputer.scaling.censored_scaling import in_supposed_units
+from pyro_mnar.imputer.scaling.limited_scaling import in_limited_units
+from pyro_mnar.imputer.tables.given import Given, learned
+from pyro_mnar.imputer.training.factors import MANY, factors_of
+from pyro_mnar.imputer.training.fit_guard import all_or_nothing, check_interrupted
+from pyro_mnar.imputer.training.fitting import fit_specified
+from pyro_mnar.imputer.training.specification import Specification
 from pyro_mnar.imputer.words import order_of, specification_of
 from pyro_mnar.infer.held_out import check_held_out
 from pyro_mnar.infer.history import Evaluation
@@ -85,8 +85,8 @@ def fit_given(
         imputer: with its settings.
         given: read by a codec that is scaled by its observed moments.
         callback: called with each :class:`~pyro_mnar.infer.training.Evaluation`.
-        checkpoint: folder in which the fit is kept while it goes on, or None (:mod:`pyro_mnar.imputer.checkpoints`).
-        rows: where members' rows come from, where the table is a sample of a larger one (:mod:`pyro_mnar.imputer.parquet_fit`).
+        checkpoint: folder in which the fit is kept while it goes on, or None (:mod:`pyro_mnar.imputer.saving.checkpoints`).
+        rows: where members' rows come from, where the table is a sample of a larger one (:mod:`pyro_mnar.imputer.shards.parquet_fit`).
 
     Raises:
         ValueError: for an unknown word among the settings.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pyro_mnar.imputer.tables import Given
+from pyro_mnar.imputer.tables.given import Given
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -1,10 +1,10 @@
 """The rows of Parquet files that a member is trained on: drawn with replacement, by keys that the files' layout has no part in.
 
 Member m takes the rows in the order of its own keys, each as often as a Poisson count of its own says
-(:mod:`pyro_mnar.data.keyed_rows`), until it has as many as its training asks for: steps times rows an update, at least those of the
-sample that starting values come from. A table of fewer rows it takes whole, and passes over it several times. So what is in memory at
-once is one member's rows, however many the files have, and a table of a billion rows is trained on as on a random order of it. Of very
-wide tables or very long trainings a member has ``MOST_CELLS`` cells, and passes over these several times.
+(:mod:`pyro_mnar.data.shards.keyed_rows`), until it has as many as its training asks for: steps times rows an update, at least those of
+the sample that starting values come from. A table of fewer rows it takes whole, and passes over it several times. So what is in memory
+at once is one member's rows, however many the files have, and a table of a billion rows is trained on as on a random order of it. Of
+very wide tables or very long trainings a member has ``MOST_CELLS`` cells, and passes over these several times.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from pyro_mnar.data.arrow import to_frame
 from pyro_mnar.data.codec import TableCodec
-from pyro_mnar.data.keyed_rows import below, counts_of
-from pyro_mnar.data.labels import hashes_of
-from pyro_mnar.data.shards import Shards
-from pyro_mnar.data.streamed_sample import keyed_batches, rows_at
+from pyro_mnar.data.files.arrow import to_frame
+from pyro_mnar.data.shards.keyed_rows import below, counts_of
+from pyro_mnar.data.shards.labels import hashes_of
+from pyro_mnar.data.shards.shards import Shards
+from pyro_mnar.data.shards.streamed_sample import keyed_batches, rows_at
 from pyro_mnar.imputer.contract import Imputer
-from pyro_mnar.imputer.fit_files import digest_of
-from pyro_mnar.imputer.tables import given
+from pyro_mnar.imputer.tables.given import given
+from pyro_mnar.imputer.training.fit_files import digest_of
 from pyro_mnar.infer.ensembles import MemberTable
 from pyro_mnar.infer.schedule import most_steps
 
@@ -68,7 +68,7 @@ class MemberRows:
         return digest_of(sorted(self.shards.footers.items()), self.label, self.names, self.seed, self.fewest)
 
     def settings(self, imputer: Imputer, codec: TableCodec) -> dict[str, Any]:
-        """Return what :func:`~pyro_mnar.imputer.fitting.fit_specified` is told of the members' rows, which ``codec`` reads."""
+        """Return what :func:`~pyro_mnar.imputer.training.fitting.fit_specified` is told of the members' rows, which ``codec`` reads."""
         first = [] if self.world_size == 1 else list(range(self.rank % imputer.members, imputer.members, self.world_size))
         return {"tables": self._tables(imputer, codec), "drawn_from": self.digest, "first": first}
 

@@ -1,10 +1,9 @@
 """What was decided about why values are missing, as a table and in words, with the doubts that it leaves.
 
 Evidence for a reason is how much higher the best candidate that has it scores than the best one that has not
-(:mod:`pyro_mnar.imputer.reason_selection`): called strong where the data are e^10 times as likely, moderate from e^3 on (Kass and
-Raftery
-1995, "Bayes factors", Journal of the American Statistical Association 90, call e^5 very strong; no candidate is quite right here, so
-more is asked). For one column's own value, the members of the ensemble must agree on it as well.
+(:mod:`pyro_mnar.imputer.reason_selection.selection`): called strong where the data are e^10 times as likely, moderate from e^3 on (Kass
+and Raftery 1995, "Bayes factors", Journal of the American Statistical Association 90, call e^5 very strong; no candidate is quite right
+here, so more is asked). For one column's own value, the members of the ensemble must agree on it as well.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ from torch import Tensor
 from pyro_mnar.data.codec import TableCodec
 from pyro_mnar.imputation.ensemble import impute
 from pyro_mnar.imputer.contract import Imputer
-from pyro_mnar.imputer.pilots import Candidate
-from pyro_mnar.imputer.tables import Given
+from pyro_mnar.imputer.reason_selection.pilots import Candidate
+from pyro_mnar.imputer.tables.given import Given
 from pyro_mnar.imputer.words import MECHANISMS
 from pyro_mnar.infer.torch_state import as_usual
 from pyro_mnar.model.mnar import MNAR

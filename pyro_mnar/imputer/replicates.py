@@ -10,7 +10,7 @@ import torch
 from pyro_mnar.analysis.design import Design, Sampling
 from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.devices import device_of
-from pyro_mnar.imputer.tables import Given
+from pyro_mnar.imputer.tables.given import Given
 from pyro_mnar.infer.ensembles import drawn, member_seed
 
 

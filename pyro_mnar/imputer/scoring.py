@@ -23,7 +23,7 @@ from pyro_mnar.data.codec import TableCodec
 from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.layout import as_pandas
 from pyro_mnar.data.schema import is_frame
-from pyro_mnar.imputer.tables import given
+from pyro_mnar.imputer.tables.given import given
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

@@ -19,11 +19,11 @@ import torch
 from pyro_mnar.analysis.candidates import Candidates
 from pyro_mnar.analysis.completions import Completions
 from pyro_mnar.imputer.contract import Imputer
-from pyro_mnar.imputer.drawn_rows import drawn_rows
-from pyro_mnar.imputer.extremes import warn_of_far
-from pyro_mnar.imputer.margins import taken
-from pyro_mnar.imputer.tables import Given, given
-from pyro_mnar.imputer.wide_draws import candidates_of
+from pyro_mnar.imputer.draws.drawn_rows import drawn_rows
+from pyro_mnar.imputer.draws.wide_draws import candidates_of
+from pyro_mnar.imputer.margins.margins import taken
+from pyro_mnar.imputer.tables.extremes import warn_of_far
+from pyro_mnar.imputer.tables.given import Given, given
 from pyro_mnar.infer.torch_state import as_usual
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from pyro_mnar.data.schema import Schema
 from pyro_mnar.data.warn import warn
 from pyro_mnar.imputer.contract import Imputer
-from pyro_mnar.imputer.instrument import instruments_of
-from pyro_mnar.imputer.shadow import shadows_of
-from pyro_mnar.imputer.specification import Specification
+from pyro_mnar.imputer.identification.instrument import instruments_of
+from pyro_mnar.imputer.identification.shadow import shadows_of
+from pyro_mnar.imputer.training.specification import Specification
 from pyro_mnar.mechanisms.self_masking import DIRECTIONS
 
 #: What can be said of a column's own value: which values go missing, or that it has no part in it.

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pyro_mnar.data.tensor_files import read_tensors, write_tensors
+from pyro_mnar.data.files.tensor_files import read_tensors, write_tensors
 from pyro_mnar.data.warn import warn
 from pyro_mnar.infer.adamw import AdamW
 from pyro_mnar.infer.history import Evaluation, History

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pyro_mnar.data.extras import extra
-from pyro_mnar.data.files import check_writable
+from pyro_mnar.data.files.writing import check_writable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pyro_mnar.data.extras import extra
-from pyro_mnar.data.files import check_writable, write_whole
+from pyro_mnar.data.files.writing import check_writable, write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

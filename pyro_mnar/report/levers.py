@@ -23,7 +23,7 @@ from pyro_mnar.data.schema import Schema, is_frame
 from pyro_mnar.imputation.impute import Imputation
 from pyro_mnar.imputer.imputer import MNARImputer
 from pyro_mnar.imputer.sensitivity import completions
-from pyro_mnar.imputer.tables import Given
+from pyro_mnar.imputer.tables.given import Given
 
 if TYPE_CHECKING:
     from pandas import DataFrame

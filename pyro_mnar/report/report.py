@@ -18,7 +18,7 @@ from pyro_mnar.imputer.imputer import MNARImputer
 from pyro_mnar.imputer.imputing import Imputed, imputed
 from pyro_mnar.imputer.learning import fit_given
 from pyro_mnar.imputer.replicates import replicates_on
-from pyro_mnar.imputer.tables import Given
+from pyro_mnar.imputer.tables.given import Given
 from pyro_mnar.report.html import write_page
 from pyro_mnar.report.sections import checks, sections
 
@@ -34,7 +34,7 @@ def ignorable_of(imputer: MNARImputer, table: Given, checkpoint: str | None = No
 
     Example:
         >>> import numpy as np
-        >>> from pyro_mnar.imputer.tables import given
+        >>> from pyro_mnar.imputer.tables.given import given
         >>> x = np.random.default_rng(0).normal(size=(40, 2))
         >>> x[x[:, 0] > 0.5, 0] = np.nan
         >>> fitted = MNARImputer(steps=2, members=2, progress=False).fit(x)

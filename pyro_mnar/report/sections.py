@@ -14,15 +14,15 @@ from pyro_mnar.analysis.design import Design
 from pyro_mnar.diagnostics.diagnosis import Diagnosis
 from pyro_mnar.imputation.impute import Imputation
 from pyro_mnar.imputer.doubts import doubts
+from pyro_mnar.imputer.identification.instrument import instruments_in_words, weak_instruments
+from pyro_mnar.imputer.identification.shadow import shadows_in_words, weak_shadows
 from pyro_mnar.imputer.imputer import MNARImputer
-from pyro_mnar.imputer.instrument import instruments_in_words, weak_instruments
-from pyro_mnar.imputer.known_words import absent_counts, known_in_words
 from pyro_mnar.imputer.limited_reasons import limits_in_words
-from pyro_mnar.imputer.margin_words import margins_in_words, unmet
+from pyro_mnar.imputer.margins.margin_words import margins_in_words, unmet
 from pyro_mnar.imputer.replicates import as_analyzed
-from pyro_mnar.imputer.shadow import shadows_in_words, weak_shadows
+from pyro_mnar.imputer.rules.known_words import absent_counts, known_in_words
 from pyro_mnar.imputer.summary import assumptions, imputed_means
-from pyro_mnar.imputer.tables import Given
+from pyro_mnar.imputer.tables.given import Given
 from pyro_mnar.infer.weights import pareto_threshold
 from pyro_mnar.plots.model import plot_mask_check, plot_missingness, plot_training
 from pyro_mnar.plots.sensitivity import plot_assumptions, plot_pattern, plot_reliability
@@ -68,7 +68,7 @@ def sections(
         ValueError: for too few draws, or an analysis that fails.
 
     Example:
-        >>> from pyro_mnar.imputer.tables import given
+        >>> from pyro_mnar.imputer.tables.given import given
         >>> x = np.random.default_rng(0).normal(size=(40, 2))
         >>> x[x[:, 0] > 0.5, 0] = np.nan
         >>> fitted = MNARImputer(steps=2, members=2, progress=False).fit(x)

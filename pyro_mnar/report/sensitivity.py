@@ -14,7 +14,7 @@ from pyro_mnar.analysis.pooled import Pooled
 from pyro_mnar.analysis.tipping import TippingPoint, tipping_point
 from pyro_mnar.imputer.imputer import MNARImputer
 from pyro_mnar.imputer.sensitivity import gains
-from pyro_mnar.imputer.tables import Given
+from pyro_mnar.imputer.tables.given import Given
 from pyro_mnar.plots.sensitivity import plot_estimates
 from pyro_mnar.plots.tipping import plot_paths, plot_tipping
 from pyro_mnar.report.digits import pooled_numbers

@@ -13,7 +13,7 @@ import pytest
 from kills import killed_after
 
 from pyro_mnar.cli.main import main
-from pyro_mnar.imputer import checkpoints
+from pyro_mnar.imputer.saving import checkpoints
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 IMPUTE = ["impute", "../t.csv", "--output", "o.csv", "--draws-output", "d.nc", "--save", "m", "--draws", "8"]

@@ -80,7 +80,7 @@ def test_what_was_fitted_is_kept_where_that_is_asked_for(table, monkeypatch, cap
 
 
 def test_a_signal_while_outputs_take_their_places_is_too_late(table, monkeypatch):
-    from pyro_mnar.data import replacement
+    from pyro_mnar.data.files.writing import replacement
 
     assert main(command(table, "--steps", "5")) == 0
     old, put, seen = contents(table.parent), replacement._put, []
@@ -108,7 +108,7 @@ def test_a_signal_while_one_of_several_outputs_is_written_replaces_none(table, m
         signal.raise_signal(signal.SIGINT)
 
     target = {"write_draws": "pyro_mnar.imputation.netcdf.write_draws", "save": "pyro_mnar.imputer.imputer.MNARImputer.save"}
-    monkeypatch.setattr(target.get(place, "pyro_mnar.data.source.Source.write"), signalled)
+    monkeypatch.setattr(target.get(place, "pyro_mnar.data.files.source.Source.write"), signalled)
     assert main(command(table, "--steps", "6")) == 130
     assert capsys.readouterr() == ("", "pyro-mnar: interrupted, nothing written\n")
     assert contents(table.parent) == old and not [name for name in os.listdir(table.parent) if name.startswith(".")]

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from pyro_mnar.cli.main import main
-from pyro_mnar.data.reading import read_source
+from pyro_mnar.data.files.reading import read_source
 
 N = 60
 RNG = np.random.default_rng(0)

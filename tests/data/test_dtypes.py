@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from pyro_mnar.data import Schema, TableCodec, as_pandas, join, split
-from pyro_mnar.data.reading import read_source
+from pyro_mnar.data.files.reading import read_source
 
 DAYS = [datetime.date(2020, 1, 1), None, datetime.date(2020, 3, 5), datetime.date(2020, 2, 1)] * 6
 MONEY = [decimal.Decimal("1.10"), None, decimal.Decimal("2.25"), decimal.Decimal("3")] * 6

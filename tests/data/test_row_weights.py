@@ -6,7 +6,7 @@ import pytest
 
 from pyro_mnar.data import TableCodec, sampling_weights
 from pyro_mnar.data.row_weights import effective_rows, row_weights, warn_of_scale
-from pyro_mnar.imputer.specification import Specification
+from pyro_mnar.imputer.training.specification import Specification
 
 KINDS = {"spent": "semicontinuous", "share": "proportion:0:1", "visits": "count", "grade": "ordinal:lo:mid:hi", "way": "angle:360"}
 

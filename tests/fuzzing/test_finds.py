@@ -14,7 +14,7 @@ from pyro_mnar.data.kinds.dates import Date, days_of
 from pyro_mnar.data.scaling import Scaling
 from pyro_mnar.distributions.continuous import PrecisionNormal
 from pyro_mnar.distributions.discrete import CountCells
-from pyro_mnar.imputer.model_files import load_model, save_model
+from pyro_mnar.imputer.saving.model_files import load_model, save_model
 
 SETTINGS = {"steps": 1, "members": 1, "hidden": (4,), "progress": False, "mechanism": "none"}
 EPOCH = date(1970, 1, 1).toordinal()

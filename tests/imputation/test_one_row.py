@@ -11,7 +11,7 @@ import torch
 from pyro_mnar import MNARImputer
 from pyro_mnar.imputation import ensemble
 from pyro_mnar.imputation.one_row import stacked
-from pyro_mnar.imputer.specification import Specification
+from pyro_mnar.imputer.training.specification import Specification
 
 ORDERS = ((0, 1, 2, 3, 4), (4, 3, 2, 1, 0), (2, 0, 4, 1, 3))
 SPECIFICATIONS = {

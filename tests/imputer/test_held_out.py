@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pyro_mnar import MNARImputer
-from pyro_mnar.imputer.model_files import HEAD, digest_of
+from pyro_mnar.imputer.saving.model_files import HEAD, digest_of
 from pyro_mnar.infer.training import STEPS
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")

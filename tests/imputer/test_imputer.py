@@ -8,7 +8,7 @@ from exact import Z_MAX
 from scipy import special
 
 from pyro_mnar import MNARImputer
-from pyro_mnar.imputer import fitting
+from pyro_mnar.imputer.training import fitting
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.history import History
 from pyro_mnar.mechanisms import SequentialMasking

@@ -11,8 +11,8 @@ import torch
 
 from pyro_mnar import MNARImputer
 from pyro_mnar.imputer.limited_reasons import limits_in_words
-from pyro_mnar.imputer.limited_scaling import limited_moments
-from pyro_mnar.imputer.tables import given
+from pyro_mnar.imputer.scaling.limited_scaling import limited_moments
+from pyro_mnar.imputer.tables.given import given
 
 QUICK: dict[str, Any] = {"members": 2, "steps": 15, "progress": False, "hidden": (8,), "latent_dim": 2}
 

@@ -12,7 +12,7 @@ from pyro_mnar.cli.main import main
 from pyro_mnar.data import Schema
 from pyro_mnar.data.kinds import Bounded, Continuous, Positive
 from pyro_mnar.imputation.netcdf import read_draws
-from pyro_mnar.imputer.specification import Specification
+from pyro_mnar.imputer.training.specification import Specification
 from pyro_mnar.imputer.words import specification_of
 from pyro_mnar.mechanisms import SequentialMasking
 

@@ -7,7 +7,7 @@ import pytest
 from pyro_mnar import MNARImputer, sample_importance, to_arviz
 from pyro_mnar.cli.main import main
 from pyro_mnar.imputer.summary import shifts
-from pyro_mnar.imputer.tables import given
+from pyro_mnar.imputer.tables.given import given
 
 KINDS = {"pay": "positive", "share": "bounded:0:100", "spent": "semicontinuous"}
 

@@ -12,11 +12,12 @@ from scipy import optimize, special
 from pyro_mnar import MNARImputer
 from pyro_mnar.data import Schema
 from pyro_mnar.data.kinds import Continuous
-from pyro_mnar.imputer import learning, mask_orders, reason_selection
+from pyro_mnar.imputer import learning
 from pyro_mnar.imputer.doubts import doubts, never_together, still_rising
-from pyro_mnar.imputer.pilots import Candidate, InUnits, Pilots
-from pyro_mnar.imputer.reason_selection import sides_of
-from pyro_mnar.imputer.specification import Specification
+from pyro_mnar.imputer.reason_selection.pilots import Candidate, InUnits, Pilots
+from pyro_mnar.imputer.reason_selection.selection import mask_orders, sides_of
+from pyro_mnar.imputer.reason_selection.selection import selection as reason_selection
+from pyro_mnar.imputer.training.specification import Specification
 from pyro_mnar.imputer.words import MECHANISMS
 from pyro_mnar.infer.history import Evaluation, History
 from pyro_mnar.mechanisms.earlier_columns import read_of

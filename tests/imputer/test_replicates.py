@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from pyro_mnar import MNARImputer, analyze
-from pyro_mnar.imputer.tables import units_of
+from pyro_mnar.imputer.tables.given import units_of
 from pyro_mnar.infer import ensembles
 
 

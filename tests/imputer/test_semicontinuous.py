@@ -7,9 +7,9 @@ from stated import fit_as_stated
 
 from pyro_mnar import MNARImputer
 from pyro_mnar.data import TableCodec, amputate
-from pyro_mnar.imputer.censored_scaling import in_supposed_units
+from pyro_mnar.imputer.scaling.censored_scaling import in_supposed_units
 from pyro_mnar.imputer.summary import kinds_of
-from pyro_mnar.imputer.tables import Given
+from pyro_mnar.imputer.tables.given import Given
 from pyro_mnar.imputer.words import specification_of
 
 

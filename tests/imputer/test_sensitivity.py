@@ -13,8 +13,8 @@ from pyro_mnar import MNARImputer
 from pyro_mnar.analysis.completions import Completions
 from pyro_mnar.data import Scaling, TableCodec
 from pyro_mnar.distributions import LOGIT, PROBIT
-from pyro_mnar.imputer.specification import Specification
-from pyro_mnar.imputer.wide_draws import balanced
+from pyro_mnar.imputer.draws.wide_draws import balanced
+from pyro_mnar.imputer.training.specification import Specification
 from pyro_mnar.mechanisms import CategoryMasking, MixedMasking, SelfMasking
 from pyro_mnar.mechanisms.latent_masking import GivenLatent
 from pyro_mnar.model import MNAR

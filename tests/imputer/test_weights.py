@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from pyro_mnar import MNARImputer
-from pyro_mnar.imputer.pilots import Candidate, Pilots
-from pyro_mnar.imputer.tables import learned
+from pyro_mnar.imputer.reason_selection.pilots import Candidate, Pilots
+from pyro_mnar.imputer.tables.given import learned
 
 QUICK = {"members": 1, "hidden": (), "progress": False}
 
@@ -61,7 +61,7 @@ def test_rates_alone_are_weighted():
     """Of a pilot that says nothing (probability of a half each), what is added for rates is their weighted likelihood."""
     import torch
 
-    from pyro_mnar.imputer.specification import Specification
+    from pyro_mnar.imputer.training.specification import Specification
 
     mask = torch.tensor([[True, False], [True, True], [True, True]])
     weights = torch.tensor([2.0, 1.0, 3.0])
@@ -83,7 +83,7 @@ def test_rates_of_leaving_are_of_the_rows_still_there():
     """Two of six rows leave before the second visit, and of the other four one, of weight 3, before the third."""
     import torch
 
-    from pyro_mnar.imputer.specification import Specification
+    from pyro_mnar.imputer.training.specification import Specification
 
     mask = torch.ones(6, 3, dtype=torch.bool)
     mask[:2, 1:], mask[2, 2] = False, False
@@ -108,7 +108,7 @@ def test_rates_are_of_the_rows_whose_reason_is_not_known():
     """Of six rows two lack the second column, one of them by a limit; that one counts nowhere."""
     import torch
 
-    from pyro_mnar.imputer.specification import Specification
+    from pyro_mnar.imputer.training.specification import Specification
 
     mask = torch.ones(6, 3, dtype=torch.bool)
     mask[:2, 1], mask[2, 2] = False, False

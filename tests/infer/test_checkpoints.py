@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from pyro_mnar.data.tensor_files import read_tensors, write_tensors
+from pyro_mnar.data.files.tensor_files import read_tensors, write_tensors
 from pyro_mnar.energy.objectives import SelfNormalized
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.checkpoints import Batches, Checkpoint

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pyro_mnar import MNARImputer
-from pyro_mnar.imputer.reason_selection import PILOTS
+from pyro_mnar.imputer.reason_selection.selection import PILOTS
 from pyro_mnar.infer import progress
 from pyro_mnar.infer.processes import each
 from pyro_mnar.infer.progress import bar, whole

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import softplus
 
-from pyro_mnar.imputer.specification import Specification
+from pyro_mnar.imputer.training.specification import Specification
 from pyro_mnar.networks import GaussianDecoder, MixedDecoder, NormalHead, SemicontinuousHead, StudentTDecoder
 from pyro_mnar.networks.proportion import ProportionHead
 

@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from pyro_mnar.analysis.scores import coverage, crps
 from pyro_mnar.analysis.tipping import TippingPoint
 from pyro_mnar.imputation.netcdf import write_draws
-from pyro_mnar.imputer.model_files import load_model, save_model
+from pyro_mnar.imputer.saving.model_files import load_model, save_model
 from pyro_mnar.infer.history import Evaluation, History
 from pyro_mnar.plots.model import plot_distributions, plot_missingness, plot_training
 from pyro_mnar.plots.sensitivity import plot_assumptions, plot_pattern

@@ -7,7 +7,7 @@ import pytest
 from pyro_mnar import MNARImputer
 from pyro_mnar.analysis import regression
 from pyro_mnar.analysis.rubin import pool
-from pyro_mnar.imputer.tables import given
+from pyro_mnar.imputer.tables.given import given
 from pyro_mnar.plots.sensitivity import plot_pattern
 from pyro_mnar.report import sensitivity as part
 from pyro_mnar.report.digits import pooled_numbers

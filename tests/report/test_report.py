@@ -20,7 +20,7 @@ from pyro_mnar.analysis import regression
 from pyro_mnar.analysis.completions import Completions
 from pyro_mnar.cli.main import main
 from pyro_mnar.imputer.sensitivity import completions, gains
-from pyro_mnar.imputer.tables import given
+from pyro_mnar.imputer.tables.given import given
 from pyro_mnar.report import levers, report, sensitivity
 from pyro_mnar.report.html import Section, render, write_page
 from pyro_mnar.report.sections import sections

@@ -14,7 +14,7 @@ import pytest
 from pyro_mnar.data import Schema, TableCodec
 from pyro_mnar.data.kinds import KINDS
 from pyro_mnar.data.kinds.table import declared
-from pyro_mnar.imputer.specification import head_of
+from pyro_mnar.imputer.training.specification import head_of
 from pyro_mnar.networks.head import Head
 
 N = 60

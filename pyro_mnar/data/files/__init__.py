@@ -1,0 +1,1 @@
+"""Files: read as they stand, written whole or not at all."""

@@ -1,0 +1,1 @@
+"""Columns by which a mechanism is identified: shadow variables and instruments."""

@@ -1,0 +1,199 @@
+r"""Which reasons masks have, where nothing is said of them: the data choose, as far as they can.
+
+A candidate supposes for the columns of which nothing is said that their masks read their own values or not, and for all columns with
+holes that masks read the seen values of earlier columns or not, and the row's latent or not
+(:mod:`pyro_mnar.mechanisms.sequential_masking`). All candidates score the same data, observed values and masks, so that their bounds
+compare. Each is fitted as one short model, a *pilot*, and the highest
+
+    bound - sum over its effects (price + rate N),        N rows, or the sum of their weights,
+
+is taken. An effect costs more than the one nat of Akaike (1974, "A new look at the statistical model identification", IEEE
+Transactions on Automatic Control 19), which is meant for models that hold: here each is a little wrong, and what a wrong one gains by
+its effects grows with the rows. Effects of seen values cost least, since they leave imputations as they are. Those of the latent and of
+the own value move imputations to where nothing was seen and must earn it: of candidates that fit alike the less assuming one is taken.
+
+Not all are tried. First come rates alone, earlier columns, the latent, and the own value, twice where columns together point to two
+sides and one alone does not; then the best of these joined with each of the others; at last it, and the own values alone, without those
+own-value terms that are hardly any. Hundreds of earlier columns are left out if they could not earn their price by telling every mask
+exactly, as where there are far more columns than rows.
+
+Where rows leave one after another (dropout), own values are tried with the bare fact that a row has left, in place of the seen values
+before. One value must then explain what these would, which the data contradict soon where it is false (docs/reasons.md). Against them
+stand as few seen values as gain their price, and not all, since these may be many. Two-sided own values are left out there: little is
+seen of a row that left early, so that it is predicted to lie near the middle whatever the reason.
+
+Own values and earlier columns are joined where rows leave one after another (dropout) or an order is stated. Elsewhere a hard rule on a
+value can be told as one on its relatives and their absence, which fits as well and leaves nothing for the value to say. Where all own
+values are stated, masks may read the columns without holes beside them. These have a price for each mask of a row besides: they take up
+what the law of the own value misses, and take from the value itself. On nine development tables they are chosen wherever masks read
+them beside the values that were stated, and nowhere else (docs/reasons.md). The latent, which stands for the values, is then left out.
+
+What a user says of a column is in every candidate. And no data tell candidates apart that fit alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from pyro_mnar.data.warn import warn
+from pyro_mnar.imputer.reason_selection.pilots import Candidate, InUnits, Pilots, fitted_pilot
+from pyro_mnar.imputer.training.fitting import fit_specified
+from pyro_mnar.imputer.training.specification import Specification
+from pyro_mnar.infer.progress import step_worth
+from pyro_mnar.infer.schedule import most_steps
+from pyro_mnar.model.limited import settled_cells
+from pyro_mnar.model.mnar import MNAR
+
+#: Share of the training steps that a pilot has, and how it makes up for it: rows an update for each of the ensemble's, learning rates.
+PILOT, WIDER, RATES = 0.2, 4, {"lr": 4e-2, "mechanism_lr": 1e-1}
+#: How many there mostly are, with the model as which they start.
+PILOTS = 7
+#: Steps of a pilot, unless the ensemble's are fewer.
+LEAST = 200
+#: Standard errors by which predicted spreads must differ for a term on two sides, or by which both halves must turn.
+SIDED, TURNED = 4.0, 2.0
+#: Standard errors up to which a column points to no side, and by which such columns in sum must point inwards or outwards.
+SHIFTED, SUMMED = 2.0, 2.0
+
+
+class Choice(NamedTuple):
+    """What was chosen: a ``specification`` that says all; the ``candidates`` that were tried, the best first, those that contradict
+    what is stated last; its ``pilot``; and a pilot in which no mask reads a missing value or the latent.
+    """
+
+    specification: Specification
+    candidates: list[Candidate]
+    pilot: MNAR
+    ignorable: MNAR
+
+
+def choose(
+    specification: Specification,
+    stated: Sequence[str | None],
+    ordered: bool,
+    leaving: bool,
+    in_units: Callable[[Specification], InUnits],
+    mask: Tensor,
+    contrasts: Tensor,
+    weights: Tensor | None = None,
+    *,
+    seed: int,
+    steps: int | str,
+    **settings: Any,
+) -> Choice:
+    """Return the reasons that the data choose.
+
+    Args:
+        specification: of the ensemble, with ``orders``.
+        stated: of each modeled column its direction, or None where nothing is said.
+        ordered: whether the order is stated, and masks read earlier columns in any case.
+        leaving: whether rows leave one after another, in the order.
+        in_units: takes a specification to the table in the units that it supposes.
+        mask: (N, D) bool, True = observed.
+        contrasts: (3, D) of the table, as of :func:`~pyro_mnar.mechanisms.starts.contrasts`.
+        weights: (N,) of the rows, None being 1 each.
+        seed, steps, settings: as :func:`~pyro_mnar.imputer.training.fitting.fit_specified`'s, of a full fit.
+
+    Raises:
+        KeyboardInterrupt: when interrupted before the data have chosen.
+    """
+    alone = settings | RATES | {"steps": _pilot_steps(steps), "batch_size": WIDER * settings["batch_size"]}
+    ignorable = ("none",) * len(stated)
+    narrow = alone | {"batch_size": settings["batch_size"]}
+    shared = _shared(specification, in_units, mask, weights=weights, seed=seed, **narrow)
+    fitted = partial(fitted_pilot, start=shared, in_units=in_units, mask=mask, weights=weights, seed=seed, **alone)
+    seen = in_units(replace(specification, directions=ignorable))
+    # A limited hole is explained.
+    settled = torch.zeros_like(mask) if seen.limits is None else settled_cells(seen.limits, mask)
+    worth = pilot_worth(steps, settings["batch_size"], len(mask))
+    shown = settings.get("n_jobs"), settings.get("progress", False), worth
+    pilots = Pilots(seen.specification, stated, ordered, seen.x, mask, settled, weights, fitted, *shown)
+    none = tuple(word or "none" for word in stated)
+    told = torch.zeros_like(contrasts) if leaving else contrasts
+    own, alike = (tuple(w or side for w, side in zip(stated, sides, strict=True)) for sides in sides_of(seen.specification, told))
+    # Of columns whose own values are all said to decide, the latent, which stands for these, would take their place.
+    latent = None in stated and not specification.unread
+    in_turn, in_place = ordered or leaving, leaving and not specification.alone  # every mask reads an instrument's values
+    before = "absent" if in_place else "all" if ordered else ""
+    few = "few" if in_place else before
+    too_many = not in_turn and pilots.too_many("all")
+    at_random = Candidate(ignorable, "" if too_many else "all", False)
+    if too_many:
+        warn(
+            f"whether masks read other columns was not tried: {mask.shape[1]} columns have too many effects on each other's masks for "
+            f"{len(mask)} rows to tell"
+        )
+    by_value = [Candidate(words, before, False) for words in dict.fromkeys((own, alike))]
+    pilots.fit([at_random, Candidate(none, few, False), *by_value, Candidate(none, before, latent)])
+    own = max((pilots.found[candidate[:3]] for candidate in by_value), key=lambda candidate: candidate.score).directions
+    best = pilots.ranked()[0]
+    if not in_turn and not latent and bool(mask.all(0).any()) and not pilots.too_many("complete"):
+        pilots.fit([Candidate(own, "complete", False)])
+        best = pilots.ranked()[0]
+    best = best._replace(earlier=before) if best.earlier == few else best
+    joined = [best._replace(directions=own), best._replace(earlier="all"), best._replace(latent=latent)]
+    pilots.fit([c for c in joined if in_turn or c.earlier != "all" or (c.directions == ignorable and not too_many)])
+    best = pilots.ranked()[0]
+    # Of all own values at once a short pilot may miss what it finds of some.
+    pilots.fit([pilots.without_slight(best), pilots.without_slight(Candidate(own, before, False))])
+    candidates = pilots.ranked()
+    return Choice(pilots.specified(candidates[0]), candidates, pilots.models[candidates[0][:3]], pilots.models[at_random[:3]])
+
+
+def _shared(specification: Specification, in_units: Callable[[Specification], InUnits], mask: Tensor, **settings: Any) -> MNAR:
+    """Return a model of the values alone, as whose decoder's linear part all pilots start."""
+    plain = replace(specification.first(1), directions=("none",) * len(specification.columns), orders=None, latent=False)
+    plain, x, _, limits = in_units(replace(plain, growing=False))
+    settings.pop("n_jobs", None)
+    _, (model,), (history,) = fit_specified(plain, x, mask, limits=limits, **settings)
+    if history.stopped == "interrupted":
+        raise KeyboardInterrupt
+    return model
+
+
+def pilot_worth(steps: int | str, batch_size: int, n_rows: int) -> float:
+    """Return what a pilot is worth, in training steps, where a full fit has these.
+
+    Example:
+        >>> pilot_worth(1000, 96, 10_000)
+        400.0
+    """
+    return _pilot_steps(steps) * step_worth(min(WIDER * batch_size, n_rows))
+
+
+def _pilot_steps(steps: int | str) -> int:
+    most = most_steps(steps)
+    return max(round(PILOT * most), min(most, LEAST))
+
+
+def sides_of(specification: Specification, contrasts: Tensor) -> tuple[list[str], list[str]]:
+    """Return for each modeled column which own-value term is tried, and which beside it where columns are taken together.
+
+    A term is ``middle`` or ``tails`` where missing values are predicted to lie nearer to the middle than observed ones, or farther from
+    it, rather than to one side; else ``free``. Of one column alone that is seldom clear. Together, those that point to no side have the
+    term that their predictions have in sum.
+    """
+    shift, spread, turn = contrasts[:, list(specification.columns)]
+    turned = turn.abs() > TURNED
+    outwards = torch.where(turned, -turn, spread)
+    sided = turned | (spread.abs() > SIDED) & (spread.abs() > 2 * shift.abs())
+    undecided = sided | (shift.abs() <= SHIFTED)
+    summed = outwards[undecided].sum() / max(1, int(undecided.sum())) ** 0.5
+    alike = sided | undecided & (summed.abs() > SUMMED)
+    towards = torch.where(sided, outwards, summed)
+    return _words(specification, sided, outwards), _words(specification, alike, towards)
+
+
+def _words(specification: Specification, sided: Tensor, outwards: Tensor) -> list[str]:
+    found = []
+    for j, two, out in zip(specification.columns, sided.tolist(), outwards.tolist(), strict=True):
+        one, *others = specification.own_words(j)
+        word = "tails" if out > 0 else "middle"
+        found.append(word if two and word in others else one)
+    return found

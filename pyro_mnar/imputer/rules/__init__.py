@@ -1,0 +1,1 @@
+"""Draws and points that obey rules, and what a run says of them."""

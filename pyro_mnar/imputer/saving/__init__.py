@@ -1,0 +1,1 @@
+"""Fitted imputers in files: models, and checkpoints of fits that go on."""

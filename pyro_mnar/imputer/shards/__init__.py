@@ -1,0 +1,1 @@
+"""Tables larger than memory: fitted from Parquet, imputed batch by batch, by several processes, on Spark."""
