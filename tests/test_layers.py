@@ -96,6 +96,26 @@ def test_there_is_no_circle():
     assert circle(import_graph()) == []
 
 
+def folded(graph: dict[str, set[str]]) -> dict[str, set[str]]:
+    """Return the graph with each folder inside a package as one."""
+    homes = {name: name.rpartition(".")[0] if name.count(".") > 2 else name for name in graph}
+    folders: dict[str, set[str]] = {home: set() for home in homes.values()}
+    for name, others in graph.items():
+        folders[homes[name]] |= {homes.get(other, other) for other in others} - {homes[name]}
+    return folders
+
+
+def test_folders_inside_a_package_stand_in_no_circle():
+    assert circle(folded(import_graph())) == []
+
+
+def test_a_planted_circle_of_folders_is_found():
+    graph = import_graph()
+    graph["pyro_mnar.data.kinds.evidence"] = graph["pyro_mnar.data.kinds.evidence"] | {"pyro_mnar.data.rules.rule_parts"}
+    assert circle(graph) == []
+    assert {"pyro_mnar.data.kinds", "pyro_mnar.data.rules"} <= set(circle(folded(graph)))
+
+
 def test_a_planted_backward_import_is_found():
     assert backward("def f():\n    from pyro_mnar.imputer.imputer import MNARImputer", "model") == ["imputer"]
     assert backward("from pyro_mnar.networks.layers import mlp", "infer") == ["networks"]
