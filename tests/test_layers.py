@@ -1,6 +1,7 @@
 """Imports point downwards: every package has a rank, no circle is anywhere, and no underscore name crosses a file."""
 
 import ast
+import re
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
@@ -81,6 +82,17 @@ def import_graph() -> dict[str, set[str]]:
 
 def test_every_package_has_a_rank():
     assert {path.relative_to(PACKAGE).parts[0] for path in MODULES} == set(RANKS)
+
+
+def test_the_map_for_contributors_is_that_of_the_folders():
+    page = (PACKAGE.parent / "CONTRIBUTING.md").read_text()
+    folders = {path.parent: ast.get_docstring(ast.parse(path.read_text())) for path in MODULES if path.name == "__init__.py"}
+    told = re.findall(r"^\| `(\S+)/` \| (.+) \|$", page, re.M)
+    said = {
+        str(folder.relative_to(PACKAGE)): " ".join(text.split("\n\n")[0].split()).replace("``", "`") for folder, text in folders.items()
+    }
+    assert dict(told) == said
+    assert [name for name, _ in told if "/" not in name] == RANKS
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))

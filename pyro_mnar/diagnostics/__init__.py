@@ -1,0 +1,1 @@
+"""What is wrong with a fitted model and its imputations: findings, predictive checks of masks, ArviZ."""

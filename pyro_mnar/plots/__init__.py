@@ -1,0 +1,1 @@
+"""Figures of models, training, draws and sensitivity."""

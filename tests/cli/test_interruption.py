@@ -80,7 +80,7 @@ def test_what_was_fitted_is_kept_where_that_is_asked_for(table, monkeypatch, cap
 
 
 def test_a_signal_while_outputs_take_their_places_is_too_late(table, monkeypatch):
-    from pyro_mnar.data.files.writing import replacement
+    from pyro_mnar.data.files import replacement
 
     assert main(command(table, "--steps", "5")) == 0
     old, put, seen = contents(table.parent), replacement._put, []

@@ -14,9 +14,9 @@ from pyro_mnar.data import Schema
 from pyro_mnar.data.kinds import Continuous
 from pyro_mnar.imputer import learning
 from pyro_mnar.imputer.doubts import doubts, never_together, still_rising
+from pyro_mnar.imputer.reason_selection import mask_orders, selection
 from pyro_mnar.imputer.reason_selection.pilots import Candidate, InUnits, Pilots
-from pyro_mnar.imputer.reason_selection.selection import mask_orders, sides_of
-from pyro_mnar.imputer.reason_selection.selection import selection as reason_selection
+from pyro_mnar.imputer.reason_selection.selection import sides_of
 from pyro_mnar.imputer.training.specification import Specification
 from pyro_mnar.imputer.words import MECHANISMS
 from pyro_mnar.infer.history import Evaluation, History
@@ -411,12 +411,12 @@ def test_where_rows_leave_own_values_are_tried_in_place_of_seen_ones(gain, by_ow
         alone = not specification.values
         return -1000.0 + (gain if own and alone else 1.0 if own or latent else -60.0 if alone else 0.0), model
 
-    monkeypatch.setattr(reason_selection, "fitted_pilot", fitted)
-    monkeypatch.setattr(reason_selection, "_shared", lambda *_, **__: None)
+    monkeypatch.setattr(selection, "fitted_pilot", fitted)
+    monkeypatch.setattr(selection, "_shared", lambda *_, **__: None)
     spec = Specification("auto", (1, 2, 3), ("none",) * 3, ("continuous",) * 4, 3, (), 1, orders=((0, 1, 2, 3),))
     turned = torch.full((3, 4), 9.0)  # what is seen of a row that leaves early predicts little, so nearer to the middle
     settings = {"seed": 0, "steps": 1000, "batch_size": 96}
-    choice = reason_selection.choose(spec, [None] * 3, False, True, lambda one: InUnits(one, x, 0.0), mask, turned, **settings)
+    choice = selection.choose(spec, [None] * 3, False, True, lambda one: InUnits(one, x, 0.0), mask, turned, **settings)
     scores = {candidate[:3]: candidate.score for candidate in choice.candidates}
     none, own = ("none",) * 3, ("free",) * 3
     assert {words for words, *_ in scores} == {none, own}

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from pyro_mnar.data.shards import keyed_rows
 from pyro_mnar.data.shards.keyed_rows import below, counts_of, keys_of
 from pyro_mnar.data.shards.labels import hashes_of
-from pyro_mnar.data.shards.shards import keyed_rows
 
 N = 40_000
 

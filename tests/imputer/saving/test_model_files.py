@@ -13,7 +13,7 @@ import torch
 from kills import killed_at
 
 from pyro_mnar import MNARImputer
-from pyro_mnar.data.files.writing import replacement
+from pyro_mnar.data.files import replacement
 from pyro_mnar.imputer.saving.model_files import digest_of, load_model, save_model
 from pyro_mnar.imputer.saving.model_sizes import check_sizes
 

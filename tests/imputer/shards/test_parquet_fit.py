@@ -14,9 +14,10 @@ from kills import killed_at
 
 from pyro_mnar import MNARImputer, impute_batches
 from pyro_mnar.cli.main import main
+from pyro_mnar.data.shards import streamed_sample
 from pyro_mnar.data.shards.keyed_rows import counts_of, keys_of
 from pyro_mnar.data.shards.labels import hashes_of
-from pyro_mnar.data.shards.shards import Shards, streamed_sample
+from pyro_mnar.data.shards.shards import Shards
 from pyro_mnar.data.shards.streamed_sample import Distinct, StreamedSample
 from pyro_mnar.imputer import member_rows
 from pyro_mnar.imputer.member_rows import MemberRows

@@ -20,7 +20,7 @@ N = 200
 @pytest.fixture(scope="module")
 def spark():
     sql = pytest.importorskip("pyspark.sql", reason="needs the extra spark, and a JRE")
-    home = str(Path(__file__).parents[2])
+    home = str(Path(__file__).parents[3])
     os.environ["PYTHONPATH"] = os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])
     # Two workers of one core each, in processes of their own.
     builder = sql.SparkSession.builder.master("local-cluster[2,1,1024]").config("spark.ui.enabled", "false")

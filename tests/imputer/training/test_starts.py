@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pyro_mnar import GaussianDecoder, MNARImputer
-from pyro_mnar.imputer.reason_selection.selection import selection as reason_selection
+from pyro_mnar.imputer.reason_selection import selection
 from pyro_mnar.imputer.reasons import reasons_of
 from pyro_mnar.imputer.tables.given import given
 from pyro_mnar.imputer.training.fitting import fit_specified
@@ -64,7 +64,7 @@ def test_pilots_and_members_start_as_they_should(monkeypatch):
         made.append(found)
         return found
 
-    for module in ("reason_selection", "pilots", "learning"):
+    for module in ("reason_selection.selection", "reason_selection.pilots", "learning"):
         monkeypatch.setattr(f"pyro_mnar.imputer.{module}.fit_specified", watched)
     imputer = MNARImputer(steps=2, members=2, progress=False).fit(table())
     (shared,) = made[0].members
@@ -77,8 +77,8 @@ def test_pilots_and_members_start_as_they_should(monkeypatch):
 
 
 def test_pilots_have_half_the_steps_they_had():
-    assert reason_selection.pilot_worth("auto", 96, 96) == reason_selection.pilot_worth(1000, 96, 96) == 200.0
-    assert reason_selection.pilot_worth(20, 96, 96) == 20.0
+    assert selection.pilot_worth("auto", 96, 96) == selection.pilot_worth(1000, 96, 96) == 200.0
+    assert selection.pilot_worth(20, 96, 96) == 20.0
 
 
 def test_auto_is_the_default_and_is_said_where_it_does_not_suffice(monkeypatch, recwarn):

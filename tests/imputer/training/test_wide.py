@@ -11,7 +11,7 @@ from pyro_mnar.distributions import continuous
 from pyro_mnar.imputation import resampling
 from pyro_mnar.imputation.ensemble import impute, score_ensemble
 from pyro_mnar.imputation.weighted_draws import weighted_draws
-from pyro_mnar.imputer.reason_selection.selection import pilots
+from pyro_mnar.imputer.reason_selection import pilots
 from pyro_mnar.imputer.training.factors import factors_of
 from pyro_mnar.imputer.training.specification import Specification
 from pyro_mnar.mechanisms.self_masking import SelfMasking
