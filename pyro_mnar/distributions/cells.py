@@ -152,10 +152,13 @@ class Cells:
     def log_mask(self, own: OwnScore, x: Tensor, mask: Tensor) -> Tensor:
         """Return log P(s = 1 | x) of the observed values among ``x`` (..., J), and the log mass of missing cells, (..., J)."""
         hidden = spread(~mask, self.batch_shape)
+        seen = own.log_observed(x)
+        if not bool(hidden.any()):
+            return seen
         # Of missing cells alone, since each may have hundreds of components.
         together = together_of(torch.Size(self.batch_shape[: len(self.batch_shape) - hidden.dim()]).numel())
         missing = self.at(hidden, together).censored(own.at(hidden, together)).log_mass
-        return put_back(missing, own.log_observed(x).expand(*missing.shape[:-1], *hidden.shape), hidden)
+        return put_back(missing, seen.expand(*missing.shape[:-1], *hidden.shape), hidden)
 
 
 def spread(hidden: Tensor, batch_shape: Sequence[int]) -> Tensor:

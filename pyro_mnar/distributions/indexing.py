@@ -55,6 +55,16 @@ def columns_of(value: Tensor, columns: Tensor | slice | Sequence[int]) -> Tensor
     return value.index_select(-1, torch.as_tensor(columns, device=value.device))
 
 
+def beside(table: Tensor, n_dims: int) -> Tensor:
+    """Return a ``table`` (V, ..., J) of levels as it broadcasts with values of ``n_dims`` dimensions, (V, 1, ..., J).
+
+    Example:
+        >>> beside(torch.zeros(4, 2), 3).shape, beside(torch.zeros(4, 8, 2), 3).shape
+        (torch.Size([4, 1, 1, 2]), torch.Size([4, 1, 8, 2]))
+    """
+    return table.reshape(len(table), *[1] * (n_dims - table.dim() + 1), *table.shape[1:])
+
+
 def column_indices(columns: Sequence[int] | None, n_columns: int) -> Tensor:
     """Return the chosen column indices as a tensor, all by default; ValueError if out of range or repeated."""
     chosen = tuple(range(n_columns)) if columns is None else tuple(int(j) for j in columns)

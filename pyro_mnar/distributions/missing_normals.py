@@ -106,7 +106,8 @@ class CutNormals:
         return self.mean_of(lambda values: values)
 
     def mean_of(self, function: Callable[[Tensor], Tensor]) -> Tensor:
-        return torch.cat([grid.mean_of(function) for _, grid in self._grids], -1)
+        own = [function.take(some) if hasattr(function, "take") else function for some, _ in self._grids]
+        return torch.cat([grid.mean_of(part) for (_, grid), part in zip(self._grids, own, strict=True)], -1)
 
     def draw(self, uniforms: Tensor) -> Tensor:
         return torch.cat([grid.draw(uniforms[..., some, :]) for some, grid in self._grids], -1)

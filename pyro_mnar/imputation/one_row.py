@@ -27,28 +27,9 @@ from pyro_mnar.imputation.weighed_rows import impute_weighed
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.checks import check_rows, row_names
 from pyro_mnar.infer.streams import NoInverseError
-from pyro_mnar.mechanisms.self_masking import SelfMasking
-from pyro_mnar.mechanisms.sequential_masking import SequentialMasking
-from pyro_mnar.model.mnar import MNAR
-from pyro_mnar.model.priors import Prior
-from pyro_mnar.networks.conjugate_encoder import ConjugateEncoder
-from pyro_mnar.networks.decoders import GaussianDecoder
-from pyro_mnar.networks.layers import AlignedLinear, Rectifier
-from pyro_mnar.networks.warps import SkewWarp
 
-#: Parts whose parameters may be each row's own (a test holds them to it).
-_PARTS = (
-    MNAR,
-    GaussianDecoder,
-    ConjugateEncoder,
-    SelfMasking,
-    SequentialMasking,
-    SkewWarp,
-    Prior,
-    AlignedLinear,
-    nn.Sequential,
-    Rectifier,
-)
+# Numbers in what a processor reads at once.
+_LINE = 16
 
 
 class _Stack(NamedTuple):
@@ -81,7 +62,7 @@ def stacked(members: Sequence[nn.Module]) -> nn.Module | None:
 @torch.no_grad()
 def _stacked(members: Sequence[nn.Module]) -> nn.Module | None:
     kinds = [[type(part) for part in member.modules()] for member in members]
-    if len(members) < 2 or any(one != other for one, other in pairwise(kinds)) or not set(kinds[0]) <= set(_PARTS):
+    if len(members) < 2 or any(one != other for one, other in pairwise(kinds)) or not all(map(_is_rowwise, kinds[0])):
         return None
     held = [dict(member.named_parameters()) | dict(member.named_buffers()) for member in members]
     owners = {name: name.rpartition(".")[0] for name, _ in members[0].named_parameters()}
@@ -101,17 +82,29 @@ def _stacked(members: Sequence[nn.Module]) -> nn.Module | None:
         part = module.get_submodule(place)
         part._parameters.pop(leaf, None)
         part._buffers[leaf] = _apart(torch.stack([one for one in each if one is not None])[at.to(first.device)])
+    for name, kept in module.named_modules():
+        if hasattr(kept, "stand_for"):
+            kept.stand_for([member.get_submodule(name) for member in members], at)
     return module
 
 
+def _is_rowwise(kind: type[nn.Module]) -> bool:
+    # Each class says it of itself: what a class below it adds may not do so.
+    return kind in (nn.Sequential, nn.ModuleList) or vars(kind).get("rowwise", False)
+
+
 def _differs(first: Tensor, other: Tensor | None) -> bool:
-    return other is not first and (other is None or not torch.equal(first, other))
+    # NaN stands for none, and is like NaN.
+    return other is not first and (other is None or not torch.equal(first.nan_to_num(torch.inf), other.nan_to_num(torch.inf)))
 
 
 def _apart(values: Tensor) -> Tensor:
-    """Return ``values`` (N, ..., D) with a gap behind each row, so that torch goes through every row as through the parameter that it
+    """Return ``values`` (N, ...) with a gap behind each row, so that torch goes through every row as through the parameter that it
     stands for: it takes the last few cells of what lies in one piece by other code, which rounds otherwise."""
-    return functional.pad(values, (0, 1))[..., :-1] if values.dim() == 2 else values
+    size = values[0].numel()
+    # Rows begin where tensors of their own would.
+    whole = functional.pad(values.flatten(1), (0, _LINE - size % _LINE))
+    return whole[:, :size].unflatten(1, values.shape[1:]) if values.dim() > 1 else values
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pyro_mnar.distributions.alignment import TOGETHER
 from pyro_mnar.distributions.cells import OwnScore
 from pyro_mnar.distributions.censored import Missing, Normals
-from pyro_mnar.distributions.indexing import chosen_of, columns_of
+from pyro_mnar.distributions.indexing import beside, chosen_of, columns_of
 from pyro_mnar.distributions.links import LOGIT, THRESHOLD, Link
 from pyro_mnar.mechanisms.base import Anchors, LogPrior
 from pyro_mnar.mechanisms.own_value import OwnValueMasking
@@ -38,6 +38,7 @@ class CategoryMasking(OwnValueMasking):
         torch.Size([5])
     """
 
+    rowwise = True
     index: Tensor
 
     def __init__(self, n_columns: int, columns: Sequence[int], levels: Sequence[int], link: Link = LOGIT) -> None:
@@ -62,8 +63,8 @@ class CategoryMasking(OwnValueMasking):
         return x.new_zeros(x.shape[-1])
 
     def table(self) -> Tensor:
-        """Return the scores of the modeled columns' levels, (V, J)."""
-        return self.by_level[self.index] + self.offset
+        """Return the scores of the modeled columns' levels, (V, J); (V, N, J) where rows have their own."""
+        return (self.by_level[..., self.index] + self.offset.unsqueeze(-2)).movedim(-2, 0)
 
     def effect_sizes(self) -> Tensor:
         """Return the standard deviation of each column's effects, (J,)."""
@@ -100,8 +101,8 @@ class LevelScore(OwnScore):
         return LevelScore(columns_of(self.table, columns), columns_of(self.shift, columns), self.link)
 
     def at(self, chosen: Tensor, together: int = TOGETHER) -> LevelScore:
-        table = self.table.reshape(len(self.table), *[1] * (chosen.dim() - 1), -1)
-        return LevelScore(chosen_of(table, chosen, together), chosen_of(self.shift, chosen, together), self.link)
+        table = chosen_of(beside(self.table, chosen.dim()), chosen, together)
+        return LevelScore(table, chosen_of(self.shift, chosen, together), self.link)
 
     def shifted(self, effect: Tensor) -> LevelScore:
         return LevelScore(self.table, self.shift + effect, self.link)
@@ -130,11 +131,12 @@ class LevelScore(OwnScore):
 
 
 def lookup(table: Tensor, values: Tensor) -> Tensor:
-    """Return the entries of ``table`` (V, J) at the levels ``values`` (..., J).
+    """Return the entries of ``table`` (V, J), or (V, N, J), at the levels ``values`` (..., J).
 
     Example:
         >>> lookup(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[1.0, 0.0]])).tolist()
         [[3.0, 2.0]]
     """
     index = values.round().long().clamp(0, len(table) - 1)
-    return table.gather(0, index.reshape(math.prod(index.shape[:-1]), index.shape[-1])).reshape(index.shape)
+    n_own = table.dim() - 1
+    return table.gather(0, index.reshape(math.prod(index.shape[:-n_own]), *index.shape[-n_own:])).reshape(index.shape)

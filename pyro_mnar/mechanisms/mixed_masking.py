@@ -28,6 +28,8 @@ class MixedMasking(Mechanism):
         [0, 2]
     """
 
+    rowwise = True
+
     def __init__(self, *mechanisms: Mechanism) -> None:
         if len(mechanisms) < 2 or len({len(m.couplings) for m in mechanisms}) > 1:
             raise ValueError("mechanisms: expected two or more over the same columns")

@@ -45,6 +45,7 @@ class SelfMasking(OwnValueMasking):
         torch.Size([5])
     """
 
+    rowwise = True
     sign: Tensor
     free: Tensor
     anchor: Tensor

@@ -60,6 +60,7 @@ class SequentialMasking(Mechanism):
         torch.Size([5, 3])
     """
 
+    rowwise = True
     independent = False
     allowed: Tensor
     owner: Tensor

@@ -50,6 +50,7 @@ class TwoSidedMasking(OwnValueMasking):
         True
     """
 
+    rowwise = True
     reach: Tensor
 
     def __init__(self, n_columns: int, columns: Sequence[int] | None = None, side: str = "middle") -> None:

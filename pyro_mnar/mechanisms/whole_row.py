@@ -25,6 +25,8 @@ class LinearMasking(Mechanism):
         torch.Size([5, 3])
     """
 
+    rowwise = True
+
     def __init__(self, n_columns: int, columns: Sequence[int] | None = None) -> None:
         super().__init__(n_columns, columns, whole_row(n_columns, columns))
         self.score = AlignedLinear(n_columns, len(self.columns))
@@ -53,6 +55,8 @@ class NeuralMasking(Mechanism):
         >>> NeuralMasking(3, hidden=8)(torch.zeros(5, 3)).batch_shape
         torch.Size([5])
     """
+
+    rowwise = True
 
     def __init__(self, n_columns: int, columns: Sequence[int] | None = None, hidden: int = 32) -> None:
         super().__init__(n_columns, columns, whole_row(n_columns, columns))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pyro_mnar.distributions.alignment import together_of
 from pyro_mnar.distributions.cells import Cells, Censored, OwnScore, spread
 from pyro_mnar.distributions.indexing import broadcast, chosen_of, columns_of, neighbors, put_back
-from pyro_mnar.networks.warps import SkewWarp
+from pyro_mnar.networks.warps import SkewWarp, Unwarped
 
 _EIGHT = 8
 # Points at which a warp is averaged over a cell's law, counted over particles.
@@ -46,11 +46,11 @@ class MissingCells:
 
     def mean_of(self, functions: Mapping[int, Callable[[Tensor], Tensor]]) -> Tensor:
         """Return E[f_j(x_j) | z, s], (..., D), for ``functions`` f_j of real-valued columns j, and :attr:`mean` of the others."""
-        owned = [(group, set(group.columns.tolist())) for group in self.groups]
+        owned = [(group, group.holed_columns()) for group in self.groups if group.holed]
         result = self._means([group for group, own in owned if not own <= functions.keys()])
         found: dict[int, Tensor] = {}
         for j, function in functions.items():
-            for group in (group.alone(j) for group, own in owned if j in own):
+            for group in (whole.alone(j) for whole, own in owned if j in own):
                 column = found.get(j, result[..., j : j + 1])
                 found[j] = group.within(group.missing.mean_of(_after(self.warp, j, function, group)), column)
         # All at once: a column is a few numbers, and a table of them would be copied for each.
@@ -70,7 +70,8 @@ class MissingCells:
         """Return :attr:`mean` of the columns of some groups, 0 elsewhere."""
         warp, y = self.warp, torch.zeros(self.shape).to(self.like)
         for group in groups:
-            y = group.put(group.missing.mean, y)
+            if group.holed:
+                y = group.put(group.missing.mean, y)
         if warp is None:
             return y
         n_own = y.shape[0] if y.dim() > 1 else 1
@@ -97,6 +98,8 @@ class MissingCells:
         shape = self.shape if weights is None else (*weights.shape[1:], self.shape[-1])
         result = torch.zeros(*shape, most, device=self.mask.device)
         for group, share in groups:
+            if not group.holed:
+                continue
             if weights is not None:
                 each = group.at_cells(weights.unsqueeze(-1).expand(*weights.shape, group.hidden.shape[-1]))
                 share = (share * each.to(share)).sum(1)
@@ -149,6 +152,8 @@ class ColumnGroup:
         self.particles = cells.batch_shape[: len(cells.batch_shape) - self.hidden.dim()].numel()
         self.together = together_of(self.particles) if together is None else together
         self._missing: dict[bool, Censored] = {}
+        #: Whether any cell is missing; of none the laws need not be asked.
+        self.holed = bool(self.hidden.any())
 
     @property
     def missing(self) -> Censored:
@@ -166,6 +171,10 @@ class ColumnGroup:
             return within
         censored: Censored = cells.censored(own)
         return censored
+
+    def holed_columns(self) -> set[int]:
+        """Return its columns that miss a value."""
+        return set(self.columns[self.hidden.reshape(-1, len(self.columns)).any(0)].tolist())
 
     def alone(self, column: int) -> ColumnGroup:
         """Return one of its columns, for means of functions.
@@ -213,6 +222,8 @@ def _drawn(groups: Sequence[ColumnGroup], uniforms: Tensor, rows: Tensor) -> Ten
     rows = rows.expand(broadcast(rows.shape, uniforms.shape[:-1]))
     uniforms = uniforms.expand(*rows.shape, 3)
     for whole in groups:
+        if not whole.holed:
+            continue
         n_lead = rows.dim() - whole.hidden.dim()
         group = whole.beside(rows.shape[:n_lead].numel())
         if any(uniforms.stride()[n_lead:-1]):
@@ -228,5 +239,5 @@ def _after(warp: SkewWarp | None, column: int, function: Callable[[Tensor], Tens
     """Return ``function`` of the values that a column's warp, if it has one, takes to those given at the cells of ``group``."""
     own = None if warp is None else warp.of(column)
     if own is not None and own.skew.dim() > 1:  # each row's own
-        own.skew = nn.Parameter(group.at_cells(own.skew).unsqueeze(-1), requires_grad=False)
-    return function if own is None else lambda y: function(own.inverse(y.unsqueeze(-1)).squeeze(-1))
+        own = own.with_skew(group.at_cells(own.skew).unsqueeze(-1))
+    return function if own is None else Unwarped(own, function)

@@ -72,6 +72,7 @@ class MNAR(nn.Module):
         ['rows', 'z']
     """
 
+    rowwise = True
     zeros: Tensor
     coupled: Tensor | None
 

@@ -76,6 +76,7 @@ class Prior(nn.Module):
         (torch.Size([5]), torch.Size([2]))
     """
 
+    rowwise = True
     typical: Tensor
     skew: Tensor
     slope: Tensor

@@ -148,7 +148,7 @@ class _Missing:
         wanted = place * (low + high)
         share = wanted / (low + (low.square() + (high - low) * wanted).clamp_min(0.0).sqrt()).clamp_min(torch.finfo(low.dtype).tiny)
         left, right = (spread(self.values).gather(0, index + i).squeeze(0) for i in (0, 1))
-        x = torch.lerp(left, right, share.clamp(0.0, 1.0))
+        x = torch.lerp(left, right, share.clamp(0.0, 1.0).to(left))
         return torch.where(x < 2 * math.pi, x, 0.0)
 
 
@@ -166,6 +166,8 @@ class AngleHead(Head):
         0.7
     """
 
+    rowwise = True
+
     def __init__(self, columns: Sequence[int], cosines: Sequence[float], sines: Sequence[float]) -> None:
         width = len(columns)
         means = torch.tensor([cosines, sines], dtype=torch.float32)
@@ -176,21 +178,25 @@ class AngleHead(Head):
         super().__init__(columns, list(range(width)) * 2, start.flatten(), 2 * width)
         self.raw_scale = nn.Parameter(inverse_softplus(torch.ones(width)))
 
-    def _stretched(self, eta: Tensor) -> Tensor:
-        return eta * softplus(self.raw_scale).repeat(2)
+    def _stretch(self) -> Tensor:
+        return torch.cat([softplus(self.raw_scale)] * 2, -1)
 
     def forward(self, eta: Tensor) -> VonMises:
         """Return the law of the columns, (..., J), given outputs (..., 2 J)."""
-        return VonMises(*self._stretched(eta).chunk(2, -1))
+        return VonMises(*(eta * self._stretch()).chunk(2, -1))
 
-    def working(self, x: Tensor, eta: Tensor) -> tuple[Tensor, Tensor]:
-        """Return g / W of values ``x`` (..., J) at ``eta`` (2 J,), and 1 / W (2 J,)."""
-        law, stretch = self(eta).censored(None), softplus(self.raw_scale).repeat(2)
+    def scoring(self, eta: Tensor) -> tuple[Tensor, ...]:
+        """Return how outputs are stretched, the means of cosine and sine, and the information, (2 J,)."""
+        law, stretch = self(eta).censored(None), self._stretch()
         functions = torch.cos, torch.sin
         means = [law.mean_of(each) for each in functions]
         spread = [law.mean_of(lambda v, f=each, m=mean: (f(v) - m).square()) for each, mean in zip(functions, means, strict=True)]
         information = stretch.square() * torch.cat(spread, -1).clamp_min(0.01)
-        score = stretch * (torch.cat([x.cos(), x.sin()], -1) - torch.cat(means, -1))
+        return stretch, torch.cat(means, -1), information
+
+    def told(self, x: Tensor, eta: Tensor, scoring: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        stretch, means, information = scoring
+        score = stretch * (torch.cat([x.cos(), x.sin()], -1) - means)
         return score / information, information.reciprocal()
 
     def features(self, x: Tensor, mask: Tensor) -> Tensor:

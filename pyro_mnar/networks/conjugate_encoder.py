@@ -62,6 +62,8 @@ class ConjugateEncoder(nn.Module):
         (torch.Size([7]), torch.Size([2]))
     """
 
+    rowwise = True
+
     def __init__(self, decoder: GaussianDecoder | MixedDecoder, hidden: Sequence[int] = (64,)) -> None:
         super().__init__()
         if decoder.linear is None:

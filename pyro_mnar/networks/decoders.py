@@ -109,6 +109,8 @@ class GaussianDecoder(Decoder):
         torch.Size([5])
     """
 
+    rowwise = True
+
     def __init__(
         self,
         latent_dim: int,

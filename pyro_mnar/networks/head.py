@@ -37,6 +37,14 @@ class Head(nn.Module):
 
     def working(self, x: Tensor, eta: Tensor) -> tuple[Tensor, Tensor]:
         """Return g / W of values ``x`` (..., J) at ``eta`` (P,), and 1 / W, each (..., P) or broadcast to it."""
+        return self.told(x, eta, self.scoring(eta))
+
+    def scoring(self, eta: Tensor) -> tuple[Tensor, ...]:
+        """Return what :meth:`told` is given of outputs ``eta`` (P,), whatever the values; each (..., J) or (..., P)."""
+        raise NotImplementedError
+
+    def told(self, x: Tensor, eta: Tensor, scoring: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return what :meth:`working` does, given :meth:`scoring`; rows (N, J) may have ``eta`` (N, P) and the rest of their own."""
         raise NotImplementedError
 
     def features(self, x: Tensor, mask: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from torch.nn.functional import logsigmoid, one_hot, softplus
 
 from pyro_mnar.distributions import continuous
 from pyro_mnar.distributions.discrete import CountCells, LevelCells
-from pyro_mnar.distributions.indexing import columns_of
+from pyro_mnar.distributions.indexing import beside, columns_of
 from pyro_mnar.networks.head import Head, ScaledHead
 from pyro_mnar.networks.layers import inverse_softplus
 
@@ -43,7 +43,7 @@ class NormalHead(ScaledHead):
         torch.Size([7, 2])
     """
 
-    normal = True
+    rowwise = normal = True
 
     def __init__(self, columns: Sequence[int]) -> None:
         super().__init__(columns, range(len(columns)), torch.zeros(len(columns)))
@@ -52,9 +52,13 @@ class NormalHead(ScaledHead):
         """Return the law of the columns, (..., J), given outputs (..., J)."""
         return continuous.Normal(eta, self.scale(eta))
 
-    def working(self, x: Tensor, eta: Tensor) -> tuple[Tensor, Tensor]:
-        """Return g / W of values ``x`` (..., J) at ``eta`` (J,), and 1 / W (J,)."""
-        return x - eta, self.scale(eta).square()
+    def scoring(self, eta: Tensor) -> tuple[Tensor, ...]:
+        """Return the variances."""
+        return (self.scale(eta).square(),)
+
+    def told(self, x: Tensor, eta: Tensor, scoring: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        (variance,) = scoring
+        return x - eta, variance
 
     @torch.no_grad()
     def center(self, bias: Tensor, means: Tensor) -> None:
@@ -76,6 +80,7 @@ class OrdinalHead(Head):
         [0.2, 0.3, 0.5]
     """
 
+    rowwise = True
     first: Tensor
     step: Tensor
     absent: Tensor
@@ -98,30 +103,33 @@ class OrdinalHead(Head):
         self.register_buffer("absent", torch.arange(most).unsqueeze(-1) >= torch.tensor(levels), persistent=False)
 
     def bounds(self) -> tuple[Tensor, Tensor]:
-        """Return the cut points below and above each level, (V, J)."""
+        """Return the cut points below and above each level, (V, J); (V, N, J) where rows have their own."""
         lowest = self.lowest.unsqueeze(0)
-        cuts = torch.cat([lowest, lowest + softplus(self.raw_gaps.T).cumsum(0)])
+        cuts = torch.cat([lowest, lowest + softplus(self.raw_gaps.movedim(-1, 0)).cumsum(0)])
         end = torch.full_like(lowest, _ENDS)
-        upper = torch.cat([cuts, end]).masked_fill(torch.cat([self.absent[1:], self.absent.new_ones(1, len(self.lowest))]), _ENDS)
-        return torch.cat([-end, cuts]), upper
+        beyond = torch.cat([self.absent[1:], self.absent.new_ones(1, self.absent.shape[-1])])
+        return torch.cat([-end, cuts]), torch.cat([cuts, end]).masked_fill(beside(beyond, lowest.dim() - 1), _ENDS)
 
     def forward(self, eta: Tensor) -> LevelCells:
         """Return the law of the columns, (..., J), given outputs (..., J)."""
-        below, above = (part.reshape(len(part), *[1] * (eta.dim() - 1), -1) for part in self.bounds())
+        below, above = (beside(part, eta.dim()) for part in self.bounds())
         # sigmoid(b) - sigmoid(a) = sigmoid(b) sigmoid(-a) (1 - exp(a - b)), and a - b is free of eta.
         width = torch.where(below < above, above - below, 1.0)
         log_probs = logsigmoid(above - eta) + logsigmoid(eta - below) + torch.log(-torch.expm1(-width))
-        absent = self.absent.reshape(len(self.absent), *[1] * (eta.dim() - 1), -1)
-        return LevelCells(log_probs.masked_fill(absent, -torch.inf), self.first, self.step)
+        return LevelCells(log_probs.masked_fill(beside(self.absent, eta.dim()), -torch.inf), self.first, self.step)
 
-    def working(self, x: Tensor, eta: Tensor) -> tuple[Tensor, Tensor]:
-        """Return g / W of values ``x`` (..., J) at ``eta`` (J,), and 1 / W (J,)."""
+    def scoring(self, eta: Tensor) -> tuple[Tensor, ...]:
+        """Return the levels' scores, (V, J), and the information, (J,)."""
         below, above = self.bounds()
         score = torch.sigmoid(above - eta) + torch.sigmoid(below - eta) - 1
         share = self(eta).log_probs.exp()
-        information = (share * score.square()).sum(0).clamp_min(0.01)
-        index = ((x - self.first) / self.step).round().long().clamp(0, len(score) - 1)
-        return score.gather(0, index.reshape(-1, x.shape[-1])).reshape(x.shape) / information, information.reciprocal()
+        return score, (share * score.square()).sum(0).clamp_min(0.01)
+
+    def told(self, x: Tensor, eta: Tensor, scoring: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        score, information = scoring
+        index = ((x - self.first) / self.step).round().long().clamp(0, score.shape[-2] - 1)
+        own = score.expand(*x.shape[:-1], *score.shape[-2:]).gather(-2, index.unsqueeze(-2)).squeeze(-2)
+        return own / information, information.reciprocal()
 
     def features(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return what a network reads of values (..., J), 0 where missing."""
@@ -141,6 +149,7 @@ class CategoryHead(Head):
         [0.2, 0.3, 0.5]
     """
 
+    rowwise = True
     place: Tensor
 
     def __init__(self, columns: Sequence[int], shares: Sequence[Sequence[float]]) -> None:
@@ -166,10 +175,13 @@ class CategoryHead(Head):
         outputs = columns_of(padded, self.place.flatten()).unflatten(-1, self.place.shape)
         return LevelCells(outputs.movedim(-2, 0).log_softmax(0), self.first, self.step)
 
-    def working(self, x: Tensor, eta: Tensor) -> tuple[Tensor, Tensor]:
-        """Return g / W of values ``x`` (..., J) at ``eta`` (outputs,), and 1 / W (outputs,)."""
+    def scoring(self, eta: Tensor) -> tuple[Tensor, ...]:
+        """Return the levels' probabilities and information, (outputs,)."""
         share = torch.cat([part.softmax(0) for part in eta.split(self.levels)])
-        information = (share * (1 - share)).clamp_min(0.01)
+        return share, (share * (1 - share)).clamp_min(0.01)
+
+    def told(self, x: Tensor, eta: Tensor, scoring: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        share, information = scoring
         return (self._indicators(x) - share) / information, information.reciprocal()
 
     def features(self, x: Tensor, mask: Tensor) -> Tensor:
@@ -198,6 +210,7 @@ class CountHead(Head):
         True
     """
 
+    rowwise = True
     log_cap: Tensor
     first: Tensor
     step: Tensor
@@ -220,8 +233,12 @@ class CountHead(Head):
         """Return the law of the columns, (..., J), given outputs (..., J)."""
         return CountCells(self.log_cap - softplus(self.log_cap - eta), self.log_size(), self.first, self.step)
 
-    def working(self, x: Tensor, eta: Tensor) -> tuple[Tensor, Tensor]:
-        """Return g / W of values ``x`` (..., J) at ``eta`` (J,), and 1 / W (J,)."""
+    def scoring(self, eta: Tensor) -> tuple[Tensor, ...]:
+        """Return the means, how they rise with the outputs, and what :meth:`told` says the variances are, (J,)."""
         mean, size = self(eta).log_mean.exp(), self.log_size().exp()
         slope = torch.sigmoid(self.log_cap - eta)  # of the log mean, which the cap bends
-        return ((x - self.first) / self.step - mean) / (mean * slope), (1 / mean + 1 / size) / slope.square()
+        return mean, mean * slope, (1 / mean + 1 / size) / slope.square()
+
+    def told(self, x: Tensor, eta: Tensor, scoring: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        mean, rise, variance = scoring
+        return ((x - self.first) / self.step - mean) / rise, variance

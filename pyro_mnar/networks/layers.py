@@ -25,12 +25,16 @@ _GROWTH_SPREAD = 0.3
 class AlignedLinear(nn.Linear):
     """torch's, in which a row's result does not depend on its place (:mod:`pyro_mnar.distributions.alignment`)."""
 
+    rowwise = True
+
     def forward(self, input: Tensor) -> Tensor:
         return linear(input, self.weight, self.bias)
 
 
 class Rectifier(nn.ReLU):
     """torch's; in place where no gradients are recorded, since nobody else reads what a layer before it returns."""
+
+    rowwise = True
 
     def forward(self, input: Tensor) -> Tensor:
         return super().forward(input) if torch.is_grad_enabled() else input.relu_()

@@ -34,6 +34,7 @@ class MixedDecoder(Decoder):
         torch.Size([7])
     """
 
+    rowwise = True
     normal: Tensor
 
     def __init__(self, latent_dim: int, heads: Sequence[Head], hidden: Sequence[int] = (128, 128)) -> None:
@@ -49,6 +50,7 @@ class MixedDecoder(Decoder):
         self.owner = [head.columns[own] for head in parts for own in head.owner]
         #: Whether an output is a normal cell's mean.
         self.register_buffer("normal", torch.tensor([head.normal for head in parts for _ in head.owner]), persistent=False)
+        self._stood_for: list[Sequence[Tensor]] | None = None
         self.linear = AlignedLinear(latent_dim, self.n_outputs)
         self.net = mlp([latent_dim, *hidden, self.n_outputs]) if hidden else None
         with torch.no_grad():
@@ -89,13 +91,28 @@ class MixedDecoder(Decoder):
 
     def working(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return what values ``x`` (..., D) tell of the outputs less their bias, and with which variance, both (..., P)."""
-        biases = self.linear.bias.detach().split(self.sizes)
-        told = [head.working(columns_of(x, head.columns), bias) for head, bias in zip(self._heads(), biases, strict=True)]
+        heads = zip(self._heads(), self._biases(), self._stood_for or self._scorings(), strict=True)
+        told = [head.told(columns_of(x, head.columns), bias, scoring) for head, bias, scoring in heads]
         return torch.cat([value for value, _ in told], -1), torch.cat([variance.expand_as(value) for value, variance in told], -1)
 
     def features(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return what a network reads of values (..., D), 0 in the holes, with their mask."""
         return torch.cat([head.features(columns_of(x, head.columns), columns_of(mask, head.columns)) for head in self._heads()], -1)
+
+    @torch.no_grad()
+    def stand_for(self, members: Sequence[MixedDecoder], at: Tensor) -> None:
+        """Be, with parameters of theirs for each row, what decoders are: member ``at`` (N,) of row n.
+
+        What they have of parameters alone is asked of each, in the shape in which it asks for it itself.
+        """
+        each = [zip(*scorings, strict=True) for scorings in zip(*(member._scorings() for member in members), strict=True)]
+        self._stood_for = [[torch.stack(terms)[at.to(terms[0].device)] for terms in scoring] for scoring in each]
+
+    def _scorings(self) -> list[Sequence[Tensor]]:
+        return [head.scoring(bias) for head, bias in zip(self._heads(), self._biases(), strict=True)]
+
+    def _biases(self) -> tuple[Tensor, ...]:
+        return self.linear.bias.detach().split(self.sizes, -1)
 
     def _heads(self) -> list[Head]:
         return [cast(Head, head) for head in self.heads]

@@ -108,6 +108,7 @@ class ProportionHead(ScaledHead):
         0.2
     """
 
+    rowwise = True
     mass: Tensor
     place: Tensor
 
@@ -131,13 +132,17 @@ class ProportionHead(ScaledHead):
         loc = eta[..., : len(self.columns)]
         return ProportionCells(below, above, below_odds, above_odds, loc, self.scale(loc))
 
-    def working(self, x: Tensor, eta: Tensor) -> tuple[Tensor, Tensor]:
-        """Return g / W of values ``x`` (..., J) at ``eta`` (P,), and 1 / W, both (..., P); an end tells no location."""
-        at_end = torch.stack([same(x, end) for end in self.mass], -2)
+    def scoring(self, eta: Tensor) -> tuple[Tensor, ...]:
+        """Return the probabilities of the ends and their information, (2, J), and the variance of what is between them, (J,)."""
         share = self(eta).log_shares.exp()[:, :2].T
-        information = (share * (1 - share)).clamp_min(0.01)
-        told = torch.cat([x - eta[: len(self.columns)], self._of_ends((at_end.to(x) - share) / information)], -1)
-        variance = torch.where(at_end.any(-2), _NOTHING, self.scale(eta[: len(self.columns)]).square())
+        return share, (share * (1 - share)).clamp_min(0.01), self.scale(eta[: len(self.columns)]).square()
+
+    def told(self, x: Tensor, eta: Tensor, scoring: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return g / W and 1 / W, both (..., P); an end tells no location."""
+        share, information, variance = scoring
+        at_end = torch.stack([same(x, end) for end in self.mass], -2)
+        told = torch.cat([x - eta[..., : len(self.columns)], self._of_ends((at_end.to(x) - share) / information)], -1)
+        variance = torch.where(at_end.any(-2), _NOTHING, variance)
         return told, torch.cat([variance, self._of_ends(information.reciprocal().expand(at_end.shape))], -1)
 
     def features(self, x: Tensor, mask: Tensor) -> Tensor:

@@ -30,6 +30,7 @@ class SemicontinuousHead(ScaledHead):
         0.25
     """
 
+    rowwise = True
     mass: Tensor
     side: Tensor | None
 
@@ -48,13 +49,18 @@ class SemicontinuousHead(ScaledHead):
         loc, logit = eta.chunk(2, -1)
         return PointMassNormal(self.mass, logit, loc, self.scale(loc), self.side)
 
-    def working(self, x: Tensor, eta: Tensor) -> tuple[Tensor, Tensor]:
-        """Return g / W of values ``x`` (..., J) at ``eta`` (2 J,), and 1 / W, both (..., 2 J); the value that repeats tells no mean."""
+    def scoring(self, eta: Tensor) -> tuple[Tensor, ...]:
+        """Return the probability of the value that repeats, its information, and the others' variance, (J,)."""
         loc, logit = eta.chunk(2, -1)
-        at_mass, share = same(x, self.mass), torch.sigmoid(logit)
-        information = (share * (1 - share)).clamp_min(0.01)
-        told = torch.cat([x - loc, (at_mass.to(x) - share) / information], -1)
-        variance = torch.where(at_mass, _NOTHING, self.scale(loc).square())
+        share = torch.sigmoid(logit)
+        return share, (share * (1 - share)).clamp_min(0.01), self.scale(loc).square()
+
+    def told(self, x: Tensor, eta: Tensor, scoring: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return g / W and 1 / W, both (..., 2 J); the value that repeats tells no mean."""
+        share, information, variance = scoring
+        at_mass = same(x, self.mass)
+        told = torch.cat([x - eta.chunk(2, -1)[0], (at_mass.to(x) - share) / information], -1)
+        variance = torch.where(at_mass, _NOTHING, variance)
         return told, torch.cat([variance, information.reciprocal().expand_as(x)], -1)
 
     def features(self, x: Tensor, mask: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ the seen half and the other columns can contradict, and the first that decides h
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +44,7 @@ class SkewWarp(nn.Module):
         ([1.0, 0.391], [1.0, 1.0])
     """
 
+    rowwise = True
     columns: Tensor | None
     pin: Tensor | None
     transformed: Tensor | None
@@ -104,12 +106,19 @@ class SkewWarp(nn.Module):
         own = list(range(self.skew.shape[-1])) if self.columns is None else self.columns.tolist()
         if column not in own:
             return None
-        at, alone = own.index(column), SkewWarp(1)
-        alone.skew = nn.Parameter(self.skew.detach()[..., at : at + 1], requires_grad=False)
-        alone.pin = None if self.pin is None else self.pin[at : at + 1]
+        at = own.index(column)
+        alone = SkewWarp(1).with_skew(self.skew.detach()[..., at : at + 1])
+        alone.pin = None if self.pin is None else self.pin[..., at : at + 1]
         if self.transformed is not None and at in self.transformed.tolist():
             alone.transformed = torch.zeros_like(self.transformed[:1])
         return alone
+
+    def with_skew(self, skew: Tensor) -> SkewWarp:
+        """Return the same with another skewness, which may be one of each row, or cell, before the last dimension."""
+        other = copy.copy(self)
+        other._parameters = {"skew": nn.Parameter(skew, requires_grad=False)}
+        other._buffers = dict(self._buffers)
+        return other
 
     @property
     def _origin(self) -> Tensor:
@@ -133,3 +142,27 @@ class SkewWarp(nn.Module):
 
     def _placed(self, own: Tensor, others: Tensor) -> Tensor:
         return own if self.columns is None else others.index_copy(-1, self.columns, own)
+
+
+class Unwarped:
+    """A function of values (..., M) of one column that are given as ``warp`` has them.
+
+    Args:
+        warp: of that column, with one skewness or one of each cell, (M, 1).
+        function: of a tensor of any shape.
+
+    Example:
+        >>> Unwarped(SkewWarp(1), torch.exp)(torch.zeros(3)).tolist()
+        [1.0, 1.0, 1.0]
+    """
+
+    def __init__(self, warp: SkewWarp, function: Callable[[Tensor], Tensor]) -> None:
+        self.warp, self.function = warp, function
+
+    def __call__(self, values: Tensor) -> Tensor:
+        return self.function(self.warp.inverse(values.unsqueeze(-1)).squeeze(-1))
+
+    def take(self, cells: slice) -> Unwarped:
+        """Return that of some cells."""
+        skew = self.warp.skew
+        return Unwarped(self.warp.with_skew(skew[cells]) if skew.dim() > 1 else self.warp, self.function)
