@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_LANES, _ROWS, _LEAST_ROWS = 4, 8, 100
+_LANES, _ROWS, _CELLS, _LEAST_ROWS = 4, 8, 32, 100
 # Cells that torch computes together: its sums, whose order is another in the last few, take four vectors of sixteen.
 TOGETHER = 64
 # Particles beyond which cells are not filled up: memory would be many times as much.
@@ -60,9 +60,14 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def evenly(function: Callable[[Tensor], Tensor], value: Tensor) -> Tensor:
-    """Return a ``function`` of each cell of ``value`` (..., D), or (D,), which is then taken as of eight rows alike."""
+    """Return a ``function`` of each cell of ``value`` (..., D), or (D,), which is then taken as of eight rows alike.
+
+    Softplus, the logistic function and atan2 are such as torch rounds otherwise in the last few of 32 cells.
+    """
     if value.dim() == 1 and not torch.is_grad_enabled():
         return function(aligned(value).repeat(_ROWS, 1))[0, : len(value)]
+    if value.numel() % _CELLS == 0:
+        return function(value.contiguous())
     return function(aligned(value).contiguous())[..., : value.shape[-1]]
 
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.distributions import constraints
 from torch.nn.functional import softplus
 
-from pyro_mnar.distributions.alignment import TOGETHER
+from pyro_mnar.distributions.alignment import TOGETHER, evenly
 from pyro_mnar.distributions.cells import Cells, Censored, OwnScore
 from pyro_mnar.distributions.indexing import chosen_of, columns_of
 
@@ -192,7 +192,7 @@ class CountCells(_GridCells):
     def _log_prob(self, k: Tensor) -> Tensor:
         size, odds = self.log_size.exp(), self.log_mean - self.log_size
         ways = torch.lgamma(k + size) - torch.lgamma(size) - torch.lgamma(k + 1)
-        return ways - size * softplus(odds) - k * softplus(-odds)
+        return ways - size * evenly(softplus, odds) - k * evenly(softplus, -odds)
 
     def _log_probs(self, beyond: Tensor | None) -> Tensor:
         last = self._last(beyond)

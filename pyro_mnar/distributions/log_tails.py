@@ -21,6 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from pyro_mnar.distributions.alignment import evenly
+
 _C = math.log(2.0)
 _G = 0.5 / _C
 # a per unit of skewness: the second derivatives in y at 0, e and a (1 / 2 - g), are then the same.
@@ -51,7 +53,7 @@ def from_normal(y: Tensor, skew: Tensor) -> Tensor:
     a = bent(skew)
     u = a * y
     near, low = u.abs() < 1, u < -15
-    outer = torch.where(low, u - 0.5 * u.clamp_max(0).exp(), softplus(torch.where(low, 0.0, u)).log()) - math.log(_C)
+    outer = torch.where(low, u - 0.5 * u.clamp_max(0).exp(), evenly(softplus, torch.where(low, 0.0, u)).log()) - math.log(_C)
     inner = torch.log1p(torch.log1p(0.5 * torch.expm1(torch.where(near, u, 0.0))) / _C)
     return torch.where(near, inner, outer) / (a * _G)
 
@@ -61,4 +63,4 @@ def slope(y: Tensor, skew: Tensor) -> Tensor:
     u = bent(skew) * y
     low = u < -15
     bounded = torch.where(low, 0.0, u)
-    return torch.where(low, 1 - 0.5 * u.clamp_max(0).exp(), torch.sigmoid(bounded) / softplus(bounded)) / _G
+    return torch.where(low, 1 - 0.5 * u.clamp_max(0).exp(), evenly(torch.sigmoid, bounded) / evenly(softplus, bounded)) / _G

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pyro_mnar.imputation.few_rows import FEW, impute_rows
 from pyro_mnar.imputation.impute import Imputation, impute_one
-from pyro_mnar.imputation.one_row import impute_row
 from pyro_mnar.imputation.resampling import CHUNK, chunk_size, work_of
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.checks import rows_of
@@ -92,9 +92,9 @@ def impute(
     shares = draws_of(draws, len(members))
     options["tolerance"] = None if tolerance is None else tolerance * math.sqrt(len(members))
     seeds, parts = [member_seed(seed, i) for i in range(len(members))], None
-    if len(members) > 1 and len(x) == 1 and method == "importance" and limits is None:
+    if len(members) > 1 and 0 < len(x) <= FEW and method == "importance" and limits is None:
         own = {name: options[name] for name in ("particles", "labels", "functions", "tolerance")}
-        parts = impute_row(members, x, mask, seeds, draws=shares, **own)
+        parts = impute_rows(members, x, mask, seeds, draws=shares, **own)
     if parts is None:
         options["progress"] = progress and (len(members) == 1 or (in_whole() and n_processes(n_jobs, len(members)) == 1))
         calls = [

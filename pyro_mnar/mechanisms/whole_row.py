@@ -56,8 +56,6 @@ class NeuralMasking(Mechanism):
         torch.Size([5])
     """
 
-    rowwise = True
-
     def __init__(self, n_columns: int, columns: Sequence[int] | None = None, hidden: int = 32) -> None:
         super().__init__(n_columns, columns, whole_row(n_columns, columns))
         self.score = nn.Sequential(AlignedLinear(n_columns, hidden), nn.Tanh(), AlignedLinear(hidden, len(self.columns)))

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid, one_hot, softplus
 
 from pyro_mnar.distributions import continuous
+from pyro_mnar.distributions.alignment import evenly
 from pyro_mnar.distributions.discrete import CountCells, LevelCells
 from pyro_mnar.distributions.indexing import beside, columns_of
 from pyro_mnar.networks.head import Head, ScaledHead
@@ -231,7 +232,9 @@ class CountHead(Head):
 
     def forward(self, eta: Tensor) -> CountCells:
         """Return the law of the columns, (..., J), given outputs (..., J)."""
-        return CountCells(self.log_cap - softplus(self.log_cap - eta), self.log_size(), self.first, self.step)
+        short = self.log_cap - eta
+        bent = softplus(short) if eta.dim() == 1 else evenly(softplus, short)
+        return CountCells(self.log_cap - bent, self.log_size(), self.first, self.step)
 
     def scoring(self, eta: Tensor) -> tuple[Tensor, ...]:
         """Return the means, how they rise with the outputs, and what :meth:`told` says the variances are, (J,)."""

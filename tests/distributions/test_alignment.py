@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from pyro_mnar import MNARImputer
+from pyro_mnar.distributions import log_tails
 from pyro_mnar.distributions.alignment import aligned, definite, evenly, linear, summed
 from pyro_mnar.distributions.continuous import PrecisionNormal
 from pyro_mnar.imputation.resampling import LEAST_ROWS
 from pyro_mnar.infer.particles import Particles
 from pyro_mnar.infer.weights import effective_sample_size, smooth
 from pyro_mnar.model import MNAR
-from pyro_mnar.networks import ConjugateEncoder, GaussianDecoder
+from pyro_mnar.networks import ConjugateEncoder, CountHead, GaussianDecoder
 
 DTYPES = [torch.float32, torch.float64]
 CHUNK = LEAST_ROWS
@@ -85,6 +86,19 @@ def test_a_parameter_is_taken_as_rows_of_it_are(function):
             value = torch.rand(columns) + 0.1
             rows = torch.nn.functional.pad(value.expand(64, -1), (0, 1))[:, :-1]
             assert bool((evenly(function, rows) == evenly(function, value)).all()), columns
+
+
+def test_maps_of_logarithms_and_laws_of_counts_are_the_same_of_few_rows_as_of_many():
+    """Of one draw of eight rows and three such columns all cells are the last few."""
+    torch.manual_seed(0)
+    y, skew, eta = 3 * torch.randn(64, 3), torch.tensor([0.3, -0.4, 0.1]), 3 * torch.randn(64, 1)
+    head = CountHead([0], [3.0], [9.0], [0.0], [1.0])
+    with torch.no_grad():
+        for of in (log_tails.from_normal, log_tails.slope):
+            assert torch.equal(torch.cat([of(part, skew) for part in y.split(CHUNK)]), of(y, skew))
+        laws = [head(part) for part in eta.split(CHUNK)]
+        assert torch.equal(torch.cat([law.log_mean for law in laws]), head(eta).log_mean)
+        assert torch.equal(torch.cat([law.log_prob(torch.tensor([2.0])) for law in laws]), head(eta).log_prob(torch.tensor([2.0])))
 
 
 def test_a_row_is_imputed_alike_alone_and_in_every_table():

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.base import clone
 
 from pyro_mnar import MNARImputer
 from pyro_mnar.cli.main import main
@@ -72,6 +73,14 @@ def test_the_median_is_a_direction_too(case):
     medians = fitted.set_params(point="median").transform(few)
     means = fitted.set_params(point="mean").transform(few)
     pd.testing.assert_series_equal(medians.wind[at.iloc[:40]], means.wind[at.iloc[:40]])
+
+
+def test_particles_can_be_as_many_as_a_tolerance_asks_for(case):
+    holed, _, fitted = case
+    rows = holed[holed.wind.isna()].iloc[:2]
+    within = clone(fitted).set_params(tolerance=0.5)
+    vars(within).update({name: value for name, value in vars(fitted).items() if name.endswith("_")})
+    assert float(np.abs(apart(within.transform(rows).wind, fitted.transform(rows).wind)).max()) < 0.5
 
 
 @pytest.mark.parametrize("word", ["high", "low", "middle", "tails", "free"])
