@@ -441,6 +441,8 @@ def test_where_rows_leave_own_values_are_tried_in_place_of_seen_ones(gain, by_ow
         ([0.5] * 4, [1.2, 1.2, 1.2, 1.2], [0.0] * 4, "free free free free", "tails tails tails tails"),
         ([0.5] * 4, [0.9, 0.9, 0.9, 0.9], [0.0] * 4, "free free free free", "free free free free"),
         ([0.5] * 4, [1.2, -1.2, 1.2, -1.2], [0.0] * 4, "free free free free", "free free free free"),
+        # What a column shows alone stands against the sum.
+        ([0.0] * 4, [4.5, -3.9, -3.9, -3.9], [0.0] * 4, "tails free free free", "tails middle middle middle"),
         # A turn counts in place of the spread.
         ([3.0, 0.0, 0.0, 0.0], [9.0, 0.5, 0.0, 0.0], [8.0, 0.0, 0.0, 0.0], "middle free free free", "middle middle middle middle"),
     ],
