@@ -143,6 +143,8 @@ def limits_of(said: Mapping[Any, Any] | None, names: Sequence[Hashable]) -> tupl
     Raises:
         ValueError: for another form, or a column that is not the table's.
     """
+    if said is None:
+        return ()
     return tuple(Limit.of(column, given) for column, given in by_column(said, names, "limits", "what is known of their holes").items())
 
 

@@ -171,6 +171,8 @@ def margins_of(said: Mapping[Hashable, object] | None, names: Sequence[Hashable]
     Raises:
         ValueError: for another form, or a column that is not the table's.
     """
+    if said is None:
+        return ()
     return tuple(Margin.of(column, given) for column, given in by_column(said, names, "margins", "what is known of them").items())
 
 

@@ -77,7 +77,7 @@ def by_column(said: object, names: Sequence[Hashable], setting: str, about: str)
     """Return a setting that says something of some columns.
 
     Args:
-        said: the setting; None says nothing.
+        said: the setting.
         names: of the columns.
         setting, about: what errors call it, and what it maps columns to.
 
@@ -89,8 +89,6 @@ def by_column(said: object, names: Sequence[Hashable], setting: str, about: str)
         Traceback (most recent call last):
         ValueError: limits: got unknown column 'c', expected some of a, b
     """
-    if said is None:
-        return {}
     if not isinstance(said, Mapping):
         raise ValueError(f"{setting}: got {said!r:.60}, expected a mapping from columns to {about}")
     for column in said:

@@ -490,7 +490,9 @@ def test_each_step_of_the_choice_tries_what_the_best_of_those_before_suggests(mo
     assert best == (NONE, "all", False)
     assert found == first | {(NONE, "all", True), (less, "", False)}
     # Own values with the latent are: then without that which does little, with the latent and alone.
-    best, found = tried(lambda words, earlier, latent: -900.0 + 100 * (words != NONE) - 5 * ("free" in words) + 60 * latent, monkeypatch)
+    best, found = tried(
+        lambda words, earlier, latent: -900.0 + 100 * (words != NONE) - 5 * ("free" in words) + 60 * latent, monkeypatch
+    )
     assert best == (less, "", True)
     assert found == first | {(TAILS, "", True), (less, "", True), (less, "", False)}
 
