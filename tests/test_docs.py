@@ -28,7 +28,7 @@ from examples import survey
 from pyro_mnar import IWELBO, LOGIT, MNAR, GaussianDecoder, MNARImputer, SelfMasking
 from pyro_mnar.cli.main import COMMANDS
 from pyro_mnar.cli.options import parser
-from pyro_mnar.imputer.tables import given
+from pyro_mnar.imputer.tables.given import given
 
 DOCS = Path(__file__).parents[1] / "docs"
 
