@@ -10,6 +10,7 @@ import shlex
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyro
 import pyro.distributions as dist
 import pytest
@@ -27,6 +28,7 @@ from examples import survey
 from pyro_mnar import IWELBO, LOGIT, MNAR, GaussianDecoder, MNARImputer, SelfMasking
 from pyro_mnar.cli.main import COMMANDS
 from pyro_mnar.cli.options import parser
+from pyro_mnar.imputer.tables.given import given
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -138,15 +140,48 @@ def test_the_page_of_bayesian_weights_runs_and_finds_what_was_simulated():
 
 
 PAGES = list(pages())
-#: Pages whose code runs by itself, or on the survey of examples/survey.py.
-RUN = [path for path in PAGES if path.parent.name == "how_to" or path.stem in ("README", "index", "multiple_imputation", "tutorial")]
+#: Pages with a test of their own, above.
+ALONE = ("bayesian_weights", "extending", "one_page")
 
 
 def blocks(path):
     return re.findall(r"```python\n(.*?)```", path.read_text(), re.S)
 
 
-@pytest.mark.parametrize("path", [path for path in RUN if blocks(path)], ids=lambda path: path.stem)
+def trial():
+    """A table of two arms, with scores that are missing."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"drug": rng.permutation([0, 1] * 30), "base": rng.normal(20, 4, 60)})
+    frame["score"] = frame.base - 3 * frame.drug + rng.normal(size=60)
+    return frame.mask(rng.random(frame.shape) < [0, 0, 0.3])
+
+
+def diagnosed():
+    """What the page on diagnostics takes for given: a fitted imputer with its frame, and a model of parts with its rows."""
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(30, 2)), columns=["a", "b"])
+    frame.loc[:8, "a"] = np.nan
+    imputer = MNARImputer().fit(frame)
+    table = given(imputer, frame)
+    model = {"model": imputer.members_[0], "x": table.x, "mask": table.seen}
+    return model | {"frame": frame, "imputer": imputer, "names": list(frame), "labels": list(frame.index)}
+
+
+def graded():
+    """A table with a column of each kind that the page on mixed tables declares."""
+    rng = np.random.default_rng(0)
+    columns = {
+        "visits": rng.poisson(3, 60).astype(float),
+        "score": rng.uniform(0, 100, 60),
+        "grade": rng.choice(["low", "mid", "high"], 60),
+    }
+    return pd.DataFrame(columns).mask(rng.random((60, 3)) < 0.2)
+
+
+#: What the code of a page takes for given; that of the others stands alone, or reads the survey of examples/survey.py.
+GIVEN = {"diagnostics": diagnosed, "mixed_tables": lambda: {"frame": graded()}, "sensitivity": lambda: {"frame": trial()}}
+
+
+@pytest.mark.parametrize("path", [path for path in PAGES if blocks(path) and path.stem not in ALONE], ids=lambda path: path.stem)
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_the_code_of_a_page_runs(path, tmp_path, monkeypatch):
     """With fits of a few steps, in a folder that holds the tutorial's survey."""
@@ -155,7 +190,7 @@ def test_the_code_of_a_page_runs(path, tmp_path, monkeypatch):
     whole = MNARImputer.fit
     brief = {"members": 4 if path.stem == "weights" else 2, "steps": 5, "hidden": (), "n_jobs": None, "progress": False}
     monkeypatch.setattr(MNARImputer, "fit", lambda self, *args, **named: whole(self.set_params(**brief), *args, **named))
-    names = {"__name__": "page"}
+    names = {"__name__": "page"} | GIVEN.get(path.stem, dict)()
     for block in blocks(path):
         if "statsmodels" in block and importlib.util.find_spec("statsmodels") is None:
             continue  # the extra "test" has it

@@ -32,12 +32,13 @@ def analyze(
 
     Args:
         tables: M completed tables, as ``MNARImputer.sample`` returns them.
-        estimate: takes one and returns an estimate and its variance (numbers, or vectors and a covariance), or these and the degrees
-            of freedom, or a fitted result as :func:`pool` takes it. Estimates by name, a mapping or a pandas Series, keep their names;
-            their variances may have the same ones.
-        groups: of each table, which parameters it was drawn with, as :func:`pool` takes them (``imputer.members_of(M)``).
-        weights, strata, clusters: of the rows, arrays (N,) or names of columns without holes. Where there are some, ``estimate`` is
-            also given their :class:`~pyro_mnar.analysis.design.Design`, as :func:`~pyro_mnar.analysis.regressions.regression` takes it.
+        estimate: a function that takes one and returns an estimate and its variance (numbers, or vectors and a covariance), or these
+            and the degrees of freedom, or a fitted result as :func:`pool` takes it. Estimates by name, a mapping or a pandas Series,
+            keep their names; their variances may have the same ones.
+        groups: each table's group, which parameters it was drawn with, as :func:`pool` takes them (``imputer.members_of(M)``).
+        weights, strata, clusters: those of the rows, arrays (N,) or names of columns without holes. Where there are some, ``estimate``
+            is also given their :class:`~pyro_mnar.analysis.design.Design`, as :func:`~pyro_mnar.analysis.regressions.regression` takes
+            it.
         replicates: (G, N), how often each member's table had each row (``imputer.replicates(...)``), for groups 0 to G - 1. Estimates
             are then made again with the weights of their member's rows, by which intervals are right where weights have to do with
             the values (:mod:`pyro_mnar.analysis.pooled`).

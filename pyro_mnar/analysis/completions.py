@@ -48,7 +48,7 @@ class Completions:
     Args:
         table: DataFrame or array (N, D) with its holes.
         tables: M completed ones, as ``MNARImputer.sample`` returns them (or any other imputation).
-        groups: for each of the M, the name of the parameters it was drawn with; all alike by default.
+        groups: the names of the parameters that each of the M was drawn with; all alike by default.
         candidates: draws of the same groups from which tilts resample; by default the tables themselves, which then have to be some
             hundred of each group.
         effective: (N,) effective number of draws of a group that each row was tilted with, infinite where no tilt moved it.
@@ -128,7 +128,7 @@ class Completions:
             delta: per unit, of ordered categories per level; with a ``category``, the odds of that category among imputed values are
                 multiplied by exp(``delta``).
             rows: (N,) bool, all by default.
-            category: for columns of categories.
+            category: the level whose odds move, in columns of categories.
         """
         holes, drawn = self.holes(column, rows), self.drawn
         if column not in drawn.holes:

@@ -65,10 +65,10 @@ class Pooled:
         between: B, the variance of the M estimates; of nested draws that of the members' means.
         draws: M.
         complete_dof: n, degrees of freedom of the analysis of a complete table; infinite for a large one.
-        names: of the P parameters, where they are known.
+        names: those of the P parameters, where they are known.
         within_cov, between_cov: (P, P), where covariances were given.
-        sizes: of nested draws, how many each member has.
-        own, own_cov: of nested draws, their variance within members.
+        sizes: each member's number of nested draws.
+        own, own_cov: the variance of nested draws within members.
         shared, shared_cov: C, where members' replicates are known.
     """
 

@@ -78,7 +78,7 @@ def regression(outcome: Hashable, predictors: Sequence[Hashable], levels: Mappin
         outcome: a column's name, as a term of :mod:`pyro_mnar.analysis.terms`, or ``logit(...)`` around one, for a logit model: of a
             column with two values the second.
         predictors: terms.
-        levels: of columns of levels, these in their order; ordered ones count by their places, 1 for the lowest.
+        levels: the levels of columns that have them, in their order; ordered ones count by their places, 1 for the lowest.
 
     Example:
         >>> import pandas as pd

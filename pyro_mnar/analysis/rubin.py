@@ -34,8 +34,8 @@ def pool(
             none themselves (scikit-learn's ``LinearRegression``).
         complete_dof: degrees of freedom of the analysis of a complete table; of fitted results their ``df_resid`` by default, else
             infinite.
-        groups: of each completed table, which parameters it was drawn with (``imputer.members_of(M)``); draws of one group are then
-            nested. All different by default; all alike takes these parameters for the truth.
+        groups: each completed table's group, which parameters it was drawn with (``imputer.members_of(M)``); draws of one group are
+            then nested. All different by default; all alike takes these parameters for the truth.
         replicated: (M,) or (M, P), each estimate made again with the rows of its member's replicate
             (:func:`~pyro_mnar.analysis.analyses.analyze` makes them). They tell how sampling and parameters err together, which is
             otherwise supposed, and wrong where weights have to do with the values.

@@ -81,13 +81,14 @@ def tipping_point(
     """Analyze the completed tables under each assumption of a grid, and find where the conclusion tips.
 
     Args:
-        completions: of one fit.
-        adjust: takes them and a number, or two, and returns moved ones, such as ``lambda done, delta: done.shift("y", delta)``.
+        completions: completed tables of one fit.
+        adjust: a function of them and a number, or two, that returns moved ones, such as
+            ``lambda done, delta: done.shift("y", delta)``.
         grid: numbers in ascending order; or a pair of such, for two assumptions.
-        estimate: of one parameter, as :func:`~pyro_mnar.analysis.analyses.analyze` takes it.
+        estimate: the estimate of one parameter, as :func:`~pyro_mnar.analysis.analyses.analyze` takes it.
         null: value of the parameter under the null hypothesis.
-        level: of the confidence interval.
-        weights, strata, clusters, replicates: of the rows, as :func:`~pyro_mnar.analysis.analyses.analyze` takes them.
+        level: the level of the confidence interval.
+        weights, strata, clusters, replicates: those of the rows, as :func:`~pyro_mnar.analysis.analyses.analyze` takes them.
         progress: a bar on standard error, on a terminal only.
 
     Raises:

@@ -94,7 +94,8 @@ def _impute(options: argparse.Namespace) -> int:
         found, far = told(imputed, imputer, table, draws_of(part.size) if options.report is not None else draws)
         (filled,), more = told(table.complete, [found.result.completed.numpy()])
     holes = existing(asked.holes[list(filled)], table)
-    said = said_of(asked, table, found.result)  # what cannot be said is an error before anything is written
+    replicates = asked.replicates(table)
+    said = said_of(asked, table, found.result, replicates)  # what cannot be said is an error before anything is written
     with placed(options.interruption) as new:
         if options.draws_output is not None:
             own, _ = (found, far) if options.report is None else told(imputed, imputer, table, draws)
@@ -102,7 +103,7 @@ def _impute(options: argparse.Namespace) -> int:
         if options.save is not None:
             imputer.save(new(options.save))
         if options.report is not None:
-            about = (options.regress, options.arguments, options.checkpoint, asked.sample.design, asked.replicates(table))
+            about = (options.regress, options.arguments, options.checkpoint, asked.sample.design, replicates)
             told(write_report, str(new(options.report)), options.table, imputer, table, found, *about)
         source.write(options.output if options.output == "-" else str(new(options.output)), filled, holes, options.escape_formulas)
         if options.save is not None:
@@ -134,8 +135,7 @@ def _check_outputs(options: argparse.Namespace) -> None:
         raise ValueError("--draws: got no --draws-output, expected a file for the draws")
     if options.draws is not None and options.draws < 1:
         raise ValueError(f"--draws: got {options.draws}, expected at least 1")
-    others = [("draws-output", options.draws_output), ("save", options.save), ("report", options.report)]
-    others += [("checkpoint", options.checkpoint)]
+    others = [(name, getattr(options, name.replace("-", "_"))) for name in ("draws-output", "save", "report", "checkpoint")]
     if options.save is not None:
         check_model_folder(options.save)
         refuse_inside(options.save, [("output", options.output), *others])

@@ -7,21 +7,30 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
+
     from pyro_mnar.cli.asked import Asked
     from pyro_mnar.data.files.source import Source
     from pyro_mnar.imputation.impute import Imputation
     from pyro_mnar.imputer.tables.given import Given
 
 
-def said_of(asked: Asked, table: Given, result: Imputation) -> list[str]:
-    """Return sentences on an imputation: what columns were taken for, what was assumed, and what was estimated."""
+def said_of(asked: Asked, table: Given, result: Imputation, replicates: np.ndarray | None) -> list[str]:
+    """Return sentences on an imputation: what columns were taken for, what was assumed, and what was estimated.
+
+    Args:
+        asked: what the command line asks for.
+        table: as the fitted model reads it.
+        result: with draws.
+        replicates: of the members, as of :meth:`~pyro_mnar.cli.asked.Asked.replicates`.
+    """
     from pyro_mnar.imputer.points import POINTS
     from pyro_mnar.imputer.summary import assumptions, estimates, kinds_of, shifts
 
     imputer, sample, mask = asked.imputer, asked.sample, ~table.missing
     lines = [*kinds_of(imputer.schema_), *assumptions(imputer), f"Filled with {POINTS[imputer.point]}."]
     lines += [*shifts(imputer, result, mask), *([] if sample.about is None else [sample.about])]
-    lines += estimates(imputer, result, mask, sample.design, asked.replicates(table))
+    lines += estimates(imputer, result, mask, sample.design, replicates)
     poor = int(result.unreliable.sum())
     if poor:
         lines.append(f"Importance weights of {poor} of {len(mask)} rows are unreliable (Pareto k above threshold): trust them less.")

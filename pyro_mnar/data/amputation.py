@@ -57,7 +57,7 @@ def amputate(
             and ``mcar``.
         direction: ``high`` (the default: large values, of what decides, go missing) or ``low``; not for ``mcar``, ``middle``, ``tails``
             and ``logistic``.
-        seed: of the draws; ``hard`` draws nothing.
+        seed: the seed of the draws; ``hard`` draws nothing.
 
     Raises:
         ValueError: for an unknown word, an argument the kind has no use for, holes in ``x``, or a mask that leaves a column empty.

@@ -163,7 +163,7 @@ class TableCodec:
         """Return between which numbers missing values lie, (N, D, 2), both possible, infinite for no limit; None where there is none.
 
         Args:
-            table: with all its columns.
+            table: one with all its columns.
             values, mask: as :meth:`read` read them.
             written: of columns whose cells say it, what they say.
 

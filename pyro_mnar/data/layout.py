@@ -23,7 +23,7 @@ class Layout:
     """Which columns of a table a model knows, and what the completed table looks like.
 
     Args:
-        names: of all the table's columns, in order (positions, for arrays).
+        names: those of all the table's columns, in order (positions, for arrays).
         known: positions of those with an observed value in training; a model knows only these.
         holed: positions of those of them with a hole in training.
         keep_empty: whether columns without a value stay, their holes filled with 0, or are left out.

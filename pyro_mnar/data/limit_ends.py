@@ -34,21 +34,20 @@ def read_ends(
         column, seen = columns[j], mask[:, j]
         ends = limit.read(table, column, (written or {}).get(limit.column))
         own = np.stack(possible(ends, column, values[seen, j]), -1)
-        check_possible(limit, column, own, values[:, j], seen, table)
+        check_possible(limit, column, own, seen, table)
+        _check_observed(limit, own, ends, column, values[:, j], seen, table)
         found[~seen, j] = own[~seen]
     return found
 
 
-def check_possible(
-    limit: Limit, column: Column, own: np.ndarray, values: np.ndarray, seen: np.ndarray, table: DataFrame | np.ndarray
-) -> None:
-    """Raise a ValueError, naming the row, where limits ``own`` (N, 2) leave a hole no value, or contradict one that is observed.
+def check_possible(limit: Limit, column: Column, own: np.ndarray, seen: np.ndarray, table: DataFrame | np.ndarray) -> None:
+    """Raise a ValueError, naming the row, where limits ``own`` (N, 2) leave a hole no value.
 
     Args:
         limit: what is said.
         column: of which.
         own: the least and largest possible numbers.
-        values, seen: (N,) numbers and where they are observed.
+        seen: (N,) where it is observed.
         table: whose rows they are.
     """
     low, high = own.T
@@ -58,11 +57,32 @@ def check_possible(
     nothing = ~seen & (beyond | (low > high) | (first > last) | (first == last) & np.isinf(first))
     if nothing.any():
         i = int(nothing.argmax())
-        raise ValueError(
-            f"limits: column {column.name!r} has no value {limit.in_words(column)} in row {label_of(table, i)}, expected other limits"
-        )
+        said, expected = f"{limit.in_words(column)} in row {label_of(table, i)}", "other limits"
+        if low[i] > high[i] and _narrow(column.dtype) and not column.step(np.empty(0)):
+            said += f" (of {column.dtype}, the nearest ones are {float(high[i])!r} and {float(low[i])!r})"
+            expected += ", or the column as float64"
+        raise ValueError(f"limits: column {column.name!r} has no value {said}, expected {expected}")
+
+
+def _check_observed(
+    limit: Limit,
+    own: np.ndarray,
+    ends: Ends,
+    column: Column,
+    values: np.ndarray,
+    seen: np.ndarray,
+    table: DataFrame | np.ndarray,
+) -> None:
+    """Raise a ValueError, naming the row, where limits of each row on both sides contradict a value that is observed.
+
+    A 0.1 in a column of float32 is 0.10000000149, and stands within limits of 0.1: it may also lie where they are rounded to.
+    """
     given = [end for end in limit.ends if isinstance(end, str) or np.ndim(end)]
-    against = seen & ((values < low) | (values > high)) & (len(given) == 2)
+    if len(given) < 2:
+        return
+    narrow = _narrow(column.dtype) or np.float64
+    low, high = np.fmin(own[:, 0], _rounded(ends.low, narrow)), np.fmax(own[:, 1], _rounded(ends.high, narrow))
+    against = seen & ((values < low) | (values > high))
     if against.any():
         i = int(against.argmax())
         said = f"{column.in_words(low[i])} to {column.in_words(high[i])}"
@@ -95,10 +115,21 @@ def _first(ends: np.ndarray, strict: bool | np.ndarray, step: float, dtype: str)
         places = ends / step
         near = np.abs(places - np.rint(places)) < 1e-9 * np.maximum(1.0, np.abs(places))
         return step * np.where(near, np.rint(places) + np.asarray(strict), np.ceil(places))
-    if dtype.lower() in ("float32", "float16"):
-        narrow = np.dtype(dtype.lower()).type
-        found = ends.astype(narrow)
+    narrow = _narrow(dtype)
+    if narrow is not None:
+        found = _rounded(ends, narrow)
         found = np.where(found.astype(float) < ends, np.nextafter(found, narrow(np.inf)), found)
         again = np.asarray(strict) & (found.astype(float) == ends)
         return np.where(again, np.nextafter(found, narrow(np.inf)), found).astype(float)
     return np.where(np.asarray(strict), np.nextafter(ends, np.inf), ends)
+
+
+def _rounded(ends: np.ndarray, dtype: type[np.floating[Any]]) -> np.ndarray:
+    """Return the nearest numbers of a type, infinite ones beyond its largest."""
+    with np.errstate(over="ignore"):
+        return ends.astype(dtype)
+
+
+def _narrow(dtype: str) -> type[np.floating[Any]] | None:
+    """Return NumPy's type of a column's floats where they are fewer than those of float64, else None."""
+    return np.dtype(dtype.lower()).type if dtype.lower() in ("float32", "float16") else None

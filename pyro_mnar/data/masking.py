@@ -73,7 +73,7 @@ def join(table: ArrayLike | DataFrame, completed: np.ndarray, mask: np.ndarray, 
     Only a column of no numeric dtype that is missing altogether becomes float64.
 
     Args:
-        table: as given to :func:`split`.
+        table: the one given to :func:`split`.
         completed: (N, D) float64.
         mask: (N, D) bool, True = observed.
         schema: the columns of ``completed``; the table's own by default.

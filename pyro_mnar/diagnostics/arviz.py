@@ -68,7 +68,7 @@ def to_arviz(
       ``log_weight`` (chain, particle, row), ``pareto_k`` and ``importance_ess`` (chain, row).
 
     Args:
-        result: of :func:`~pyro_mnar.mcmc.posterior.sample_posterior` or
+        result: draws of :func:`~pyro_mnar.mcmc.posterior.sample_posterior` or
             :func:`~pyro_mnar.imputation.importance.sample_importance`; or Pyro's own MCMC after its run, with any kernel
             (:mod:`pyro_mnar.diagnostics.pyro_chains` says which groups).
         module: whose ``model(x, mask)`` they are of; of Pyro's MCMC, a model that is called with what is given of ``x`` and ``mask``.
@@ -76,10 +76,10 @@ def to_arviz(
         mask: (N, D) bool, True = observed.
         rows: N labels; positions by default.
         columns: D names; positions by default.
-        codec: of the table (an imputer's ``codec_``), or the scaling of plain numbers, for values and densities in the table's units;
+        codec: the table's (an imputer's ``codec_``), or the scaling of plain numbers, for values and densities in the table's units;
             in the model's by default.
             Of columns of levels the values are the levels' places.
-        seed: of the replicates.
+        seed: the seed of the replicates.
 
     Raises:
         ImportError: where ArviZ is not installed (the extra ``arviz``).

@@ -66,15 +66,15 @@ def diagnose(
     Of an :class:`~pyro_mnar.imputation.impute.Imputation` only rows with holes are judged, of draws of latents all.
 
     Args:
-        result: with an imputation, one that was asked for draws.
-        module: they were made with, or the members of the ensemble, in order.
+        result: the draws, or an imputation that was asked for draws.
+        module: the one that they were made with, or the members of the ensemble, in order.
         x: (N, D) float; the holes may hold anything.
         mask: (N, D) bool, True = observed.
         rows: N labels; positions by default.
         columns: D names; positions by default.
-        codec: of the table, or the scaling of plain numbers, for words in the table's units; in the model's by default.
+        codec: the table's, or the scaling of plain numbers, for words in the table's units; in the model's by default.
         limited: (N, D) bool, True = missing for limits that are known, of which no mechanism is asked; or None.
-        seed: of the replicates of the mask check.
+        seed: the seed of the replicates of the mask check.
 
     Raises:
         ValueError: for an imputation without draws, draws of other rows, labels of the wrong number.

@@ -134,9 +134,9 @@ def check_mask(
         mask: (N, D) bool, True = observed.
         columns: D names; positions by default.
         by: positions of the columns that bin the rows; all by default.
-        bins: of observed values, of about as many rows each.
-        replicates: at least; every draw is used equally often.
-        seed: of the replicates.
+        bins: the number of bins of observed values, of about as many rows each.
+        replicates: the least number of them; every draw is used equally often.
+        seed: the seed of the replicates.
         levels: name of a column -> its levels, where its values are places among such, for words.
 
     Raises:

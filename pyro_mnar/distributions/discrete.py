@@ -33,12 +33,11 @@ _MOST = 20_000
 _ROUNDS = 4
 
 
-class CensoredLevels:
-    """M missing cells of levels or counts: ``values`` (V, 1, ..., M) and ``log_joint`` log p(v | z) P(s = 0 | v), (V, ..., M)."""
+class OnPoints:
+    """M missing cells as sums over ``values`` (V, ..., M) with their ``log_joint`` log p(v | z) P(s = 0 | v), (V, ..., M)."""
 
-    def __init__(self, values: Tensor, log_joint: Tensor, named: bool) -> None:
-        self.values, self.log_joint = values, log_joint
-        self.probabilities = log_joint.softmax(0) if named else None
+    values: Tensor
+    log_joint: Tensor
 
     @property
     def log_mass(self) -> Tensor:
@@ -50,6 +49,14 @@ class CensoredLevels:
 
     def mean_of(self, function: Callable[[Tensor], Tensor]) -> Tensor:
         return (self.log_joint.softmax(0) * function(self.values)).sum(0)
+
+
+class CensoredLevels(OnPoints):
+    """M missing cells of levels or counts: ``values`` are (V, 1, ..., M)."""
+
+    def __init__(self, values: Tensor, log_joint: Tensor, named: bool) -> None:
+        self.values, self.log_joint = values, log_joint
+        self.probabilities = log_joint.softmax(0) if named else None
 
     def draw(self, uniforms: Tensor) -> Tensor:
         uniform, values = uniforms[..., 0], self.values

@@ -13,7 +13,7 @@ class LinearConstraint(constraints.Constraint):
         matrix: A, (R, D).
         bound: b, (R,).
         equal, value: C (E, D) and d (E,), or None.
-        tolerance: what equalities may be off.
+        tolerance: the largest error of an equality.
 
     Raises:
         ValueError: for shapes that do not go together.

@@ -21,7 +21,7 @@ class MixedCells(Cells, TorchDistribution):
 
     Args:
         laws: one for each block, of batch shape (..., J) over its J columns.
-        columns: of each block, indices that together are 0 to D - 1, each once.
+        columns: each block's indices, which together are 0 to D - 1, each once.
 
     Example:
         >>> from pyro_mnar.distributions.discrete import LevelCells

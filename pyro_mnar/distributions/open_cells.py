@@ -28,7 +28,7 @@ class OpenCells(Cells, TorchDistribution):
     """Cells (..., J) of a law that has no integral of a missing value: masks of its columns are scored on sampled values.
 
     Args:
-        law: of batch shape (..., J); missing cells are drawn by its inverse distribution function.
+        law: a law of batch shape (..., J); missing cells are drawn by its inverse distribution function.
 
     Example:
         >>> cells = OpenCells(torch.distributions.Laplace(torch.zeros(7, 3), torch.ones(3)))

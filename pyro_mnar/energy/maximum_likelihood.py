@@ -33,7 +33,7 @@ class MaximumLikelihood(Objective):
     """Descend minus the exact gradient; base and tilt may be trained together.
 
     Args:
-        bound, draws, gradient_penalty: as for every objective; ``draws`` is the number of chains too.
+        bound, draws, gradient_penalty: those of every objective; ``draws`` is the number of chains too.
         persistent: True for chains that go on, Metropolis-adjusted; False for short unadjusted runs.
         chain_steps: Langevin steps in each update.
         restart: share of persistent chains that start afresh in each update.

@@ -62,11 +62,12 @@ def log_normalizer(module: nn.Module, *, draws: int = 10_000, method: str | None
     """Estimate log Z of a module with a tilt.
 
     Args:
-        module: as :class:`~pyro_mnar.energy.annealing.Path` wants it.
-        draws: of the base, at least 100, and as many again where the method is chosen; with annealing, particles in all.
+        module: a model with a tilt, as :class:`~pyro_mnar.energy.annealing.Path` wants it.
+        draws: the number of draws of the base, at least 100, and as many again where the method is chosen; with annealing, particles in
+            all.
         method: ``importance``; ``annealed`` (importance sampling along a path of temperatures); ``sequential`` (Monte Carlo, along the
             same); None for the first unless its weights fail, then the last.
-        seed: of all draws; global random state is neither read nor changed.
+        seed: the seed of all draws; global random state is neither read nor changed.
 
     Raises:
         ValueError: for too few draws, an unknown method, or a module without a tilt.
@@ -137,10 +138,10 @@ def sample_tilted(module: nn.Module, n: int, *, polish: int = 20, seed: int = 0)
     """Draw rows of a tilted model.
 
     Args:
-        module: as :class:`~pyro_mnar.energy.annealing.Path` wants it.
+        module: a model with a tilt, as :class:`~pyro_mnar.energy.annealing.Path` wants it.
         n: rows, at least 100.
         polish: Langevin steps after resampling.
-        seed: of all draws; global random state is neither read nor changed.
+        seed: the seed of all draws; global random state is neither read nor changed.
 
     Raises:
         ValueError, FloatingPointError: as :func:`log_normalizer` does.

@@ -44,9 +44,9 @@ class Objective(nn.Module):
     """What all have in common.
 
     Args:
-        bound: of a module with a ``tilt``, a ``log_z``, and ``draw(n)``, which returns latents and complete rows of the base; its model
-            has the factor ``tilt``, log weight less ``log_z``.
-        draws: of the base, in each update.
+        bound: the bound of a module with a ``tilt``, a ``log_z``, and ``draw(n)``, which returns latents and complete rows of the base;
+            its model has the factor ``tilt``, log weight less ``log_z``.
+        draws: the number of draws of the base in each update.
         gradient_penalty: times the mean squared gradient of E at the base draws; for when rows are few.
 
     Raises:
@@ -153,7 +153,7 @@ class Contrastive(Objective):
     """A critic, not a likelihood: E on data less E on base draws, held by its penalties.
 
     Args:
-        bound, draws, gradient_penalty: as for every objective.
+        bound, draws, gradient_penalty: those of every objective.
         penalty: lambda, of E squared on both.
 
     Raises:

@@ -33,7 +33,7 @@ class PosteriorRegularized(Objective):
     """Maximise J over the base, the tilt being given.
 
     Args:
-        bound, draws: as for every objective; with holes that the tilt reads, ``IWELBO(module, particles, "iwae")``.
+        bound, draws: those of every objective; with holes that the tilt reads, ``IWELBO(module, particles, "iwae")``.
         imagined: rows nothing of which is seen for each row of the table, 0 or more.
 
     Raises:

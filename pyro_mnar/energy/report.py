@@ -67,11 +67,11 @@ def report_tilt(
     """Look at the tilt of ``module``.
 
     Args:
-        module: with a tilt, as ``MNAR``.
+        module: a model with a tilt, as ``MNAR``.
         at_rows: -E at rows of the data, any shape; None to leave the data out.
         weights: (K, N) normalized, of the particles at which ``at_rows`` is; None to leave these out.
-        draws: of the base.
-        seed: of these; global random state is neither read nor changed.
+        draws: the number of draws of the base.
+        seed: the seed of these; global random state is neither read nor changed.
 
     Raises:
         FloatingPointError: for an energy that is not finite at a draw of the base.

@@ -55,19 +55,33 @@ def impute(
 ) -> Imputation:
     """Return the imputation of a module, or the pooled one of an ensemble's members, a list.
 
-    Arguments and errors are those of :func:`~pyro_mnar.imputation.impute.impute_one`. Of several members, ``draws`` are of the mixture,
-    in whole: M draws of an ensemble of eight are M / 8 of each member, in the members' order, and where that leaves a remainder the
-    first members have one more. ``particles`` are of each member; ``ess`` and ``pareto_k`` are the members' means, ``rhat`` the worst
-    of those members that sampled the row.
+    Args:
+        module: one that has ``model(x, mask)`` and ``guide(x, mask)``, and says what its missing cells are
+            (:mod:`pyro_mnar.imputation.impute`), or a list of these, the members of an ensemble.
+        x: (N, D) float; the holes may hold anything.
+        mask: (N, D) bool, True = observed.
+        limits: (N, D, 2), between which missing values are known to lie, as a third argument of model and guide; or None.
+        draws: M, imputations of each missing cell. Of several members they are of the mixture, in whole: M / 8 of each of eight, in the
+            members' order, and where that leaves a remainder the first members have one more.
+        particles: S of each member, at least 100; with a ``tolerance`` the most of them.
+        method: ``importance`` (weights alone), ``auto`` (Markov chains for the rows whose Pareto k is above the threshold) or ``mcmc``
+            (chains for every row that misses something).
+        seed: the seed of all draws; global random state is neither read nor changed.
+        labels: one for each row, its name for the random streams, the same draws in any table; positions by default.
+            Rows may share one: the second of a label, in the table's order, has other draws than the first. 1 and "1" are two.
+        functions: functions by column of real values, which take it (a tensor of any shape) to other units. ``completed`` holds its
+            posterior mean in these, which is not the function of the mean; ``draws`` are not touched.
+        tolerance: the Monte Carlo error of a row's means that suffices, as a share of each cell's posterior standard deviation, such as
+            .02; None spends all particles on every row.
+        progress: a bar on standard error; none where that is not a terminal.
+        n_jobs: processes that impute, a member each; None is 1 and -1 all cores. The result is the same.
+        device: where copies of the members compute, if not where ``x`` is; the result comes back.
 
-    ``tolerance`` is of the pooled means: the members' errors are independent, and each may have the square root of their number times
-    as much.
-
-    ``n_jobs`` processes impute, a member each; None is 1 and -1 all cores, and the result is the same. On another ``device`` than that
-    of ``x`` copies of the members compute, and the result comes back.
+    Of several members ``ess`` and ``pareto_k`` are the means, and ``rhat`` is the worst of those members that sampled the row. Their
+    errors are independent, so that each may have the square root of their number times the ``tolerance``.
 
     Raises:
-        ValueError: also for a list of none.
+        ValueError: for arguments out of range, labels of the wrong number, a model that names no missing cells, or a list of none.
 
     Example:
         >>> from pyro_mnar.model.mnar import MNAR

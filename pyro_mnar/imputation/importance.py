@@ -70,14 +70,14 @@ def sample_importance(
     """Return draws of every latent and missing cell of each row; a row's are the same whatever the table it comes in.
 
     Args:
-        module: as for :func:`~pyro_mnar.imputation.ensemble.impute`.
+        module: the same as that of :func:`~pyro_mnar.imputation.ensemble.impute`.
         x: (N, D) float; the holes may hold anything.
         mask: (N, D) bool, True = observed.
         limits: (N, D, 2), between which missing values are known to lie, or None.
         draws: M of each chain.
         chains: C, each with particles of its own.
         particles: S of each chain and row, at least 100.
-        seed: of all draws; global random state is neither read nor changed.
+        seed: the seed of all draws; global random state is neither read nor changed.
         labels: one for each row, its name for the random streams, the same draws in any table; positions by default.
             Rows may share one: the second of a label, in the table's order, has other draws than the first. 1 and "1" are two.
         progress: a bar on standard error; none where that is not a terminal.

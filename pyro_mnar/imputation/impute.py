@@ -121,23 +121,7 @@ def impute_one(
 ) -> Imputation:
     """Return the posterior mean and draws of the missing cells of each row, with the reliability of its weights.
 
-    Args:
-        module: has ``model(x, mask)`` and ``guide(x, mask)``; see the module's docstring for what the model must name.
-        x: (N, D) float; the holes may hold anything.
-        mask: (N, D) bool, True = observed.
-        limits: (N, D, 2), between which missing values are known to lie, as a third argument of model and guide; or None.
-        draws: M, imputations of each missing cell.
-        particles: S, at least 100; with a ``tolerance`` the most of them.
-        method: ``importance`` (weights alone), ``auto`` (Markov chains for the rows whose Pareto k is above the threshold) or ``mcmc``
-            (chains for every row that misses something).
-        seed: of all draws; global random state is neither read nor changed.
-        labels: one for each row, its name for the random streams, the same draws in any table; positions by default.
-            Rows may share one: the second of a label, in the table's order, has other draws than the first. 1 and "1" are two.
-        functions: by column of real values, what takes it (a tensor of any shape) to other units. ``completed`` holds its posterior
-            mean in these, which is not the function of the mean; ``draws`` are not touched.
-        tolerance: the Monte Carlo error of a row's means that suffices, as a share of each cell's posterior standard deviation, such as
-            .02; None spends all particles on every row.
-        progress: a bar on standard error; none where that is not a terminal.
+    Arguments are those of :func:`~pyro_mnar.imputation.ensemble.impute`, of a module alone.
 
     Raises:
         ValueError: for arguments out of range, labels of the wrong number, or a model that names no missing cells.

@@ -36,8 +36,8 @@ def predict(
         mnar: a model with an outcome.
         x: (N, D) float, without the outcome; the holes may hold anything.
         mask: (N, D) bool, True = observed.
-        draws: of each missing value.
-        particles, seed, labels, progress: as for :func:`~pyro_mnar.imputation.ensemble.impute`.
+        draws: the number of draws of each missing value.
+        particles, seed, labels, progress: those of :func:`~pyro_mnar.imputation.ensemble.impute`.
 
     Raises:
         ValueError: for a model without an outcome, or no draws.

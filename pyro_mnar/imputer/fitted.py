@@ -41,7 +41,7 @@ class FittedImputer(TransformerMixin, BaseEstimator):
             X: (N, D), columns as in training; a column may be missing altogether. A frame's index names its rows' random numbers;
                 rows of one label differ by their order.
             draws: imputations of each missing cell.
-            particles, method: as in :func:`~pyro_mnar.imputation.ensemble.impute`; 200, and with a ``tolerance`` at most 3200.
+            particles, method: those of :func:`~pyro_mnar.imputation.ensemble.impute`; 200, and with a ``tolerance`` at most 3200.
 
         Raises:
             ValueError: before ``fit``, for columns that differ from training, or where a hole has no finite value.
@@ -115,9 +115,9 @@ class FittedImputer(TransformerMixin, BaseEstimator):
         What is observed stays as it was fitted.
 
         Args:
-            done: from :meth:`completions`.
+            done: what :meth:`completions` returned.
             factor: finite; 0 is missing at random, 1 the model as fitted (:mod:`pyro_mnar.imputer.sensitivity`).
-            columns: those whose mechanism is moved; all that have one by default.
+            columns: the columns whose mechanism is moved; all that have one by default.
 
         Raises:
             ValueError: for a mechanism that is not ``auto`` or ``self-masking`` or reads the row's latent, or other tables or columns.

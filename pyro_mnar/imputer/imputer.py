@@ -35,7 +35,7 @@ class MNARImputer(FittedImputer):
         mechanism: why values are missing. ``auto``: for each column whatever reason the data support, chosen by
             :mod:`pyro_mnar.imputer.reason_selection.selection`; ``self-masking``: a value goes missing because of itself, as
             ``direction`` says; ``linear`` or ``neural``: because of the whole row; ``none``: missingness is ignorable.
-        direction: of a column's own value: ``high`` (large values go missing), ``low``, ``free`` (one of the two), ``middle`` and
+        direction: the own value's effect: ``high`` (large values go missing), ``low``, ``free`` (one of the two), ``middle`` and
             ``tails`` (values near the middle, or far from it), or ``none``; one word, or a mapping from column names (positions, for
             arrays) to words. It is taken as known. Of columns that it leaves out, or of all where it is None, nothing is known.
         order: columns in the order in which their holes came about, such as visits; masks then depend on the columns before, as far as
@@ -132,11 +132,11 @@ class MNARImputer(FittedImputer):
             X: array or DataFrame of numbers.
             y: ignored, as in scikit-learn.
             sample_weight: (N,) above 0, how many rows each one counts for; see :mod:`pyro_mnar.data.row_weights`.
-            callback: called with each :class:`~pyro_mnar.infer.training.Evaluation`.
+            callback: a function that is called with each :class:`~pyro_mnar.infer.training.Evaluation`.
             checkpoint: folder, from which the same call goes on after a kill to the same result
                 (:mod:`pyro_mnar.imputer.saving.checkpoints`).
 
-            strata, clusters: of the rows, arrays (N,) or names of columns without holes, by which members' tables are drawn
+            strata, clusters: those of the rows, arrays (N,) or names of columns without holes, by which members' tables are drawn
                 (:mod:`pyro_mnar.infer.clusters`).
 
         Raises:

@@ -43,9 +43,9 @@ def held_out_crps(
             which the first step that draws is meant, and else the last one. Cells are hidden before the steps before it.
         X: (N, D), a frame or an array, with NaN in the holes.
         y: ignored.
-        share: of the observed cells that is hidden, above 0 and below 1.
-        draws: of each hidden cell.
-        seed: of the choice of cells.
+        share: the part of the observed cells that is hidden, above 0 and below 1.
+        draws: the number of draws of each hidden cell.
+        seed: the seed of the choice of cells.
 
     Raises:
         ValueError: for arguments out of range, and where nothing is hidden that an imputer could fill.

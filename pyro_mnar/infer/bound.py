@@ -77,7 +77,7 @@ class IWELBO(nn.Module):
     Args:
         module: holds the model and the guide, so that their parameters are this module's too.
         particles: K.
-        estimator: of the gradient: ``iwae``, ``stl`` or ``dreg``.
+        estimator: the estimator of the gradient, ``iwae``, ``stl`` or ``dreg``.
         beta: weight of log p(z) - log q(z), 1 for the bound; an attribute too.
 
     Raises:

@@ -98,15 +98,15 @@ def fit(
     A bound is fitted to the table itself, and so is a list of one; of several, each to rows drawn from the table with replacement.
 
     Args:
-        bound: of a module, an objective around one, or a list of these, one for each member.
+        bound: the bound of a module, an objective around one, or a list of these, one for each member.
         x: (N, D) float, finite; the holes may hold any number.
         mask: (N, D) bool, True = observed.
         limits: (N, D, 2), between which missing values are known to lie, as a third argument of model and guide; or None.
         weights: (N,) above 0, how many rows each row counts for. Where all are whole numbers, members' tables are drawn from repeated
             rows; else a row is one, and takes its weight along.
         units: (2, N) each row's stratum and cluster, by which members' tables are drawn (:mod:`pyro_mnar.infer.clusters`), or None.
-        seed: of everything random.
-        callback: called with each :class:`~pyro_mnar.infer.history.Evaluation`.
+        seed: the seed of everything random.
+        callback: a function that is called with each :class:`~pyro_mnar.infer.history.Evaluation`.
         progress: a bar over members and, in this process, one over steps, on a terminal only.
         n_jobs: processes that fit members, at most one each; None is 1 and -1 all cores. The result is the same. ``callback`` then
             hears of a member when it is done.

@@ -28,7 +28,7 @@ class PosteriorDraws:
     """C chains of M draws for each of N rows.
 
     Attributes:
-        latents: by site, (C, M, N, ...).
+        latents: draws by site, (C, M, N, ...).
         x: (C, M, N, D) completed rows, observed cells bit for bit.
         acceptance: (C, M, N) acceptance probability, the mean over the steps that lead to a draw.
         diverging: (C, M, N) bool, whether any of them met a density that is not finite or lost the energy.
@@ -88,7 +88,8 @@ def sample_posterior(
     with by rounding alone, which a chain amplifies: for the same draws bit for bit, run it in chunks of the same size.
 
     Args:
-        module: has ``model(x, mask)`` and ``guide(x, mask)`` and keeps the conventions of :class:`~pyro_mnar.infer.bound.IWELBO`.
+        module: a module that has ``model(x, mask)`` and ``guide(x, mask)`` and keeps the conventions of
+            :class:`~pyro_mnar.infer.bound.IWELBO`.
         x: (N, D) float; the holes may hold anything.
         mask: (N, D) bool, True = observed.
         limits: (N, D, 2), between which missing values are known to lie, as a third argument of model and guide; or None.
@@ -101,7 +102,7 @@ def sample_posterior(
         ess: effective sample size to reach, for every latent of a row. A row whose M draws fall short goes on, with twice as many steps
             between draws each time, and the others rest. None for M draws of every row. Not with Pyro's methods.
         max_thinning: most steps between draws, at which a row is given up.
-        seed: of all draws; global random state is neither read nor changed.
+        seed: the seed of all draws; global random state is neither read nor changed.
         labels: one for each row, its name for the random streams, the same draws in any table; positions by default.
             Rows may share one: the second of a label, in the table's order, has other draws than the first. 1 and "1" are two.
         chunk: rows that are computed at once: bounds the memory beyond the result's own.

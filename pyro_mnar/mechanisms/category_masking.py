@@ -9,12 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from pyro_mnar.distributions.alignment import TOGETHER
-from pyro_mnar.distributions.cells import OwnScore
 from pyro_mnar.distributions.censored import Missing, Normals
 from pyro_mnar.distributions.indexing import beside, chosen_of, columns_of
 from pyro_mnar.distributions.links import LOGIT, THRESHOLD, Link
 from pyro_mnar.mechanisms.base import Anchors, LogPrior
-from pyro_mnar.mechanisms.own_value import OwnValueMasking
+from pyro_mnar.mechanisms.own_value import LinkScore, OwnValueMasking
 from pyro_mnar.mechanisms.prior_scales import CATEGORY
 
 
@@ -85,7 +84,7 @@ class CategoryMasking(OwnValueMasking):
         return LogPrior(known=total)
 
 
-class LevelScore(OwnScore):
+class LevelScore(LinkScore):
     """P(s = 0 | x = k) = F(table_k + shift).
 
     Args:
@@ -107,15 +106,6 @@ class LevelScore(OwnScore):
     def shifted(self, effect: Tensor) -> LevelScore:
         return LevelScore(self.table, self.shift + effect, self.link)
 
-    def log_missing(self, values: Tensor) -> Tensor:
-        return self.link.log_missing(self._at(values))
-
-    def log_observed(self, values: Tensor) -> Tensor:
-        return self.link.log_observed(self._at(values))
-
-    def gain(self, values: Tensor, factor: float) -> Tensor:
-        return self.link.gain(self._at(values), factor)
-
     def components(self, normals: Normals) -> Missing:
         """Raise a TypeError: categories are summed."""
         raise TypeError("decoder cells: got real values in a column of CategoryMasking, expected cells of levels")
@@ -126,7 +116,7 @@ class LevelScore(OwnScore):
     def probit(self) -> None:
         return None
 
-    def _at(self, values: Tensor) -> Tensor:
+    def score_of(self, values: Tensor) -> Tensor:
         return lookup(self.table, values) + self.shift
 
 

@@ -54,7 +54,7 @@ class LatentMasking(Mechanism):
 
     Args:
         base: how the values enter: self-masking, linear, neural or a mixture; no threshold.
-        latent_dim: of z_m.
+        latent_dim: the size of z_m.
         hidden: hidden layers of f, the decoder of z_m, and of the encoder; without any f is linear.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Mechanisms whose masks read their own column's value and nothing else."""
+"""Mechanisms whose masks read their own column's value and nothing else, and scores that a link makes a probability."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pyro_mnar.distributions.cells import OwnScore
 from pyro_mnar.distributions.indexing import indicator, neighbors
+from pyro_mnar.distributions.links import Link
 from pyro_mnar.mechanisms.base import MaskDistribution, Mechanism, OwnColumns
 
 
@@ -53,3 +54,22 @@ class OwnValueMasking(Mechanism):
 
     def _placed(self, own: Tensor, x: Tensor) -> Tensor:
         return own.new_full((*own.shape[:-1], x.shape[-1]), math.log(0.5)).index_copy(-1, self.columns, own)
+
+
+class LinkScore(OwnScore):
+    """P(s = 0 | x) = F(score), whatever the score: what those with a ``link`` F share."""
+
+    link: Link
+
+    def score_of(self, values: Tensor) -> Tensor:
+        """Return the scores of ``values`` (..., J)."""
+        raise NotImplementedError
+
+    def log_missing(self, values: Tensor) -> Tensor:
+        return self.link.log_missing(self.score_of(values))
+
+    def log_observed(self, values: Tensor) -> Tensor:
+        return self.link.log_observed(self.score_of(values))
+
+    def gain(self, values: Tensor, factor: float) -> Tensor:
+        return self.link.gain(self.score_of(values), factor)

@@ -9,12 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from pyro_mnar.distributions.alignment import TOGETHER
-from pyro_mnar.distributions.cells import OwnScore
 from pyro_mnar.distributions.censored import Missing, Normals, missing_components
 from pyro_mnar.distributions.indexing import chosen_of, columns_of, indicator
 from pyro_mnar.distributions.links import LOGIT, PROBIT, THRESHOLD, Link
 from pyro_mnar.mechanisms.base import Anchors, LogPrior
-from pyro_mnar.mechanisms.own_value import OwnValueMasking
+from pyro_mnar.mechanisms.own_value import LinkScore, OwnValueMasking
 from pyro_mnar.mechanisms.prior_scales import FREE_SLOPE, LOG_SLOPE
 from pyro_mnar.mechanisms.starts import apparent_direction, censored_normal, observed_moments
 
@@ -182,7 +181,7 @@ class SelfMasking(OwnValueMasking):
         return LogPrior(unseen=-0.5 * (torch.where(free, slope / FREE_SLOPE, known) - anchors.slope).square().sum())
 
 
-class LinearScore(OwnScore):
+class LinearScore(LinkScore):
     """P(s = 0 | x) = F(slope x + intercept).
 
     Args:
@@ -207,17 +206,11 @@ class LinearScore(OwnScore):
     def shifted(self, effect: Tensor) -> LinearScore:
         return LinearScore(self.slope, self.intercept + effect, self.link)
 
-    def rising(self, values: Tensor) -> Tensor:
+    def score_of(self, values: Tensor) -> Tensor:
         return self.slope * values + self.intercept
 
-    def log_missing(self, values: Tensor) -> Tensor:
-        return self.link.log_missing(self.rising(values))
-
-    def log_observed(self, values: Tensor) -> Tensor:
-        return self.link.log_observed(self.rising(values))
-
-    def gain(self, values: Tensor, factor: float) -> Tensor:
-        return self.link.gain(self.rising(values), factor)
+    def rising(self, values: Tensor) -> Tensor:
+        return self.score_of(values)
 
     def components(self, normals: Normals) -> Missing:
         return missing_components(normals, self.slope, self.intercept, self.link)

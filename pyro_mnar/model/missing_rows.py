@@ -29,7 +29,7 @@ class MissingRows(TorchDistribution):
     """p(x_mis | z, s) over rows (..., D), observed cells standard normal.
 
     Args:
-        selection: of the row given z.
+        selection: the law of the row given z.
         holed: (..., D), rows with NaN in the holes.
 
     Example:

@@ -76,7 +76,7 @@ class EnergyTilt(Tilt):
     """exp(-E) with E = ``net``.
 
     Args:
-        net: takes (..., D), or (..., L) where ``latent``, and returns E as (...) or (..., 1); see :func:`energy_net`.
+        net: a network that takes (..., D), or (..., L) where ``latent``, and returns E as (...) or (..., 1); see :func:`energy_net`.
         latent: whether it reads z.
         ceiling: None, or a bound on the log weight: -E becomes a smooth minimum of -E and it. Where a decoder has heavy tails, an
             energy that falls without end makes Z infinite, and no Monte Carlo estimate shows it.
@@ -105,8 +105,8 @@ class Constraint(Tilt):
     """exp(strength f(x)): rows of larger f are preferred; with f <= 0, and 0 where the rule holds, a soft rule.
 
     Args:
-        f: takes complete rows (..., D) and returns (...); differentiable where it is to be sampled by its gradient.
-        strength: in nats for each unit of f; 0 is no constraint.
+        f: a function that takes complete rows (..., D) and returns (...); differentiable where it is to be sampled by its gradient.
+        strength: nats for each unit of f; 0 is no constraint.
 
     Raises:
         ValueError: for a negative strength (write the preference into f).
@@ -132,7 +132,7 @@ class LearnedConstraint(Tilt):
     """exp(sum_i w_i f_i(x)): the features f are given, their weights w learned, from 0.
 
     Args:
-        features: takes complete rows (..., D) and returns (..., F).
+        features: a function that takes complete rows (..., D) and returns (..., F).
         size: F.
 
     Example:

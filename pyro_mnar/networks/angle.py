@@ -14,7 +14,7 @@ distribution function of the density that is linear in t between the points.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pyro.distributions as dist
 import torch
@@ -25,6 +25,7 @@ from torch.nn.functional import softplus
 
 from pyro_mnar.distributions.alignment import TOGETHER
 from pyro_mnar.distributions.cells import Cells, Censored, OwnScore
+from pyro_mnar.distributions.discrete import OnPoints
 from pyro_mnar.distributions.indexing import chosen_of, columns_of
 from pyro_mnar.networks.head import Head
 from pyro_mnar.networks.layers import inverse_softplus
@@ -105,7 +106,7 @@ class VonMises(Cells, dist.TorchDistribution):
         return x.clamp(0.0, 2 * math.pi), log_slope
 
 
-class _Missing:
+class _Missing(OnPoints):
     """M missing cells, given for which score ``own`` they are missing, or that the mask says nothing of them."""
 
     probabilities = None
@@ -122,15 +123,8 @@ class _Missing:
 
     @property
     def log_mass(self) -> Tensor:
-        mass = self.log_joint.logsumexp(0)
+        mass = super().log_mass
         return torch.zeros_like(mass) if self.own is None else mass
-
-    @property
-    def mean(self) -> Tensor:
-        return self.mean_of(lambda values: values)
-
-    def mean_of(self, function: Callable[[Tensor], Tensor]) -> Tensor:
-        return (self.log_joint.softmax(0) * function(self.values)).sum(0)
 
     def draw(self, uniforms: Tensor) -> Tensor:
         which, place = uniforms[..., 0], uniforms[..., 1]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from pyro_mnar.distributions import continuous
+from pyro_mnar.distributions.alignment import evenly
 from pyro_mnar.networks.layers import (
     FAR,
     AlignedLinear,
@@ -180,7 +181,7 @@ class GaussianDecoder(Decoder):
         """Return d(z), (..., D), or (D,) where it is constant; ``mean`` is m(z), where that is known already."""
         raw = self.raw_scale if self.scale_net is None else self.raw_scale + self.scale_net(z)
         if self.growth is None:
-            return noise_scale(raw)
+            return noise_scale(raw) if self.scale_net is None else evenly(noise_scale, raw)
         return growing_scale(raw, self.growth, self.mean(z) if mean is None else mean)
 
     def noise(self) -> dist.Distribution:

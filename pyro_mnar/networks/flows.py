@@ -24,7 +24,7 @@ class FlowEncoder(nn.Module):
 
     Args:
         encoder: any; its law is the flow's base.
-        transforms: of Pyro, in order; those with parameters are trained with the encoder.
+        transforms: Pyro's, in order; those with parameters are trained with the encoder.
 
     Example:
         >>> import pyro.distributions.transforms as T
@@ -48,7 +48,7 @@ class FlowPrior(nn.Module):
 
     Args:
         latent_dim: L.
-        transforms: as for :class:`FlowEncoder`.
+        transforms: those of :class:`FlowEncoder`.
 
     Example:
         >>> import pyro.distributions.transforms as T

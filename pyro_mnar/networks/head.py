@@ -16,8 +16,8 @@ class Head(nn.Module):
 
     Args:
         columns: their indices.
-        owner: of each output, the place of its column among them.
-        start: of each output, where it starts.
+        owner: the place of each output's column among them.
+        start: each output's start.
         n_features: how many numbers :meth:`features` makes of a row; one a column by default.
     """
 

@@ -71,9 +71,9 @@ class OrdinalHead(Head):
 
     Args:
         columns: their indices.
-        shares: of each column's levels, above 0: where the law starts.
-        first: of each column, the value of level 0.
-        step: of each column, from one level to the next.
+        shares: those of each column's levels, above 0: where the law starts.
+        first: each column's value of level 0.
+        step: each column's distance from one level to the next.
 
     Example:
         >>> head = OrdinalHead([1], [[0.2, 0.3, 0.5]], [0.0], [1.0])
@@ -142,7 +142,7 @@ class CategoryHead(Head):
 
     Args:
         columns: their indices.
-        shares: of each column's categories, above 0: where the law starts.
+        shares: those of each column's categories, above 0: where the law starts.
 
     Example:
         >>> head = CategoryHead([1], [[0.2, 0.3, 0.5]])
@@ -200,10 +200,10 @@ class CountHead(Head):
 
     Args:
         columns: their indices.
-        means: of each, above 0: where the law starts.
-        largest: of each, the largest count seen; the mean given z stays below about twice that.
-        first: of each column, the value of the count 0.
-        step: of each column, from one count to the next.
+        means: each column's mean, above 0: where the law starts.
+        largest: the largest count seen of each; the mean given z stays below about twice that.
+        first: each column's value of the count 0.
+        step: each column's distance from one count to the next.
 
     Example:
         >>> head = CountHead([0], [3.0], [9.0], [0.0], [1.0])

@@ -20,9 +20,9 @@ class SemicontinuousHead(ScaledHead):
 
     Args:
         columns: their indices.
-        mass: of each, the value that repeats.
-        shares: of each, how often it does, above 0 and below 1: where the law starts.
-        sides: of each, 1 where the other values lie above it and -1 where below; missing ones are then cut there, else not.
+        mass: each column's value that repeats.
+        shares: its share in each column, above 0 and below 1: where the law starts.
+        sides: each column's side, 1 where the other values lie above it and -1 where below; missing ones are then cut there, else not.
 
     Example:
         >>> head = SemicontinuousHead([1], [-0.5], [0.25])

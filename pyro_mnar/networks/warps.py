@@ -31,7 +31,7 @@ class SkewWarp(nn.Module):
     Args:
         n_columns: D.
         columns: indices of the columns that are warped, the others being left as they are; all by default.
-        pinned: by index of such columns, a value that the warp leaves where it is: y = p + sinh(asinh(x - p) - e) + sinh(e). It has a
+        pinned: a value by index of such columns that the warp leaves where it is: y = p + sinh(asinh(x - p) - e) + sinh(e). It has a
             probability rather than a density, which no slope changes.
         transformed: indices of such columns that are logarithms or log-odds. Their map bends as much at 0, and its tails are made for
             being exponentiated: see :mod:`pyro_mnar.distributions.log_tails`.

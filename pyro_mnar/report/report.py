@@ -17,7 +17,6 @@ from pyro_mnar.imputer.diagnosis import diagnosis
 from pyro_mnar.imputer.imputer import MNARImputer
 from pyro_mnar.imputer.imputing import Imputed, imputed
 from pyro_mnar.imputer.learning import fit_given
-from pyro_mnar.imputer.replicates import replicates_on
 from pyro_mnar.imputer.tables.given import Given
 from pyro_mnar.report.html import write_page
 from pyro_mnar.report.sections import checks, sections
@@ -107,9 +106,6 @@ def write_report(
     }
     plain = ignorable_of(imputer, table, checkpoint)
     compared = None if plain is None else imputed(plain, replace(table, codec=plain.codec_), len(found.result.draws)).result
-    ways = {"as assumed": replicates} if replicates is not None else {}
-    if ways and plain is not None:
-        ways["ignorable"] = replicates_on(plain, table)
     further = [checks(diagnosis(imputer, table, found.raw))]
     # Within the command's one bar.
     parts = sections(
@@ -123,7 +119,7 @@ def write_report(
         origin=origin,
         further=further,
         design=design,
-        replicates=ways,
+        replicates=replicates,
         progress=False,
     )
     write_page(path, f"Missing values of {Path(table_path).name}", parts)

@@ -44,7 +44,7 @@ def sections(
     origin: Mapping[str, object] | None = None,
     further: Sequence[Section] = (),
     design: Design | None = None,
-    replicates: Mapping[str, np.ndarray] | None = None,
+    replicates: np.ndarray | None = None,
     progress: bool = True,
 ) -> list[Section]:
     """Return the parts of the report on a fitted ``imputer`` and a table that it imputed.
@@ -61,7 +61,7 @@ def sections(
         origin: what else to state under "To reproduce this", such as the command.
         further: other sections, which come before those on sensitivity.
         design: of the rows, which estimates are given too.
-        replicates: (G, N) by assumption, ``as assumed`` and ``ignorable``: how often each row was in each member's table.
+        replicates: (G, N), how often each row was in each member's table, of either imputation.
         progress: bars on standard error, on a terminal only.
 
     Raises:
@@ -83,8 +83,7 @@ def sections(
         found.append(_missingness(imputer, table, []))
     else:
         done = completed(imputer, table, result, ignorable, None if analysis is not None and reads is None else reads or [])
-        own = replicates or {}
-        samples = {way: as_analyzed(design, own.get(way), every(part).groups) for way, part in done.items()}
+        samples = {way: as_analyzed(design, replicates, every(part).groups) for way, part in done.items()}
         levers = levers_of(table, done["as assumed"], samples["as assumed"])
         # Directions are drawn, though no sum of them is moved.
         shown = [*levers, *(int(j) for j in np.flatnonzero(table.missing.any(0)) if table.codec.columns[j].circular)][:PANELS]

@@ -13,9 +13,12 @@ from pyro_mnar import MNARImputer
 from pyro_mnar.analysis import Design, analyze, regression
 from pyro_mnar.cli.main import main
 from pyro_mnar.data import sampling_weights
-from pyro_mnar.imputer.replicates import as_analyzed
+from pyro_mnar.imputer import replicates
+from pyro_mnar.imputer.replicates import as_analyzed, replicates_of
+from pyro_mnar.imputer.tables.given import learned, units_of
 from pyro_mnar.report.digits import pooled_numbers
 from pyro_mnar.report.levers import every
+from pyro_mnar.report.report import ignorable_of
 
 COMMAND_MODELS = 8
 QUICK = ["--steps", "2", "--jobs", "1"]
@@ -79,7 +82,15 @@ def test_sensitivity_takes_the_design(table, capsys):
     capsys.readouterr()
 
 
-def test_estimates_of_a_fit_with_weights_are_those_of_its_replicates(table, capsys, tmp_path):
+@pytest.fixture
+def counted(monkeypatch):
+    """What is computed of members' replicates, a place for each time."""
+    found = []
+    monkeypatch.setattr(replicates, "replicates_of", lambda *given: found.append(replicates_of(*given)) or found[-1])
+    return found
+
+
+def test_estimates_of_a_fit_with_weights_are_those_of_its_replicates(table, capsys, tmp_path, counted):
     design = ["--weight", "weight", "--strata", "region", "--cluster", "school", *QUICK]
     own = table.drop(columns="weight").set_axis(range(1, 61))
     by_design = {
@@ -91,6 +102,9 @@ def test_estimates_of_a_fit_with_weights_are_those_of_its_replicates(table, caps
     names = {"weights": table.weight, "strata": table.region, "clusters": table.school}
     sample = {key: value.to_numpy() for key, value in names.items()}
     often = fitted.replicates(own, **by_design)
+    plain = ignorable_of(fitted, learned(fitted, own, {}, by_design["sample_weight"], units_of(own, *list(by_design.values())[1:])))
+    assert (plain.replicates(own, **by_design) == often).all()  # of the model without a mechanism the same
+    counted.clear()
 
     done = fitted.completions(own, 40)
     assert (
@@ -105,14 +119,16 @@ def test_estimates_of_a_fit_with_weights_are_those_of_its_replicates(table, caps
 
     done = every(fitted.completions(own, 160))
     assert main(["report", "t.csv", "--output", "r.html", "--regress", "pay=x", *design]) == 0
+    assert len(counted) == 2  # of this and of the command before
     pooled = analyze(done.tables, slope, done.groups, **sample, replicates=often)
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
     cells = [cell if isinstance(cell, str) else f"{cell:.4g}" for cell in pooled_numbers(pooled)]
     assert re.search(".*?".join(f">{re.escape(cell)}<" for cell in cells), page, re.DOTALL) and "members' replicates" in unescape(page)
 
-    assert main(["impute", "t.csv", "--output", "c.csv", *design]) == 0
-    drawn = list(fitted.impute(own, draws=40).draws[:, :, 1].numpy())
-    pooled = analyze(drawn, lambda values, rows: rows.mean(values), fitted.members_of(40), **sample, replicates=often)
+    assert main(["impute", "t.csv", "--output", "c.csv", "--report", "i.html", *design]) == 0
+    assert len(counted) == 3
+    drawn = list(fitted.impute(own, draws=160).draws[:, :, 1].numpy())
+    pooled = analyze(drawn, lambda values, rows: rows.mean(values), fitted.members_of(160), **sample, replicates=often)
     said, (low, high) = capsys.readouterr().out, pooled.interval()
     pay = fitted.codec_.columns[1]
     assert f"{pay.in_words(float(pooled.estimate))} ({pay.in_words(float(low))} to {pay.in_words(float(high))})" in said

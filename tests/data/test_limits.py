@@ -115,6 +115,37 @@ def test_whole_numbers_dates_and_levels_step_inside() -> None:
     assert x[1, 0, 1] == pytest.approx(cell["first"] + 4.5 * cell["step"])  # between the counts 4 and 5
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32", "Int64"])
+def test_counts_have_the_whole_numbers_between_fractional_limits(dtype: str) -> None:
+    table = pd.DataFrame({"n": pd.array([1, None, 3, 7, 9] * 4, dtype="Int64").astype(dtype)})
+    for said, ends in (((0.5, 4.6), [1, 4]), (("<=", 3.6), [-INF, 3]), ((">", 2.4), [3, INF]), (("<", 3), [-INF, 2])):
+        _, found = read(table, {"n": said}, kinds={"n": "count"})
+        assert found[1, 0].tolist() == ends, said
+    with pytest.raises(ValueError, match="column 'n' has no value from 1.2 to 1.8 in row 1, expected other limits"):
+        read(table, {"n": (1.2, 1.8)}, kinds={"n": "count"})
+
+
+@pytest.mark.filterwarnings("error")
+def test_limits_between_two_numbers_of_float32_are_named_with_both() -> None:
+    table = pd.DataFrame({"f": np.array([0.1, 0.7, np.nan, 0.3, 0.2] * 4, np.float32)})
+    neighbors = "0.09999999403953552 and 0.10000000149011612"
+    message = rf"column 'f' has no value from 0.1 to 0.1 in row 2 \(of float32, the nearest ones are {neighbors}\), expected other"
+    with pytest.raises(ValueError, match=message + " limits, or the column as float64$"):
+        read(table, {"f": (0.1, 0.1)})
+    assert read(table, {"f": (-1e300, 1e300)})[1][2, 0].tolist() == [-np.finfo(np.float32).max, np.finfo(np.float32).max]
+
+
+def test_an_observed_float32_stands_within_the_limit_that_it_was_rounded_from() -> None:
+    """0.1 as float32 is above 0.1, and 0.7 below 0.7."""
+    seen = np.array([0.1, 0.7, np.nan, 0.3, 0.2] * 4, np.float32)
+    own = np.array([0.1, 0.7, 0.2, 0.3, 0.2] * 4)
+    table = pd.DataFrame({"f": seen, "low": own, "high": own + [0, 0, 1, 0, 0] * 4})
+    _, found = read(table, {"f": ("low", "high")})
+    assert found[2, 0, 0] >= 0.2 and found[2, 0, 1] <= 1.2
+    with pytest.raises(ValueError, match="column 'f': got 0.1 in row 0, whose limits are 0.1001 to 1.1, expected values within"):
+        read(table.assign(low=own + 1e-4, high=own + 1), {"f": ("low", "high")})
+
+
 @pytest.mark.parametrize("strict", [True, False])
 def test_the_outermost_possible_values(strict: bool) -> None:
     column = TableCodec.fit(np.array([[1.0], [2.5]])).columns[0]

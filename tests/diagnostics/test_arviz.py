@@ -5,11 +5,10 @@ from dataclasses import replace
 
 import arviz
 import numpy as np
-import pyro
-import pyro.distributions as dist
 import pytest
 import torch
 from exact import INTERCEPT, LAW, MASKS, ROWS, SLOPE, Z_MAX, PosteriorEncoder, self_masking, z_score
+from own_model import GammaRate
 from scipy import special, stats
 from torch import nn
 
@@ -174,34 +173,14 @@ def test_a_coupled_mechanism_s_masks_are_replicated_whole(seed):
     assert tree.posterior.noise.dims == ("chain", "draw", "row", "noise_dim_0") and tree.log_likelihood.x.notnull().all()
 
 
-class Own(nn.Module):
-    """A user's own model, no class of ours: a Gamma rate, rows named ``complete``, a latent of any name."""
-
-    def __init__(self, latent="rate"):
-        super().__init__()
-        self.latent = latent
-
-    def model(self, x, mask):
-        with pyro.plate("rows", len(x), dim=-1):
-            rate = pyro.sample(self.latent, dist.Gamma(2.0, 2.0))
-            noise = pyro.sample("noise", dist.Normal(torch.zeros(2), 1.0).to_event(1))
-            complete = pyro.deterministic("complete", torch.where(mask, x, rate.unsqueeze(-1) + noise), event_dim=1)
-            seen = dist.Normal(rate.unsqueeze(-1).expand(complete.shape), 1.0).mask(mask).to_event(1)
-            pyro.sample("x", seen, obs=torch.where(mask, x, 0.0))
-
-    def guide(self, x, mask):
-        with pyro.plate("rows", len(x), dim=-1):
-            pyro.sample(self.latent, dist.Gamma(torch.full((len(x),), 2.0), 2.0))
-
-
 def test_any_model_is_converted_and_a_row_s_draws_are_its_own(seed):
     x, mask = torch.tensor([[3.0, 0.0], [0.1, 0.0]]), torch.tensor([[True, False]] * 2)
-    draws = importance(Own(), x, mask, draws=50, labels=["a", "b"], seed=seed)
-    tree = to_arviz(draws, Own(), x, mask)
+    draws = importance(GammaRate(), x, mask, draws=50, labels=["a", "b"], seed=seed)
+    tree = to_arviz(draws, GammaRate(), x, mask)
     exact = stats.norm.logpdf(x[:, 0], draws.latents["rate"], 1)
     np.testing.assert_allclose(tree.log_likelihood.x, exact, rtol=1e-4)
     assert tree.posterior_predictive.x.shape == (4, 50, 2, 2) and bool(tree.posterior_predictive.x.notnull().all())
-    alone = importance(Own(), x[1:], mask[1:], draws=50, labels=["b"], seed=seed)
+    alone = importance(GammaRate(), x[1:], mask[1:], draws=50, labels=["b"], seed=seed)
     assert torch.equal(alone.x[:, :, 0], draws.x[:, :, 1]) and torch.equal(alone.log_weights[..., 0], draws.log_weights[..., 1])
     assert torch.equal(alone.latents["rate"][..., 0], draws.latents["rate"][..., 1])
 
@@ -301,9 +280,9 @@ def test_labels_that_collide_are_refused(chains, wrong, said):
 @pytest.mark.parametrize("name", ["row", "x_mis", "chain"])
 def test_a_latent_with_a_name_that_is_taken_is_refused(name):
     x, mask = torch.zeros(2, 2), torch.ones(2, 2, dtype=torch.bool)
-    draws = importance(Own(name), x, mask, draws=5)
+    draws = importance(GammaRate(name), x, mask, draws=5)
     with pytest.raises(ValueError, match=f"got a latent site '{name}'"):
-        to_arviz(draws, Own(name), x, mask)
+        to_arviz(draws, GammaRate(name), x, mask)
 
 
 def test_draws_of_other_rows_are_refused(chains):

@@ -5,15 +5,16 @@ import pandas as pd
 import pytest
 import torch
 
-from pyro_mnar import MNARImputer
+from pyro_mnar import MNARImputer, impute
 from pyro_mnar.distributions import log_tails
 from pyro_mnar.distributions.alignment import aligned, definite, evenly, linear, summed
 from pyro_mnar.distributions.continuous import PrecisionNormal
 from pyro_mnar.imputation.resampling import LEAST_ROWS
 from pyro_mnar.infer.particles import Particles
 from pyro_mnar.infer.weights import effective_sample_size, smooth
+from pyro_mnar.mechanisms import LinearMasking, NeuralMasking, SelfMasking, SequentialMasking, TwoSidedMasking
 from pyro_mnar.model import MNAR
-from pyro_mnar.networks import ConjugateEncoder, CountHead, GaussianDecoder
+from pyro_mnar.networks import ConjugateEncoder, CountHead, GaussianDecoder, GaussianEncoder, StudentTDecoder
 
 DTYPES = [torch.float32, torch.float64]
 CHUNK = LEAST_ROWS
@@ -67,6 +68,45 @@ def test_an_encoder_and_a_decoder_are_the_same_in_every_place_of_a_chunk():
             with Particles(7, {"z": law.loc.expand(7, *law.loc.shape).contiguous()}) as seen:
                 mnar.model(x, mask)
             assert alike(seen.trace.nodes["x"]["fn"].log_prob(seen.trace.nodes["x"]["value"]), -1)
+
+
+@pytest.mark.parametrize("kind", [GaussianDecoder, StudentTDecoder])
+@pytest.mark.parametrize("growing", [False, True])
+@pytest.mark.parametrize("scale_net", [False, True])
+def test_a_row_s_density_is_the_same_among_others(kind, growing, scale_net):
+    """Of laws whose scales are networks' too, and of an encoder's: 8 rows, and as the last ones of 16, 24 and 64."""
+    with torch.no_grad():
+        for columns in range(1, 14):
+            decoder, encoder = kind(2, columns, [8], scale_net=scale_net, growing=growing), GaussianEncoder(3, columns, [8])
+            for parameter in (*decoder.parameters(), *encoder.parameters()):
+                parameter.add_(torch.randn_like(parameter))
+            x, mask, z = torch.randn(64, columns), torch.rand(64, columns) < 0.6, torch.randn(5, 64, 3)
+            law, q = decoder(z[..., :2]), encoder(x, mask)
+            log_prob, log_q = law.log_prob(x), q.log_prob(z)
+            for rows in (slice(0, 8), slice(8, 24), slice(40, 64)):
+                own, own_q = decoder(z[:, rows, :2].contiguous()), encoder(x[rows], mask[rows])
+                assert torch.equal(own.log_prob(x[rows]), log_prob[:, rows]), columns
+                assert torch.equal(own_q.log_prob(z[:, rows]), log_q[:, rows]), columns
+
+
+@pytest.mark.parametrize("mechanism", [TwoSidedMasking, SelfMasking, LinearMasking, NeuralMasking])
+def test_a_row_s_mask_is_scored_the_same_among_others(mechanism):
+    """Where masks read earlier columns and the latent, their ends are each row's own."""
+    with torch.no_grad():
+        for columns in range(2, 9):
+            law = mechanism(columns)
+            if mechanism not in (LinearMasking, NeuralMasking):
+                law = SequentialMasking(law, range(columns), 2)
+            for parameter in law.parameters():
+                parameter.add_(torch.randn_like(parameter))
+            decoder = GaussianDecoder(2, columns, [8])
+            mnar = MNAR(decoder, ConjugateEncoder(decoder, [8]), law)
+            x, mask = torch.randn(40, columns), torch.rand(40, columns) < 0.6
+            whole = impute(mnar, x, mask, particles=100, labels=range(40), progress=False)
+            for rows in torch.randperm(40).split(8):
+                rows = rows.tolist()
+                own = impute(mnar, x[rows], mask[rows], particles=100, labels=rows, progress=False)
+                assert torch.equal(own.completed, whole.completed[rows]) and torch.equal(own.ess, whole.ess[rows]), columns
 
 
 def test_padding_changes_no_number_and_is_not_done_where_gradients_are_recorded():

@@ -2,12 +2,11 @@
 
 import arviz
 import numpy as np
-import pyro
 import pyro.distributions as dist
 import pytest
 import torch
 from exact import Z_MAX, LinearGaussian, PosteriorEncoder, self_masking
-from torch import nn
+from own_model import GammaRate
 
 from pyro_mnar.distributions import THRESHOLD
 from pyro_mnar.imputation.ensemble import impute
@@ -42,25 +41,9 @@ def test_mean_and_draws_are_the_exact_posteriors(masked):
     assert torch.equal(result.completed[:, 1:], x[:, 1:])
 
 
-class Gamma(nn.Module):
-    """A user's own model: no class of ours, a Gamma latent, completed rows named ``complete``."""
-
-    def model(self, x, mask):
-        with pyro.plate("rows", len(x), dim=-1):
-            rate = pyro.sample("rate", dist.Gamma(2.0, 2.0))
-            noise = pyro.sample("noise", dist.Normal(torch.zeros(2), 1.0).to_event(1))
-            complete = pyro.deterministic("complete", torch.where(mask, x, rate.unsqueeze(-1) + noise), event_dim=1)
-            seen = dist.Normal(rate.unsqueeze(-1).expand(complete.shape), 1.0).mask(mask).to_event(1)
-            pyro.sample("x", seen, obs=torch.where(mask, x, 0.0))
-
-    def guide(self, x, mask):
-        with pyro.plate("rows", len(x), dim=-1):
-            pyro.sample("rate", dist.Gamma(torch.full((len(x),), 2.0), 2.0))
-
-
 def test_any_model_that_keeps_the_conventions_is_imputed_row_by_row():
     x, mask = torch.tensor([[3.0, 0.0], [0.1, 0.0], [3.0, 0.0]]), torch.tensor([[True, False]] * 3)
-    result = impute(Gamma(), x, mask, draws=200, particles=2000, labels=["a", "b", "c"], progress=False)
+    result = impute(GammaRate(), x, mask, draws=200, particles=2000, labels=["a", "b", "c"], progress=False)
     # E[rate | x] by quadrature
     rate = np.linspace(1e-4, 15, 200001)
     for row, value in ((0, 3.0), (1, 0.1)):
@@ -68,7 +51,7 @@ def test_any_model_that_keeps_the_conventions_is_imputed_row_by_row():
         mean = (weight * rate).sum() / weight.sum()
         spread = np.sqrt((weight * rate**2).sum() / weight.sum() - mean**2 + 1)
         assert abs(result.completed[row, 1] - mean) < 4.5 * spread / np.sqrt(float(result.ess[row]))
-    alone = impute(Gamma(), x[1:2], mask[1:2], draws=200, particles=2000, labels=["b"], progress=False)
+    alone = impute(GammaRate(), x[1:2], mask[1:2], draws=200, particles=2000, labels=["b"], progress=False)
     assert torch.equal(alone.draws[:, 0], result.draws[:, 1]) and not torch.equal(result.draws[:, 0], result.draws[:, 2])
 
 

@@ -14,7 +14,7 @@ from pyro_mnar.data import Schema
 from pyro_mnar.data.kinds import Continuous
 from pyro_mnar.imputer import learning
 from pyro_mnar.imputer.doubts import doubts, never_together, still_rising
-from pyro_mnar.imputer.reason_selection import mask_orders, selection
+from pyro_mnar.imputer.reason_selection import mask_orders, pilots, selection
 from pyro_mnar.imputer.reason_selection.pilots import Candidate, InUnits, Pilots
 from pyro_mnar.imputer.reason_selection.selection import sides_of
 from pyro_mnar.imputer.training.specification import Specification
@@ -441,6 +441,8 @@ def test_where_rows_leave_own_values_are_tried_in_place_of_seen_ones(gain, by_ow
         ([0.5] * 4, [1.2, 1.2, 1.2, 1.2], [0.0] * 4, "free free free free", "tails tails tails tails"),
         ([0.5] * 4, [0.9, 0.9, 0.9, 0.9], [0.0] * 4, "free free free free", "free free free free"),
         ([0.5] * 4, [1.2, -1.2, 1.2, -1.2], [0.0] * 4, "free free free free", "free free free free"),
+        # What a column shows alone stands against the sum.
+        ([0.0] * 4, [4.5, -3.9, -3.9, -3.9], [0.0] * 4, "tails free free free", "tails middle middle middle"),
         # A turn counts in place of the spread.
         ([3.0, 0.0, 0.0, 0.0], [9.0, 0.5, 0.0, 0.0], [8.0, 0.0, 0.0, 0.0], "middle free free free", "middle middle middle middle"),
     ],
@@ -454,3 +456,57 @@ def test_of_a_binary_column_no_two_sides_are_tried():
     cells = ({"shares": [0.5, 0.5], "first": 0.0, "step": 1.0}, {}, {}, {})
     spec = Specification("auto", (0, 1, 2, 3), ("free",) * 4, ("categorical", *["continuous"] * 3), 2, (8,), 1, cells=cells)
     assert sides_of(spec, torch.tensor([[0.0] * 4, [9.0] * 4, [0.0] * 4]))[0] == ["free", "tails", "tails", "tails"]
+
+
+NONE, FREE, TAILS = (("none",) * 3, ("free",) * 3, ("tails",) * 3)
+
+
+def tried(bound_of, monkeypatch, rows=60, ordered=False):
+    """What is tried of four columns, the first without holes, by bounds that are given; of the third the own value does little."""
+    mask = torch.ones(rows, 4, dtype=torch.bool)
+    mask[: rows // 2, 1:] = False
+    effects = torch.tensor([9.0, -0.31, 0.29, 5.0])
+    model = SimpleNamespace(mechanism=SimpleNamespace(own_effects=lambda: effects), log_mask=lambda *_: torch.zeros(rows, 4).double())
+
+    def fitted(specification, **_):
+        (order,) = specification.orders or ((),)
+        earlier = {(): "", (0, 1, 2, 3): "all"}[order]
+        return bound_of(specification.directions, earlier, specification.latent), model
+
+    monkeypatch.setattr(selection, "fitted_pilot", fitted)
+    monkeypatch.setattr(selection, "_shared", lambda *_, **__: None)
+    spec = Specification("auto", (1, 2, 3), NONE, ("continuous",) * 4, 3, (), 1, orders=((0, 1, 2, 3),))
+    contrasts = torch.tensor([[0.0] * 4, [0.0, 1.3, 1.3, 1.3], [0.0] * 4])  # tails together, and of one alone nothing
+    given = [None] * 3, ordered, False, lambda one: InUnits(one, torch.zeros(rows, 4), 0.0), mask, contrasts
+    choice = selection.choose(spec, *given, seed=0, steps=1000, batch_size=96)
+    return choice.candidates[0][:3], {candidate[:3] for candidate in choice.candidates}
+
+
+def test_each_step_of_the_choice_tries_what_the_best_of_those_before_suggests(monkeypatch):
+    first = {(NONE, "all", False), (NONE, "", False), (FREE, "", False), (TAILS, "", False), (NONE, "", True)}
+    less = ("tails", "none", "tails")
+    # Seen values are best: the latent is tried beside them, and the better own values alone without that which does little.
+    best, found = tried(lambda words, earlier, latent: -900.0 + 50 * (earlier == "all") - 5 * ("free" in words), monkeypatch)
+    assert best == (NONE, "all", False)
+    assert found == first | {(NONE, "all", True), (less, "", False)}
+    # Own values with the latent are: then without that which does little, with the latent and alone.
+    best, found = tried(
+        lambda words, earlier, latent: -900.0 + 100 * (words != NONE) - 5 * ("free" in words) + 60 * latent, monkeypatch
+    )
+    assert best == (less, "", True)
+    assert found == first | {(TAILS, "", True), (less, "", True), (less, "", False)}
+
+
+@pytest.mark.filterwarnings("error")
+def test_where_an_order_is_stated_seen_values_are_tried_however_many_they_are(monkeypatch):
+    monkeypatch.setattr(pilots, "_MANY", 1)
+    with pytest.warns(UserWarning, match="whether masks read other columns was not tried"):
+        assert (NONE, "all", False) not in tried(lambda *_: -10.0, monkeypatch, rows=8)[1]
+    assert (NONE, "all", False) in tried(lambda *_: -10.0, monkeypatch, rows=8, ordered=True)[1]
+
+
+def test_own_values_that_are_hardly_any_are_left_out_unless_they_are_stated():
+    candidate = Candidate(("free", "free", "tails"), "", False)
+    model = SimpleNamespace(mechanism=SimpleNamespace(own_effects=lambda: torch.tensor([0.29, 9.0, 0.1, -0.31])))
+    own = SimpleNamespace(stated=[None, "free", None], specification=SimpleNamespace(columns=(0, 2, 3)), models={candidate[:3]: model})
+    assert Pilots.without_slight(own, candidate) == candidate._replace(directions=("none", "free", "tails"))

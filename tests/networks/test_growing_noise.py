@@ -44,8 +44,21 @@ def test_noise_of_a_decoder_grows_with_the_mean_that_it_says(kind, scale_net):
     law = decoder(z).base_dist
     raw = decoder.raw_scale + (decoder.scale_net(z) if scale_net else 0.0)
     torch.testing.assert_close(law.scale, exact(raw, decoder.growth, decoder.mean(z)))
+    torch.testing.assert_close(decoder.scale(z), law.scale)
     assert decoder.log_prior().item() == pytest.approx(even - 0.5 * (1 + 4))
     assert kind(2, 3, [8]).growth is None
+
+
+def test_what_values_tell_of_a_decoder_is_weighed_by_the_noise_at_its_bias():
+    decoder = GaussianDecoder(2, 3, [8], growing=True).double()
+    bias, growth = torch.tensor([-2.0, 1.0, 6.0]).double(), torch.tensor([0.3, -0.6, 0.2]).double()
+    with torch.no_grad():
+        decoder.linear.bias.copy_(bias)
+        decoder.growth.copy_(growth)
+    x = torch.randn(5, 3).double()
+    told, variance = decoder.working(x)
+    torch.testing.assert_close(told, x - bias)
+    torch.testing.assert_close(variance, exact(decoder.raw_scale, growth, bias).square())
 
 
 def test_prior_of_a_mixed_decoder_has_that_of_its_heads():
@@ -82,10 +95,14 @@ def test_what_noise_is_made_of_is_found():
     assert bool(((found - truth).abs() < 4 * error).all()), (found, error)
 
 
-@pytest.mark.parametrize("kinds", [("continuous",) * 2, ("continuous", "count")])
+@pytest.mark.parametrize("kinds", [("continuous",) * 2, ("continuous", "count"), ("continuous", "semicontinuous")])
 def test_noise_that_is_held_has_no_gradient(kinds):
-    cells = () if len(set(kinds)) == 1 else ({}, {"means": 2.0, "largest": 5.0, "first": 0.0, "step": 1.0})
+    cells = {
+        "count": {"means": 2.0, "largest": 5.0, "first": 0.0, "step": 1.0},
+        "semicontinuous": {"mass": 0.0, "shares": 0.3, "sides": 1},
+    }
+    cells = tuple(cells.get(kind, {}) for kind in kinds)
     for growing in (True, False):
         (member,) = Specification("none", (), (), kinds, 2, (8,), members=1, cells=cells, growing=growing).models()
         growths = [p for name, p in member.decoder.named_parameters() if name.endswith("growth")]
-        assert growths and all(p.requires_grad == growing for p in growths)
+        assert len(growths) == 1 + ("semicontinuous" in kinds) and all(p.requires_grad == growing for p in growths)

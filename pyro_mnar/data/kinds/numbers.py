@@ -163,6 +163,10 @@ class Count(Number):
         """Return whole numbers, none below 0."""
         return np.maximum(np.rint(numbers), 0.0)
 
+    def step(self, seen: np.ndarray) -> float:
+        """Return 1, in a column of floats too."""
+        return 1.0
+
     def cell(self, seen: np.ndarray, center: float, scale: float, weights: np.ndarray | None = None) -> dict[str, object]:
         """Return where the mean starts, the largest count, and which of a model's values stand for the counts."""
         first, step = float(-center / scale), float(1 / scale)

@@ -31,7 +31,7 @@ import numpy as np
 from pyro_mnar.data.schema import Schema
 from pyro_mnar.data.warn import warn
 from pyro_mnar.imputer.contract import Imputer
-from pyro_mnar.imputer.identification.shadow import WEAK, as_read, partial_f, strengths_in_words, weakly_told
+from pyro_mnar.imputer.identification.shadow import as_read, partial_f, strengths_in_words, weakness_in_words
 from pyro_mnar.imputer.tables.given import Given
 
 if TYPE_CHECKING:
@@ -98,10 +98,4 @@ def instruments_in_words(imputer: Imputer) -> list[str]:
 
 def weak_instruments(imputer: Imputer) -> list[str]:
     """Return a sentence that names columns no instrument of which is strong, where some are declared."""
-    weak = weakly_told(imputer.instruments_)
-    if not weak:
-        return []
-    return [
-        f"instrument: hardly moves whether {weak} is missing (partial F below {WEAK:g}), so what is imputed there rests on the "
-        "shape of the model"
-    ]
+    return weakness_in_words(imputer.instruments_, "instrument: hardly moves whether {weak} is missing")

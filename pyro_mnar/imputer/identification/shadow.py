@@ -157,10 +157,17 @@ def strengths_in_words(found: DataFrame, about: str) -> list[str]:
     return said
 
 
-def weakly_told(found: DataFrame) -> str:
-    """Return the names of columns of which no row of a table of :func:`strengths` is strong; empty where there are none."""
+def weakness_in_words(found: DataFrame, about: str) -> list[str]:
+    """Return a sentence that names the columns of which no row of a table of :func:`strengths` is strong, if there are any.
+
+    Args:
+        found: the table.
+        about: the sentence's first part, with ``{weak}`` for the names.
+    """
     best = found.groupby("column", sort=False)["f"].max()
-    return ", ".join(str(name) for name, f in best.items() if f < WEAK)
+    weak = ", ".join(str(name) for name, f in best.items() if f < WEAK)
+    said = f"{about} (partial F below {WEAK:g}), so what is imputed there rests on the shape of the model"
+    return [said.format(weak=weak)] if weak else []
 
 
 def shadows_in_words(imputer: Imputer) -> list[str]:
@@ -170,13 +177,7 @@ def shadows_in_words(imputer: Imputer) -> list[str]:
 
 def weak_shadows(imputer: Imputer) -> list[str]:
     """Return a sentence that names columns no shadow variable of which is strong, where some are declared."""
-    weak = weakly_told(imputer.shadows_)
-    if not weak:
-        return []
-    return [
-        f"shadow: hardly related to {weak} beside the other columns (partial F below {WEAK:g}), so what is imputed there rests on the "
-        "shape of the model"
-    ]
+    return weakness_in_words(imputer.shadows_, "shadow: hardly related to {weak} beside the other columns")
 
 
 def as_read(given: Given, j: int) -> np.ndarray:

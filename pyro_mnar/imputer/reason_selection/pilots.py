@@ -197,6 +197,14 @@ class Pilots:
         return effect[0] + effect[1] * float(self.weights.sum())
 
 
+def as_tried(in_units: Callable[[Specification], InUnits], specification: Specification) -> InUnits:
+    """Return a specification as it is tried, in the units that it supposes.
+
+    Its noise does not grow with the mean: where a column is cut by its own value, that would explain what is seen of it nearly as well.
+    """
+    return in_units(replace(specification, growing=False))
+
+
 def fitted_pilot(
     specification: Specification,
     *,
@@ -209,11 +217,8 @@ def fitted_pilot(
     checkpoint: FitFiles | None = None,
     **settings: Any,
 ) -> tuple[float, MNAR]:
-    """Return a pilot, begun as ``start``, and its bound over the whole table, as of a density in the table's units.
-
-    Its noise does not grow with the mean: where a column is cut by its own value, that would explain what is seen of it nearly as well.
-    """
-    specification, x, log_jacobian, limits = in_units(replace(specification, growing=False))
+    """Return a pilot, begun as ``start``, and its bound over the whole table, as of a density in the table's units."""
+    specification, x, log_jacobian, limits = as_tried(in_units, specification)
     settings |= {"limits": limits, "weights": weights, "checkpoint": checkpoint, "start": start}
     _, (model,), (history,) = fit_specified(specification.first(1), x, mask, seed=seed, **settings)
     if history.stopped == "interrupted":

@@ -42,7 +42,7 @@ import torch
 from torch import Tensor
 
 from pyro_mnar.data.warn import warn
-from pyro_mnar.imputer.reason_selection.pilots import Candidate, InUnits, Pilots, fitted_pilot
+from pyro_mnar.imputer.reason_selection.pilots import Candidate, InUnits, Pilots, as_tried, fitted_pilot
 from pyro_mnar.imputer.training.fitting import fit_specified
 from pyro_mnar.imputer.training.specification import Specification
 from pyro_mnar.infer.progress import step_worth
@@ -149,7 +149,7 @@ def choose(
 def _shared(specification: Specification, in_units: Callable[[Specification], InUnits], mask: Tensor, **settings: Any) -> MNAR:
     """Return a model of the values alone, as whose decoder's linear part all pilots start."""
     plain = replace(specification.first(1), directions=("none",) * len(specification.columns), orders=None, latent=False)
-    plain, x, _, limits = in_units(replace(plain, growing=False))
+    plain, x, _, limits = as_tried(in_units, plain)
     settings.pop("n_jobs", None)
     _, (model,), (history,) = fit_specified(plain, x, mask, limits=limits, **settings)
     if history.stopped == "interrupted":

@@ -51,13 +51,13 @@ def fit_parquet(
 
     Args:
         imputer: an :class:`~pyro_mnar.imputer.imputer.MNARImputer` with a whole number as ``random_state``.
-        path: of a file, or of a folder of files of one schema. All columns but the label's are the model's.
+        path: the path of a file, or of a folder of files of one schema. All columns but the label's are the model's.
         label: the column that names the rows, whole numbers or text.
         sample: rows of which kinds, scales and reasons are learned.
-        callback: called with each :class:`~pyro_mnar.infer.history.Evaluation`.
+        callback: a function that is called with each :class:`~pyro_mnar.infer.history.Evaluation`.
         checkpoint: folder, from which the same call goes on after a kill to the same result.
-        rank, world_size: of this process among those that share the members out, by the ``checkpoint``, which all can write to. None
-            waits for another: whoever is done trains what is left, and each ends with the whole model.
+        rank, world_size: this process's place among those that share the members out, by the ``checkpoint``, which all can write to.
+            None waits for another: whoever is done trains what is left, and each ends with the whole model.
 
     Raises:
         ValueError: naming the file or the column, for files or labels that cannot be used; as ``MNARImputer.fit``.

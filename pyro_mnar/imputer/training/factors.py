@@ -41,7 +41,6 @@ def factors_of(x: np.ndarray, mask: np.ndarray) -> int:
 
 
 def _components(filled: np.ndarray) -> np.ndarray:
-    """Return the variances of the components of a table (N, D) of more columns than rows, the largest first."""
-    centered = filled - filled.mean(0)
-    components: np.ndarray = np.linalg.eigvalsh(centered @ centered.T)[::-1]
+    """Return the variances of the components of a table (N, D) of centered columns, more than rows, the largest first."""
+    components: np.ndarray = np.linalg.eigvalsh(filled @ filled.T)[::-1]
     return components

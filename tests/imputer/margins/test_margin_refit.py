@@ -23,7 +23,8 @@ OWN = replace(NONE, mechanism="auto", columns=(0, 1, 3), directions=("high", "no
 
 def moved(column, way, *factors, in_reach=False):
     numbers = {name: np.array([float(column)]) for name in ("unadjusted", "met", "before", "after")}
-    moves = np.array(factors, float).reshape(-1, 1, 1)
+    # Of each member what meets the margin itself, and another number that its standard error allows.
+    moves = np.array([[[factor], [-factor]] for factor in factors], float)
     return Move(Margin("a", "mean", (), (1.0,), (0.0,)), column, way, moves, **numbers, in_reach=in_reach)
 
 

@@ -74,6 +74,8 @@ def test_pilots_and_members_start_as_they_should(monkeypatch):
     best = imputer.candidates_[0]
     told = made[chosen].specification
     assert told.directions == best.directions and told.latent == best.latent
+    # Of what is tried no noise grows with the mean: the values' own model and each pilot; the ensemble's does.
+    assert [fit.specification.growing for fit in made] == [False] * (len(made) - 1) + [True]
 
 
 def test_pilots_have_half_the_steps_they_had():

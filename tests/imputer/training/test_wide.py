@@ -12,7 +12,7 @@ from pyro_mnar.imputation import resampling
 from pyro_mnar.imputation.ensemble import impute, score_ensemble
 from pyro_mnar.imputation.weighted_draws import weighted_draws
 from pyro_mnar.imputer.reason_selection import pilots
-from pyro_mnar.imputer.training.factors import factors_of
+from pyro_mnar.imputer.training.factors import MOST, factors_of
 from pyro_mnar.imputer.training.specification import Specification
 from pyro_mnar.mechanisms.self_masking import SelfMasking
 from pyro_mnar.model.missing_cells import ColumnGroup
@@ -50,6 +50,20 @@ def test_factors_are_counted():
     assert np.mean(np.equal(found, 6)) > 0.8 and set(found) <= {5, 6, 7}
     noise = [np.random.default_rng(seed).normal(size=(30, 200)) for seed in range(3)]
     assert [factors_of(x, x > -9) for x in noise] == [1, 1, 1]
+
+
+@pytest.mark.filterwarnings("error")
+def test_factors_do_not_hang_on_units_on_what_stands_in_holes_or_on_columns_that_say_nothing(seed):
+    rng = np.random.default_rng(seed)
+    x, _ = related(100, 400, 6, seed)
+    mask = rng.random(x.shape) < np.linspace(0.4, 0.95, 400)
+    found = factors_of(x, mask)
+    moved = np.where(mask, rng.uniform(-300, 300, 400) + np.exp(2 * rng.normal(size=400)) * x, 1e6)
+    assert 5 <= found <= 7 and factors_of(moved, mask) == found
+    moved[:, 7], mask[:, 8] = 3.0, False
+    assert abs(factors_of(moved, mask) - found) <= 1
+    many = rng.normal(size=(200, 60)) @ rng.normal(size=(60, 400))
+    assert factors_of(many, many == many) == MOST
 
 
 @pytest.mark.parametrize(
