@@ -19,7 +19,7 @@ NAMESPACES = {
 #: Modules whose public functions and classes users meet beside these, by the part that they are shown in.
 MODULES = {
     "Files of draws": ("imputation.netcdf",),
-    "Spark": ("imputer.spark",),
+    "Spark": ("imputer.shards.spark",),
     "Imputation": ("imputation.impute", "imputation.importance", "imputation.ensemble", "imputation.predict"),
     "Bounds, training and weights": (
         "infer.bound",
