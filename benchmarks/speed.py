@@ -22,12 +22,15 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from pyro_mnar import IWELBO, MNAR, PROBIT, GaussianDecoder, GaussianEncoder, SelfMasking, impute
+from pyro_mnar import IWELBO, MNAR, PROBIT, GaussianDecoder, GaussianEncoder, MNARImputer, SelfMasking, impute
 from pyro_mnar.networks.layers import MIN_SCALE
 
 COLUMNS, LATENT, PARTICLES = 11, 10, 20
@@ -167,40 +170,58 @@ def draw(results: list[dict], path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
+def real(columns: int) -> tuple[Any, dict[str, Any]]:
+    """Return a frame of real columns, large values of half of them missing, and what is stated of it."""
+    x, mask = table(1000, columns)
+    x[:, 1:] += x[:, :1]
+    x[~mask | ((x > 0.8) & (torch.arange(columns) < columns // 2))] = torch.nan
+    return pd.DataFrame(x.double().numpy()), {"mechanism": "self-masking", "direction": {j: "high" for j in range(columns // 2)}}
+
+
+def mixed() -> tuple[Any, dict[str, Any]]:
+    """Return a frame of eleven columns of six kinds, and what is stated of it."""
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(size=(2, 1000))
+    noise = iter(rng.normal(size=(10, 1000)))
+    frame = pd.DataFrame({f"real {i}": score + next(noise) for i, score in enumerate((one, other, one + other))})
+    frame = frame.assign(**{f"positive {i}": np.exp(0.5 * (score + next(noise))) for i, score in enumerate((one, other, other))})
+    frame = frame.assign(**{f"binary {i}": np.where(score + next(noise) > 0, "yes", "no") for i, score in enumerate((one, other))})
+    frame["category"] = np.array(list("abcd"))[np.digitize(other + next(noise), [-1, 0, 1])]
+    grades = np.array(["low", "middle", "high"])[np.digitize(one + next(noise), [-0.5, 0.5])]
+    frame["grade"] = pd.Categorical(grades, ["low", "middle", "high"], ordered=True)
+    frame["count"] = pd.Series(rng.poisson(np.exp(0.8 + 0.4 * one)), dtype="Int64")
+    mask = rng.random(frame.shape) < 0.3
+    mask[0] = np.arange(11) % 2 == 0
+    return frame.mask(mask), {"kinds": {"count": "count"} | {f"positive {i}": "positive" for i in range(3)}}
+
+
 def serve(options: argparse.Namespace) -> dict:
-    """Time ``transform`` of one row and of 1000 by a fitted imputer of eight members: with a tolerance, as medians, of 30 columns.
+    """Time ``transform`` of one row and of more by fitted imputers of eight members, each of a row beside all of them.
 
     Of the processor's time beside the clock's: on a busy machine that is the one to compare. Frames go in and come out.
     """
-    import pandas as pd
-
-    from pyro_mnar import MNARImputer
-
+    own = {"real 0": "high", "positive 0": "high", "binary 0": "free", "category": "free", "grade": "high", "count": "high"}
+    cases: dict[str, tuple[tuple[Any, dict[str, Any]], dict[str, Any], tuple[int, ...]]] = {
+        "11 columns": (real(COLUMNS), {}, (1, 2, 4, 8, 64, 1000)),
+        "11 columns, tolerance .02": (real(COLUMNS), {"tolerance": 0.02}, (1, 1000)),
+        "11 columns, medians": (real(COLUMNS), {"point": "median"}, (1,)),
+        "30 columns": (real(30), {}, (1, 2, 4, 8, 64, 1000)),
+        "six kinds, ignorable": (mixed(), {"mechanism": "none"}, (1, 2, 4, 8, 64)),
+        "six kinds, own values": (mixed(), {"mechanism": "self-masking", "direction": own}, (1, 2, 4, 8, 64)),
+    }
     results = {}
-    for columns, changes, sizes in (
-        (COLUMNS, {}, (1, 1000)),
-        (COLUMNS, {"tolerance": 0.02}, (1, 1000)),
-        (COLUMNS, {"point": "median"}, (1,)),
-        (30, {}, (1, 1000)),
-    ):
-        x, mask = table(1000, columns)
-        x[:, 1:] += x[:, :1]
-        x[~mask | ((x > 0.8) & (torch.arange(columns) < columns // 2))] = torch.nan
-        values = pd.DataFrame(x.double().numpy())
-        directions = {j: "high" for j in range(columns // 2)}
-        imputer = MNARImputer("self-masking", directions, steps=50, progress=False, **changes).fit(values)
+    for name, ((frame, stated), changes, sizes) in cases.items():
+        imputer = MNARImputer(steps=50, progress=False, **(stated | changes)).fit(frame)
         for rows in sizes:
-            repeats = (options.repeats or 20) if rows == 1 else 3
             seconds = []
-            for i in range(repeats + 1):
+            for i in range((options.repeats or (20 if rows == 1 else 3)) + 1):
                 start = time.perf_counter(), time.process_time()
-                imputer.transform(values[:rows])
+                imputer.transform(frame[:rows])
                 seconds += [(time.perf_counter() - start[0], time.process_time() - start[1])] if i else []
-            clock, processor = (1e3 * statistics.median(times) / (rows if rows > 1 else 1) for times in zip(*seconds, strict=True))
-            name = ", ".join([f"{rows} rows", f"{columns} columns", *(f"{key} {value}" for key, value in changes.items())])
-            results[name] = {"milliseconds": clock, "of the processor": processor}
-            each = "" if rows == 1 else f" a row, {clock / imputer.members:.3f} ({processor / imputer.members:.3f}) a row and member"
-            print(f"{name:42} {clock:.2f} ms ({processor:.2f} of the processor){each}", flush=True)
+            clock, processor = (1e3 * statistics.median(times) for times in zip(*seconds, strict=True))
+            results[f"{name}, {rows} rows"] = {"milliseconds": clock, "of the processor": processor}
+            each = "" if rows == 1 else f", {processor / rows:.2f} a row, {processor / rows / imputer.members:.3f} a row and member"
+            print(f"{name + ',':27} {rows:4} rows: {clock:.1f} ms ({processor:.1f} of the processor{each})", flush=True)
     return results
 
 
