@@ -461,7 +461,7 @@ def test_of_a_binary_column_no_two_sides_are_tried():
 NONE, FREE, TAILS = (("none",) * 3, ("free",) * 3, ("tails",) * 3)
 
 
-def tried(bound_of, monkeypatch, rows=60, ordered=False):
+def tried(bound_of, monkeypatch, rows=60, ordered=False, spread=(0.0, 1.3, 1.3, 1.3)):
     """What is tried of four columns, the first without holes, by bounds that are given; of the third the own value does little."""
     mask = torch.ones(rows, 4, dtype=torch.bool)
     mask[: rows // 2, 1:] = False
@@ -476,7 +476,7 @@ def tried(bound_of, monkeypatch, rows=60, ordered=False):
     monkeypatch.setattr(selection, "fitted_pilot", fitted)
     monkeypatch.setattr(selection, "_shared", lambda *_, **__: None)
     spec = Specification("auto", (1, 2, 3), NONE, ("continuous",) * 4, 3, (), 1, orders=((0, 1, 2, 3),))
-    contrasts = torch.tensor([[0.0] * 4, [0.0, 1.3, 1.3, 1.3], [0.0] * 4])  # tails together, and of one alone nothing
+    contrasts = torch.tensor([[0.0] * 4, spread, [0.0] * 4])  # by default tails together, and of one alone nothing
     given = [None] * 3, ordered, False, lambda one: InUnits(one, torch.zeros(rows, 4), 0.0), mask, contrasts
     choice = selection.choose(spec, *given, seed=0, steps=1000, batch_size=96)
     return choice.candidates[0][:3], {candidate[:3] for candidate in choice.candidates}
@@ -495,6 +495,15 @@ def test_each_step_of_the_choice_tries_what_the_best_of_those_before_suggests(mo
     )
     assert best == (less, "", True)
     assert found == first | {(TAILS, "", True), (less, "", True), (less, "", False)}
+
+
+def test_one_side_is_tried_everywhere_where_a_column_points_to_two(monkeypatch):
+    # A skewed column that is cut hard points to two sides as well; the bound decides.
+    mixed = ("free", "middle", "free")
+    best, found = tried(lambda words, *_: -900.0 + 50 * (words == FREE), monkeypatch, spread=(0.0, 0.1, -9.0, -0.1))
+    assert best == (FREE, "", False) and (mixed, "", False) in found
+    best, found = tried(lambda words, *_: -900.0 + 50 * ("middle" in words), monkeypatch, spread=(0.0, 0.1, -9.0, -0.1))
+    assert best[0][1] == "middle" and (FREE, "", False) in found
 
 
 @pytest.mark.filterwarnings("error")

@@ -12,10 +12,10 @@ Transactions on Automatic Control 19), which is meant for models that hold: here
 its effects grows with the rows. Effects of seen values cost least, since they leave imputations as they are. Those of the latent and of
 the own value move imputations to where nothing was seen and must earn it: of candidates that fit alike the less assuming one is taken.
 
-Not all are tried. First come rates alone, earlier columns, the latent, and the own value, twice where columns together point to two
-sides and one alone does not; then the best of these joined with each of the others; at last it, and the own values alone, without those
-own-value terms that are hardly any. Hundreds of earlier columns are left out if they could not earn their price by telling every mask
-exactly, as where there are far more columns than rows.
+Not all are tried. First come rates alone, earlier columns, the latent, and the own value: on two sides where a column points to them,
+where columns together do, and on one side everywhere; then the best of these joined with each of the others; at last it, and the own
+values alone, without those own-value terms that are hardly any. Hundreds of earlier columns are left out if they could not earn their
+price by telling every mask exactly, as where there are far more columns than rows.
 
 Where rows leave one after another (dropout), own values are tried with the bare fact that a row has left, in place of the seen values
 before. One value must then explain what these would, which the data contradict soon where it is false (docs/reasons.md). Against them
@@ -129,7 +129,9 @@ def choose(
             f"whether masks read other columns was not tried: {mask.shape[1]} columns have too many effects on each other's masks for "
             f"{len(mask)} rows to tell"
         )
-    by_value = [Candidate(words, before, False) for words in dict.fromkeys((own, alike))]
+    # A column that is cut hard looks as if it were cut on two sides where it is skewed.
+    plain = tuple(w or seen.specification.own_words(j)[0] for w, j in zip(stated, seen.specification.columns, strict=True))
+    by_value = [Candidate(words, before, False) for words in dict.fromkeys((own, alike, plain))]
     pilots.fit([at_random, Candidate(none, few, False), *by_value, Candidate(none, before, latent)])
     own = max((pilots.found[candidate[:3]] for candidate in by_value), key=lambda candidate: candidate.score).directions
     best = pilots.ranked()[0]
