@@ -78,7 +78,7 @@ def main(args: argparse.Namespace) -> pd.DataFrame:
     plot_estimates(ways, "worth of the training (thousand a year)", null=0.0).savefig(output / "estimates.png", dpi=120)
 
     trained = (frame.trained == 1).to_numpy()
-    grid = np.linspace(-16, 4, 11)
+    grid = np.linspace(-24, 4, 15)
     path = tipping_point(done, lambda c, delta: c.shift("income", delta, rows=trained), grid, effect)
     print("imputed incomes of the trained shifted: the conclusion tips at " + (", ".join(f"{x:.1f}" for x in path.crossings) or "none"))
     label = "shift of the trained's imputed incomes (thousand a year)"
