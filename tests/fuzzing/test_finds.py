@@ -113,6 +113,8 @@ LIES = {
     "a period": ("mixed", changed(["codec", "schema", 6, "period"], [24.0])),
     "a constant that is a list": ("masked", changed(["codec", "layout", "constants", 0, 1], ["x"])),
     "an unknown mechanism": ("mixed", changed(["specification", "mechanism"], "enon")),
+    "kinds that are a number": ("mixed", changed(["settings", "kinds"], 6)),
+    "a bound that no number reaches": ("mixed", changed(["codec", "schema", 8, "bounds", 1], 1e308)),
     "a history": ("plain", changed(["histories", 0, "evaluations", 0, "train"], "x")),
 }
 
@@ -148,3 +150,16 @@ def test_what_is_declared_is_believed_also_of_imputed_values():
     with pytest.warns(UserWarning, match="below 0, where no observed one is"):
         MNARImputer(**asked).fit(x).sample(x, 20)
     MNARImputer(**asked, kinds={0: "continuous"}).fit(x).sample(x, 20)
+
+
+@pytest.mark.parametrize("kinds", [6, "positive", ["positive"], ""])
+def test_kinds_that_are_no_mapping_are_refused_by_name(kinds):
+    frame = pd.DataFrame({"a": [0.0, np.nan, 2.0], "b": np.arange(3.0)})
+    with pytest.raises(TypeError, match="kinds: got .*, expected a mapping from columns to words"):
+        MNARImputer(kinds=kinds, steps=1, members=1, progress=False).fit(frame)
+
+
+def test_bounds_whose_distance_no_number_holds_are_refused_by_name():
+    frame = pd.DataFrame({"a": [0.0, np.nan, 2.0], "b": np.arange(3.0)})
+    with pytest.raises(ValueError, match="column 'a': got bounds .*, expected two finite numbers below 1e\\+300"):
+        MNARImputer(kinds={"a": "bounded:-1e308:1e308"}, steps=1, members=1, progress=False).fit(frame)

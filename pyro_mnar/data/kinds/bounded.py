@@ -15,6 +15,8 @@ from pyro_mnar.data.kinds.numbers import Number
 
 #: What is left free at each end of a bounded column's range.
 _EDGE = 0.005
+#: Bounds are below it, so that no number between them overflows on the way from one to the other.
+_FARTHEST = 1e300
 
 
 class Bounded(Number):
@@ -34,8 +36,10 @@ class Bounded(Number):
     def __post_init__(self) -> None:
         if self.levels or self.bounds is None:
             self._refuse()
-        if not (np.isfinite(self.ends).all() and self.ends[0] < self.ends[1]):
-            raise ValueError(f"column {self.name!r}: got bounds {self.bounds}, expected two finite numbers, the lower first")
+        if not (np.isfinite(self.ends).all() and self.ends[0] < self.ends[1] and max(map(abs, self.ends)) < _FARTHEST):
+            raise ValueError(
+                f"column {self.name!r}: got bounds {self.bounds}, expected two finite numbers below {_FARTHEST:g}, the lower first"
+            )
 
     @classmethod
     def declare(cls, name: Name, dtype: str, rest: Sequence[str], values: np.ndarray, order: Sequence[Hashable] | None = None) -> Self:

@@ -24,6 +24,7 @@ from pyro_mnar.imputer.reason_selection.pilots import Candidate
 from pyro_mnar.imputer.reasons import finite, reasons_from_json, reasons_to_json
 from pyro_mnar.imputer.saving.model_files import load_model, save_model
 from pyro_mnar.imputer.saving.model_sizes import check_sizes, check_tensors
+from pyro_mnar.imputer.tables.checked_tables import check_kinds
 from pyro_mnar.imputer.tables.given import check_fitted
 from pyro_mnar.imputer.tables.known_cells import check_known
 from pyro_mnar.imputer.training.specification import Specification
@@ -107,6 +108,7 @@ def restore(tensors: dict[str, Tensor], description: dict[str, Any]) -> tuple[di
     for name in ("direction", "kinds", "limits", "not_applicable", "margins"):
         if isinstance(given[name], list):
             given[name] = dict(given[name])
+    check_kinds(given["kinds"])
     if isinstance(given["missing"], list) and any(isinstance(one, list) for one in given["missing"]):
         given["missing"] = dict(given["missing"])
     codec, specification = TableCodec.from_json(description["codec"]), Specification.from_json(description["specification"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,11 +22,22 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
+def check_kinds(kinds: object) -> None:
+    """Raise a TypeError unless ``kinds`` is a mapping from columns to words, or None.
+
+    Example:
+        >>> check_kinds({"share": "bounded:0:1"})
+    """
+    if kinds is not None and not isinstance(kinds, Mapping):
+        raise TypeError(f"kinds: got {kinds!r:.60}, expected a mapping from columns to words, such as {{'share': 'bounded:0:1'}}")
+
+
 def checked_table(
     imputer: Imputer, X: ArrayLike | DataFrame, *, fitting: bool = False
 ) -> tuple[DataFrame | np.ndarray, dict[Hashable, Ends]]:
     """Return ``X`` as a pandas DataFrame or an array, with the columns of training unless ``fitting``, and what its cells say of limits
     by column, where that is declared: such columns are then numbers."""
+    check_kinds(imputer.kinds)
     table = as_pandas(X)
     if not is_frame(table):
         plain = issparse(table) or type(table) is np.ndarray
