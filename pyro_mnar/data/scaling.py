@@ -67,10 +67,11 @@ class Scaling:
         return Scaling(self.center + shift * self.scale, self.scale * stretch)
 
     def apply(self, values: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """Return scaled values (N, D), exactly 0 in the holes."""
+        """Return scaled values (N, D), exactly 0 in the holes, infinite beyond double precision."""
         # By halves, which are exact, here and below: the difference of two huge values of opposite sign overflows.
         half = np.where(mask, values, self.center) * 0.5 - self.center * 0.5
-        return np.where(mask, half / self.scale * 2.0, 0.0)
+        with np.errstate(over="ignore"):
+            return np.where(mask, half / self.scale * 2.0, 0.0)
 
     def invert(self, values: np.ndarray) -> np.ndarray:
         """Return (..., D) values in the table's units, infinite beyond double precision."""

@@ -163,3 +163,14 @@ def test_bounds_whose_distance_no_number_holds_are_refused_by_name():
     frame = pd.DataFrame({"a": [0.0, np.nan, 2.0], "b": np.arange(3.0)})
     with pytest.raises(ValueError, match="column 'a': got bounds .*, expected two finite numbers below 1e\\+300"):
         MNARImputer(kinds={"a": "bounded:-1e308:1e308"}, steps=1, members=1, progress=False).fit(frame)
+
+
+def test_a_value_that_is_none_in_the_columns_units_is_named_and_nothing_overflows():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": 1e-20 * rng.normal(size=30), "b": rng.normal(size=30)})
+    frame.loc[::7, "b"] = np.nan
+    imputer = MNARImputer(steps=2, members=1, progress=False).fit(frame)
+    frame.loc[0, "a"] = 1e299
+    with pytest.warns(UserWarning, match="1e\\+299 in row 0 of column 'a': more than 30 standard deviations"):
+        completed = imputer.transform(frame)
+    assert completed.loc[0, "a"] == 1e299 and np.isfinite(completed["b"]).all()
