@@ -199,9 +199,9 @@ def check_asked(draws: int, particles: int, method: str, tolerance: float | None
 
 
 def check_tolerance(tolerance: float | None) -> None:
-    """Raise a ValueError for a tolerance that no number of particles meets."""
-    if tolerance is not None and not tolerance > 0:
-        raise ValueError(f"tolerance: got {tolerance}, expected one above 0, or None")
+    """Raise a ValueError for a tolerance that no number of particles meets, or that is too large for a number."""
+    if tolerance is not None and not 0 < tolerance < 1e300:
+        raise ValueError(f"tolerance: got {tolerance!r:.40}, expected one above 0 and below 1e+300, or None")
 
 
 def _chunks(rows: Tensor, size: int, said: str, progress: bool) -> Iterator[Tensor]:

@@ -10,6 +10,7 @@ from hostile_models import bases
 from promises import check_imputer
 
 from pyro_mnar import MNARImputer
+from pyro_mnar.data.kinds.angle import Angle
 from pyro_mnar.data.kinds.dates import Date, days_of
 from pyro_mnar.data.scaling import Scaling
 from pyro_mnar.distributions.continuous import PrecisionNormal
@@ -115,6 +116,7 @@ LIES = {
     "an unknown mechanism": ("mixed", changed(["specification", "mechanism"], "enon")),
     "kinds that are a number": ("mixed", changed(["settings", "kinds"], 6)),
     "a bound that no number reaches": ("mixed", changed(["codec", "schema", 8, "bounds", 1], 1e308)),
+    "a tolerance that no number holds": ("plain", changed(["settings", "tolerance"], 10**400)),
     "a history": ("plain", changed(["histories", 0, "evaluations", 0, "train"], "x")),
 }
 
@@ -174,3 +176,8 @@ def test_a_value_that_is_none_in_the_columns_units_is_named_and_nothing_overflow
     with pytest.warns(UserWarning, match="1e\\+299 in row 0 of column 'a': more than 30 standard deviations"):
         completed = imputer.transform(frame)
     assert completed.loc[0, "a"] == 1e299 and np.isfinite(completed["b"]).all()
+
+
+def test_an_angle_of_no_direction_warns_of_nothing_from_inside():
+    turned = Angle("hour", "float64", period=24.0).off_line(np.array([np.inf, 25.0, -np.inf]))
+    assert np.isnan(turned[[0, 2]]).all() and turned[1] == 1.0

@@ -93,8 +93,9 @@ class Angle(Number):
         return np.where(turned < self.period, turned, 0.0)  # a tiny negative one's remainder is rounded up to the period
 
     def off_line(self, line: np.ndarray) -> np.ndarray:
-        """Return numbers from 0 on and below the period."""
-        return self.on_line(line)
+        """Return numbers from 0 on and below the period, NaN of what is infinite and has no direction."""
+        with np.errstate(invalid="ignore"):
+            return np.where(np.isfinite(line), self.on_line(line), np.nan)
 
     def inside(self, numbers: np.ndarray) -> np.ndarray:
         """Return numbers from 0 on and below the period."""
