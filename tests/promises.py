@@ -24,6 +24,7 @@ from hostile_tables import damaged
 
 from pyro_mnar import MNARImputer
 from pyro_mnar.cli.main import main
+from pyro_mnar.data.schema import names_of
 from pyro_mnar.data.stated_holes import stated_holes, with_holes
 from pyro_mnar.data.texts import HOLES
 from pyro_mnar.imputer.doubts import doubts
@@ -211,7 +212,7 @@ def _loaded(folder: Path, table: Any, said: str) -> str:
             imputer.save(folder.with_name("again"))
             stage = "transform"
             # What a model has been told stands for a hole is one.
-            holed = with_holes(table, stated_holes(imputer.missing, list(getattr(table, "columns", range(3))), imputer.kinds))
+            holed = with_holes(table, stated_holes(imputer.missing, names_of(table), imputer.kinds))
             check_completed(holed, imputer.transform(table), imputer)
     except ValueError as error:
         if stage == "transform" and re.search(r"\bcolumn\b|features?\b", str(error)):

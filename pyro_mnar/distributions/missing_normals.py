@@ -106,6 +106,7 @@ class CutNormals:
         return self.mean_of(lambda values: values)
 
     def mean_of(self, function: Callable[[Tensor], Tensor]) -> Tensor:
+        # A function with parameters of each cell is asked for that of a grid's own.
         own = [function.take(some) if hasattr(function, "take") else function for some, _ in self._grids]
         return torch.cat([grid.mean_of(part) for (_, grid), part in zip(self._grids, own, strict=True)], -1)
 

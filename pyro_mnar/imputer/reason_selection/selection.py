@@ -116,7 +116,9 @@ def choose(
     pilots = Pilots(seen.specification, stated, ordered, seen.x, mask, settled, weights, fitted, *shown)
     none = tuple(word or "none" for word in stated)
     told = torch.zeros_like(contrasts) if leaving else contrasts
-    own, alike = (tuple(w or side for w, side in zip(stated, sides, strict=True)) for sides in sides_of(seen.specification, told))
+    # A column that is cut hard looks as if it were cut on two sides where it is skewed: one side is tried everywhere as well.
+    one_side = [seen.specification.own_words(j)[0] for j in seen.specification.columns]
+    tried = [tuple(w or s for w, s in zip(stated, sides, strict=True)) for sides in (*sides_of(seen.specification, told), one_side)]
     # Of columns whose own values are all said to decide, the latent, which stands for these, would take their place.
     latent = None in stated and not specification.unread
     in_turn, in_place = ordered or leaving, leaving and not specification.alone  # every mask reads an instrument's values
@@ -129,9 +131,7 @@ def choose(
             f"whether masks read other columns was not tried: {mask.shape[1]} columns have too many effects on each other's masks for "
             f"{len(mask)} rows to tell"
         )
-    # A column that is cut hard looks as if it were cut on two sides where it is skewed.
-    plain = tuple(w or seen.specification.own_words(j)[0] for w, j in zip(stated, seen.specification.columns, strict=True))
-    by_value = [Candidate(words, before, False) for words in dict.fromkeys((own, alike, plain))]
+    by_value = [Candidate(words, before, False) for words in dict.fromkeys(tried)]
     pilots.fit([at_random, Candidate(none, few, False), *by_value, Candidate(none, before, latent)])
     own = max((pilots.found[candidate[:3]] for candidate in by_value), key=lambda candidate: candidate.score).directions
     best = pilots.ranked()[0]
