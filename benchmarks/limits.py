@@ -175,7 +175,7 @@ if __name__ == "__main__":
     parser.add_argument("--rows", type=int, default=300)
     parser.add_argument("--related", type=float, default=0.7)
     parser.add_argument("--members", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=lambda text: text if text == "auto" else int(text), default="auto")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--elsewhere", metavar="PYTHON")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/limits.json"))

@@ -73,7 +73,7 @@ class TwoSidedMasking(OwnValueMasking):
         """Start from data (N, D) with its mask; return how far the column means, (D,), are supposed from those seen: not at all.
 
         The start supposes a normal column without its middle, or its tails, that has the observed mean and variance and the missing
-        rate, at a slope of 2.
+        rate, at a slope of 2, or 1: decoders start with the spread that is seen, and steep tails beyond it are found late.
         """
         loc, scale = (part[self.columns] for part in observed_moments(x, mask & x.isfinite()))
         rate = (1 - mask[:, self.columns].to(x).mean(0)).clamp(0.01, 0.9)
@@ -83,7 +83,7 @@ class TwoSidedMasking(OwnValueMasking):
         moment = inside - 2 * kappa * torch.exp(-0.5 * kappa.square()) / math.sqrt(2 * math.pi)
         seen = moment / inside if self.side == "tails" else (1 - moment) / (1 - inside)
         scale = scale / seen.sqrt()
-        self.raw_slope.fill_(math.log(2.0))
+        self.raw_slope.fill_(math.log(2.0) if self.side == "middle" else 0.0)
         self.middle.copy_(loc)
         self.reach.copy_(kappa * scale)
         width = kappa * (1 + (self.slope * scale).square()).sqrt()

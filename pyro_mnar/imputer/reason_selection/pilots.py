@@ -25,9 +25,10 @@ from pyro_mnar.model.mnar import MNAR
 #: What an effect must gain, in nats, and in nats a row beside: of an earlier column's value or absence, of a latent, of an own value.
 #: Chosen on development tables (docs/reasons.md).
 EARLIER, LATENT, OWN = (2.0, 0.0), (2.0, 0.004), (3.0, 0.004)
-#: What complete columns beside own values must gain besides, in nats for each mask of a row. They take up what the law of the own value
-#: misses, and then take from the value itself; that grows with masks and rows, not with how many columns there are to read.
+#: What complete columns beside own values must gain besides, in nats for each mask of a row: they take up what its law misses.
 BESIDE = 0.025
+#: Nats a row and column by which two candidates differ that short pilots do not tell apart.
+CLOSE = 0.005
 #: Slope of a pilot, per scaled unit, below which an own-value term is hardly any.
 SLIGHT = 0.3
 
@@ -56,6 +57,12 @@ class Candidate(NamedTuple):
         """The bound less the cost."""
         return self.bound - self.cost
 
+    def agrees(self, other: Candidate) -> bool:
+        """Return whether both say the same of missing values: of no column different own values, or these in one alone."""
+        words = zip(self.directions, other.directions, strict=True)
+        own, its = ({*candidate.directions} != {"none"} for candidate in (self, other))
+        return self.latent == other.latent and own == its and all(len({*pair} - {"none"}) < 2 for pair in words)
+
 
 class InUnits(NamedTuple):
     """A ``specification`` that says what cells are; the columns ``x`` (N, D), scaled as it supposes, whose holes hold any number; the
@@ -66,14 +73,6 @@ class InUnits(NamedTuple):
     x: Tensor
     log_jacobian: float
     limits: Tensor | None = None
-
-
-@torch.no_grad()
-def _own_effects(member: MNAR, columns: Sequence[int]) -> list[float]:
-    """Return the size of each column's own-value term: its slope's, or the standard deviation of its categories' effects."""
-    assert member.mechanism is not None
-    sizes = member.mechanism.own_effects().abs().tolist()
-    return [sizes[j] for j in columns]
 
 
 class Pilots:
@@ -117,19 +116,36 @@ class Pilots:
         without_pilot = [(none, "", False), (none, "few", False)] if of_all else [(none, "few", False)]
         derived = [key for key in new if key in without_pilot]
         wanted = [key for key in new if key not in derived]
-        quiet = {"progress": False} if n_processes(self.n_jobs, len(wanted)) > 1 else {}  # bars of two would write over each other
-        calls = [partial(self.fitted, self.specified(Candidate(*key)), **quiet) for key in wanted]
-        for key, (bound, model) in zip(wanted, self._each(calls), strict=True):
+        for key, (bound, model) in zip(wanted, self._each(self._calls(wanted)), strict=True):
             self._add(key, bound, model)
         for key in derived:
-            at_random = self.found[none, "all", False]
-            model = self.models[at_random[:3]]
+            at_random, model = self.found[none, "all", False], self.models[none, "all", False]
             by_columns = (model.log_mask(self.x, self.mask).double().masked_fill(self.settled, 0.0) * self.weights.unsqueeze(-1)).sum()
             self._add(key, at_random.bound - float(by_columns) + (self._by_few() if key[1] else self._by_rates()), model)
 
+    def fit_longer(self, times: int, steps: int) -> None:
+        """Fit the best candidates, three at most, that are close and tell of different reasons, with so many ``times`` their ``steps``.
+
+        The others are supposed to rise as the one of these that rises least.
+        """
+        first, *others = before = self.ranked()
+        close, rivals = CLOSE * float(self.weights.sum()) * len(self.specification.kinds), [first]
+        for one in others:
+            near = first.score - one.score < close and self._honours(one) and len(rivals) < 3
+            rivals += [one] if near and not any(rival.agrees(one) for rival in rivals) else []
+        if len(rivals) > 1:
+            calls = self._calls([rival[:3] for rival in rivals], steps=times * steps)
+            for rival, (bound, model) in zip(rivals, self._each(calls, times), strict=True):
+                self._add(rival[:3], bound, model)
+            risen = max(0.0, min(self.found[rival[:3]].bound - rival.bound for rival in rivals))
+            self.found |= {one[:3]: one._replace(bound=one.bound + risen) for one in before if one not in rivals}
+
+    @torch.no_grad()
     def without_slight(self, candidate: Candidate) -> Candidate:
         """Return a candidate that has a pilot without those own-value terms that are hardly any and that nobody stated."""
-        sizes = _own_effects(self.models[candidate[:3]], self.specification.columns)
+        mechanism = self.models[candidate[:3]].mechanism
+        assert mechanism is not None
+        sizes = mechanism.own_effects().abs()[list(self.specification.columns)].tolist()  # of categories their effects' deviation
         words = zip(self.stated, candidate.directions, sizes, strict=True)
         return candidate._replace(directions=tuple(said or (word if size > SLIGHT else "none") for said, word, size in words))
 
@@ -155,12 +171,17 @@ class Pilots:
         """
         spec, (order, *_) = self.specification, self.specification.orders or ((),)
         read = read_of(len(spec.kinds), spec.categories, spec.circular)
-        table = self.x, self.mask, self.settled
-        gained, self.few = leaving_by_few(*table, order, spec.columns, read, self.weights, self._price(OWN))
+        rest = order, spec.columns, read, self.weights, self._price(OWN)
+        gained, self.few = leaving_by_few(self.x, self.mask, self.settled, *rest)
         return gained
 
-    def _each(self, calls: Sequence[Callable[[], tuple[float, MNAR]]]) -> Iterator[tuple[float, MNAR]]:
-        return each(calls, n_jobs=self.n_jobs, said="choosing reasons", progress=self.progress and in_whole(), worth=self.worth)
+    def _calls(self, keys: Sequence[_Key], **settings: Any) -> list[Callable[[], tuple[float, MNAR]]]:
+        quiet = {"progress": False} if n_processes(self.n_jobs, len(keys)) > 1 else {}  # bars of two would write over each other
+        return [partial(self.fitted, self.specified(Candidate(*key)), **settings, **quiet) for key in keys]
+
+    def _each(self, calls: Sequence[Callable[[], tuple[float, MNAR]]], times: int = 1) -> Iterator[tuple[float, MNAR]]:
+        worth = times * self.worth
+        return each(calls, n_jobs=self.n_jobs, said="choosing reasons", progress=self.progress and in_whole(), worth=worth)
 
     def _add(self, key: _Key, bound: float, model: MNAR) -> None:
         self.models[key] = model
@@ -198,10 +219,7 @@ class Pilots:
 
 
 def as_tried(in_units: Callable[[Specification], InUnits], specification: Specification) -> InUnits:
-    """Return a specification as it is tried, in the units that it supposes.
-
-    Its noise does not grow with the mean: where a column is cut by its own value, that would explain what is seen of it nearly as well.
-    """
+    """Return a specification as tried, in its units: noise that grows with the mean would explain a cut by the value nearly as well."""
     return in_units(replace(specification, growing=False))
 
 

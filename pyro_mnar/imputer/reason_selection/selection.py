@@ -54,6 +54,8 @@ from pyro_mnar.model.mnar import MNAR
 PILOT, WIDER, RATES = 0.2, 4, {"lr": 4e-2, "mechanism_lr": 1e-1}
 #: How many there mostly are, with the model as which they start.
 PILOTS = 7
+#: How many times the steps of a pilot those have that are close and tell of different reasons.
+LONGER = 3
 #: Steps of a pilot, unless the ensemble's are fewer.
 LEAST = 200
 #: Standard errors by which predicted spreads must differ for a term on two sides, or by which both halves must turn.
@@ -144,6 +146,7 @@ def choose(
     best = pilots.ranked()[0]
     # Of all own values at once a short pilot may miss what it finds of some.
     pilots.fit([pilots.without_slight(best), pilots.without_slight(Candidate(own, before, False))])
+    pilots.fit_longer(LONGER, alone["steps"])
     candidates = pilots.ranked()
     return Choice(pilots.specified(candidates[0]), candidates, pilots.models[candidates[0][:3]], pilots.models[at_random[:3]])
 
@@ -174,12 +177,13 @@ def _pilot_steps(steps: int | str) -> int:
     return max(round(PILOT * most), min(most, LEAST))
 
 
-def sides_of(specification: Specification, contrasts: Tensor) -> tuple[list[str], list[str]]:
+def sides_of(specification: Specification, contrasts: Tensor) -> list[list[str]]:
     """Return for each modeled column which own-value term is tried, and which beside it where columns are taken together.
 
     A term is ``middle`` or ``tails`` where missing values are predicted to lie nearer to the middle than observed ones, or farther from
     it, rather than to one side; else ``free``. Of one column alone that is seldom clear. Together, those that point to no side have the
-    term that their predictions have in sum.
+    term that their predictions have in sum; and where any has one, all have that of the sum over all: a column that is skewed, or seen
+    through few others, points to one side though it misses both.
     """
     shift, spread, turn = contrasts[:, list(specification.columns)]
     turned = turn.abs() > TURNED
@@ -189,7 +193,9 @@ def sides_of(specification: Specification, contrasts: Tensor) -> tuple[list[str]
     summed = outwards[undecided].sum() / max(1, int(undecided.sum())) ** 0.5
     alike = sided | undecided & (summed.abs() > SUMMED)
     towards = torch.where(sided, outwards, summed)
-    return _words(specification, sided, outwards), _words(specification, alike, towards)
+    found = [_words(specification, sided, outwards), _words(specification, alike, towards)]
+    everywhere = [torch.ones_like(sided), torch.full_like(outwards, float(outwards.sum()))]
+    return [*found, _words(specification, *everywhere)] if bool(alike.any()) else found
 
 
 def _words(specification: Specification, sided: Tensor, outwards: Tensor) -> list[str]:
