@@ -12,11 +12,12 @@ from pyro_mnar.cli.design import Sampled, sampled
 from pyro_mnar.cli.limits import frame_with_limits, holes_of, limits_asked
 from pyro_mnar.cli.margins import margins_asked
 from pyro_mnar.cli.reading import counted, known_levels, usable
-from pyro_mnar.cli.rules import known_asked
+from pyro_mnar.cli.rules import codes_asked, known_asked
 from pyro_mnar.data.files.source import Source
 from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.limits import limits_of, set_aside
 from pyro_mnar.data.names import missing_words, names_in, pair
+from pyro_mnar.data.rules.not_applicable import codes_and_conditions
 from pyro_mnar.data.stated_holes import stated_holes
 from pyro_mnar.imputation.resampling import work_of
 from pyro_mnar.imputer.imputer import MNARImputer
@@ -108,7 +109,8 @@ def asked_for(options: argparse.Namespace, source: Source) -> Asked:
     chosen = None if chosen is None else [*chosen, *(name for name in aside if name not in chosen)]
     words = stated_holes(missing, source.names, kinds)
     sample = sampled(options, source, words, [*(chosen or ()), *kinds, *limits])
-    part, columns, notes = usable(source, chosen, kinds, words, cells, aside, sample.left_out)
+    codes = codes_asked(options, source.names, source.decimal)
+    part, columns, notes = usable(source, chosen, kinds, words, cells, aside, sample.left_out, codes)
     if options.regress is not None:
         regression_in(options.regress, columns.values())
     if options.steps is not None and options.steps < 1:
@@ -131,7 +133,7 @@ def asked_for(options: argparse.Namespace, source: Source) -> Asked:
             stated[name] = names_in(words, part.columns, name)
     stated["limits"] = limits or None
     stated["margins"] = margins_asked(options.margin, list(part.columns), source.decimal) or None
-    stated |= known_asked(options, list(part.columns))
+    stated |= known_asked(options, list(part.columns), source.decimal)
     direction = _direction(options.direction, part.columns)
     imputer = MNARImputer(direction=direction, n_jobs=_jobs(options), **stated)
     return Asked(imputer, False, part, columns, notes, holes_of(part, cells, aside), sample)
@@ -149,7 +151,9 @@ def _with_model(options: argparse.Namespace, source: Source, missing: dict[str, 
     own = stated_holes(imputer.missing, names, imputer.kinds)
     words = {name: [*map(str, own.get(name, [])), *missing.get(name, [])] for name in names}
     cells = [str(limit.column) for limit in imputer.codec_.limits if limit.cells]
-    part = counted(frame_with_limits(source, names, words, known_levels(imputer.schema_), cells))
+    codes, _ = codes_and_conditions(imputer.not_applicable, names)
+    own = {str(name): values for name, values in codes.items()}
+    part = counted(frame_with_limits(source, names, words, known_levels(imputer.schema_), cells, own))
     if getattr(options, "seed", None) is not None:
         imputer.random_state = options.seed
     imputer.point = getattr(options, "point", None) or imputer.point

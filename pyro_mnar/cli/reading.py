@@ -13,7 +13,7 @@ from pyro_mnar.data.files.reading import read_source
 from pyro_mnar.data.files.source import Source
 from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.schema import Schema
-from pyro_mnar.data.stated_holes import level_words
+from pyro_mnar.data.stated_holes import level_words, without
 from pyro_mnar.data.written_limits import split_written
 
 if TYPE_CHECKING:
@@ -41,11 +41,13 @@ def usable(
     cells: Collection[str] = (),
     aside: Collection[str] = (),
     left_out: Collection[str] = (),
+    codes: Mapping[str, Collection[object]] | None = None,
 ) -> tuple[DataFrame, dict[str, Column], list[str]]:
     """Return the columns that a model can be of, what each of them is, and a sentence on each other column.
 
     Columns that are always the same are among the first, and nothing more of them; and so are those that are set ``aside``. Columns of
-    ``cells`` hold limits beside their numbers. Those that are ``left_out`` are none of the model's.
+    ``cells`` hold limits beside their numbers. Those that are ``left_out`` are none of the model's. By column there may be ``codes`` of
+    cells that do not exist, which say nothing of what the others are.
 
     Raises:
         ValueError: for a chosen or declared column that cannot be used, text by mistake among numbers, and where nothing is left.
@@ -54,12 +56,14 @@ def usable(
     said: list[str] = []
     kept: list[str] = []
     known: dict[str, Column] = {}
-    frame = counted(frame_with_limits(source, names, missing, level_words(kinds), [name for name in cells if name in names]))
+    own, codes = [name for name in cells if name in names], codes or {}
+    frame = counted(frame_with_limits(source, names, missing, level_words(kinds), own, codes))
     for name in names:
         if name in aside:
             kept.append(name)
             continue
         series = split_written(frame[name])[0] if name in cells else frame[name]
+        series = without(series, codes[name]) if name in codes else series
         if not series.notna().any():
             said.append(f"{name}: has no value; passed through")
             continue

@@ -142,6 +142,9 @@ def known_of(
     rules = rules_of(imputer.rules, codec.columns, codec.layout.names)
     if fitting:
         check_feasible(rules, codec.columns)
+        for name, codes in codes_and_conditions(imputer.not_applicable, codec.layout.names)[0].items():
+            if not absent[name].any():
+                warn(f"not_applicable: {', '.join(map(repr, codes))} stands in no cell of column {name!r}")
     broken = []
     for rule, rows in broken_rows(rules, values, mask):
         named = ", ".join(str(label_of(table, i)) for i in rows[:_NAMED]) + (", ..." if len(rows) > _NAMED else "")

@@ -113,3 +113,21 @@ def test_masks_that_read_whole_rows_refuse_them() -> None:
     table = simulated()[["age", "x"]]
     with pytest.raises(ValueError, match="^not_applicable: got some with mechanism 'linear'"):
         MNARImputer("linear", not_applicable={"x": "age > 50"}, **QUICK).fit(table)
+
+
+@pytest.mark.filterwarnings("ignore:X. column")
+def test_text_codes_beside_objects_leave_these_what_they_are():
+    rng = np.random.default_rng(2)
+    cells = {"flag": rng.random(40) < 0.5, "size": rng.integers(0, 9, 40), "x": rng.normal(size=40)}
+    frame = pd.DataFrame({name: pd.Series(values.tolist(), dtype=object) for name, values in cells.items()})
+    frame.iloc[::7] = None
+    frame.iloc[1::6] = "not asked"
+    frame.loc[2::9, "size"] = -8
+    codes = {"flag": ["not asked"], "size": ["not asked", -8], "x": ["not asked"]}
+    imputer = MNARImputer("none", not_applicable=codes, missing=[-8, "?"], steps=3, members=1, progress=False).fit(frame)
+    assert [column.kind for column in imputer.schema_.columns] == ["binary", "continuous", "continuous"]
+    filled = imputer.transform(frame)
+    for name, kind in (("flag", bool), ("size", int), ("x", float)):
+        seen = frame[name].notna()
+        assert filled[name][seen].tolist() == frame[name][seen].tolist() and filled[name].dtype == object
+        assert {type(value) for value in filled[name] if value != "not asked"} == {kind}
