@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,6 +100,8 @@ def _rows(source: Source, text: str) -> tuple[list[list[str]], int]:
             if len(row) > 1 or (row and (row[0] == "" or row[0].strip())):
                 if not source.header:
                     source.header, before = row, reader.line_num
+                    (last,) = islice(io.StringIO(text, newline=""), before - 1, before)
+                    source.line_end = "\r\n" if last.endswith("\r\n") else "\n"
                     continue
                 rows.append(row)
                 source.lines.append(before + 1)
