@@ -44,6 +44,11 @@ class Regression:
         """What is estimated."""
         return f"coefficient of {self.terms[0]} on {f'logit({self.outcome})' if self.logit else self.outcome}"
 
+    @property
+    def logs(self) -> frozenset[Hashable]:
+        """Columns whose logarithms are read."""
+        return frozenset(term.name for term in (self.outcome, *self.terms) if term.how == "log")
+
     def __call__(self, frame: DataFrame, design: Design | None = None) -> tuple[float, float, float]:
         """Return the coefficient in a complete table, its variance and the degrees of freedom.
 

@@ -127,3 +127,26 @@ def test_a_copy_does_not_say_that_nothing_is_missing_where_a_column_left_out_has
     write(tmp_path / "t.csv", x=np.where(GONE, "", [f"name {i}" for i in range(N)]))
     assert main(["impute", str(tmp_path / "t.csv"), "--output", str(tmp_path / "c.csv")]) == 0
     assert "in the columns that are used" in capsys.readouterr().out
+
+
+def test_a_logarithm_of_no_number_above_zero_is_refused_before_any_work(tmp_path, capsys):
+    write(tmp_path / "t.csv", dose=np.where(GONE, np.nan, np.arange(N) % 5))
+    run = ["report", str(tmp_path / "t.csv"), "--output", str(tmp_path / "r.html"), "--regress", "log(dose)=b", *QUICK]
+    assert main(run) == 2 and not (tmp_path / "r.html").exists()
+    assert "--regress: log(dose): got 0 in row 1, expected numbers above 0\n" in capsys.readouterr().err
+
+
+def test_a_weight_of_texts_is_named(tmp_path, capsys):
+    write(tmp_path / "t.csv", a=np.where(GONE, np.nan, RNG.normal(size=N)), wt=np.resize(["p", "q"], N))
+    assert main(["impute", str(tmp_path / "t.csv"), "--output", str(tmp_path / "c.csv"), "--weight", "wt", *QUICK]) == 2
+    assert "--weight: column 'wt': got 'p' in row 1, expected numbers above zero\n" in capsys.readouterr().err
+
+
+def test_a_row_without_a_whole_number_gets_one_from_a_saved_model(tmp_path):
+    write(tmp_path / "t.csv", age=pd.array(np.where(GONE, None, RNG.integers(20, 60, N)), "Int64"))
+    run = ["impute", str(tmp_path / "t.csv"), "--output", str(tmp_path / "c.csv"), "--save", str(tmp_path / "m"), *QUICK]
+    assert main(run) == 0
+    (tmp_path / "n.csv").write_text("age,b\n,0.5\n")
+    new = ["impute", str(tmp_path / "n.csv"), "--output", str(tmp_path / "d.csv"), "--model", str(tmp_path / "m"), "--jobs", "1"]
+    assert main(new) == 0
+    assert (tmp_path / "d.csv").read_text().splitlines()[1].split(",")[0].isdecimal()
