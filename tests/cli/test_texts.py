@@ -150,3 +150,16 @@ def test_a_row_without_a_whole_number_gets_one_from_a_saved_model(tmp_path):
     new = ["impute", str(tmp_path / "n.csv"), "--output", str(tmp_path / "d.csv"), "--model", str(tmp_path / "m"), "--jobs", "1"]
     assert main(new) == 0
     assert (tmp_path / "d.csv").read_text().splitlines()[1].split(",")[0].isdecimal()
+
+
+def test_a_table_without_holes_has_what_was_asked_for_and_is_held_against_what_is_known(tmp_path, capsys):
+    frame = write(tmp_path / "t.csv", a=np.arange(N))
+    run = ["impute", str(tmp_path / "t.csv"), "--output", str(tmp_path / "c.csv"), *QUICK]
+    assert main([*run, "--draws-output", str(tmp_path / "d.csv"), "--draws", "2"]) == 0
+    draws = pd.read_csv(tmp_path / "d.csv")
+    assert draws[".imp"].unique().tolist() == [0, 1, 2] and draws.iloc[N : 2 * N, 2:].reset_index(drop=True).equals(frame)
+    assert main([*run, "--rule", "a >= 3"]) == 0
+    said = capsys.readouterr().out
+    assert "is a copy" in said and "Note: rules: Observed values of 3 rows break the rule a >= 3" in said
+    assert main([*run, "--rule", "a >= c"]) == 2 and main([*run, "--limit", "a<3"]) == 2
+    assert "which has no holes" in capsys.readouterr().err

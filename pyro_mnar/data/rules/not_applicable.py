@@ -147,10 +147,13 @@ def as_they_stood(
         return whole
     if is_frame(whole) and is_frame(given):
         frame = whole.copy()
-        for name, own in rows.items():
-            at = [i for i in np.flatnonzero(own) if not is_hole(given[name].iloc[i])] if name in frame else []
+        for name, own in ((name, own) for name, own in rows.items() if name in frame):
+            empty = np.array([is_hole(value) for value in given[name]], bool)
+            at = np.flatnonzero(own & ~empty).tolist()
+            if (own & empty & ~frame[name].isna().to_numpy(bool)).any():  # such as in a column that is always the same
+                frame[name] = punched(frame[name], own & empty)
             if at and given[name].dtype == object and frame[name].dtype != object:
-                filled = [i for i, value in enumerate(given[name]) if is_hole(value) and not own[i]]
+                filled = np.flatnonzero(empty & ~own).tolist()
                 series = given[name].copy()
                 series.iloc[filled] = frame[name].astype(object).iloc[filled]
                 frame[name] = series

@@ -131,3 +131,15 @@ def test_text_codes_beside_objects_leave_these_what_they_are():
         seen = frame[name].notna()
         assert filled[name][seen].tolist() == frame[name][seen].tolist() and filled[name].dtype == object
         assert {type(value) for value in filled[name] if value != "not asked"} == {kind}
+
+
+@pytest.mark.filterwarnings("ignore:X. column")
+def test_they_stay_empty_where_the_others_are_always_the_same():
+    table = simulated(60)[["sex", "age", "births"]].dropna(subset=["sex"])
+    men = np.array(table.sex == "male")
+    table["births"] = np.where(men | table.births.isna(), np.nan, 1.0)
+    table["none"] = np.nan
+    settings = {"not_applicable": {"births": "sex == 'male'", "none": "sex == 'male'"}, "keep_empty_features": True}
+    filled = MNARImputer("none", **settings, **QUICK).fit_transform(table)
+    assert filled.births[men].isna().all() and (filled.births[~men] == 1.0).all() and filled.births.dtype == np.float64
+    assert filled["none"][men].isna().all() and (filled["none"][~men] == 0.0).all()
