@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from pyro_mnar import MNARImputer
+from pyro_mnar.imputer.limited_reasons import limits_in_words
 from pyro_mnar.imputer.rules.known_words import known_in_words
-from pyro_mnar.imputer.tables.given import given
+from pyro_mnar.imputer.tables.given import given, learned
 
 QUICK: dict[str, Any] = {"members": 2, "steps": 8, "progress": False, "hidden": (8,), "latent_dim": 2}
 
@@ -143,3 +144,20 @@ def test_they_stay_empty_where_the_others_are_always_the_same():
     filled = MNARImputer("none", **settings, **QUICK).fit_transform(table)
     assert filled.births[men].isna().all() and (filled.births[~men] == 1.0).all() and filled.births.dtype == np.float64
     assert filled["none"][men].isna().all() and (filled["none"][~men] == 0.0).all()
+
+
+@pytest.mark.filterwarnings("ignore:X. column")
+def test_limits_and_rules_say_nothing_of_them():
+    table = simulated(60).drop(columns="x")
+    men = np.array(table.sex == "male")
+    settings: dict[str, Any] = {
+        "limits": {"births": ("<=", 9)},
+        "rules": ["births <= age"],
+        "not_applicable": {"births": "sex == 'male'"},
+    }
+    read = learned(MNARImputer("none", **settings), table)
+    births = [column.name for column in read.codec.columns].index("births")
+    holes = table.births.isna().to_numpy() & ~men
+    assert read.limits is not None and torch.isinf(read.limits[men, births, :2]).all()
+    assert torch.isfinite(read.limits[holes, births, 1]).all() and read.limited[:, births].sum() == holes.sum()
+    assert limits_in_words(read) == [f"Known limits: {holes.sum()} of {holes.sum()} holes of births lie 9 or below"]
