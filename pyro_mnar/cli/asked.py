@@ -13,7 +13,7 @@ from pyro_mnar.analysis.regressions import regression_in
 from pyro_mnar.cli.design import Sampled, sampled
 from pyro_mnar.cli.limits import frame_with_limits, holes_of, limits_asked
 from pyro_mnar.cli.margins import margins_asked
-from pyro_mnar.cli.reading import counted, known_levels, usable
+from pyro_mnar.cli.reading import counted, grouped, known_levels, usable
 from pyro_mnar.cli.rules import codes_asked, known_asked
 from pyro_mnar.data.files.source import Source
 from pyro_mnar.data.kinds.column import Column
@@ -179,7 +179,7 @@ def _with_model(options: argparse.Namespace, source: Source, missing: dict[str, 
     regress = getattr(options, "regress", None)
     logs = frozenset[Hashable]() if regress is None else regression_in(regress, imputer.codec_.columns).logs
     holes = holes_of(part, cells, [names[j] for j in imputer.codec_.layout.aside])
-    return Asked(imputer, True, part, {}, [], holes, sampled(options, source, missing, names), logs)
+    return Asked(imputer, True, part, {}, grouped(source, part), holes, sampled(options, source, missing, names), logs)
 
 
 def _jobs(options: argparse.Namespace) -> int:

@@ -163,3 +163,18 @@ def test_a_table_without_holes_has_what_was_asked_for_and_is_held_against_what_i
     assert "is a copy" in said and "Note: rules: Observed values of 3 rows break the rule a >= 3" in said
     assert main([*run, "--rule", "a >= c"]) == 2 and main([*run, "--limit", "a<3"]) == 2
     assert "which has no holes" in capsys.readouterr().err
+
+
+def test_points_beside_a_decimal_comma_and_short_rows_are_said(tmp_path, capsys):
+    pay = ["" if gone else f"{900 + 7 * i:,}".replace(",", ".") for i, gone in enumerate(GONE)]
+    rows = [f"{own};{i % 9},5;0.{i}" for i, own in enumerate(pay)]
+    (tmp_path / "t.csv").write_text("\n".join(["pay;b;c", *rows[:5], "950;1,5", *rows[5:]]) + "\n")
+    form, model = ["--separator", ";", "--decimal", ",", "--jobs", "1"], str(tmp_path / "m")
+    run = ["impute", str(tmp_path / "t.csv"), "--output", str(tmp_path / "c.csv"), *form]
+    assert main([*run, "--save", model, *QUICK[:4]]) == 0 and main([*run, "--model", model]) == 0
+    said = capsys.readouterr()
+    assert said.err.count("pay: 1.005 is read") == 2 and "if points are for thousands" in said.err and "c: " not in said.err
+    assert said.out.count("Note: rows shorter than the header: 1, whose last cells are read as missing (lines 7)") == 2
+    (tmp_path / "t.csv").write_text("sep=,\na,b,c\n1,2,3\n")
+    assert main([*run[:4], "--jobs", "1"]) == 2
+    assert "more values than the header has names ('sep=', ''), expected as many" in capsys.readouterr().err

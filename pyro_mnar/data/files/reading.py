@@ -77,15 +77,20 @@ def _filled(source: Source, text: str) -> Source:
         raise ValueError(f"{name}: column {twice[0]!r} stands more than once in the header")
     if longest:
         if all(len(row) > width for row in rows):
-            raise ValueError(f"{name}: rows have more values than the header has names, expected as many")
+            said = ", ".join(map(repr, header[:5])) + (", ..." if width > 5 else "")
+            raise ValueError(
+                f"{name}: rows have more values than the header has names ({said}), expected as many (is line 1 the header?)"
+            )
         long = next(row for row in rows if len(row) > width)
         raise ValueError(f"{name}: Expected {width} fields in line {longest}, saw {len(long)}")
     if not rows:
         raise ValueError(f"{name}: has no rows, expected at least 1")
     _doubt_separator(source, rows)
     source.names = [column or f"Unnamed: {j}" for j, column in enumerate(header)]
-    for row in rows:
-        row.extend([""] * (width - len(row)))
+    for line, row in zip(source.lines, rows, strict=True):
+        if len(row) < width:
+            source.short.append(line)
+            row.extend([""] * (width - len(row)))
     source.cells = {column: [row[j] for row in rows] for j, column in enumerate(source.names)}
     return source
 

@@ -38,6 +38,7 @@ class Source:
         names: of the columns, in order; those without a name are ``Unnamed: J``.
         cells: of a CSV, the texts by column, each (N,).
         lines: of a CSV, the line on which each row begins.
+        short: of a CSV, the lines of rows that are shorter than the header, whose last cells are empty.
         arrow: of Parquet, the table.
         separator, decimal, encoding, line_end: of a CSV.
         read_as_missing: by column, how often which word was read as a hole (what :meth:`frame` found).
@@ -48,6 +49,7 @@ class Source:
     cells: dict[str, list[str]] = field(default_factory=dict)
     header: list[str] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
+    short: list[int] = field(default_factory=list)
     arrow: pyarrow.Table | None = None
     separator: str = ","
     decimal: str = "."
