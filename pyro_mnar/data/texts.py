@@ -130,7 +130,7 @@ def spelled(cells: Sequence[str], values: Collection[object], decimal: str = "."
 
     Example:
         >>> spelled(["", "TRUE", "FALSE"], [True]), spelled(["01", "2,0"], [2, 1, 3], ",")
-        ({True: 'TRUE'}, {1: '01', 2: '2,0'})
+        ({True: 'TRUE'}, {1: '01', 2.0: '2,0'})
     """
     truth = any(isinstance(value, (bool, np.bool_)) for value in values)
     # Others, such as means, stand in no cell.
