@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 _ROUNDS, _SMALL = 50, 1e-10
+# Of columns of length 1, a length that is none but for rounding.
+_RANK = 1e-9
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ class Regression:
         """What is estimated."""
         return f"coefficient of {self.terms[0]} on {f'logit({self.outcome})' if self.logit else self.outcome}"
 
+    @property
+    def logs(self) -> frozenset[Hashable]:
+        """Columns whose logarithms are read."""
+        return frozenset(term.name for term in (self.outcome, *self.terms) if term.how == "log")
+
     def __call__(self, frame: DataFrame, design: Design | None = None) -> tuple[float, float, float]:
         """Return the coefficient in a complete table, its variance and the degrees of freedom.
 
@@ -61,6 +68,10 @@ class Regression:
         dof = float(len(x) - rank) if design is None else design.dof + 1 - rank
         if dof < 1:
             raise ValueError(f"{len(x) if design is None else int(design.dof) + 1} rows are too few for {rank} coefficients")
+        sizes = np.sqrt(np.square(x).sum(0))
+        if np.linalg.matrix_rank(x / np.where(sizes > 0, sizes, 1.0), _RANK) < rank:
+            said = ", ".join(map(str, self.terms))
+            raise ValueError(f"{said}: got coefficients that no data tell apart, expected terms that are no sums of others")
         weights = np.ones(len(x)) if design is None else design.weights[whole] / design.weights[whole].mean()
         beta, inverse, residuals, noise = (_logit if self.logit else _least_squares)(x, y, weights)
         if design is not None:
@@ -113,6 +124,9 @@ def regression_in(word: str, columns: Iterable[Column]) -> Regression:
         raise ValueError(f"--regress: got {word!r}: {error}") from None
     outcome, logit = term_in(_bare(left), list(known)), _is_logit(left)
     assert outcome is not None
+    twice = [str(term) for i, term in enumerate(terms) if term in [outcome, *terms[:i]]]
+    if twice:
+        raise ValueError(f"--regress: got {word!r}, in which {twice[0]} stands twice, expected each once")
     for term in [outcome, *terms]:
         _check(term, known[str(term.name)], logit and term is outcome)
     first = known[str(terms[0].name)]

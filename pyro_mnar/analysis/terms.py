@@ -66,7 +66,8 @@ class Term:
         numbers = _places(series, own)
         if self.how == "log":
             if (numbers <= 0).any():
-                raise ValueError(f"{self}: got {numbers[numbers <= 0][0]:g}, expected numbers above 0")
+                way = f"(declare {self.name} positive, and move it by a factor)"
+                raise ValueError(f"{self}: got {numbers[numbers <= 0][0]:g}, expected numbers above 0 {way}")
             numbers = np.log(numbers)
         return numbers[:, None]
 

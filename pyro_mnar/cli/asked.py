@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from pyro_mnar.analysis.regressions import regression_in
 from pyro_mnar.cli.design import Sampled, sampled
 from pyro_mnar.cli.limits import frame_with_limits, holes_of, limits_asked
 from pyro_mnar.cli.margins import margins_asked
-from pyro_mnar.cli.reading import counted, known_levels, usable
-from pyro_mnar.cli.rules import known_asked
+from pyro_mnar.cli.reading import counted, grouped, known_levels, usable
+from pyro_mnar.cli.rules import codes_asked, known_asked
 from pyro_mnar.data.files.source import Source
 from pyro_mnar.data.kinds.column import Column
+from pyro_mnar.data.layout import label_of
 from pyro_mnar.data.limits import limits_of, set_aside
 from pyro_mnar.data.names import missing_words, names_in, pair
+from pyro_mnar.data.rules.not_applicable import codes_and_conditions
 from pyro_mnar.data.stated_holes import stated_holes
 from pyro_mnar.imputation.resampling import work_of
 from pyro_mnar.imputer.imputer import MNARImputer
@@ -25,7 +29,6 @@ from pyro_mnar.imputer.replicates import replicates_on
 from pyro_mnar.imputer.tables.given import Given, given, learned
 
 if TYPE_CHECKING:
-    import numpy as np
     from pandas import DataFrame
 
 #: Options of what is fitted, which a saved model has already.
@@ -53,6 +56,7 @@ class Asked(NamedTuple):
         notes: sentences on other columns.
         holes: which cells are to be imputed.
         sample: how rows were sampled.
+        logs: columns of which ``--regress`` takes logarithms.
     """
 
     imputer: MNARImputer
@@ -62,12 +66,24 @@ class Asked(NamedTuple):
     notes: list[str]
     holes: DataFrame
     sample: Sampled
+    logs: frozenset[Hashable] = frozenset()
 
     def learned(self) -> Given:
-        """Return the table as the model reads it, or as one that is to be fitted would."""
+        """Return the table as the model reads it, or as one that is to be fitted would.
+
+        Raises:
+            ValueError: for a table that is none of the model's, or an observed number that has no logarithm.
+        """
         if self.fitted:
-            return replace(given(self.imputer, self.part), weights=self.sample.weights)
-        return learned(self.imputer, self.part, self.columns, self.sample.weights, self.sample.units)
+            table = replace(given(self.imputer, self.part), weights=self.sample.weights)
+        else:
+            table = learned(self.imputer, self.part, self.columns, self.sample.weights, self.sample.units)
+        for j in (j for j, column in enumerate(table.codec.columns) if column.name in self.logs):
+            wrong = np.flatnonzero(table.mask[:, j] & (table.values[:, j] <= 0))
+            if len(wrong):
+                said = f"log({table.codec.columns[j].name}): got {table.values[wrong[0], j]:g} in row {label_of(table.table, wrong[0])}"
+                raise ValueError(f"--regress: {said}, expected numbers above 0")
+        return table
 
     def work(self, compared: bool) -> float:
         """Return how much there is to do, in training steps: fitting, imputing, and where reports compare both without a mechanism."""
@@ -108,9 +124,9 @@ def asked_for(options: argparse.Namespace, source: Source) -> Asked:
     chosen = None if chosen is None else [*chosen, *(name for name in aside if name not in chosen)]
     words = stated_holes(missing, source.names, kinds)
     sample = sampled(options, source, words, [*(chosen or ()), *kinds, *limits])
-    part, columns, notes = usable(source, chosen, kinds, words, cells, aside, sample.left_out)
-    if options.regress is not None:
-        regression_in(options.regress, columns.values())
+    codes = codes_asked(options, source.names, source.decimal)
+    part, columns, notes = usable(source, chosen, kinds, words, cells, aside, sample.left_out, codes)
+    logs = frozenset[Hashable]() if options.regress is None else regression_in(options.regress, columns.values()).logs
     if options.steps is not None and options.steps < 1:
         raise ValueError(f"--steps: got {options.steps}, expected at least 1")
     settings = {"steps": options.steps, "mechanism": options.mechanism, "random_state": options.seed}
@@ -131,10 +147,10 @@ def asked_for(options: argparse.Namespace, source: Source) -> Asked:
             stated[name] = names_in(words, part.columns, name)
     stated["limits"] = limits or None
     stated["margins"] = margins_asked(options.margin, list(part.columns), source.decimal) or None
-    stated |= known_asked(options, list(part.columns))
+    stated |= known_asked(options, list(part.columns), source.decimal)
     direction = _direction(options.direction, part.columns)
     imputer = MNARImputer(direction=direction, n_jobs=_jobs(options), **stated)
-    return Asked(imputer, False, part, columns, notes, holes_of(part, cells, aside), sample)
+    return Asked(imputer, False, part, columns, notes, holes_of(part, cells, aside), sample, logs)
 
 
 def _with_model(options: argparse.Namespace, source: Source, missing: dict[str, list[Any]]) -> Asked:
@@ -149,15 +165,21 @@ def _with_model(options: argparse.Namespace, source: Source, missing: dict[str, 
     own = stated_holes(imputer.missing, names, imputer.kinds)
     words = {name: [*map(str, own.get(name, [])), *missing.get(name, [])] for name in names}
     cells = [str(limit.column) for limit in imputer.codec_.limits if limit.cells]
-    part = counted(frame_with_limits(source, names, words, known_levels(imputer.schema_), cells))
+    codes, _ = codes_and_conditions(imputer.not_applicable, names)
+    own = {str(name): values for name, values in codes.items()}
+    part = counted(frame_with_limits(source, names, words, known_levels(imputer.schema_), cells, own))
+    # A CSV does not say of a column that is missing altogether that its numbers are whole.
+    for column in imputer.codec_.columns if source.arrow is None else ():
+        if "int" in column.dtype.lower() and part[column.name].isna().all():
+            part[column.name] = part[column.name].astype("Int64")
     if getattr(options, "seed", None) is not None:
         imputer.random_state = options.seed
     imputer.point = getattr(options, "point", None) or imputer.point
     imputer.n_jobs, imputer.device = _jobs(options), getattr(options, "device", None) or imputer.device
-    if getattr(options, "regress", None) is not None:
-        regression_in(options.regress, imputer.codec_.columns)
+    regress = getattr(options, "regress", None)
+    logs = frozenset[Hashable]() if regress is None else regression_in(regress, imputer.codec_.columns).logs
     holes = holes_of(part, cells, [names[j] for j in imputer.codec_.layout.aside])
-    return Asked(imputer, True, part, {}, [], holes, sampled(options, source, missing, names))
+    return Asked(imputer, True, part, {}, grouped(source, part), holes, sampled(options, source, missing, names), logs)
 
 
 def _jobs(options: argparse.Namespace) -> int:

@@ -89,4 +89,6 @@ def _column(option: str, name: str, source: Source, missing: Mapping[str, Collec
     holes = values.isna().to_numpy(bool)
     if holes.any():
         raise ValueError(f"--{option}: column {name!r}: got none in row {int(holes.argmax()) + 1}, expected no holes")
+    if option == "weight" and values.dtype.kind not in "iuf":
+        raise ValueError(f"--weight: column {name!r}: got {values.iloc[0]!r} in row 1, expected numbers above zero")
     return values.to_numpy(dtype=object if option != "weight" else float)

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pyro_mnar.data.files.source import Source
+from pyro_mnar.data.stated_holes import stated_cells
+from pyro_mnar.data.texts import number_in
 from pyro_mnar.data.written_limits import is_limit, limits_in
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
 
 _FORMS = "COLUMN<END (or <=, >, >=), COLUMN:LOW..HIGH, or COLUMN alone, whose cells say it"
 
@@ -78,24 +80,52 @@ def frame_with_limits(
     missing: Mapping[str, Collection[str]],
     levels: Mapping[str, Collection[str]],
     cells: Collection[str],
+    codes: Mapping[str, Collection[object]] | None = None,
 ) -> DataFrame:
-    """Return some columns of a file, those of ``cells`` as numbers and the texts of their limits, with a decimal point."""
+    """Return some columns of a file, those of ``cells`` as numbers and the texts of their limits, with a decimal point.
 
-    def pointed(text: str) -> str:
-        return text if source.decimal == "." else text.replace(source.decimal, ".")
-
-    own: dict[str, set[str]] = {}
+    Cells that hold one of a column's ``codes``, of values that do not exist, are no holes and leave the others what they are.
+    """
+    own: dict[str, dict[str, object]] = {}
     for name in cells if source.arrow is None else ():
-        own[name] = {text for text in source.cells[name] if limits_in(pointed(text)) is not None} - set(missing.get(name, ()))
+        own[name] = {text: _pointed(text, source) for text in source.cells[name] if limits_in(_pointed(text, source)) is not None}
+        own[name] = {text: value for text, value in own[name].items() if text not in missing.get(name, ())}
+    for name in codes or () if source.arrow is None else ():
+        if name in names:
+            own[name] = own.get(name, {}) | _coded(source, name, (codes or {})[name])
     frame = source.frame(names, {name: [*missing.get(name, ()), *own.get(name, ())] for name in names}, levels)
-    for name, texts in own.items():
-        at = [i for i, text in enumerate(source.cells[name]) if text in texts]
-        series = frame[name].astype(object)
-        series.iloc[at] = [pointed(source.cells[name][i]) for i in at]
-        frame[name] = series
-        for text in texts:
+    for name, values in own.items():
+        at = [i for i, text in enumerate(source.cells[name]) if text in values]
+        frame[name] = _with_values(frame[name], at, [values[source.cells[name][i]] for i in at])
+        for text in values:
             del source.read_as_missing[name][text]
     return frame
+
+
+def _pointed(text: str, source: Source) -> str:
+    return text if source.decimal == "." else text.replace(source.decimal, ".")
+
+
+def _coded(source: Source, name: str, codes: Collection[object]) -> dict[str, object]:
+    """Return a column's texts that are among ``codes``, each with the number that it is, or itself."""
+    texts = list(dict.fromkeys(source.cells[name]))
+    found = stated_cells(np.array(texts, object), codes) | stated_cells(
+        np.array([_pointed(text, source) for text in texts], object), codes
+    )
+    numbers = [number_in(text, source.decimal) for text in texts]
+    return {text: text if number is None else number for text, number, own in zip(texts, numbers, found, strict=True) if own}
+
+
+def _with_values(series: Series, at: list[int], values: list[object]) -> Series:
+    """Return a column with ``values`` at places, as numbers where all are numbers, else as objects."""
+    if not at:
+        return series
+    plain = series.dtype.kind in "iuf" and not any(isinstance(value, str) for value in values)
+    if plain and any(not isinstance(value, int) or abs(value) >= 2**63 for value in values):
+        series = series.astype("float64")
+    series = series.copy() if plain else series.astype(object)
+    series.iloc[at] = values
+    return series
 
 
 def holes_of(part: DataFrame, cells: Collection[str], aside: Collection[str]) -> DataFrame:

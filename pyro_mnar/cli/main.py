@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 
 from pyro_mnar.cli.interruption import interruptible, placed
 from pyro_mnar.cli.options import parser
-from pyro_mnar.cli.results import check_draws_output, said_of, write_draws_of
+from pyro_mnar.cli.results import check_draws_output, copy, said_of, write_draws_of
 from pyro_mnar.cli.saying import note, say
 from pyro_mnar.data.extras import MissingExtraError
 
@@ -76,16 +76,9 @@ def _impute(options: argparse.Namespace) -> int:
     with _naming(options.table):
         asked = asked_for(options, source)
         imputer, part = asked.imputer, asked.part
-        if not asked.fitted and not (asked.holes.to_numpy().any() and asked.columns) and options.save is None:
-            alike = part.fillna({name: part[name].dropna().iloc[0] for name in part if asked.holes[name].any()})
-            source.write(options.output, alike, asked.holes, options.escape_formulas)
-            note(options, asked.notes)
-            if asked.holes.to_numpy().any():
-                say(options, [f"{options.output}: every column that is used is always the same, which is what its holes got."])
-                return 0
-            where = "" if part.shape[1] == len(source.names) else " in the columns that are used"
-            say(options, [f"Nothing is missing in {options.table}{where}; {options.output} is a copy.", *read_holes(source, part)])
-            return 0
+        nothing = not asked.fitted and not (asked.holes.to_numpy().any() and asked.columns)
+        if nothing and (options.save, options.draws_output, options.report) == (None, None, None):
+            return copy(options, asked, source)
         options.task.expect(asked.work(options.report is not None))
         table, doubts = told(lambda: asked.fit(asked.learned(), options.checkpoint))
         # Where none are asked for, five of each model for the estimates that are printed, unless they would fill the memory.

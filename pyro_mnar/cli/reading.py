@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import warnings
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, TypeVar
@@ -13,13 +14,15 @@ from pyro_mnar.data.files.reading import read_source
 from pyro_mnar.data.files.source import Source
 from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.schema import Schema
-from pyro_mnar.data.stated_holes import level_words
+from pyro_mnar.data.stated_holes import level_words, without
 from pyro_mnar.data.written_limits import split_written
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 _Result = TypeVar("_Result")
+# Numbers as they are written with points for thousands, and how many lines are named.
+_GROUPED, _NAMED = re.compile(r"[+-]?\d{1,3}(\.\d{3})+"), 5
 
 
 def opened(options: argparse.Namespace) -> Source:
@@ -41,11 +44,13 @@ def usable(
     cells: Collection[str] = (),
     aside: Collection[str] = (),
     left_out: Collection[str] = (),
+    codes: Mapping[str, Collection[object]] | None = None,
 ) -> tuple[DataFrame, dict[str, Column], list[str]]:
     """Return the columns that a model can be of, what each of them is, and a sentence on each other column.
 
     Columns that are always the same are among the first, and nothing more of them; and so are those that are set ``aside``. Columns of
-    ``cells`` hold limits beside their numbers. Those that are ``left_out`` are none of the model's.
+    ``cells`` hold limits beside their numbers. Those that are ``left_out`` are none of the model's. By column there may be ``codes`` of
+    cells that do not exist, which say nothing of what the others are.
 
     Raises:
         ValueError: for a chosen or declared column that cannot be used, text by mistake among numbers, and where nothing is left.
@@ -54,12 +59,14 @@ def usable(
     said: list[str] = []
     kept: list[str] = []
     known: dict[str, Column] = {}
-    frame = counted(frame_with_limits(source, names, missing, level_words(kinds), [name for name in cells if name in names]))
+    own, codes = [name for name in cells if name in names], codes or {}
+    frame = counted(frame_with_limits(source, names, missing, level_words(kinds), own, codes))
     for name in names:
         if name in aside:
             kept.append(name)
             continue
         series = split_written(frame[name])[0] if name in cells else frame[name]
+        series = without(series, codes[name]) if name in codes else series
         if not series.notna().any():
             said.append(f"{name}: has no value; passed through")
             continue
@@ -79,17 +86,32 @@ def usable(
             said.append(f"{name}: passed through, {'its holes too' if holes else 'not used'} ({why})")
     if not kept:
         raise ValueError(f"no column can be used ({'; '.join(said)})")
-    return frame[kept], known, said
+    return frame[kept], known, [*said, *grouped(source, frame[kept])]
 
 
 def read_holes(source: Source, frame: DataFrame) -> list[str]:
-    """Return a sentence on the words that were read as holes, empty cells aside."""
+    """Return sentences on the words that were read as holes, empty cells aside, and on cells that are not there."""
     parts = []
     for name in frame.columns:
         for word, count in sorted(source.read_as_missing.get(name, {}).items()):
             if word.strip():
                 parts.append(f"{word!r} in {name} ({count})")
-    return [f"Read as missing, beside empty cells: {', '.join(parts)}"] if parts else []
+    said = [f"Read as missing, beside empty cells: {', '.join(parts)}"] if parts else []
+    if source.short:
+        lines = ", ".join(map(str, source.short[:_NAMED])) + (", ..." if len(source.short) > _NAMED else "")
+        said.append(f"Note: rows shorter than the header: {len(source.short)}, whose last cells are read as missing (lines {lines})")
+    return said
+
+
+def grouped(source: Source, frame: DataFrame) -> list[str]:
+    """Return a sentence for each column of numbers in which a point may be no decimal mark, that being another one."""
+    said = []
+    for name in frame.columns if source.decimal == "," and source.arrow is None else ():
+        pointed = [cell.strip() for cell in source.cells[name] if "." in cell] if frame[name].dtype.kind in "fO" else []
+        if pointed and all(_GROUPED.fullmatch(cell) for cell in pointed):
+            way = "if points are for thousands, write numbers without them"
+            said.append(f"{name}: {pointed[0]} is read with a point as its decimal mark, also beside --decimal ','; {way}")
+    return said
 
 
 def counted(frame: DataFrame) -> DataFrame:

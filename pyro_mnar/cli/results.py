@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pyro_mnar.cli.saying import note, say
+
 if TYPE_CHECKING:
+    import argparse
     from pathlib import Path
 
     import numpy as np
@@ -35,6 +38,28 @@ def said_of(asked: Asked, table: Given, result: Imputation, replicates: np.ndarr
     if poor:
         lines.append(f"Importance weights of {poor} of {len(mask)} rows are unreliable (Pareto k above threshold): trust them less.")
     return lines
+
+
+def copy(options: argparse.Namespace, asked: Asked, source: Source) -> int:
+    """Write a table in which nothing that varies is missing, say so, and return the exit code.
+
+    Raises:
+        ValueError: for what is known of its cells and cannot be.
+    """
+    from pyro_mnar.cli.reading import read_holes, told
+
+    known = options.limit or options.rule or options.not_applicable
+    doubts = told(asked.learned)[1] if known else []
+    part, holed = asked.part, asked.holes.to_numpy().any()
+    alike = part.fillna({name: part[name].dropna().iloc[0] for name in part if asked.holes[name].any()})
+    source.write(options.output, alike, asked.holes, options.escape_formulas)
+    note(options, asked.notes)
+    where = "" if part.shape[1] == len(source.names) else " in the columns that are used"
+    said = f"Nothing is missing in {options.table}{where}; {options.output} is a copy."
+    if holed:
+        said = f"{options.output}: every column that is used is always the same, which is what its holes got."
+    say(options, [said, *([] if holed else read_holes(source, part)), *(f"Note: {sentence}" for sentence in doubts)])
+    return 0
 
 
 def check_draws_output(path: str) -> None:

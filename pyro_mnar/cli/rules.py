@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pyro_mnar.data.texts import number_in
 from pyro_mnar.imputer.tables.given import Given
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 _FORMS = "COLUMN: CONDITION, or COLUMN=CODE"
 
 
-def known_asked(options: argparse.Namespace, names: Sequence[str]) -> dict[str, object]:
+def known_asked(options: argparse.Namespace, names: Sequence[str], decimal: str = ".") -> dict[str, object]:
     """Return what ``--rule`` and ``--not-applicable`` say, as settings of :class:`~pyro_mnar.imputer.MNARImputer`.
 
     Raises:
@@ -24,23 +25,30 @@ def known_asked(options: argparse.Namespace, names: Sequence[str]) -> dict[str, 
     if getattr(options, "rule", None):
         found["rules"] = list(options.rule)
     if getattr(options, "not_applicable", None):
-        found["not_applicable"] = not_applicable_asked(options.not_applicable, names)
+        found["not_applicable"] = not_applicable_asked(options.not_applicable, names, decimal)
     return found
 
 
-def not_applicable_asked(words: Sequence[str], names: Sequence[str]) -> dict[str, object]:
+def codes_asked(options: argparse.Namespace, names: Sequence[str], decimal: str) -> dict[str, list[object]]:
+    """Return by column the codes that ``--not-applicable`` says, without conditions; arguments as of :func:`known_asked`."""
+    found = not_applicable_asked(getattr(options, "not_applicable", None) or (), names, decimal)
+    return {name: codes for name, codes in found.items() if isinstance(codes, list)}
+
+
+def not_applicable_asked(words: Sequence[str], names: Sequence[str], decimal: str = ".") -> dict[str, object]:
     """Return by column what ``--not-applicable`` says: a condition, or codes.
 
     Args:
         words: as they stand on the command line.
         names: of the table's columns; of two that fit the longer one is meant.
+        decimal: the decimal mark of numbers.
 
     Raises:
         ValueError: for a word of another form, an unknown column, or both for one column.
 
     Example:
         >>> not_applicable_asked(["births: sex == 'male'", "job=-8", "job=none"], ["births", "job", "sex"])
-        {'births': "sex == 'male'", 'job': [-8.0, 'none']}
+        {'births': "sex == 'male'", 'job': [-8, 'none']}
     """
     found: dict[str, object] = {}
     for word in words:
@@ -57,15 +65,9 @@ def not_applicable_asked(words: Sequence[str], names: Sequence[str]) -> dict[str
             continue
         own = found.setdefault(column, [])
         assert isinstance(own, list)
-        own.append(_code(said))
+        number = number_in(said, decimal)
+        own.append(said if number is None else number)
     return found
-
-
-def _code(text: str) -> object:
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 def existing(holes: DataFrame, table: Given) -> DataFrame:

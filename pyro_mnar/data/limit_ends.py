@@ -32,12 +32,49 @@ def read_ends(
     for limit in limits:
         j = at[limit.column]
         column, seen = columns[j], mask[:, j]
-        ends = limit.read(table, column, (written or {}).get(limit.column))
+        own_written = (written or {}).get(limit.column)
+        ends = limit.read(table, column, None if own_written is None else in_numbers(own_written, column))
         own = np.stack(possible(ends, column, values[seen, j]), -1)
         check_possible(limit, column, own, seen, table)
         _check_observed(limit, own, ends, column, values[:, j], seen, table)
         found[~seen, j] = own[~seen]
     return found
+
+
+def in_numbers(written: Ends, column: Column) -> Ends:
+    """Return limits that cells say, (N,) each, as numbers of their column: places of levels, days of dates.
+
+    Raises:
+        ValueError: for levels that are no numbers in ascending or descending order, and limits that are no dates.
+
+    Example:
+        >>> from pyro_mnar.data.kinds.levels import Ordinal
+        >>> written = Ends(np.array([np.nan, 2.5]), np.array([2.0, np.nan]), np.zeros(2, bool), np.array([True, False]))
+        >>> in_numbers(written, Ordinal("grade", "int64", (1, 2, 3)))[:2]
+        (array([0., 2.]), array([0., 2.]))
+    """
+    if column.levels:
+        return _places(written, column)
+    if column.reads_floats or "int" not in column.dtype.lower():
+        return written
+    import pandas as pd
+
+    low, high = (column.read_series(pd.Series(end, name=column.name)) for end in written[:2])
+    return Ends(low, high, written.above, written.below)
+
+
+def _places(written: Ends, column: Column) -> Ends:
+    levels = np.array([level if isinstance(level, (int, float)) else np.nan for level in column.levels], float)
+    steps = np.diff(levels)
+    if not ((steps > 0).all() or (steps < 0).all()):
+        raise ValueError(f"limits: got limits in cells of column {column.name!r}, expected levels that are numbers by their size")
+    low, high = np.full(len(written.low), np.nan), np.full(len(written.low), np.nan)
+    for i in np.flatnonzero(~np.isnan(written.low) | ~np.isnan(written.high)):
+        above, below = (np.broadcast_to(strict, low.shape)[i] for strict in (written.above, written.below))
+        beyond = (levels < written.low[i]) | (levels > written.high[i])
+        (inside,) = np.nonzero(~(beyond | (above & (levels == written.low[i])) | (below & (levels == written.high[i]))))
+        low[i], high[i] = (inside[0], inside[-1]) if len(inside) else (np.inf, np.inf)
+    return Ends(low, high)
 
 
 def check_possible(limit: Limit, column: Column, own: np.ndarray, seen: np.ndarray, table: DataFrame | np.ndarray) -> None:

@@ -218,12 +218,16 @@ def _of_rows(end: Any, table: DataFrame | np.ndarray, column: Column) -> np.ndar
 
 def _numbers(values: Any, column: Column) -> np.ndarray:
     found = np.asarray(values)
-    if found.dtype.kind in "biuf" and not column.levels:
+    # Of dates that a frame has as numbers, such as 1985 and 20200131, limits are such numbers; else days since 1970.
+    dated = not column.reads_floats and isinstance(column.name, str) and "int" in column.dtype.lower()
+    if found.dtype.kind in "biuf" and not column.levels and not dated:
         return found.astype(float)
-    if found.dtype.kind == "f":
+    if found.dtype.kind == "f" and not dated:
         return column.read(found.astype(object), range(len(found)))
     import pandas as pd
 
+    if found.dtype.kind in "iuf":
+        return column.read_series(pd.Series(found, name=column.name))
     return column.read_series(pd.Series(list(values), dtype=object, name=column.name))
 
 

@@ -81,13 +81,14 @@ class Margin:
             if sum(self.values) > 1 + 1e-9:
                 raise ValueError(f"margins: got shares that add to {sum(self.values):g} for column {self.column!r}, expected at most 1")
 
-    def learned(self, column: Column, values: np.ndarray, mask: np.ndarray) -> Self:
+    def learned(self, column: Column, values: np.ndarray, mask: np.ndarray, weights: np.ndarray) -> Self:
         """Return it with places in the place of levels, where the column's missing values can meet it.
 
         Args:
             column: the one that is meant.
             values: (N,) its numbers.
             mask: (N,) True = observed.
+            weights: (N,) what rows count for.
 
         Raises:
             ValueError: for a column without holes, of another kind, or one whose observed values leave no room for what is known.
@@ -100,25 +101,26 @@ class Margin:
         found = replace(self, at=tuple(_place(column, level) for level in self.at)) if self.what == "share" else self
         if len(set(found.at)) < len(found.at):
             raise ValueError(f"margins: got a level twice for column {self.column!r}, expected each once")
-        found._check_room(column, values, mask)
+        found._check_room(column, values, mask, weights)
         return found
 
-    def _check_room(self, column: Column, values: np.ndarray, mask: np.ndarray) -> None:
-        n, holes, seen = len(mask), int((~mask).sum()), values[mask]
+    def _check_room(self, column: Column, values: np.ndarray, mask: np.ndarray, weights: np.ndarray) -> None:
+        n, holes, seen, gone = float(weights.sum()), float(weights[~mask].sum()), values[mask], int((~mask).sum())
         if self.what == "mean":
-            needed = (n * self.values[0] - float(seen.sum())) / holes
+            needed = (n * self.values[0] - float((weights[mask] * seen).sum())) / holes
             # Of counts a mean lies between two possible values.
             wrong, expected = column.outside(np.array([needed, np.floor(needed), np.ceil(needed)]))
             if wrong[0] and wrong[1:].any():
                 raise ValueError(
-                    f"margins: got a mean of {self.values[0]:g} for column {self.column!r}, whose {holes} missing values would then "
+                    f"margins: got a mean of {self.values[0]:g} for column {self.column!r}, whose {gone} missing values would then "
                     f"have a mean of {needed:.5g}, expected {expected} for kind {column.kind}"
                 )
             return
         shares = self.values if self.what == "share" else self.at
         for at, value, share in zip(self.at, self.values, shares, strict=True):
             own = seen == at if self.what == "share" else seen <= value
-            low, high = float(own.sum()) / n, (float(own.sum()) + holes) / n
+            there = float(weights[mask][own].sum())
+            low, high = there / n, (there + holes) / n
             if not low < share < high:
                 what = f"level {column.levels[at]!r}" if self.what == "share" else f"values up to {value:g}"
                 raise ValueError(
@@ -177,7 +179,12 @@ def margins_of(said: Mapping[Hashable, object] | None, names: Sequence[Hashable]
 
 
 def learned_margins(
-    said: Sequence[Margin], columns: Sequence[Column], values: np.ndarray, mask: np.ndarray, absent: np.ndarray
+    said: Sequence[Margin],
+    columns: Sequence[Column],
+    values: np.ndarray,
+    mask: np.ndarray,
+    absent: np.ndarray,
+    weights: np.ndarray | None = None,
 ) -> dict[int, Margin]:
     """Return what is said by the place of its column, with places in the place of levels.
 
@@ -186,6 +193,7 @@ def learned_margins(
         columns: those that vary, D.
         values, mask: (N, D) of these.
         absent: (N, D) True = does not exist; what is known is of the cells that do.
+        weights: (N,) what rows count for, None being one each.
 
     Raises:
         ValueError: for a column that does not vary, and as :meth:`Margin.learned`.
@@ -199,7 +207,8 @@ def learned_margins(
             )
         j = at[margin.column]
         exists = ~absent[:, j]
-        found[j] = margin.learned(columns[j], values[exists, j], mask[exists, j])
+        own = np.ones(int(exists.sum())) if weights is None else weights[exists]
+        found[j] = margin.learned(columns[j], values[exists, j], mask[exists, j], own)
     return found
 
 

@@ -40,6 +40,7 @@ _NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf|infinity
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _TRUTH = {word: value for value in (True, False) for word in (str(value), str(value).upper(), str(value).lower())}
+_SHORT = 12
 #: Other text among numbers is a mistake of the file, unless there are more different ones than this: then the column is one of text.
 _STRAY = 10
 
@@ -124,17 +125,22 @@ def _numbers(name: Hashable, texts: list[str], places: np.ndarray, size: int) ->
     return pd.Series(values, name=name)
 
 
-def spelled(cells: Sequence[str]) -> dict[float, str]:
-    """Return how truth values are written in ``cells``, each as it first is.
+def spelled(cells: Sequence[str], values: Collection[object], decimal: str = ".") -> dict[object, str]:
+    """Return how truth values and short numbers among ``values`` are written in ``cells``, each as it first is: levels, above all.
 
     Example:
-        >>> spelled(["", "TRUE", "FALSE"])
-        {True: 'TRUE', False: 'FALSE'}
+        >>> spelled(["", "TRUE", "FALSE"], [True]), spelled(["01", "2,0"], [2, 1, 3], ",")
+        ({True: 'TRUE'}, {1: '01', 2.0: '2,0'})
     """
-    found: dict[float, str] = {}
-    for cell in cells:
-        if cell.strip() in _TRUTH:
-            found.setdefault(_TRUTH[cell.strip()], cell.strip())
+    truth = any(isinstance(value, (bool, np.bool_)) for value in values)
+    # Others, such as means, stand in no cell.
+    wanted = {value for value in values if isinstance(value, (bool, int, float, np.generic)) and len(str(value)) <= _SHORT}
+    found: dict[object, str] = {}
+    for cell in dict.fromkeys(cells) if wanted else ():
+        word = cell.strip()
+        value = _TRUTH.get(word) if truth else number_in(word, decimal)
+        if value in wanted:
+            found.setdefault(value, word)
     return found
 
 

@@ -106,7 +106,8 @@ def fit_given(
         specification, stated = identified(specification, stated, codec.schema, found)
     if mask.all() and imputer.mechanism != "none":
         warn("X: nothing is missing, so the model is trained without a mechanism")
-    margins = learned_margins(margins_of(imputer.margins, codec.layout.names), codec.columns, given.values, mask, given.absent)
+    said_margins = margins_of(imputer.margins, codec.layout.names)
+    margins = learned_margins(said_margins, codec.columns, given.values, mask, given.absent, given.weights)
     order = order_of(imputer.order, codec.schema, imputer.mechanism, left_out)
     for apart in never_together(codec.schema, mask):
         warn(apart)

@@ -46,11 +46,14 @@ class Lever:
     label: str  # of the shift or odds
     unit: float
     levels: bool
+    logs: bool = False
 
     def said(self, value: float) -> str:
-        """Return a shift or odds in words."""
+        """Return a shift, a factor or odds in words."""
         if self.levels:
             return f"odds of {self.name} times {np.exp(value):.3g}"
+        if self.logs:
+            return f"a factor of {np.exp(value * self.unit):.3g} (a shift of its logarithm by {value:.3g} standard deviations)"
         return f"a shift of {value:.3g} standard deviations ({value * self.unit:.4g})"
 
 
@@ -144,6 +147,14 @@ def _lever(column: Column, unit: float, done: Completions) -> Lever:
 
     label = f"log odds ratio of {name} = {level} among imputed values"
     return Lever(name, f"{name} = {level}", f"share of {name} = {level}", mean_of(done, name, level), tilted, label, 1.0, True)
+
+
+def of_logarithm(lever: Lever, done: Completions) -> Lever:
+    """Return what moves the logarithms of a column's imputed values: a factor, since a shift may leave none to be taken."""
+    name, holes = lever.column, done.holes(lever.column)
+    unit = float(np.log(numbers(done._column(done.table, name)[~holes], name)).std(ddof=1))
+    label = f"shift of the logarithm of imputed {name} (standard deviations)"
+    return replace(lever, adjust=lambda c, d: c.scale(name, float(np.exp(d * unit))), label=label, unit=unit, logs=True)
 
 
 def mean_of(done: Completions, column: Hashable, level: str | float | None = None) -> Callable[..., tuple[float, float, float]]:

@@ -19,7 +19,7 @@ from pyro_mnar.plots.sensitivity import plot_estimates
 from pyro_mnar.plots.tipping import plot_paths, plot_tipping
 from pyro_mnar.report.digits import pooled_numbers
 from pyro_mnar.report.html import Section
-from pyro_mnar.report.levers import Lever, alone, every
+from pyro_mnar.report.levers import Lever, alone, every, of_logarithm
 
 if TYPE_CHECKING:
     pass
@@ -141,6 +141,7 @@ def _tips(
             flat.append(lever.name)  # whose shift the analysis cannot see
             continue
         start, grid = (full, _WIDE_ODDS) if lever.levels else (some, _WIDE)
+        lever = of_logarithm(lever, full) if lever.column in getattr(analysis, "logs", ()) else lever
         part = start if reads is None else alone(start, list(dict.fromkeys([lever.column, *reads])))
         found.append((lever, tipping_point(part, lever.adjust, grid, analysis, progress=progress, **sample)))
     found.sort(key=lambda pair: -float(np.ptp(pair[1].estimate)))

@@ -196,3 +196,14 @@ def test_regressions_as_they_are_written(word, about):
 def test_what_is_no_regression_is_named(word, message):
     with pytest.raises(ValueError, match=message):
         regression_in(word, COLUMNS)
+
+
+@pytest.mark.parametrize("terms", [["a", "b", "t"], ["b", "town:p", "town:q"], ["b", "town:s"], ["b", "C(town)"]])
+def test_coefficients_that_no_data_tell_apart_are_refused(terms):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": 3e6 + 1e6 * rng.normal(size=50), "b": rng.normal(size=50), "y": rng.normal(size=50)})
+    frame = frame.assign(t=frame.a + frame.b, town=rng.choice(["p", "q"], 50))  # of t the rounding alone is left, whose inverse exists
+    with pytest.raises(ValueError, match=r"got coefficients that no data tell apart, expected terms that are no sums of others"):
+        regression("y", terms, {"town": ["p", "q", "s"]})(frame)
+    with pytest.raises(ValueError, match=r"--regress: got 'y=a,b,a', in which a stands twice"):
+        regression_in("y=a,b,a", [Continuous(name, "float64") for name in "aby"])

@@ -47,6 +47,44 @@ def test_tables_obey_and_codes_stay(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert again.read_bytes() == output.read_bytes()
 
 
+def test_codes_of_any_text_leave_a_column_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, cells = written(tmp_path)
+    men, rng = cells.sex == "male", np.random.default_rng(1)
+    cells["births"] = cells.births.replace("-8", "NA")  # a word that else is a hole
+    cells["smokes"] = np.where(men, "does not apply", rng.integers(0, 2, 70).astype(str))  # text beside 0 and 1
+    cells["pay"] = np.where(men, "-8", rng.integers(20, 60, 70).astype(str))  # a number that else stands for missing
+    cells["iron"] = [
+        f"-8,{i % 2}" if man else f"{value:.1f}".replace(".", ",")
+        for i, (man, value) in enumerate(zip(men, rng.normal(size=70), strict=True))
+    ]
+    for name in ("smokes", "pay", "iron"):
+        cells.loc[~men & (rng.random(70) < 0.2), name] = ""
+    cells = cells.drop(columns=["low", "high"])
+    cells.to_csv(path, sep=";", index=False)
+    form, output, model = ["--separator", ";", "--decimal", ",", "--jobs", "1"], tmp_path / "c.csv", tmp_path / "model"
+    codes = ("births=NA", "smokes=does not apply", "pay=-8", "iron=-8,0", "iron=-8,1")
+    asked = [*(word for code in codes for word in ("--not-applicable", code)), "--missing", "-8", "--kind", "births=count", *form]
+    quick = ["--steps", "3", "--mechanism", "none"]
+    assert main(["impute", str(path), "--output", str(output), *asked, *quick, "--save", str(model)]) == 0
+    said = capsys.readouterr().out
+    done = pd.read_csv(output, sep=";", dtype=str, keep_default_na=False)
+    assert ((done == cells) | (cells == "")).all(axis=None) and (done != "").all(axis=None)
+    for name in ("births", "smokes", "pay", "iron"):
+        assert f"{men.sum()} of 70 cells of {name}" in said
+    assert "taken as binary: smokes" in said and "taken as continuous: pay, iron" in said and "taken as count: births" in said
+    assert set(done.smokes[~men]) == {"0", "1"} and done.pay.str.fullmatch(r"-?\d+").all() and "Read as missing" not in said
+    again = tmp_path / "again.csv"
+    assert main(["impute", str(path), "--output", str(again), "--model", str(model), *form]) == 0
+    assert again.read_bytes() == output.read_bytes()
+
+
+def test_a_code_that_stands_nowhere_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, _ = written(tmp_path)
+    asked = ["--not-applicable", "births=-9", "--steps", "2", "--mechanism", "none", "--jobs", "1"]
+    assert main(["impute", str(path), "--output", str(tmp_path / "c.csv"), *asked]) == 0
+    assert "Note: not_applicable: -9 stands in no cell of column 'births'" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [

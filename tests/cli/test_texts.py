@@ -127,3 +127,54 @@ def test_a_copy_does_not_say_that_nothing_is_missing_where_a_column_left_out_has
     write(tmp_path / "t.csv", x=np.where(GONE, "", [f"name {i}" for i in range(N)]))
     assert main(["impute", str(tmp_path / "t.csv"), "--output", str(tmp_path / "c.csv")]) == 0
     assert "in the columns that are used" in capsys.readouterr().out
+
+
+def test_a_logarithm_of_no_number_above_zero_is_refused_before_any_work(tmp_path, capsys):
+    write(tmp_path / "t.csv", dose=np.where(GONE, np.nan, np.arange(N) % 5))
+    run = ["report", str(tmp_path / "t.csv"), "--output", str(tmp_path / "r.html"), "--regress", "log(dose)=b", *QUICK]
+    assert main(run) == 2 and not (tmp_path / "r.html").exists()
+    assert "--regress: log(dose): got 0 in row 1, expected numbers above 0\n" in capsys.readouterr().err
+
+
+def test_a_weight_of_texts_is_named(tmp_path, capsys):
+    write(tmp_path / "t.csv", a=np.where(GONE, np.nan, RNG.normal(size=N)), wt=np.resize(["p", "q"], N))
+    assert main(["impute", str(tmp_path / "t.csv"), "--output", str(tmp_path / "c.csv"), "--weight", "wt", *QUICK]) == 2
+    assert "--weight: column 'wt': got 'p' in row 1, expected numbers above zero\n" in capsys.readouterr().err
+
+
+def test_a_row_without_a_whole_number_gets_one_from_a_saved_model(tmp_path):
+    write(tmp_path / "t.csv", age=pd.array(np.where(GONE, None, RNG.integers(20, 60, N)), "Int64"))
+    run = ["impute", str(tmp_path / "t.csv"), "--output", str(tmp_path / "c.csv"), "--save", str(tmp_path / "m"), *QUICK]
+    assert main(run) == 0
+    (tmp_path / "n.csv").write_text("age,b\n,0.5\n")
+    new = ["impute", str(tmp_path / "n.csv"), "--output", str(tmp_path / "d.csv"), "--model", str(tmp_path / "m"), "--jobs", "1"]
+    assert main(new) == 0
+    assert (tmp_path / "d.csv").read_text().splitlines()[1].split(",")[0].isdecimal()
+
+
+def test_a_table_without_holes_has_what_was_asked_for_and_is_held_against_what_is_known(tmp_path, capsys):
+    frame = write(tmp_path / "t.csv", a=np.arange(N))
+    run = ["impute", str(tmp_path / "t.csv"), "--output", str(tmp_path / "c.csv"), *QUICK]
+    assert main([*run, "--draws-output", str(tmp_path / "d.csv"), "--draws", "2"]) == 0
+    draws = pd.read_csv(tmp_path / "d.csv")
+    assert draws[".imp"].unique().tolist() == [0, 1, 2] and draws.iloc[N : 2 * N, 2:].reset_index(drop=True).equals(frame)
+    assert main([*run, "--rule", "a >= 3"]) == 0
+    said = capsys.readouterr().out
+    assert "is a copy" in said and "Note: rules: Observed values of 3 rows break the rule a >= 3" in said
+    assert main([*run, "--rule", "a >= c"]) == 2 and main([*run, "--limit", "a<3"]) == 2
+    assert "which has no holes" in capsys.readouterr().err
+
+
+def test_points_beside_a_decimal_comma_and_short_rows_are_said(tmp_path, capsys):
+    pay = ["" if gone else f"{900 + 7 * i:,}".replace(",", ".") for i, gone in enumerate(GONE)]
+    rows = [f"{own};{i % 9},5;0.{i}" for i, own in enumerate(pay)]
+    (tmp_path / "t.csv").write_text("\n".join(["pay;b;c", *rows[:5], "950;1,5", *rows[5:]]) + "\n")
+    form, model = ["--separator", ";", "--decimal", ",", "--jobs", "1"], str(tmp_path / "m")
+    run = ["impute", str(tmp_path / "t.csv"), "--output", str(tmp_path / "c.csv"), *form]
+    assert main([*run, "--save", model, *QUICK[:4]]) == 0 and main([*run, "--model", model]) == 0
+    said = capsys.readouterr()
+    assert said.err.count("pay: 1.005 is read") == 2 and "if points are for thousands" in said.err and "c: " not in said.err
+    assert said.out.count("Note: rows shorter than the header: 1, whose last cells are read as missing (lines 7)") == 2
+    (tmp_path / "t.csv").write_text("sep=,\na,b,c\n1,2,3\n")
+    assert main([*run[:4], "--jobs", "1"]) == 2
+    assert "more values than the header has names ('sep=', ''), expected as many" in capsys.readouterr().err

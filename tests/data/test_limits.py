@@ -229,3 +229,27 @@ def test_texts_of_numbers_and_limits_are_doubted_by_name() -> None:
 def test_what_no_model_wrote_is_refused(wrong: dict) -> None:
     with pytest.raises(ValueError, match=r"^limits: got .*, expected numbers, names of columns, or a list of numbers"):
         Limit.from_json(Limit("lead", high=0.5).to_json() | wrong)
+
+
+def of_cells(cells: list[object], kind: str) -> np.ndarray:
+    """Return what is read of the limits in cells, (N, 2)."""
+    numbers, ends = split_written(pd.Series(cells, name="a"))
+    table = numbers.to_frame().assign(x=np.arange(len(cells), dtype=float))
+    codec, values, mask = TableCodec.learn(table, kinds={"a": kind}, limits={"a": "cells"})
+    found = codec.read_limits(table, values, mask, {"a": ends})
+    assert found is not None
+    return found[:, 0]
+
+
+def test_cells_of_levels_and_dates_mean_values_and_not_their_numbers() -> None:
+    cells: list[object] = [1, 2, 5, "<3", ">=3.5", "2-3", ">4", None]
+    assert of_cells(cells, "ordinal:1:2:3:4:5")[3:].tolist() == [[0, 1], [3, 4], [1, 2], [4, 4], [-INF, INF]]  # places
+    assert of_cells(cells, "ordinal:5:4:3:2:1")[3:].tolist() == [[3, 4], [0, 1], [2, 3], [0, 0], [-INF, INF]]
+    with pytest.raises(ValueError, match="limits: column 'a' has no value as the cells say in row 3"):
+        of_cells([1, 2, 3, ">3"], "ordinal:1:2:3")
+    with pytest.raises(ValueError, match="in cells of column 'a', expected levels that are numbers by their size"):
+        of_cells([1, 2, 3, ">2"], "ordinal:1:3:2")
+    days = [int((np.datetime64(f"{year}-01-01") - np.datetime64("1970-01-01")).astype(int)) for year in (1985, 1990)]
+    assert of_cells([1980, 1992, "<1985", ">=1990"], "date")[2:].tolist() == [[-INF, days[0] - 1], [days[1], INF]]
+    table = pd.DataFrame({"a": pd.array([1980, 1992, None], "Int64"), "x": [1.0, 2.0, 3.0]})
+    assert read(table, {"a": ("<", 1985)}, kinds={"a": "date"})[1][2, 0].tolist() == [-INF, days[0] - 1]

@@ -330,3 +330,22 @@ def test_some_columns_are_those_of_a_data_frame():
         done.only(["c"])
     with pytest.raises(ValueError, match="expected some of a DataFrame"):
         Completions(np.array([[1.0], [np.nan]]), [np.ones((2, 1))]).only([0])
+
+
+def test_logarithms_that_a_regression_reads_are_moved_by_a_factor(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    z = np.random.default_rng(0).normal(size=(40, 2))
+    frame = pd.DataFrame({"x": z[:, 0], "pay": np.exp(z[:, 0] + 0.5 * z[:, 1])}).round(3)
+    frame.loc[::3, "pay"] = np.nan
+    frame.to_csv("t.csv", index=False)
+    quick = ["--kind", "pay=positive", "--mechanism", "none", "--steps", "2", "--jobs", "1"]
+    assert main(["report", "t.csv", "--output", "r.html", "--regress", "log(pay)=x", *quick]) == 0  # a shift would leave none for log
+    assert "tips" in (tmp_path / "r.html").read_text()
+    tables = [frame.fillna({"pay": value}) for value in (0.5, 2.0)]
+    done = Completions(frame, tables)
+    first = levers._lever(given(MNARImputer("none", members=1, steps=2, progress=False).fit(frame), frame).codec.columns[1], 1.0, done)
+    own = levers.of_logarithm(first, done)
+    spread = float(np.log(frame.pay.dropna()).std())
+    np.testing.assert_allclose(own.adjust(done, -2.0).tables[1].pay[0], 2.0 * np.exp(-2 * spread), rtol=1e-12)
+    assert own.said(-1.0).startswith(f"a factor of {np.exp(-spread):.3g} (a shift of its logarithm by -1 standard")
+    assert regression("log(pay)", ["x"]).logs == {"pay"}

@@ -44,7 +44,7 @@ def write_long(path: Path, source: Source, part: DataFrame, draws: Sequence[Data
     count, every = len(part), [part.mask(holes), *draws]
     if source.arrow is None and path.suffix.lower() == ".csv":
         file = io.StringIO(newline="")
-        writer = csv.writer(file, delimiter=source.separator, lineterminator="\n")
+        writer = csv.writer(file, delimiter=source.separator, lineterminator=source.line_end)
         writer.writerow([*_FIRST, *source.header])
         for draw, table in enumerate(every):
             cells = zip(*source.filled_texts(table, holes), strict=True)

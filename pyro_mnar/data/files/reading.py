@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,15 +77,20 @@ def _filled(source: Source, text: str) -> Source:
         raise ValueError(f"{name}: column {twice[0]!r} stands more than once in the header")
     if longest:
         if all(len(row) > width for row in rows):
-            raise ValueError(f"{name}: rows have more values than the header has names, expected as many")
+            said = ", ".join(map(repr, header[:5])) + (", ..." if width > 5 else "")
+            raise ValueError(
+                f"{name}: rows have more values than the header has names ({said}), expected as many (is line 1 the header?)"
+            )
         long = next(row for row in rows if len(row) > width)
         raise ValueError(f"{name}: Expected {width} fields in line {longest}, saw {len(long)}")
     if not rows:
         raise ValueError(f"{name}: has no rows, expected at least 1")
     _doubt_separator(source, rows)
     source.names = [column or f"Unnamed: {j}" for j, column in enumerate(header)]
-    for row in rows:
-        row.extend([""] * (width - len(row)))
+    for line, row in zip(source.lines, rows, strict=True):
+        if len(row) < width:
+            source.short.append(line)
+            row.extend([""] * (width - len(row)))
     source.cells = {column: [row[j] for row in rows] for j, column in enumerate(source.names)}
     return source
 
@@ -99,6 +105,8 @@ def _rows(source: Source, text: str) -> tuple[list[list[str]], int]:
             if len(row) > 1 or (row and (row[0] == "" or row[0].strip())):
                 if not source.header:
                     source.header, before = row, reader.line_num
+                    (last,) = islice(io.StringIO(text, newline=""), before - 1, before)
+                    source.line_end = "\r\n" if last.endswith("\r\n") else "\n"
                     continue
                 rows.append(row)
                 source.lines.append(before + 1)

@@ -38,8 +38,9 @@ class Source:
         names: of the columns, in order; those without a name are ``Unnamed: J``.
         cells: of a CSV, the texts by column, each (N,).
         lines: of a CSV, the line on which each row begins.
+        short: of a CSV, the lines of rows that are shorter than the header, whose last cells are empty.
         arrow: of Parquet, the table.
-        separator, decimal, encoding: of a CSV.
+        separator, decimal, encoding, line_end: of a CSV.
         read_as_missing: by column, how often which word was read as a hole (what :meth:`frame` found).
     """
 
@@ -48,10 +49,12 @@ class Source:
     cells: dict[str, list[str]] = field(default_factory=dict)
     header: list[str] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
+    short: list[int] = field(default_factory=list)
     arrow: pyarrow.Table | None = None
     separator: str = ","
     decimal: str = "."
     encoding: str = "utf-8-sig"
+    line_end: str = "\n"
     read_as_missing: dict[str, Counter[str]] = field(default_factory=dict)
 
     def frame(
@@ -155,21 +158,21 @@ class Source:
         return whole.assign(**{str(name): completed[name].to_numpy() for name in completed.columns})
 
     def filled_texts(self, completed: DataFrame, holes: DataFrame) -> list[list[str]]:
-        """Return the texts of a CSV by column, ``completed`` values of some columns where ``holes`` are, none of a hole."""
+        """Return the texts of a CSV by column, ``completed`` values of some columns where ``holes`` are, none of a hole.
+
+        A value that stands in another cell of its column, as levels do, is spelled as it is there.
+        """
         columns = []
         for name in self.names:
             cells = self.cells[name]
             if name in completed.columns:
                 gone = np.flatnonzero(holes[name].to_numpy())
-                filled, words = completed[name].iloc[gone].tolist(), spelled(cells)
-                cells = list(cells)
+                filled, cells = completed[name].iloc[gone].tolist(), list(cells)
+                words = spelled(cells, filled, self.decimal)
                 for i, value in zip(gone, filled, strict=True):
-                    cells[i] = "" if is_hole(value) else self._word(value, words)
+                    cells[i] = "" if is_hole(value) else words.get(value) or written(value, self.decimal)
             columns.append(cells)
         return columns
-
-    def _word(self, value: object, words: Mapping[float, str]) -> str:
-        return words.get(bool(value), str(value)) if isinstance(value, (bool, np.bool_)) else written(value, self.decimal)
 
     def _as_frame(self) -> DataFrame:
         """Return every column, as numbers where these are written as they stand, else as text."""
@@ -198,7 +201,7 @@ class Source:
         columns = self.filled_texts(completed, holes)
         columns = [[escaped(cell, self.decimal) for cell in cells] for cells in columns] if escape else columns
         file = io.StringIO(newline="")
-        writer = csv.writer(file, delimiter=self.separator, lineterminator="\n")
+        writer = csv.writer(file, delimiter=self.separator, lineterminator=self.line_end)
         writer.writerow([escaped(name) for name in self.header] if escape else self.header)
         writer.writerows(zip(*columns, strict=True))
         return file.getvalue()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
+
+from pyro_mnar.data.texts import number_in
 
 if TYPE_CHECKING:
     from pandas import Series
@@ -59,6 +61,26 @@ def distinct(values: Iterable[object], name: Name) -> list[Any]:
             )
         seen[plain] = None
     return list(seen)
+
+
+def unseen(name: Name, word: str, found: Sequence[object]) -> object:
+    """Return a declared level that was never seen, a number beside numbers that were ``found``.
+
+    Raises:
+        ValueError: for a word beside numbers, or a fraction beside whole ones.
+
+    Example:
+        >>> unseen("grade", "4", [1, 2]), unseen("grade", "4", [1.5]), unseen("grade", "4", ["1"])
+        (4, 4.0, '4')
+    """
+    if not found or not all(isinstance(level, (int, float)) and not isinstance(level, bool) for level in found):
+        return word
+    number, whole = number_in(word), all(isinstance(level, int) for level in found)
+    if number is None or (whole and number != int(number)):
+        raise ValueError(
+            f"kinds: got level {word!r} of column {name!r}, whose values are {'whole ' if whole else ''}numbers, expected such levels"
+        )
+    return int(number) if whole else float(number)
 
 
 def evidence_of_array(values: np.ndarray, position: int) -> Evidence:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from pyro_mnar.data.kinds.column import Column
-from pyro_mnar.data.kinds.evidence import Evidence, Name, distinct, is_hole
+from pyro_mnar.data.kinds.evidence import Evidence, Name, distinct, is_hole, unseen
 
 if TYPE_CHECKING:
     from pandas import Series
@@ -223,7 +223,7 @@ class Ordinal(Leveled):
         found = distinct(values, name)
         # Words of a command line are text whatever the column holds.
         by_text = {str(level): level for level in found} | {f"{level:g}": level for level in found if isinstance(level, float)}
-        return cls(name, dtype, tuple(by_text.get(part, part) for part in rest))
+        return cls(name, dtype, tuple(by_text[part] if part in by_text else unseen(name, part, found) for part in rest))
 
     @classmethod
     def arranged(cls, name: Name, found: set[Any]) -> list[Any]:

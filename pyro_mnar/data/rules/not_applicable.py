@@ -9,7 +9,7 @@ A cell whose condition cannot be told, a column of it being missing in the row, 
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from pyro_mnar.data.schema import is_frame
 from pyro_mnar.data.stated_holes import cells_of, punched, stated_cells
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
 
 
 def codes_and_conditions(said: object, names: Sequence[Hashable]) -> tuple[dict[Hashable, list[object]], dict[Hashable, str]]:
@@ -54,6 +54,19 @@ def codes_and_conditions(said: object, names: Sequence[Hashable]) -> tuple[dict[
             raise TypeError(f"not_applicable: got {own!r:.60} for column {name!r}, expected a condition, a number or a list of codes")
         codes[name] = values
     return codes, conditions
+
+
+def apart_from(stated: Mapping[Any, list[Any]], codes: Mapping[Hashable, Collection[object]]) -> dict[Any, list[Any]]:
+    """Return by column the values that stand for missing ones, without those that are ``codes`` of cells that do not exist.
+
+    Example:
+        >>> apart_from({"a": [-8, -9], "b": [-8]}, {"a": [-8]})
+        {'a': [-9], 'b': [-8]}
+    """
+    found = dict(stated)
+    for name in codes.keys() & found.keys():
+        found[name] = [value for value in found[name] if not stated_cells(np.array([value], object), codes[name])[0]]
+    return found
 
 
 def coded_rows(table: DataFrame | np.ndarray, codes: Mapping[Hashable, Collection[object]]) -> dict[Hashable, np.ndarray]:
@@ -101,12 +114,22 @@ def without_rows(table: DataFrame | np.ndarray, rows: Mapping[Hashable, np.ndarr
     if is_frame(table):
         frame = table.copy(deep=False)
         for name, own in gone.items():
-            frame[name] = punched(table[name], own)
+            frame[name] = _alike(punched(table[name], own))
         return frame
     result = table.astype(np.float64 if table.dtype.kind in "biu" else table.dtype if table.dtype.kind == "f" else object)
     for name, own in gone.items():
         result[own, cast("int", name)] = np.nan
     return result
+
+
+def _alike(series: Series) -> Series:
+    """Return objects that are alike, once codes among them are gone, as the numbers or truth values that they are."""
+    types = {type(value) for value in series if not is_hole(value)} if series.dtype == object else set()
+    dtype = {bool: "boolean", int: "Int64", float: "float64"}.get(*types) if len(types) == 1 else None
+    try:
+        return series if dtype is None else series.astype(dtype)
+    except (OverflowError, TypeError):  # of more digits than 64 bits hold
+        return series
 
 
 def as_they_stood(
@@ -124,9 +147,17 @@ def as_they_stood(
         return whole
     if is_frame(whole) and is_frame(given):
         frame = whole.copy()
-        for name, own in rows.items():
-            at = [i for i in np.flatnonzero(own) if not is_hole(given[name].iloc[i])] if name in frame else []
-            if at:
+        for name, own in ((name, own) for name, own in rows.items() if name in frame):
+            empty = np.array([is_hole(value) for value in given[name]], bool)
+            at = np.flatnonzero(own & ~empty).tolist()
+            if (own & empty & ~frame[name].isna().to_numpy(bool)).any():  # such as in a column that is always the same
+                frame[name] = punched(frame[name], own & empty)
+            if at and given[name].dtype == object and frame[name].dtype != object:
+                filled = np.flatnonzero(empty & ~own).tolist()
+                series = given[name].copy()
+                series.iloc[filled] = frame[name].astype(object).iloc[filled]
+                frame[name] = series
+            elif at:
                 frame.iloc[at, list(frame.columns).index(name)] = given[name].iloc[at].to_numpy()
         return frame
     result, stood = np.array(whole), np.asarray(given)

@@ -11,8 +11,9 @@ reads (:mod:`pyro_mnar.analysis.tilted`). One number a column is free:
 
 Each member is moved by a number of its own, so that each meets the margin, and draws of all do. Of a margin with a standard error the
 members' draws meet ``TARGETS`` numbers of a normal law in turn, whose scores are spread evenly and have variance 1. Where rows miss
-several such columns, these are met in turn until all are. Beside rules the draws that are weighed obey them
-(:mod:`pyro_mnar.imputer.rules.ruled_candidates`), and so do those that are taken: what is met is met by the law of values that obey.
+several such columns, these are met in turn until all are. Rows with weights count for these: what is met is the
+weighted mean. Beside rules the draws that are weighed obey them (:mod:`pyro_mnar.imputer.rules.ruled_candidates`), and so do those
+that are taken: what is met is met by the law of values that obey.
 """
 
 from __future__ import annotations
@@ -50,14 +51,18 @@ def met_margins(imputer: Imputer, given: Given, margins: Mapping[int, Margin]) -
     if not margins:
         return []
     ways = {j: way_of(imputer, j) for j in margins}
-    part = rows_of(given, np.flatnonzero(given.missing[:, list(margins)].any(1)))
+    some, weights = np.flatnonzero(given.missing[:, list(margins)].any(1)), _weights(given)
+    part = rows_of(given, some)
     groups = [str(i) for i in range(len(imputer.members_))]
     drawn = candidates_of(imputer, part, range(len(groups)))
     cells = weighed_cells(imputer, part, drawn, ways)
     targets = TARGETS if any(any(margin.errors) for margin in margins.values()) else 0
     scores = {j: _scores(margin, len(groups), targets, imputer.seed + j) for j, margin in margins.items()}
-    sizes = (~given.absent).sum(0)
-    sums = {j: _Sums(margin, given.values[given.mask[:, j], j], int(sizes[j]), cells[j], scores[j]) for j, margin in margins.items()}
+    sums = {}
+    for j, margin in margins.items():
+        seen, size = given.mask[:, j], float(weights[~given.absent[:, j]].sum())
+        own = (weights[seen], weights[some[cells[j].rows]])
+        sums[j] = _Sums(margin, given.values[seen, j], size, cells[j], scores[j], *own)
     by_group = [_solved(sums, drawn, group, at, targets) for at, group in enumerate(groups)]
     moves = {j: np.stack([found[j] for found in by_group]) for j in margins}
     after = with_gains(drawn, cells, {j: dict(zip(groups, own[:, 0], strict=True)) for j, own in moves.items()})
@@ -68,7 +73,7 @@ def met_margins(imputer: Imputer, given: Given, margins: Mapping[int, Margin]) -
         aimed = np.array(margin.at if margin.what == "quantile" else margin.values)
         near = np.abs(met - aimed) <= _NEAR * np.maximum(np.abs(aimed), np.abs(met - unadjusted))
         in_reach = bool(near.all() and (not few.size or few.mean() <= _FEW))
-        first, last = (_of_missing(cells[j], weighted, groups) for weighted in (drawn, after))
+        first, last = (sums[j].of_missing(weighted, groups) for weighted in (drawn, after))
         found.append(Move(margin, j, ways[j], moves[j], unadjusted, met, first, last, in_reach))
     return found
 
@@ -79,13 +84,17 @@ class _Sums:
     Args:
         margin: what is known.
         seen: (n,) the column's observed values.
-        size: N, rows in which the column's cells exist.
+        size: the weight of the rows in which the column's cells exist.
         cells: the missing ones.
         scores: (G, 1 + R, K) in standard errors, what each member is to meet.
+        seen_weights, weights: (n,) and (H,), what the rows of both count for.
     """
 
-    def __init__(self, margin: Margin, seen: _Array, size: int, cells: WeighedCells, scores: _Array) -> None:
+    def __init__(
+        self, margin: Margin, seen: _Array, size: float, cells: WeighedCells, scores: _Array, seen_weights: _Array, weights: _Array
+    ) -> None:
         self.margin, self.seen, self.size, self.cells, self.scores = margin, seen, size, cells, scores
+        self.seen_weights, self.weights = seen_weights, weights
 
     def functions(self, values: _Array, numbers: _Array) -> _Array:
         """Return what is summed of ``values`` (...), (K, ...), given the known numbers (K,)."""
@@ -100,31 +109,41 @@ class _Sums:
         margin, cells = self.margin, self.cells
         numbers = np.array(margin.values) + np.array(margin.errors) * self.scores[at, target]
         shares = np.array(margin.at) if margin.what == "quantile" else numbers
-        wanted = self.size * shares - self.functions(self.seen, numbers).sum(1)
-        values, holes = cells.values[own], len(cells.rows)
+        wanted = self.size * shares - (self.functions(self.seen, numbers) * self.seen_weights).sum(1)
+        values, holes = cells.values[own], float(self.weights.sum())
         if margin.what != "mean":
             wanted = wanted.clip(_LEAST_SHARE * holes, (1 - _LEAST_SHARE) * holes)
         if cells.levels:
             shares = np.stack([tilted_means(log_weights, (values == level).astype(float)) for level in range(cells.levels)], 1)
             places = np.array(margin.at, int)
-            left = wanted - shares[~cells.moved][:, places].sum(0)
-            return odds_that_meet(shares[cells.moved], places, left, np.ones(int(cells.moved.sum())))
+            left = wanted - (shares[~cells.moved][:, places] * self.weights[~cells.moved, None]).sum(0)
+            return odds_that_meet(shares[cells.moved], places, left, self.weights[cells.moved])
         summed = self.functions(values, numbers)[0]
 
         def total(move: float) -> float:
-            return float(tilted_means(log_weights + cells.gain(own, np.array([move])), summed).sum())
+            return float((self.weights * tilted_means(log_weights + cells.gain(own, np.array([move])), summed)).sum())
 
         return np.array([where_it_meets(total, float(wanted[0]), float(start[0]))])
 
     def of_whole(self, weighted: Candidates, groups: Sequence[str]) -> _Array:
         """Return means of the functions over the whole column, (K,), as the mean over members."""
         numbers, found = np.array(self.margin.values), []
-        seen = self.functions(self.seen, numbers).sum(1)
+        seen = (self.functions(self.seen, numbers) * self.seen_weights).sum(1)
         for group in groups:
             own = np.flatnonzero(weighted.groups == group)
             log_weights = weighted.log_weights[np.ix_(own, self.cells.rows)]
-            sums = [tilted_means(log_weights, one).sum() for one in self.functions(self.cells.values[own], numbers)]
+            sums = [(self.weights * tilted_means(log_weights, one)).sum() for one in self.functions(self.cells.values[own], numbers)]
             found.append((seen + np.array(sums)) / self.size)
+        return np.mean(found, 0)
+
+    def of_missing(self, weighted: Candidates, groups: Sequence[str]) -> _Array:
+        """Return the mean of the column's missing cells, (1,), or the shares of its levels, (V,), over members."""
+        cells, found = self.cells, []
+        for group in groups:
+            own = np.flatnonzero(weighted.groups == group)
+            log_weights, values = weighted.log_weights[np.ix_(own, cells.rows)], cells.values[own]
+            parts = [values == level for level in range(cells.levels)] or [values]
+            found.append([np.average(tilted_means(log_weights, part), weights=self.weights) for part in parts])
         return np.mean(found, 0)
 
 
@@ -151,15 +170,9 @@ def _solved(sums: Mapping[int, _Sums], drawn: Candidates, group: str, at: int, t
     return {j: np.stack(found) for j, found in moves.items()}
 
 
-def _of_missing(cells: WeighedCells, weighted: Candidates, groups: Sequence[str]) -> _Array:
-    """Return the mean of a column's missing cells, (1,), or the shares of its levels, (V,), over members."""
-    found = []
-    for group in groups:
-        own = np.flatnonzero(weighted.groups == group)
-        log_weights, values = weighted.log_weights[np.ix_(own, cells.rows)], cells.values[own]
-        parts = [values == level for level in range(cells.levels)] or [values]
-        found.append([tilted_means(log_weights, part).mean() for part in parts])
-    return np.mean(found, 0)
+def _weights(given: Given) -> _Array:
+    """Return what rows count for, (N,)."""
+    return np.ones(len(given.mask)) if given.weights is None else given.weights
 
 
 def _scores(margin: Margin, members: int, targets: int, seed: int) -> _Array:

@@ -38,7 +38,8 @@ def taken(imputer: Imputer, given: Given, drawn: Candidates, groups: Sequence[in
     cells = weighed_cells(imputer, given, drawn, {move.column: move.way for move in moves})
 
     def moved(target: int) -> Candidates:
-        by_group = {move.column: {str(g): move.moves[g, target] for g in set(groups)} for move in moves}
+        # Of every member that drew, of whose tables there may be none: points and means are of all.
+        by_group = {move.column: {g: move.moves[int(g), target] for g in dict.fromkeys(drawn.groups)} for move in moves}
         return with_gains(drawn, cells, by_group)
 
     center, targets = moved(0), max(move.targets for move in moves)

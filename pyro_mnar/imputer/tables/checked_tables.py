@@ -12,6 +12,7 @@ from sklearn.utils.validation import validate_data
 
 from pyro_mnar.data.layout import as_pandas
 from pyro_mnar.data.limits import limits_of
+from pyro_mnar.data.rules.not_applicable import apart_from, codes_and_conditions
 from pyro_mnar.data.schema import as_array, is_frame
 from pyro_mnar.data.stated_holes import stated_holes, with_holes
 from pyro_mnar.data.written_limits import Ends, split_written
@@ -51,7 +52,8 @@ def checked_table(
         table = table.set_axis(list(imputer.codec_.layout.names), axis=1)
     names = list(table.columns) if is_frame(table) else list(range(table.shape[1]))
     if imputer.missing is not None:
-        table = with_holes(table, stated_holes(imputer.missing, names, imputer.kinds))
+        codes, _ = codes_and_conditions(imputer.not_applicable, names)
+        table = with_holes(table, apart_from(stated_holes(imputer.missing, names, imputer.kinds), codes))
     written: dict[Hashable, Ends] = {}
     for name in (limit.column for limit in (limits_of(imputer.limits, names) if fitting else imputer.codec_.limits) if limit.cells):
         if not is_frame(table):

@@ -25,7 +25,7 @@ from pyro_mnar.data.schema import Schema, is_frame, names_of
 from pyro_mnar.data.warn import warn
 from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.tables.checked_tables import checked_table
-from pyro_mnar.imputer.tables.known_cells import NOTHING, Known, known_of, model_limits, read_existing
+from pyro_mnar.imputer.tables.known_cells import NOTHING, Known, existing_ends, known_of, model_limits, read_existing
 from pyro_mnar.infer.row_weights import repeated
 from pyro_mnar.mechanisms.starts import contrasts
 from pyro_mnar.networks.encoders import between
@@ -224,7 +224,7 @@ def learned(
     said = doubts(codec.columns, values, mask, imputer.kinds)
     if said:
         warn(f"X: {'; '.join(said)}")
-    ends = codec.read_limits(table, values, mask, written)
+    ends = existing_ends(codec.read_limits(table, values, mask, written), codec, absent)
     known = known_of(imputer, table, stood, (codec, values, mask), absent, ends, True)
     return Given(X, table, codec, values, mask, ends, frozenset(imputer.kinds or ()), known, weights, units)
 
@@ -245,6 +245,6 @@ def given(imputer: Imputer, X: ArrayLike | DataFrame) -> Given:
     stood, written = checked_table(imputer, X)
     codec = imputer.codec_
     table, read, absent = read_existing(imputer, stood, names_of(stood), lambda own: (codec, *codec.read(own)))
-    ends = codec.read_limits(table, *read[1:], written)
+    ends = existing_ends(codec.read_limits(table, *read[1:], written), codec, absent)
     known = known_of(imputer, table, stood, read, absent, ends, False)
     return Given(X, table, *read, ends, frozenset(imputer.kinds or ()), known)

@@ -80,6 +80,20 @@ def model_limits(codec: TableCodec, ends: np.ndarray, settled: np.ndarray | None
     return torch.stack(both if settled is None else [*both, torch.from_numpy(settled).float()], -1)
 
 
+def existing_ends(ends: np.ndarray | None, codec: TableCodec, absent: Mapping[Hashable, np.ndarray]) -> np.ndarray | None:
+    """Return limits of missing values (N, D, 2), infinite ones of cells that do not exist; None of none.
+
+    Args:
+        ends: what is known.
+        codec: of the table.
+        absent: by column, in which rows (N,) its cells do not exist.
+    """
+    if ends is None or not absent:
+        return ends
+    apart = Known(absent=absent).absent_cells(codec, len(ends))
+    return np.where(apart[..., None], [-np.inf, np.inf], ends)
+
+
 def check_known(rules: object, not_applicable: object, codec: TableCodec) -> None:
     """Raise a ValueError or a TypeError where these settings are none for the table of a codec."""
     rules_of(rules, codec.columns, codec.layout.names)
@@ -142,6 +156,9 @@ def known_of(
     rules = rules_of(imputer.rules, codec.columns, codec.layout.names)
     if fitting:
         check_feasible(rules, codec.columns)
+        for name, codes in codes_and_conditions(imputer.not_applicable, codec.layout.names)[0].items():
+            if not absent[name].any():
+                warn(f"not_applicable: {', '.join(map(repr, codes))} stands in no cell of column {name!r}")
     broken = []
     for rule, rows in broken_rows(rules, values, mask):
         named = ", ".join(str(label_of(table, i)) for i in rows[:_NAMED]) + (", ..." if len(rows) > _NAMED else "")
@@ -151,5 +168,5 @@ def known_of(
     apart = {name: own for name, own in absent.items() if own.any()}
     # Masks that read missing values have no integrals to be cut: draws alone obey then.
     integrated = imputer.mechanism not in ("linear", "neural")
-    implied = implied_ends(rules, codec.columns, table, values, mask, ends) if integrated else None
+    implied = existing_ends(implied_ends(rules, codec.columns, table, values, mask, ends) if integrated else None, codec, absent)
     return Known(rules, implied, tuple(broken), apart, stood if apart else None, imputer.mechanism != "none")

@@ -41,6 +41,19 @@ def test_a_csv_comes_back_but_for_its_holes(tmp_path, separator, encoding):
     assert [after.to_numpy()[i, j] for i, j in zip(*np.nonzero(holes.to_numpy()), strict=True)] == ["5", "FALSE", "3", "0.1"]
 
 
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_levels_and_line_ends_are_those_of_the_file(tmp_path, line_end):
+    rows = ['sex,"gr\nade",flag,spike,size', "01,1.0,true,0.00,2", "02,+2,FALSE,,1e3", ",,,1.5,", "02,,true,0.00,"]
+    text = line_end.join(rows) + line_end
+    (tmp_path / "t.csv").write_bytes(text.encode())
+    source = read_source(tmp_path / "t.csv")
+    part = source.frame()
+    filled = part.fillna({"sex": 1, "gr\nade": 2.0, "flag": False, "spike": 0.0, "size": 1000.0})
+    source.write(str(tmp_path / "c.csv"), filled, part.isna())
+    expected = [*rows[:2], "02,+2,FALSE,0.00,1e3", "01,+2,FALSE,1.5,1e3", "02,+2,true,0.00,1e3"]
+    assert (tmp_path / "c.csv").read_bytes().decode() == line_end.join(expected) + line_end
+
+
 def test_words_that_are_read_as_holes_are_counted_and_a_declared_level_is_none():
     cells = ["None", "Low", "", "NA", "None", "High", "-99"]
     series, found = as_series("drink", cells, missing=["-99"])

@@ -119,6 +119,8 @@ def test_dates_as_text_with_times_and_with_zones(values, dtype, seen):
         ([1.0, 2.0, 3.0], "binary", "got 3 level.s., 1.0, 2.0, 3.0, expected 2 for kind binary"),
         (["x", "y"], "ordinal", "text without an order, expected ordinal:A:B:C"),
         (["x", "y"], "ordinal:x:z", "got new category 'y' in row s, expected one of those in training: x, z"),
+        ([1, 2], "ordinal:1:2:high", "kinds: got level 'high' of column 'a', whose values are whole numbers, expected such levels"),
+        ([1, 2], "ordinal:1:1.5:2", "kinds: got level '1.5' of column 'a', whose values are whole numbers"),
         (["x", "y"], "date", "column 'a': .* expected dates such as"),
         (["x", "y"], "count", "column 'a': got 'x' in row r, expected a number"),
     ],
@@ -128,6 +130,17 @@ def test_what_is_not_of_the_kind_is_refused_by_column_row_and_value(values, word
     with pytest.raises(ValueError, match=said) as caught:
         split(frame, Schema.of(frame, kinds={"a": word}))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "levels"), [([1, None, 2], (1, 2, 3)), ([1.0, None, 2.0], (1.0, 2.0, 3.0)), (["1", None, "2"], ("1", "2", "3"))]
+)
+def test_a_level_that_was_never_seen_is_of_the_type_of_those_that_were(values, levels):
+    frame = pd.DataFrame({"a": values}).astype({"a": {int: "Int64", float: "float64", str: object}[type(values[0])]})
+    schema = Schema.of(frame, kinds={"a": "ordinal:1:2:3"})
+    assert schema.columns[0].levels == levels and {type(level) for level in schema.columns[0].levels} == {type(levels[0])}
+    whole = join(frame, np.array([[0.0], [2.0], [1.0]]), np.array([[True], [False], [True]]), schema)
+    assert whole.a.tolist() == [levels[0], levels[2], levels[1]] and whole.a.dtype == frame.a.dtype
 
 
 def test_kinds_for_columns_that_are_not_there_are_refused():

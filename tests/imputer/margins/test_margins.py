@@ -12,7 +12,7 @@ from scipy import special
 
 from pyro_mnar import MNARImputer
 from pyro_mnar.data import Scaling, TableCodec
-from pyro_mnar.data.kinds import Continuous
+from pyro_mnar.data.kinds import Bounded, Continuous
 from pyro_mnar.data.margins import Margin, learned_margins, margins_of
 from pyro_mnar.distributions import LOGIT, PROBIT
 from pyro_mnar.imputer.draws.weighed_cells import rows_of, weighed_cells
@@ -288,3 +288,37 @@ def test_held_slopes_stay_and_have_no_gradient():
     torch.testing.assert_close(mechanism.slope.detach(), torch.tensor([1.0, -7.0], dtype=torch.float64))
     mechanism.slope.sum().backward()
     assert mechanism.raw_slope.grad[0] > 0 and mechanism.raw_slope.grad[1] == 0
+
+
+@pytest.mark.parametrize("draws", [1, 2])
+def test_points_are_of_every_member_whatever_the_number_of_draws(draws):
+    wanted = whole(float(LAW.ignorable(ROW, MASK).mean[0]) + 0.5)
+    imputer, x, _ = exact_imputer("none", {"mean": wanted}, members=3)
+    assert imputer.impute(x).completed[:, HOLE].mean() == pytest.approx(wanted, rel=1e-6)
+    few = imputer.impute(x, draws=draws)
+    assert few.completed[:, HOLE].mean() == pytest.approx(wanted, rel=1e-6)  # and not of those members alone whose draws these are
+    assert few.means[:, HOLE].mean() == pytest.approx(wanted, rel=1e-6)
+
+
+@pytest.mark.parametrize("weight", [3.0, 1 / 3])
+def test_what_is_met_is_the_mean_with_the_weights_of_the_rows(weight):
+    weights = np.where(np.arange(N) % 3, 1.0, weight)
+    free = float(LAW.ignorable(ROW, MASK).mean[0])
+    wanted = np.average(np.where(np.arange(N) < 100, free + 0.4, ROW[HOLE]), weights=weights)
+    imputer, x, table = exact_imputer("none", {"mean": 0.0})
+    read = (table.codec.columns, table.values, table.mask, table.absent, weights)
+    margins = learned_margins(margins_of({HOLE: {"mean": wanted}}, range(4)), *read)
+    imputer.moves_ = met_margins(imputer, replace(table, weights=weights), margins)
+    completed = imputer.impute(x).completed[:, HOLE].numpy()
+    assert np.average(completed, weights=weights) == pytest.approx(wanted, rel=1e-6)
+    assert imputer.moves_[0].met[0] == pytest.approx(wanted, rel=1e-9)
+    assert imputer.moves_[0].after[0] == pytest.approx(np.average(completed[:100], weights=weights[:100]), rel=1e-6)
+
+
+def test_what_observed_values_leave_room_for_is_weighed():
+    values, seen = np.array([[3.0], [0.0], [0.0], [0.0]]), np.array([[True], [True], [False], [False]])
+    read = ([Bounded("a", "float64", bounds=(0.0, 5.0))], values, seen, np.zeros((4, 1), bool), np.array([4.0, 1.0, 1.0, 1.0]))
+    with pytest.raises(ValueError, match="whose 2 missing values would then have a mean of 8,"):  # (7 * 4 - 4 * 3) / 2
+        learned_margins(margins_of({"a": {"mean": 4.0}}, ["a"]), *read)
+    with pytest.raises(ValueError, match=r"expected one between 0\.1429 and 0\.4286"):  # 1 / 7 and 3 / 7
+        learned_margins(margins_of({"a": {"quantile": {0.5: 1.0}}}, ["a"]), *read)

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from pyro_mnar import MNARImputer
+from pyro_mnar.imputer.limited_reasons import limits_in_words
 from pyro_mnar.imputer.rules.known_words import known_in_words
-from pyro_mnar.imputer.tables.given import given
+from pyro_mnar.imputer.tables.given import given, learned
 
 QUICK: dict[str, Any] = {"members": 2, "steps": 8, "progress": False, "hidden": (8,), "latent_dim": 2}
 
@@ -113,3 +114,50 @@ def test_masks_that_read_whole_rows_refuse_them() -> None:
     table = simulated()[["age", "x"]]
     with pytest.raises(ValueError, match="^not_applicable: got some with mechanism 'linear'"):
         MNARImputer("linear", not_applicable={"x": "age > 50"}, **QUICK).fit(table)
+
+
+@pytest.mark.filterwarnings("ignore:X. column")
+def test_text_codes_beside_objects_leave_these_what_they_are():
+    rng = np.random.default_rng(2)
+    cells = {"flag": rng.random(40) < 0.5, "size": rng.integers(0, 9, 40), "x": rng.normal(size=40)}
+    frame = pd.DataFrame({name: pd.Series(values.tolist(), dtype=object) for name, values in cells.items()})
+    frame.iloc[::7] = None
+    frame.iloc[1::6] = "not asked"
+    frame.loc[2::9, "size"] = -8
+    codes = {"flag": ["not asked"], "size": ["not asked", -8], "x": ["not asked"]}
+    imputer = MNARImputer("none", not_applicable=codes, missing=[-8, "?"], steps=3, members=1, progress=False).fit(frame)
+    assert [column.kind for column in imputer.schema_.columns] == ["binary", "continuous", "continuous"]
+    filled = imputer.transform(frame)
+    for name, kind in (("flag", bool), ("size", int), ("x", float)):
+        seen = frame[name].notna()
+        assert filled[name][seen].tolist() == frame[name][seen].tolist() and filled[name].dtype == object
+        assert {type(value) for value in filled[name] if value != "not asked"} == {kind}
+
+
+@pytest.mark.filterwarnings("ignore:X. column")
+def test_they_stay_empty_where_the_others_are_always_the_same():
+    table = simulated(60)[["sex", "age", "births"]].dropna(subset=["sex"])
+    men = np.array(table.sex == "male")
+    table["births"] = np.where(men | table.births.isna(), np.nan, 1.0)
+    table["none"] = np.nan
+    settings = {"not_applicable": {"births": "sex == 'male'", "none": "sex == 'male'"}, "keep_empty_features": True}
+    filled = MNARImputer("none", **settings, **QUICK).fit_transform(table)
+    assert filled.births[men].isna().all() and (filled.births[~men] == 1.0).all() and filled.births.dtype == np.float64
+    assert filled["none"][men].isna().all() and (filled["none"][~men] == 0.0).all()
+
+
+@pytest.mark.filterwarnings("ignore:X. column")
+def test_limits_and_rules_say_nothing_of_them():
+    table = simulated(60).drop(columns="x")
+    men = np.array(table.sex == "male")
+    settings: dict[str, Any] = {
+        "limits": {"births": ("<=", 9)},
+        "rules": ["births <= age"],
+        "not_applicable": {"births": "sex == 'male'"},
+    }
+    read = learned(MNARImputer("none", **settings), table)
+    births = [column.name for column in read.codec.columns].index("births")
+    holes = table.births.isna().to_numpy() & ~men
+    assert read.limits is not None and torch.isinf(read.limits[men, births, :2]).all()
+    assert torch.isfinite(read.limits[holes, births, 1]).all() and read.limited[:, births].sum() == holes.sum()
+    assert limits_in_words(read) == [f"Known limits: {holes.sum()} of {holes.sum()} holes of births lie 9 or below"]
