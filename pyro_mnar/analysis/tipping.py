@@ -102,6 +102,10 @@ def tipping_point(
         >>> round(tipping_point(done, lambda c, delta: c.shift(0, delta), [-20, -10, 0], mean).crossings[-1], 2)
         -6.17
     """
+    if not np.size(null) == 1 or not np.isfinite(null):
+        raise ValueError(f"null: got {null!r:.40}, expected a finite number")
+    if not np.iterable(grid) or not len(grid):
+        raise ValueError(f"grid: got {grid!r:.40}, expected at least two finite numbers in ascending order, or a pair of such")
     grids = tuple(np.asarray(g, float) for g in (grid if np.ndim(grid[0]) else [grid]))
     if len(grids) > 2:
         raise ValueError(f"grid: got {len(grids)} grids, expected one or two")
