@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from pyro_mnar.imputation.few_rows import FEW, impute_rows
-from pyro_mnar.imputation.impute import Imputation, impute_one
+from pyro_mnar.imputation.impute import Imputation, check_tolerance, impute_one
 from pyro_mnar.imputation.resampling import CHUNK, chunk_size, work_of
 from pyro_mnar.infer.bound import IWELBO
-from pyro_mnar.infer.checks import check_members, rows_of
+from pyro_mnar.infer.checks import check_counts, check_members, rows_of
 from pyro_mnar.infer.ensembles import member_seed
 from pyro_mnar.infer.processes import each, n_processes
 from pyro_mnar.infer.progress import in_whole
@@ -93,6 +93,8 @@ def impute(
         (torch.Size([5, 3, 2]), torch.Size([5, 3, 2]))
     """
     check_seed(seed)
+    check_tolerance(tolerance)
+    check_counts(0, draws=draws)
     options: dict[str, Any] = {"particles": particles, "method": method, "labels": labels, "functions": functions, "limits": limits}
     if device is not None and torch.device(device) != x.device:
         there = copy.deepcopy(module).to(device) if isinstance(module, nn.Module) else [copy.deepcopy(one).to(device) for one in module]

@@ -146,7 +146,7 @@ def check_counts(least: int = 1, **counts: object) -> None:
     """
     for name, value in counts.items():
         try:
-            count = operator.index(value)  # type: ignore[arg-type]  # whatever was given
+            count = operator.index(None if isinstance(value, bool) else value)  # type: ignore[arg-type]  # whatever was given
         except TypeError:
             raise TypeError(f"{name}: got {value!r:.40}, expected a whole number") from None
         if count < least:
