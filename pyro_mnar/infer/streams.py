@@ -231,8 +231,8 @@ class RowStreams(Messenger):
             noise = self.normal(site, draws, event, fn.loc)
             return fn.loc + fn.scale * noise.reshape(shape)
         try:
-            drawn = fn.icdf(self.uniform(site, draws, event, torch.empty(())).reshape(shape))
-            return drawn
+            # Of a number alone, the inverse has the law's own type and device.
+            return fn.icdf(self.uniform(site, draws, event, fn.icdf(torch.tensor(0.5))).reshape(shape))  # type: ignore[no-any-return]
         except NotImplementedError:
             raise NoInverseError(f"site {site!r}: {type(fn).__name__} has no inverse distribution function") from None
 
