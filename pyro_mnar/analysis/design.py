@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Self, TypedDict
 
 import numpy as np
 
-from pyro_mnar.data.row_weights import effective_rows, row_weights
+from pyro_mnar.data.row_weights import check_order, effective_rows, row_weights
 from pyro_mnar.data.schema import is_frame
 
 if TYPE_CHECKING:
@@ -184,6 +184,7 @@ def _column(name: str, table: DataFrame | np.ndarray, part: ArrayLike | Hashable
         if part not in names:
             raise ValueError(f"{name}: got unknown column {part!r}, expected one of {', '.join(map(str, names))}")
         return np.asarray(table[part] if is_frame(table) else table[:, names.index(part)])
+    check_order(name, part, list(table.index) if is_frame(table) else None)
     return np.asarray(part)
 
 
