@@ -3,9 +3,12 @@
 import math
 
 import numpy as np
+import pyro
+import pyro.distributions as dist
 import pytest
 import torch
 from pyro.distributions import transforms
+from torch import nn
 
 from pyro_mnar import (
     IWELBO,
@@ -28,7 +31,7 @@ from pyro_mnar.analysis.completions import Completions
 from pyro_mnar.analysis.scores import brier, coverage, crps, energy_score, interval_score, rmse
 from pyro_mnar.energy import log_normalizer, sample_tilted
 from pyro_mnar.mechanisms import CategoryMasking, FixedMasking, TwoSidedMasking
-from pyro_mnar.model import Constraint, LearnedConstraint
+from pyro_mnar.model import Constraint, LearnedConstraint, SelectionDistribution
 from pyro_mnar.networks import FlowEncoder, SkewWarp
 
 D = 3
@@ -155,6 +158,33 @@ def test_it_is_refused_by_name(name):
     with pytest.raises((ValueError, TypeError), match=match) as found:
         call()
     assert found.type in (ValueError, TypeError)
+
+
+class Wider(nn.Module):
+    """A guide whose latent has an element more than the model's, which broadcasts."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(D))
+
+    def model(self, x, mask):
+        with pyro.plate("rows", len(x), dim=-1):
+            z = pyro.sample("z", dist.Normal(torch.zeros(1), 1.0).to_event(1))
+            cells = dist.Normal(z.sum(-1, keepdim=True) * self.weight, 1.0).to_event(1)
+            pyro.sample("x", SelectionDistribution(cells, None), obs=torch.where(mask, x, torch.nan))
+
+    def guide(self, x, mask):
+        with pyro.plate("rows", len(x), dim=-1):
+            pyro.sample("z", dist.Normal(torch.zeros(len(x), 2), 1.0).to_event(1))
+
+
+@pytest.mark.parametrize("call", ["loss", "impute", "importance"])
+def test_draws_of_another_shape_than_the_model_s_are_refused(call):
+    with pytest.raises(ValueError, match=r"site 'z' of the model: its draws have the event shape \(1,\)"):
+        if call == "loss":
+            IWELBO(Wider(), 2).loss(X, MASK)
+        else:
+            (impute if call == "impute" else sample_importance)(Wider(), X, MASK, draws=2, particles=100, progress=False)
 
 
 def test_no_p_value_of_no_number():
