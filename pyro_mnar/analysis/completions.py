@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from pyro_mnar.analysis.candidates import Candidates, column_of, is_missing
+from pyro_mnar.data.row_weights import check_order
 from pyro_mnar.data.schema import is_frame
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class Completions:
         holes = np.asarray(is_missing(self._column(self.table, column)))
         if rows is None:
             return holes
+        check_order("rows", rows, list(self.table.index) if is_frame(self.table) else None)
         chosen = np.asarray(rows)
         if chosen.dtype != bool or chosen.shape != holes.shape:
             raise ValueError(f"rows: got {chosen.dtype} of shape {chosen.shape}, expected bool of shape {holes.shape}")

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Self, TypedDict
 
 import numpy as np
 
-from pyro_mnar.data.row_weights import effective_rows, row_weights
+from pyro_mnar.data.row_weights import check_order, effective_rows, row_weights
 from pyro_mnar.data.schema import is_frame
 
 if TYPE_CHECKING:
@@ -112,7 +112,10 @@ class Design:
             2.0
         """
         found = copy(self)
-        found.weights = self.weights * np.asarray(counts, float)
+        own = np.asarray(counts, float)
+        if own.shape != self.weights.shape or not (own >= 0).all():
+            raise ValueError(f"counts: got shape {own.shape}, expected {self.weights.shape} numbers of 0 or more")
+        found.weights = self.weights * own
         return found
 
     def as_analyzed(self, replicates: np.ndarray | None = None) -> Sampling:
@@ -129,7 +132,9 @@ class Design:
         return found
 
     def covariance(self, scores: np.ndarray) -> np.ndarray:
-        """Return the covariance (P, P) of an estimate whose rows have ``scores`` (N, P)."""
+        """Return the covariance (P, P) of an estimate whose rows have ``scores`` (N, P); a ValueError for another shape."""
+        if np.ndim(scores) != 2 or len(scores) != len(self.weights):
+            raise ValueError(f"scores: got shape {np.shape(scores)}, expected ({len(self.weights)}, P)")
         cluster, stratum = self._cluster, self._stratum
         totals = np.zeros((len(stratum), scores.shape[1]))
         np.add.at(totals, cluster, scores)
@@ -144,8 +149,15 @@ class Design:
         """Return the mean of ``values`` (N,), of truth values a share, with its variance and the degrees of freedom.
 
         Rows of NaN are outside of the domain whose mean it is: they have scores of 0.
+
+        Raises:
+            ValueError: for values of another number, or none that is not NaN.
         """
         y = np.asarray(values, float)
+        if y.shape != self.weights.shape or np.isnan(y).all():
+            raise ValueError(
+                f"values: got shape {y.shape}, {np.isnan(y).sum()} of them NaN, expected {self.weights.shape}, not all NaN"
+            )
         weights = np.where(np.isnan(y), 0.0, self.weights)
         y, share = np.where(np.isnan(y), 0.0, y), weights / weights.sum()
         center = float(share @ y)
@@ -172,6 +184,7 @@ def _column(name: str, table: DataFrame | np.ndarray, part: ArrayLike | Hashable
         if part not in names:
             raise ValueError(f"{name}: got unknown column {part!r}, expected one of {', '.join(map(str, names))}")
         return np.asarray(table[part] if is_frame(table) else table[:, names.index(part)])
+    check_order(name, part, list(table.index) if is_frame(table) else None)
     return np.asarray(part)
 
 

@@ -29,6 +29,7 @@ def long_draws(table: DataFrame, tables: Sequence[DataFrame]) -> DataFrame:
 
     Raises:
         ValueError: for other columns or rows, no tables, or columns that are called ``.imp`` or ``.id``.
+        TypeError: for what is no DataFrame.
 
     Example:
         >>> import pandas as pd
@@ -38,6 +39,9 @@ def long_draws(table: DataFrame, tables: Sequence[DataFrame]) -> DataFrame:
     """
     import pandas as pd
 
+    for name, given in (("table", table), *((f"tables[{i}]", one) for i, one in enumerate(tables))):
+        if not isinstance(given, pd.DataFrame):
+            raise TypeError(f"{name}: got {type(given).__name__}, expected a DataFrame (pandas.DataFrame({name}))")
     taken = [name for name in (DRAW, ROW) if name in table.columns]
     if taken:
         raise ValueError(f"table: has a column {taken[0]!r}, expected another name")

@@ -149,7 +149,7 @@ class Pooled:
 
         gap = np.abs(self.estimate - null)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(gap > 0, 2 * t.sf(gap / self.standard_error, self.dof), 1.0)
+            return np.where(gap != 0, 2 * t.sf(gap / self.standard_error, self.dof), 1.0)
 
     def wald(self, null: float | np.ndarray = 0.0) -> tuple[float, float, float]:
         """Return statistic, denominator degrees of freedom and p-value of the F test of all P parameters being ``null``.
@@ -187,8 +187,8 @@ class Pooled:
         from scipy.special import expit, logit
         from scipy.stats import norm
 
-        if not variation > 0:
-            raise ValueError(f"variation: got {variation}, expected a number above 0")
+        if not variation > 0 or not 0 < level < 1:
+            raise ValueError(f"variation: got {variation} at level {level}, expected a number above 0, at one between 0 and 1")
         k = int(np.argmax(self.fraction_missing))
         largest = float(np.ravel(self.fraction_missing)[k])
         if largest == 0:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 _ROUNDS, _SMALL = 50, 1e-10
-# Of columns of length 1, a length that is none but for rounding.
-_RANK = 1e-9
+# Standard deviation of a combination of terms of variance 1, below which it is none that data tell of.
+_ALIKE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,12 @@ class Regression:
         """Return the coefficient in a complete table, its variance and the degrees of freedom.
 
         Raises:
-            ValueError: for too few rows, a first term of several numbers, coefficients that no data tell apart, or levels that the
-                terms tell apart without doubt.
+            ValueError: for an unknown column, too few rows, a first term of several numbers, coefficients that no data tell apart, or
+                levels that the terms tell apart without doubt.
         """
+        for term in (self.outcome, *self.terms):
+            if term.name not in frame.columns:
+                raise ValueError(f"{term}: got unknown column {term.name!r}, expected one of {', '.join(map(str, frame.columns))}")
         parts = [term.numbers(frame, self.levels) for term in self.terms]
         if parts[0].shape[1] != 1:
             raise ValueError(f"{self.terms[0]}: has {parts[0].shape[1]} coefficients, expected one (NAME:LEVEL) as the first term")
@@ -68,18 +71,31 @@ class Regression:
         dof = float(len(x) - rank) if design is None else design.dof + 1 - rank
         if dof < 1:
             raise ValueError(f"{len(x) if design is None else int(design.dof) + 1} rows are too few for {rank} coefficients")
-        sizes = np.sqrt(np.square(x).sum(0))
-        if np.linalg.matrix_rank(x / np.where(sizes > 0, sizes, 1.0), _RANK) < rank:
-            said = ", ".join(map(str, self.terms))
-            raise ValueError(f"{said}: got coefficients that no data tell apart, expected terms that are no sums of others")
         weights = np.ones(len(x)) if design is None else design.weights[whole] / design.weights[whole].mean()
+        x, scale = self._standardized(x, weights)
         beta, inverse, residuals, noise = (_logit if self.logit else _least_squares)(x, y, weights)
         if design is not None:
             scores = np.zeros((len(whole), rank))
             scores[whole] = (x * (weights * residuals)[:, None]) @ inverse
-            return float(beta[0]), float(design.covariance(scores)[0, 0]), dof
+            return float(beta[0] / scale), float(design.covariance(scores)[0, 0] / scale**2), dof
         variance = inverse[0, 0] * (1.0 if self.logit else noise / dof)
-        return float(beta[0]), float(variance), dof
+        return float(beta[0] / scale), float(variance / scale**2), dof
+
+    def _standardized(self, x: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, float]:
+        """Return columns (N, P), the last a constant, with mean 0 and variance 1, and the scale that the first of them had.
+
+        Products of columns as they stand would lose the digits of those that vary little beside their size, such as times in seconds.
+        """
+        share = weights / weights.sum()
+        x = x - np.append(share @ x[:, :-1], 0.0)
+        scale = np.append(np.sqrt(share @ x[:, :-1] ** 2), 1.0)
+        x = x / np.where(scale > 0, scale, 1.0)
+        # A last pass: the mean above is rounded in units of the column's size.
+        x = x - np.append(share @ x[:, :-1], 0.0)
+        spreads = np.linalg.svd(np.sqrt(share)[:, None] * x, compute_uv=False)
+        if len(spreads) < x.shape[1] or spreads[-1] < _ALIKE:
+            raise ValueError(f"terms {', '.join(map(str, self.terms))}: one is constant or a sum of others, expected none to be")
+        return x, float(scale[0])
 
 
 def regression(outcome: Hashable, predictors: Sequence[Hashable], levels: Mapping[str, Sequence[object]] | None = None) -> Regression:
@@ -91,12 +107,17 @@ def regression(outcome: Hashable, predictors: Sequence[Hashable], levels: Mappin
         predictors: terms.
         levels: the levels of columns that have them, in their order; ordered ones count by their places, 1 for the lowest.
 
+    Raises:
+        ValueError: without predictors.
+
     Example:
         >>> import pandas as pd
         >>> frame = pd.DataFrame({"y": [1.0, 3, 5, 8], "x": [0.0, 1, 2, 3], "town": ["a", "b", "a", "b"]})
         >>> round(regression("y", ["x"])(frame)[0], 3), round(regression("y", ["town:b", "x"])(frame)[0], 3)
         (2.3, 0.25)
     """
+    if isinstance(predictors, str) or not isinstance(predictors, Iterable) or not list(predictors):
+        raise ValueError(f"predictors: got {predictors!r:.40}, expected a list of terms, at least one")
     names = [_inner(outcome), *(_inner(term) for term in predictors)]
     left = _term(_bare(outcome) if isinstance(outcome, str) else outcome, names)
     return Regression(left, tuple(_term(term, names) for term in predictors), _is_logit(outcome), levels or {})
@@ -199,13 +220,11 @@ def _logit(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> tuple[np.ndarra
     from scipy.special import expit
 
     beta = np.zeros(x.shape[1])
-    for i in range(_ROUNDS):
+    for _ in range(_ROUNDS):
         chance = expit(x @ beta)
         try:
             inverse = np.linalg.inv(x.T @ ((weights * chance * (1 - chance))[:, None] * x))
         except np.linalg.LinAlgError:
-            if not i:
-                raise  # of terms that are each other's sums
             break
         step = inverse @ (x.T @ (weights * (y - chance)))
         beta = beta + step

@@ -1,4 +1,7 @@
-"""Scores of imputed cells against the values that were hidden: of the missing cells alone, pooled over a table, or row by row."""
+"""Scores of imputed cells against the values that were hidden: of the missing cells alone, pooled over a table, or row by row.
+
+Arrays of other shapes than are said are a ValueError: numpy would compare each cell with every other.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ def rmse(point: np.ndarray, truth: np.ndarray) -> float:
         >>> rmse(np.array([1.0, 3.0]), np.array([0.0, 3.0])) ** 2
         0.5000000000000001
     """
+    _check_shapes("point", point, truth)
     return float(np.sqrt(np.mean((point - truth) ** 2)))
 
 
@@ -25,6 +29,7 @@ def crps(draws: np.ndarray, truth: np.ndarray) -> float:
         >>> crps(np.array([[0.0], [2.0]]), np.array([1.0]))
         0.0
     """
+    _check_draws(draws, truth)
     m = len(draws)
     error = np.abs(draws - truth).mean(0)
     if m == 1:
@@ -50,6 +55,7 @@ def brier(draws: np.ndarray, truth: np.ndarray) -> float:
         >>> brier(np.array([["a"], ["b"]]), np.array(["a"])), brier(np.array([["a"]]), np.array(["b"]))
         (0.0, 2.0)
     """
+    _check_draws(draws, truth)
     m = len(draws)
     wrong = (draws != truth).mean(0)
     if m == 1:
@@ -66,6 +72,7 @@ def coverage(draws: np.ndarray, truth: np.ndarray, level: float) -> float:
         >>> coverage(np.linspace(0, 1, 101)[:, None], np.array([0.7]), 0.5)
         1.0
     """
+    _check_draws(draws, truth)
     low, high = _central(draws, level)
     return float(((truth >= low) & (truth <= high)).mean())
 
@@ -91,6 +98,7 @@ def interval_score(draws: np.ndarray, truth: np.ndarray, level: float) -> float:
         >>> interval_score(np.linspace(0, 1, 101)[:, None], np.array([1.0]), 0.5)
         1.5
     """
+    _check_draws(draws, truth)
     low, high = _central(draws, level)
     outside = np.maximum(low - truth, 0) + np.maximum(truth - high, 0)
     return float((high - low + 2 / (1 - level) * outside).mean())
@@ -113,6 +121,8 @@ def energy_score(draws: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> floa
     """
     from scipy.spatial.distance import pdist
 
+    _check_shapes("mask", mask, truth)
+    _check_shapes("draws", draws[0], truth)
     scores = []
     for row in np.flatnonzero(~mask.all(1)):
         holes = ~mask[row]
@@ -122,5 +132,17 @@ def energy_score(draws: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> floa
     return float(np.mean(scores))
 
 
+def _check_draws(draws: np.ndarray, truth: np.ndarray) -> None:
+    if np.ndim(draws) != 2 or not len(draws) or np.shape(draws)[1:] != np.shape(truth):
+        raise ValueError(f"draws: got shape {np.shape(draws)} for truth of shape {np.shape(truth)}, expected (M, C) and (C,)")
+
+
+def _check_shapes(name: str, given: np.ndarray, truth: np.ndarray) -> None:
+    if np.shape(given) != np.shape(truth):
+        raise ValueError(f"{name}: got shape {np.shape(given)}, expected that of truth, {np.shape(truth)}")
+
+
 def _central(draws: np.ndarray, level: float) -> np.ndarray:
+    if not 0 < level < 1:
+        raise ValueError(f"level: got {level}, expected a number between 0 and 1")
     return np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)

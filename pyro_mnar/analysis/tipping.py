@@ -5,9 +5,10 @@ interval's nearer limit lies from the null,
 
     margin = |Q - null| - t(level, v) sqrt T,
 
-above zero while the conclusion stands. Between neighboring points of a grid the margin is interpolated linearly, which is exact where
-the estimate is linear in the assumption and its standard error constant; so a crossing is found between grid points, and in two
-dimensions the line of zero margin (by contourpy's marching squares).
+above zero while the conclusion stands. It is zero where one of the limits is the null. Between neighboring points of a grid both limits
+are interpolated linearly, which is exact where the estimate is linear in the assumption and its standard error constant; so a crossing
+is found between grid points, two of them where an estimate goes from one side of the null to the other, and in two dimensions the lines
+where a limit is the null (by contourpy's marching squares).
 """
 
 from __future__ import annotations
@@ -102,6 +103,10 @@ def tipping_point(
         >>> round(tipping_point(done, lambda c, delta: c.shift(0, delta), [-20, -10, 0], mean).crossings[-1], 2)
         -6.17
     """
+    if not np.size(null) == 1 or not np.isfinite(null):
+        raise ValueError(f"null: got {null!r:.40}, expected a finite number")
+    if not np.iterable(grid) or not len(grid):
+        raise ValueError(f"grid: got {grid!r:.40}, expected at least two finite numbers in ascending order, or a pair of such")
     grids = tuple(np.asarray(g, float) for g in (grid if np.ndim(grid[0]) else [grid]))
     if len(grids) > 2:
         raise ValueError(f"grid: got {len(grids)} grids, expected one or two")
@@ -122,19 +127,22 @@ def tipping_point(
     shape = tuple(len(values) for values in grids)
     center, lower, upper, p, due = np.array(rows).T.reshape(5, *shape)
     margin = np.abs(center - null) - (upper - lower) / 2
-    found = _crossings(grids[0], margin) if len(grids) == 1 else _lines(grids[0], grids[1], margin)
+    away = lower - null, upper - null
+    found = _crossings(grids[0], *away) if len(grids) == 1 else _lines(grids[0], grids[1], *away)
     return TippingPoint(grids, center, lower, upper, p, margin, due.astype(bool), found, null, level)
 
 
-def _crossings(grid: np.ndarray, margin: np.ndarray) -> list[float]:
-    found = [float(x) for x in grid[margin == 0]]
-    for i in np.flatnonzero(margin[:-1] * margin[1:] < 0):
-        found.append(float(grid[i] + (grid[i + 1] - grid[i]) * margin[i] / (margin[i] - margin[i + 1])))
-    return sorted(found)
+def _crossings(grid: np.ndarray, *limits: np.ndarray) -> list[float]:
+    found = []
+    for away in limits:
+        found += [float(x) for x in grid[away == 0]]
+        for i in np.flatnonzero(away[:-1] * away[1:] < 0):
+            found.append(float(grid[i] + (grid[i + 1] - grid[i]) * away[i] / (away[i] - away[i + 1])))
+    return sorted(set(found))
 
 
-def _lines(first: np.ndarray, second: np.ndarray, margin: np.ndarray) -> list[np.ndarray]:
+def _lines(first: np.ndarray, second: np.ndarray, *limits: np.ndarray) -> list[np.ndarray]:
     with extra("plots"):
         from contourpy import contour_generator
 
-    return [np.asarray(line) for line in contour_generator(first, second, margin.T).lines(0.0)]
+    return [np.asarray(line) for away in limits for line in contour_generator(first, second, away.T).lines(0.0)]

@@ -41,7 +41,8 @@ def row_weights(
         name: what they are called in errors.
 
     Raises:
-        ValueError: for another number of them, or one that is zero, negative, NaN or infinite; names the row.
+        ValueError: for another number of them, a Series in another order, or one that is zero, negative, NaN or infinite; names the
+            row.
 
     Example:
         >>> row_weights([2, 0.5], 2).tolist()
@@ -49,6 +50,7 @@ def row_weights(
     """
     if given is None:
         return np.ones(count)
+    check_order(name, given, labels)
     try:
         weights = np.array(given, np.float64)
     except (TypeError, ValueError):
@@ -63,6 +65,25 @@ def row_weights(
         row = i if labels is None else labels[i]
         raise ValueError(f"{name}: got {weights[i]:g} in row {row}, expected a finite number above zero (leave the row out for 0)")
     return weights
+
+
+def check_order(name: str, given: object, labels: Sequence[Hashable] | None) -> None:
+    """Refuse a Series that has the ``labels`` of a table's rows in another order: it is read by position, and would be another row's.
+
+    Raises:
+        ValueError: naming the argument.
+
+    Example:
+        >>> from pandas import Series
+        >>> check_order("weights", Series([1.0, 2.0], index=["a", "b"]), ["b", "a"])
+        Traceback (most recent call last):
+        ValueError: weights: got the rows' labels in another order, expected that of the table (weights.loc[table.index])
+    """
+    if labels is None or not hasattr(given, "iloc"):
+        return
+    own = list(given.index)  # type: ignore[attr-defined]  # of a Series
+    if own != list(labels) and len(own) == len(labels) and len(set(own)) == len(own) and set(own) == set(labels):
+        raise ValueError(f"{name}: got the rows' labels in another order, expected that of the table ({name}.loc[table.index])")
 
 
 def effective_rows(weights: np.ndarray) -> float:

@@ -3,7 +3,8 @@ r"""One missing real value given z and the mask, on a grid: means of functions o
 Its density is proportional to p(x_j | z) P(s_j = 0 | x_j), with p a mixture of normals: one dimension, and smooth. In each normal's
 standard units the midpoint rule with steps of 1/8 is exact to many digits, also for the exponential of a value, whose mean lies up to
 twelve standard deviations out. Each particle's grid is displaced by a fraction of a step of its own: where a mask is so steep that one
-grid misses its edge, the particles' mean does not.
+grid misses its edge, the particles' mean does not. The grid lies about where a probit of the same score would have the missing values.
+Where it would end before their law does, as far below a logit or far from a middle that is hidden, it lies about their likeliest place.
 
 A semicontinuous column's part beside the value that repeats ends there, so that the share of that value is what the decoder says.
 """
@@ -23,6 +24,9 @@ from pyro_mnar.distributions.links import hazard, log_ndtr
 
 _STEP, _BELOW, _POINTS = 0.125, 8.0, 160
 _GOLDEN = 0.6180339887
+# A log density at an end of the grid so far below the largest leaves out less than 2e-4. Places that are looked at for the likeliest,
+# and how far out, as sinh.
+_LOST, _PLACES, _FAR = 6.0, 41, 8.0
 
 
 class CellGrid(NamedTuple):
@@ -88,22 +92,59 @@ def on_grid(normals: Normals, own: OwnScore | None = None, side: Tensor | None =
         log_weight, mean, scale = (part[..., 1:] for part in (log_weight, mean, scale))
         end = (mass.unsqueeze(-1) - mean) / scale
     center = torch.zeros_like(mean) if own is None else _center(mean, scale, own)
-    displaced = torch.arange(mean.shape[0]).to(mean) * _GOLDEN % 1 if mean.dim() > 2 else mean.new_zeros(1)
-    first = center - _BELOW + _STEP * displaced.reshape(-1, *[1] * (mean.dim() - 1))
-    way = torch.ones_like(mean)
-    if side is not None and end is not None:
-        way = side.unsqueeze(-1).expand(mean.shape)
-        first = way * torch.maximum(way * center - _BELOW, way * end)
+    way = torch.ones_like(mean) if side is None else side.unsqueeze(-1).expand(mean.shape)
+    if end is not None:
         log_weight = log_weight - log_ndtr(-way * end)
-    grid = CellGrid(first, mean, scale, first, way, mass, log_mass)
-    steps = (torch.arange(_POINTS).to(mean) + 0.5).reshape(-1, *[1] * mean.dim())
-    log_joint = log_weight + log_phi(first + way * _STEP * steps) + math.log(_STEP)
-    if side is None:
-        # A normal without width, of a column that does not end at its value, is all in the first step.
-        log_joint = torch.where(scale > 0, log_joint, torch.where(steps < 1, log_weight, -torch.inf))
+    grid = CellGrid(mean, mean, scale, _first(center, way, end), way, mass, log_mass)
+    log_joint = _log_joint(grid, log_weight, own)
     if own is not None:
-        log_joint = log_joint + own.log_missing(grid._at(steps).movedim(-1, 0)).movedim(0, -1)
+        short = _short(log_joint, grid, end)
+        if bool(short.any()):
+            center = torch.where(short, _likeliest(grid, own, end), center)
+            grid = grid._replace(first=_first(center, way, end))
+            log_joint = _log_joint(grid, log_weight, own)
     return grid._replace(log_joint=log_joint)
+
+
+def _first(center: Tensor, way: Tensor, end: Tensor | None) -> Tensor:
+    """Return where the grids (..., C) begin."""
+    if end is not None:
+        return way * torch.maximum(way * center - _BELOW, way * end)
+    displaced = torch.arange(center.shape[0]).to(center) * _GOLDEN % 1 if center.dim() > 2 else center.new_zeros(1)
+    return center - _BELOW + _STEP * displaced.reshape(-1, *[1] * (center.dim() - 1))
+
+
+def _log_joint(grid: CellGrid, log_weight: Tensor, own: OwnScore | None) -> Tensor:
+    """Return that of the grid, (Q, ..., C), whose own is not read."""
+    steps = (torch.arange(_POINTS).to(grid.first) + 0.5).reshape(-1, *[1] * grid.first.dim())
+    log_joint = log_weight + log_phi(grid.first + grid.side * _STEP * steps) + math.log(_STEP)
+    if grid.mass is None:
+        # A normal without width, of a column that does not end at its value, is all in the first step.
+        log_joint = torch.where(grid.scale > 0, log_joint, torch.where(steps < 1, log_weight, -torch.inf))
+    return log_joint if own is None else log_joint + own.log_missing(grid._at(steps).movedim(-1, 0)).movedim(0, -1)
+
+
+@torch.no_grad()
+def _short(log_joint: Tensor, grid: CellGrid, end: Tensor | None) -> Tensor:
+    """Return where a grid ends before the law of missing values does, (..., C) bool; ``end``, that of the law itself, is none."""
+    least = log_joint.amax(0) - _LOST
+    before = log_joint[0] > least
+    return ((before if end is None else before & (grid.first != end)) | (log_joint[-1] > least)) & (grid.scale > 0)
+
+
+@torch.no_grad()
+def _likeliest(grid: CellGrid, own: OwnScore, end: Tensor | None) -> Tensor:
+    """Return about where missing values of each normal are likeliest, in its own units, (..., C)."""
+    found = torch.zeros_like(grid.mean)
+    unit = torch.linspace(-1, 1, _PLACES).to(found).reshape(-1, *[1] * found.dim())
+    # Wide at first, then between the neighbors of what was found.
+    for share in (0.0, 0.5, 0.05):
+        places = found + (share * found.abs() + 1) * unit if share else (_FAR * unit).sinh()
+        places = places.expand(-1, *found.shape)
+        places = places if end is None else grid.side * torch.maximum(grid.side * places, grid.side * end)
+        log_joint = log_phi(places) + own.log_missing((grid.mean + grid.scale * places).movedim(-1, 0)).movedim(0, -1)
+        found = places.gather(0, log_joint.argmax(0, keepdim=True)).squeeze(0)
+    return found
 
 
 def _center(mean: Tensor, scale: Tensor, own: OwnScore) -> Tensor:

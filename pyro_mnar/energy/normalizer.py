@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from pyro_mnar.data.warn import warn
 from pyro_mnar.energy.annealing import Path, anneal, systematic
+from pyro_mnar.infer.checks import check_counts
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.weights import LEAST_DRAWS, effective_sample_size, pareto_threshold, smooth
 
@@ -84,8 +85,7 @@ def log_normalizer(module: nn.Module, *, draws: int = 10_000, method: str | None
     """
     if getattr(module, "tilt", None) is None:
         raise ValueError("module: has no tilt, expected one (its normalizer is 1)")
-    if draws < LEAST_DRAWS:
-        raise ValueError(f"draws: got {draws}, expected at least {LEAST_DRAWS}")
+    check_counts(LEAST_DRAWS, draws=draws)
     if method is not None and method not in METHODS:
         raise ValueError(f"method: got {method!r}, expected one of {', '.join(METHODS)}, or None")
     path = Path(module)
@@ -155,8 +155,8 @@ def sample_tilted(module: nn.Module, n: int, *, polish: int = 20, seed: int = 0)
         >>> bool((sample_tilted(mnar, 200).x[:, 0] > -0.5).all())
         True
     """
-    if n < LEAST_DRAWS:
-        raise ValueError(f"n: got {n}, expected at least {LEAST_DRAWS}")
+    check_counts(LEAST_DRAWS, n=n)
+    check_counts(0, polish=polish)
     path, weights = Path(module), log_normalizer(module, draws=_PROPOSALS * n, method="importance", seed=seed)
     with seeded(seed + 1, next(module.parameters()).device):
         if weights.importance_fails:

@@ -34,6 +34,7 @@ from torch.nn.functional import softplus
 
 from pyro_mnar.energy.report import TiltReport, report_tilt
 from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.checks import check_counts, check_rates
 from pyro_mnar.infer.structure import row_log_prob
 
 # Share of the way to log Z that b goes in an update where it follows.
@@ -59,8 +60,8 @@ class Objective(nn.Module):
         super().__init__()
         if getattr(bound.module, "tilt", None) is None:
             raise ValueError("bound: its module has no tilt, expected one (a bound alone trains a model without)")
-        if draws < 1:
-            raise ValueError(f"draws: got {draws}, expected at least 1")
+        check_counts(draws=draws)
+        check_rates(gradient_penalty=gradient_penalty)
         self.bound, self.draws, self.gradient_penalty = bound, draws, gradient_penalty
         self.module = bound.module
 

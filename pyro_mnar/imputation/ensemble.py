@@ -16,14 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from pyro_mnar.imputation.few_rows import FEW, impute_rows
-from pyro_mnar.imputation.impute import Imputation, impute_one
+from pyro_mnar.imputation.impute import Imputation, check_tolerance, impute_one
 from pyro_mnar.imputation.resampling import CHUNK, chunk_size, work_of
 from pyro_mnar.infer.bound import IWELBO
-from pyro_mnar.infer.checks import rows_of
+from pyro_mnar.infer.checks import check_counts, check_members, rows_of
 from pyro_mnar.infer.ensembles import member_seed
 from pyro_mnar.infer.processes import each, n_processes
 from pyro_mnar.infer.progress import in_whole
-from pyro_mnar.infer.streams import seeded
+from pyro_mnar.infer.streams import check_seed, seeded
 
 
 def draws_of(draws: int, members: int) -> list[int]:
@@ -92,6 +92,9 @@ def impute(
         >>> impute(members[0], x, mask, draws=5).draws.shape, impute(members, x, mask, draws=5).draws.shape
         (torch.Size([5, 3, 2]), torch.Size([5, 3, 2]))
     """
+    check_seed(seed)
+    check_tolerance(tolerance)
+    check_counts(0, draws=draws)
     options: dict[str, Any] = {"particles": particles, "method": method, "labels": labels, "functions": functions, "limits": limits}
     if device is not None and torch.device(device) != x.device:
         there = copy.deepcopy(module).to(device) if isinstance(module, nn.Module) else [copy.deepcopy(one).to(device) for one in module]
@@ -101,8 +104,7 @@ def impute(
     if isinstance(module, nn.Module):
         return impute_one(module, x, mask, draws=draws, seed=seed, tolerance=tolerance, progress=progress, **options)
     members = module
-    if not len(members):
-        raise ValueError("module: got no members, expected at least one")
+    check_members("module", members)
     shares = draws_of(draws, len(members))
     options["tolerance"] = None if tolerance is None else tolerance * math.sqrt(len(members))
     seeds, parts = [member_seed(seed, i) for i in range(len(members))], None

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from pyro_mnar.imputation.impute import Imputation
 from pyro_mnar.imputation.resampling import CHUNK, chunk_size, padded, resample, warn_of_impossible, weigh
 from pyro_mnar.infer.bound import IWELBO
-from pyro_mnar.infer.checks import check_labels, check_limits, check_rows, row_names, rows_of
+from pyro_mnar.infer.checks import check_counts, check_labels, check_limits, check_rows, row_names, rows_of
 from pyro_mnar.infer.ensembles import member_seed
 from pyro_mnar.infer.progress import CHUNK_WORTH, bar
 from pyro_mnar.infer.streams import NoInverseError
@@ -97,9 +97,8 @@ def sample_importance(
     check_rows(x, mask)
     check_limits(limits, x)
     check_any_rows(module)
-    for name, value, least in (("draws", draws, 1), ("chains", chains, 1), ("particles", particles, LEAST_DRAWS)):
-        if value < least:
-            raise ValueError(f"{name}: got {value}, expected at least {least}")
+    check_counts(draws=draws, chains=chains)
+    check_counts(LEAST_DRAWS, particles=particles)
     if not len(x):
         raise ValueError("x: got no rows, expected at least 1")
     names = row_names(labels, len(x))

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import Any
 
 import torch
@@ -32,7 +33,7 @@ from pyro_mnar.imputation.mcmc_rows import CHAINS_CHUNK, RHAT, impute_chunk
 from pyro_mnar.imputation.resampling import chunk_size, padded, warn_of_impossible
 from pyro_mnar.imputation.weighed_rows import impute_weighed
 from pyro_mnar.infer.bound import IWELBO
-from pyro_mnar.infer.checks import check_limits, check_rows, row_names, rows_of
+from pyro_mnar.infer.checks import check_counts, check_limits, check_rows, row_names, rows_of
 from pyro_mnar.infer.progress import CHUNK_WORTH, bar
 from pyro_mnar.infer.streams import NoInverseError
 from pyro_mnar.infer.structure import check_any_rows
@@ -77,6 +78,8 @@ class Imputation:
         """
         if not len(self.draws):
             raise ValueError("draws: got none, expected impute(..., draws=M) with M of 1 or more")
+        if not isinstance(q, Real) or not 0 <= q <= 1:
+            raise ValueError(f"q: got {q!r:.40}, expected a number from 0 to 1")
         if len({size for size in self.sizes if size}) <= 1:
             return torch.quantile(self.draws, q, dim=0)
         values, order = self.draws.sort(0)
@@ -189,17 +192,17 @@ def impute_one(
 
 def check_asked(draws: int, particles: int, method: str, tolerance: float | None) -> None:
     """Raise a ValueError for arguments of :func:`impute_one` out of range."""
-    if particles < LEAST_DRAWS:
-        raise ValueError(f"particles: got {particles}, expected at least {LEAST_DRAWS}")
-    if draws < 0:
-        raise ValueError(f"draws: got {draws}, expected 0 or more")
+    check_counts(LEAST_DRAWS, particles=particles)
+    check_counts(0, draws=draws)
     check_tolerance(tolerance)
     if method not in METHODS:
         raise ValueError(f"method: got {method!r}, expected one of {', '.join(METHODS)}")
 
 
 def check_tolerance(tolerance: float | None) -> None:
-    """Raise a ValueError for a tolerance that no number of particles meets, or that is too large for a number."""
+    """Raise a ValueError for a tolerance that no number of particles meets, or that is too large for a number; TypeError for none."""
+    if not isinstance(tolerance, Real | None):
+        raise TypeError(f"tolerance: got {tolerance!r:.40}, expected one above 0 and below 1e+300, or None")
     if tolerance is not None and not 0 < tolerance < 1e300:
         raise ValueError(f"tolerance: got {tolerance!r:.40}, expected one above 0 and below 1e+300, or None")
 

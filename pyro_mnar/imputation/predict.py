@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.distributions import Categorical
 
 from pyro_mnar.imputation.ensemble import impute
-from pyro_mnar.infer.checks import check_rows
+from pyro_mnar.infer.checks import check_counts, check_rows
 from pyro_mnar.model.mnar import MNAR
 
 
@@ -52,8 +52,7 @@ def predict(
     """
     if mnar.outcome is None:
         raise ValueError("mnar: has no outcome, expected MNAR(..., outcome=...)")
-    if draws < 1:
-        raise ValueError(f"draws: got {draws}, expected at least 1")
+    check_counts(draws=draws)
     check_rows(x, mask, mnar.decoder.n_columns)
     unknown = torch.zeros_like(mask[:, :1])
     table, seen = torch.cat([x, x.new_zeros(len(x), 1)], -1), torch.cat([mask, unknown], -1)

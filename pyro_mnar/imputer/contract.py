@@ -30,6 +30,7 @@ class Imputer(Protocol):
     latent_dim: int | None
     hidden: Sequence[int]
     members: int
+    particles: int
     steps: int | str
     batch_size: int
     held_out: float

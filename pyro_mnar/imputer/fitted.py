@@ -20,6 +20,7 @@ from pyro_mnar.imputer.imputing import drawn, filled, imputed, mean_bound
 from pyro_mnar.imputer.reasons import missingness_of
 from pyro_mnar.imputer.saving.serialization import save
 from pyro_mnar.imputer.tables.given import check_fitted, given
+from pyro_mnar.infer.checks import check_counts
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -56,14 +57,14 @@ class FittedImputer(TransformerMixin, BaseEstimator):
 
     def sample(self: Imputer, X: ArrayLike | DataFrame, n_draws: int = 20) -> list[DataFrame | np.ndarray]:
         """Return ``n_draws`` completed tables of the type of ``X``, their holes drawn from the posterior (multiple imputation)."""
-        if n_draws < 1:
-            raise ValueError(f"n_draws: got {n_draws}, expected at least 1")
+        check_counts(n_draws=n_draws)
         table = given(self, X)
         return table.complete(imputed(self, table, n_draws).result.draws.numpy())
 
     def members_of(self: Imputer, n_draws: int) -> list[int]:
         """Return which member each of ``n_draws`` draws comes from, for ``pool(..., groups=...)``: draws of one are nested in it."""
         check_fitted(self)
+        check_counts(0, n_draws=n_draws)
         return [i for i, share in enumerate(draws_of(n_draws, len(self.members_))) for _ in range(share)]
 
     def replicates(
@@ -158,6 +159,7 @@ class FittedImputer(TransformerMixin, BaseEstimator):
         For a row whose other columns are seen at their means. Of columns of levels the values are the levels' places.
         """
         check_fitted(self)
+        check_counts(points=points)
         return missingness_of(self, points)
 
     def save(self: Imputer, folder: str | os.PathLike[str]) -> None:

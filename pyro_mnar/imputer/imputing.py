@@ -18,6 +18,7 @@ from pyro_mnar.imputer.points import points_of, sines, summands
 from pyro_mnar.imputer.rules.ruled_points import obedient
 from pyro_mnar.imputer.tables.extremes import refuse_unfilled, warn_of_far, within_reach
 from pyro_mnar.imputer.tables.given import Given
+from pyro_mnar.infer.checks import check_counts
 from pyro_mnar.infer.progress import whole
 from pyro_mnar.infer.torch_state import as_usual
 
@@ -65,7 +66,9 @@ def drawn(imputer: Imputer, given: Given, draws: int = 0, particles: int | None 
         draws, particles, method: as of :meth:`~pyro_mnar.imputer.imputer.MNARImputer.impute`.
     """
     warn_of_far(given)
-    settings = settings_of(imputer, given, particles or (PARTICLES if imputer.tolerance is None else _MOST), method)
+    check_counts(0, draws=draws)
+    most = PARTICLES if imputer.tolerance is None else _MOST
+    settings = settings_of(imputer, given, most if particles is None else particles, method)
     with whole("imputing", imputer.progress):
         return impute(imputer.members_, within_reach(given), given.seen, draws=draws, functions=summands(given.codec), **settings)
 

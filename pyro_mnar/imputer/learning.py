@@ -111,7 +111,7 @@ def fit_given(
     order = order_of(imputer.order, codec.schema, imputer.mechanism, left_out)
     for apart in never_together(codec.schema, mask):
         warn(apart)
-    seed = check_random_state(imputer.random_state).randint(2**31 - 1)
+    seed = _drawn_seed(imputer.random_state)
     settings: dict[str, Any] = {name: getattr(imputer, name) for name in ("particles", "steps", "batch_size", "progress", "n_jobs")}
     check_held_out(imputer.held_out, imputer.patience)
     members_alone: dict[str, object] = {"held_out": imputer.held_out, "patience": imputer.patience}
@@ -133,6 +133,15 @@ def fit_given(
         warn(said)
     for doubt in doubts(imputer):
         warn(doubt, Doubt)
+
+
+def _drawn_seed(random_state: int | np.random.RandomState | None) -> int:
+    """Return a seed that is drawn from what ``random_state`` stands for; a ValueError for what stands for nothing."""
+    try:
+        return int(check_random_state(random_state).randint(2**31 - 1))
+    except ValueError:
+        expected = "a whole number from 0 to 2**32 - 1, a RandomState or None"
+        raise ValueError(f"random_state: got {random_state!r:.40}, expected {expected}") from None
 
 
 def _fit(

@@ -33,7 +33,7 @@ DRAWS, _CELLS = 400, 2**24
 
 def check_point(point: object) -> None:
     """Raise a ValueError for what is no word of ``POINTS``."""
-    if point not in POINTS:
+    if not isinstance(point, str) or point not in POINTS:
         raise ValueError(f"point: got {point!r}, expected one of {', '.join(POINTS)}")
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from pyro_mnar.imputer.draws.wide_draws import candidates_of
 from pyro_mnar.imputer.margins.margins import taken
 from pyro_mnar.imputer.tables.extremes import warn_of_far
 from pyro_mnar.imputer.tables.given import Given, given
+from pyro_mnar.infer.checks import check_counts
 from pyro_mnar.infer.torch_state import as_usual
 
 
@@ -40,8 +42,7 @@ def completions(imputer: Imputer, given: Given, n_draws: int, columns: Sequence[
     Raises:
         ValueError: for no draws.
     """
-    if n_draws < 1:
-        raise ValueError(f"n_draws: got {n_draws}, expected at least 1")
+    check_counts(n_draws=n_draws)
     warn_of_far(given)
     groups = imputer.members_of(n_draws)
     candidates, index = taken(imputer, given, candidates_of(imputer, given, groups), groups)
@@ -62,14 +63,14 @@ def strengthened(imputer: Imputer, done: Completions, factor: float, columns: Se
         raise ValueError(
             "imputer: masks read the row's latent, of which completed tables have none; expected a fit without (--direction)"
         )
-    if not math.isfinite(factor):
+    if not isinstance(factor, Real) or not math.isfinite(factor):
         raise ValueError(f"factor: got {factor}, expected a finite number")
     known = [names[j] for j in specification.own]
     chosen = known if columns is None else list(columns)
     for name in chosen:
         if name not in known:
             raise ValueError(f"columns: got {name!r}, expected some of {', '.join(map(str, known))} (those with a mechanism)")
-    if done.groups is None or len(set(done.groups)) > len(imputer.members_):
+    if not isinstance(done, Completions) or done.groups is None or len(set(done.groups)) > len(imputer.members_):
         raise ValueError("done: expected what imputer.completions(X) returned")
     return done.reweight(gains(imputer, given(imputer, done.table), done.drawn, [factor], chosen)[0])
 

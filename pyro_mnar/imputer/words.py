@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.identification.instrument import instruments_of
 from pyro_mnar.imputer.identification.shadow import shadows_of
 from pyro_mnar.imputer.training.specification import Specification
+from pyro_mnar.infer.checks import check_counts
 from pyro_mnar.mechanisms.self_masking import DIRECTIONS
 
 #: What can be said of a column's own value: which values go missing, or that it has no part in it.
@@ -41,9 +42,9 @@ def specification_of(
 
     Raises:
         ValueError: for a setting out of range, an unknown word, or a column that is not the table's.
+        TypeError: for a setting of another type.
     """
-    if imputer.members < 1:
-        raise ValueError(f"members: got {imputer.members}, expected at least 1")
+    _check_settings(imputer)
     names = [column.name for column in schema.columns]
     unknown = [name for name in imputer.ignorable if name not in names and name not in left_out]
     if unknown:
@@ -78,6 +79,21 @@ def specification_of(
             "(or kind continuous)"
         )
     return specification, stated
+
+
+def _check_settings(imputer: Imputer) -> None:
+    """Refuse settings that are no numbers, or no lists, where such are expected."""
+    check_counts(members=imputer.members, batch_size=imputer.batch_size, particles=imputer.particles)
+    if imputer.latent_dim is not None:
+        check_counts(latent_dim=imputer.latent_dim)
+    lists = {name: getattr(imputer, name) for name in ("hidden", "ignorable", "shadow", "instrument")}
+    for name, value in (lists if imputer.order is None or isinstance(imputer.order, str) else lists | {"order": imputer.order}).items():
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            raise TypeError(f"{name}: got {value!r:.40}, expected a list")
+    for size in imputer.hidden:
+        check_counts(hidden=size)
+    if not isinstance(imputer.direction, str | Mapping | None):
+        raise TypeError(f"direction: got {imputer.direction!r:.40}, expected a word, or a mapping from columns to words")
 
 
 def _say_unused(
@@ -144,7 +160,7 @@ def directions_of(
         >>> directions_of({"income": "high"}, table, "auto")
         [None, 'high']
     """
-    if mechanism not in MECHANISMS:
+    if not isinstance(mechanism, str) or mechanism not in MECHANISMS:
         raise ValueError(f"mechanism: got {mechanism!r}, expected one of {', '.join(MECHANISMS)}")
     names = [column.name for column in schema.columns]
     unordered = {column.name: column for column in schema.columns if not column.ordered}

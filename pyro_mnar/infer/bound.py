@@ -42,6 +42,7 @@ import torch
 from pyro import poutine
 from torch import Tensor, nn
 
+from pyro_mnar.infer.checks import check_counts, check_module, check_rates
 from pyro_mnar.infer.enumeration import is_enumerated, sum_out
 from pyro_mnar.infer.particles import Particles
 from pyro_mnar.infer.row_weights import weighted_mean
@@ -98,12 +99,11 @@ class IWELBO(nn.Module):
 
     def __init__(self, module: nn.Module, particles: int = 20, estimator: str = "dreg", beta: float = 1.0) -> None:
         super().__init__()
-        if particles < 1:
-            raise ValueError(f"particles: got {particles}, expected at least 1")
+        check_module("module", module)
+        check_counts(particles=particles)
         if estimator not in ESTIMATORS:
             raise ValueError(f"estimator: got {estimator!r}, expected one of {', '.join(ESTIMATORS)}")
-        if not beta >= 0:
-            raise ValueError(f"beta: got {beta}, expected 0 or more")
+        check_rates(beta=beta)
         self.module, self.particles, self.estimator, self.beta = module, particles, estimator, beta
         # In Pyro's global store a second AutoGuide would silently take the first one's parameters, which have the same names.
         self._auto = row_bound_guide(module) is not None

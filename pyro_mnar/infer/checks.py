@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Hashable, Sequence, Sized
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -129,15 +132,80 @@ def rows_of(rows: Tensor | slice, x: Tensor, mask: Tensor, limits: Tensor | None
     return arguments(x[rows], mask[rows], None if limits is None else limits[rows])
 
 
-def check_positive(**counts: int) -> None:
-    """Refuse numbers, by the arguments' names, that are below 1.
+def check_counts(least: int = 1, **counts: object) -> None:
+    """Refuse what are no whole numbers of ``least`` or more, by the arguments' names.
 
     Raises:
-        ValueError: naming the argument.
+        TypeError: for what is no whole number.
+        ValueError: for one below.
+
+    Example:
+        >>> check_counts(draws=2.5)
+        Traceback (most recent call last):
+        TypeError: draws: got 2.5, expected a whole number
     """
     for name, value in counts.items():
-        if value < 1:
-            raise ValueError(f"{name}: got {value}, expected at least 1")
+        try:
+            count = operator.index(None if isinstance(value, bool) else value)  # type: ignore[arg-type]  # whatever was given
+        except TypeError:
+            raise TypeError(f"{name}: got {value!r:.40}, expected a whole number") from None
+        if count < least:
+            raise ValueError(f"{name}: got {count}, expected at least {least}")
+
+
+def check_rates(**rates: object) -> None:
+    """Refuse what are no finite numbers of 0 or more, by the arguments' names.
+
+    Raises:
+        TypeError: for what is no number.
+        ValueError: for one below 0 or not finite.
+
+    Example:
+        >>> check_rates(lr=-0.01)
+        Traceback (most recent call last):
+        ValueError: lr: got -0.01, expected a finite number of 0 or more
+    """
+    for name, value in rates.items():
+        if not isinstance(value, Real):
+            raise TypeError(f"{name}: got {value!r:.40}, expected a finite number of 0 or more")
+        if not 0 <= float(value) < math.inf:
+            raise ValueError(f"{name}: got {value}, expected a finite number of 0 or more")
+
+
+def check_module(name: str, value: object, **sizes: int) -> None:
+    """Refuse what is no module, or says that it has another size than it should, of attributes that it need not have.
+
+    Raises:
+        TypeError: for what is no ``nn.Module``.
+        ValueError: for another size.
+
+    Example:
+        >>> check_module("encoder", torch.nn.Linear(2, 3), in_features=4)
+        Traceback (most recent call last):
+        ValueError: encoder: has in_features 2, expected 4
+    """
+    if not isinstance(value, torch.nn.Module):
+        raise TypeError(f"{name}: got {value!r:.60}, expected an nn.Module")
+    for attribute, size in sizes.items():
+        if (found := getattr(value, attribute, size)) != size:
+            raise ValueError(f"{name}: has {attribute} {found}, expected {size}")
+
+
+def check_modules(**modules: object) -> None:
+    """Refuse what are no modules, by the arguments' names; None passes."""
+    for name, value in modules.items():
+        if value is not None:
+            check_module(name, value)
+
+
+def check_members(name: str, members: object) -> None:
+    """Refuse what is no list of modules by a TypeError, and one of none by a ValueError."""
+    if not isinstance(members, Sequence):
+        raise TypeError(f"{name}: got {members!r:.60}, expected an nn.Module, or a list of such")
+    if not len(members):
+        raise ValueError(f"{name}: got no members, expected at least one")
+    for member in members:
+        check_module(name, member)
 
 
 def check_weights(weights: object, x: Tensor) -> None:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from pyro_mnar.infer.checkpoints import Checkpoint
-from pyro_mnar.infer.checks import check_weights
+from pyro_mnar.infer.checks import check_counts, check_members, check_rows, check_weights
 from pyro_mnar.infer.clusters import by_clusters
 from pyro_mnar.infer.history import Evaluation, History
 from pyro_mnar.infer.processes import each, n_processes
@@ -42,7 +42,8 @@ class MemberTable(NamedTuple):
 
 
 def member_seed(seed: int, member: int) -> int:
-    """Return the seed of a member, so that no two members share their randomness."""
+    """Return the seed of a member, so that no two members share their randomness; a ValueError for one below 0."""
+    check_counts(0, seed=seed)
     return int(np.random.SeedSequence(seed, spawn_key=(member,)).generate_state(1)[0])
 
 
@@ -133,8 +134,11 @@ def fit(
         ('steps', 2)
     """
     if not isinstance(bound, Sequence):
+        check_members("bound", [bound])
         options["checkpoint"] = None if checkpoints is None else checkpoints[0]
         return train(bound, x, mask, limits=limits, weights=weights, seed=seed, callback=callback, progress=progress, **options)
+    check_members("bound", bound)
+    check_rows(x, mask)
     several = n_processes(n_jobs, len(bound)) > 1
     options |= {"callback": None if several else callback, "progress": progress and not several}
     check_weights(weights, x)

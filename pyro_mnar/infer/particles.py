@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import torch
 from pyro import poutine
 from pyro.poutine.broadcast_messenger import BroadcastMessenger
 from pyro.poutine.indep_messenger import IndepMessenger
@@ -56,6 +57,7 @@ class Particles(IndepMessenger):
         super()._process_message(msg)
         if msg["type"] == "sample" and not msg["is_observed"]:
             if msg["name"] in self.values:
+                _check_event(msg["name"], self.values[msg["name"]], msg["fn"].event_shape)
                 msg["value"], msg["done"], msg["infer"] = self.values[msg["name"]], True, {}
             elif wants_enumeration(msg):
                 enumerate_values(msg, sum(is_enumerated(site) for site in self.trace.nodes.values()))
@@ -72,3 +74,12 @@ class Particles(IndepMessenger):
             super().__exit__(exc_type, exc_value, traceback)
         finally:
             ALONE.release()
+
+
+def _check_event(name: str, value: Tensor, event: Sequence[int]) -> None:
+    """Refuse a guide's draw of another shape than the model's site has: broadcast, it would be another latent."""
+    if len(event) > value.dim() or value.shape[value.dim() - len(event) :] != torch.Size(event):
+        raise ValueError(
+            f"site {name!r} of the model: its draws have the event shape {tuple(event)}, expected the guide's to have it too "
+            f"(got shape {tuple(value.shape)})"
+        )

@@ -37,6 +37,12 @@ if TYPE_CHECKING:
     from pyro.poutine.runtime import Message
 
 
+def check_seed(seed: object) -> None:
+    """Raise a TypeError for what is no whole number."""
+    if not hasattr(seed, "__index__"):
+        raise TypeError(f"seed: got {seed!r:.40}, expected a whole number")
+
+
 @contextmanager
 def seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
     """Torch's generators of the processor and of ``device`` start at ``seed`` within, and afterwards are as they were.
@@ -51,6 +57,7 @@ def seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
         ...     bool(torch.rand(()) == first)
         True
     """
+    check_seed(seed)
     device = torch.device(device)
     devices = [device] if device.type == "cuda" else []
     with ALONE, torch.random.fork_rng(devices=devices):
@@ -224,8 +231,8 @@ class RowStreams(Messenger):
             noise = self.normal(site, draws, event, fn.loc)
             return fn.loc + fn.scale * noise.reshape(shape)
         try:
-            drawn = fn.icdf(self.uniform(site, draws, event, torch.empty(())).reshape(shape))
-            return drawn
+            # Of a number alone, the inverse has the law's own type and device.
+            return fn.icdf(self.uniform(site, draws, event, fn.icdf(torch.tensor(0.5))).reshape(shape))  # type: ignore[no-any-return]
         except NotImplementedError:
             raise NoInverseError(f"site {site!r}: {type(fn).__name__} has no inverse distribution function") from None
 

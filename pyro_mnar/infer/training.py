@@ -13,7 +13,7 @@ from pyro_mnar.data.warn import warn
 from pyro_mnar.infer.adamw import AdamW
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.checkpoints import Batches, Checkpoint, TrainingState
-from pyro_mnar.infer.checks import check_limits, check_positive, check_rows, check_weights, rows_of
+from pyro_mnar.infer.checks import check_counts, check_limits, check_rates, check_rows, check_weights, rows_of
 from pyro_mnar.infer.held_out import split_rows
 from pyro_mnar.infer.history import Evaluation, History, TiltLook
 from pyro_mnar.infer.progress import bar, step_worth
@@ -134,13 +134,13 @@ def train(
     check_rows(x, mask)
     check_limits(limits, x)
     check_weights(weights, x)
-    check_positive(batch_size=batch_size, every=every)
-    schedule = Schedule(steps, x.shape[-1], max(1, len(x)))
+    check_counts(batch_size=batch_size, every=every)
+    check_rates(lr=lr, mechanism_lr=mechanism_lr, weight_decay=weight_decay)
     if bound.weighted is bound and getattr(bound.module, "tilt", None) is not None:
         raise ValueError("bound: its module has a tilt, expected an objective (SelfNormalized(bound), say); alone it has no maximum")
-    for name, given in (("weights", weights), ("checkpoint", checkpoint)):
+    for name, given in (("weights", weights), ("limits", limits), ("checkpoint", checkpoint)):
         if bound.weighted is not bound and given is not None:
-            raise ValueError(f"{name}: got one with an objective for a tilt, whose chains are not kept, expected a bound alone")
+            raise ValueError(f"{name}: got one with an objective for a tilt, which takes none, expected a bound alone")
     guide = row_bound_guide(bound.module)
     if guide is not None and (batch_size < len(x) or held_out):
         raise ValueError(
@@ -148,7 +148,7 @@ def train(
             f"{len(x)} or more and 0 (or a guide that is a network of the row)"
         )
     with seeded(seed, x.device):
-        train, test = split_rows(len(x), held_out, patience, copies, x.device)
+        schedule, (train, test) = Schedule(steps, x.shape[-1], max(1, len(x))), split_rows(len(x), held_out, patience, copies, x.device)
         if guide is not None:
             bound.weighted.traces(*rows_of(slice(None), x, mask, limits))  # makes its parameters
         whole, table = None if guide is None else torch.arange(len(x), device=x.device), (x, mask, limits)

@@ -14,7 +14,7 @@ import pyro
 import torch
 from torch import Tensor, nn
 
-from pyro_mnar.infer.checks import arguments, check_limits, check_rows, row_names
+from pyro_mnar.infer.checks import arguments, check_counts, check_limits, check_rows, row_names
 from pyro_mnar.infer.structure import check_any_rows
 from pyro_mnar.mcmc import convergence, pyro_chains
 from pyro_mnar.mcmc.row_run import RowRun, by_row, frozen
@@ -129,14 +129,9 @@ def sample_posterior(
     check_any_rows(module)
     check_limits(limits, x)
     names = _checked(x, mask, labels, method, leapfrog, ess)
-    for name, value, least in (
-        ("chains", chains, 1),
-        ("draws", draws, convergence.LEAST_DRAWS),
-        ("warmup", warmup, 0),
-        ("chunk", chunk, 1),
-    ):
-        if value < least:
-            raise ValueError(f"{name}: got {value}, expected at least {least}")
+    check_counts(chains=chains, chunk=chunk, max_thinning=max_thinning)
+    check_counts(convergence.LEAST_DRAWS, draws=draws)
+    check_counts(0, warmup=warmup)
     gradients = 1 if method in ("mala", "ula") else leapfrog or 4
     rows = arguments(torch.where(mask, x, 0.0), mask, limits)
     run = RowRun(module, rows, names, method, chains, draws, gradients, seed, chunk, progress)

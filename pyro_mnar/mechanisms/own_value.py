@@ -47,6 +47,8 @@ class OwnValueMasking(Mechanism):
 
     def forward(self, x: Tensor, effect: Tensor | None = None) -> MaskDistribution:
         """Return the law of the masks of complete rows ``x`` (..., D), ``effect`` (..., D) added to the scores."""
+        if x.shape[-1] != self.n_columns:
+            raise ValueError(f"x: got {x.shape[-1]} columns, expected {self.n_columns}")
         score = self.score() if effect is None else self.score().shifted(effect[..., self.place])
         values = x[..., self.place]
         missing, observed = (self._placed(part, x) for part in (score.log_missing(values), score.log_observed(values)))

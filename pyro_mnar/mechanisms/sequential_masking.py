@@ -49,8 +49,8 @@ class SequentialMasking(Mechanism):
         values: whether masks read the values of earlier columns, beside that they are missing.
 
     Raises:
-        ValueError: for a threshold, which has no score to shift, a mechanism of other than own values, or an order with a column
-            out of range or twice.
+        ValueError: for a threshold, which has no score to shift, a mechanism of other than own values, columns out of range, or an
+            order with a column twice.
 
     Example:
         >>> from pyro_mnar.distributions.links import PROBIT
@@ -86,6 +86,9 @@ class SequentialMasking(Mechanism):
         n_columns = own.n_columns
         if order is not None and (len(set(order)) < len(order) or not set(order) <= set(range(n_columns))):
             raise ValueError(f"order: got {list(order)}, expected some of the columns 0 to {n_columns - 1}, each once")
+        for name, columns in (("levels", levels or ()), ("circular", circular), ("instruments", instruments)):
+            if not set(columns) <= set(range(n_columns)):
+                raise ValueError(f"{name}: got {list(columns)}, expected some of the columns 0 to {n_columns - 1}")
         super().__init__(n_columns, own.columns.tolist(), own.couplings.clone())
         self.own, self.order = own, None if order is None else tuple(order)
         if order is not None:

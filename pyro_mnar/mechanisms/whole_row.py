@@ -101,6 +101,8 @@ class FixedMasking(Mechanism):
         score = self.score(x)
         if score.shape[-1] != len(self.columns):
             raise ValueError(f"score: returned {score.shape[-1]} columns, expected one for each of {len(self.columns)}")
+        if score.shape[:-1] != x.shape[:-1]:
+            raise ValueError(f"score: returned rows {tuple(score.shape[:-1])}, expected those of x, {tuple(x.shape[:-1])}")
         return _logit_law(score, self.columns, x, effect)
 
 

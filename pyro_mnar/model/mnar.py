@@ -34,7 +34,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_mnar.distributions import continuous
-from pyro_mnar.infer.checks import check_limits, check_rows
+from pyro_mnar.infer.checks import check_limits, check_module, check_modules, check_rows
 from pyro_mnar.mechanisms.base import Mechanism
 from pyro_mnar.mechanisms.starts import observed_moments
 from pyro_mnar.model.limited import filled_in, warped_limits
@@ -61,7 +61,7 @@ class MNAR(nn.Module):
         latent_prior: p(z), or None for standard normals; see :mod:`pyro_mnar.networks.flows`.
 
     Raises:
-        ValueError: when the mechanism's width is not the decoder's, when a threshold, which stays where it is, meets a warp, or a tilt
+        ValueError: when a part's width is not the decoder's, when a threshold, which stays where it is, meets a warp, or a tilt
             another prior of z than the standard normal; for a ``prior`` of parameters that the decoder lacks.
 
     Example:
@@ -88,6 +88,10 @@ class MNAR(nn.Module):
         latent_prior: nn.Module | None = None,
     ) -> None:
         super().__init__()
+        check_module("decoder", decoder)
+        check_module("encoder", encoder, latent_dim=decoder.latent_dim, n_columns=decoder.n_columns)
+        check_module("warp", decoder if warp is None else warp, n_columns=decoder.n_columns)
+        check_modules(mechanism=mechanism, prior=prior, tilt=tilt, outcome=outcome, latent_prior=latent_prior)
         if mechanism is not None and len(mechanism.couplings) != decoder.n_columns:
             raise ValueError(f"mechanism: made for {len(mechanism.couplings)} columns, expected {decoder.n_columns}")
         if warp is not None and mechanism is not None and not mechanism.smooth:

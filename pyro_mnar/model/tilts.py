@@ -25,6 +25,7 @@ from torch.nn.functional import softplus
 from torch.nn.utils.parametrizations import spectral_norm
 
 from pyro_mnar.distributions.alignment import aligned
+from pyro_mnar.infer.checks import check_rates
 from pyro_mnar.networks.layers import AlignedLinear
 
 
@@ -96,8 +97,7 @@ class EnergyTilt(Tilt):
         energy = self.net(value)
         if energy.dim() == value.dim() and energy.shape[-1] == 1:
             energy = energy.squeeze(-1)
-        if energy.shape != value.shape[:-1]:
-            raise ValueError(f"net: returned shape {tuple(energy.shape)}, expected one number a row, {tuple(value.shape[:-1])}")
+        _check_shape("net", energy, value.shape[:-1])
         return -energy if self.ceiling is None else self.ceiling - softplus(self.ceiling + energy)
 
 
@@ -119,13 +119,14 @@ class Constraint(Tilt):
 
     def __init__(self, f: Callable[[Tensor], Tensor], strength: float) -> None:
         super().__init__()
-        if not strength >= 0:
-            raise ValueError(f"strength: got {strength}, expected 0 or more (larger f is preferred)")
+        check_rates(strength=strength)
         self.f, self.strength = f, strength
 
     def forward(self, x: Tensor) -> Tensor:
         """Return strength f(x), (...)."""
-        return self.strength * self.f(x)
+        value = self.f(x)
+        _check_shape("f", value, x.shape[:-1])
+        return self.strength * value
 
 
 class LearnedConstraint(Tilt):
@@ -148,7 +149,15 @@ class LearnedConstraint(Tilt):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the log weight, (...)."""
-        return aligned(self.features(x)) @ aligned(self.weight)
+        features = self.features(x)
+        _check_shape("features", features, (*x.shape[:-1], len(self.weight)))
+        return aligned(features) @ aligned(self.weight)
+
+
+def _check_shape(name: str, value: Tensor, shape: Sequence[int]) -> None:
+    """Raise a ValueError where a function of rows returned another shape: in sums over rows that would pass for numbers of each."""
+    if value.shape != torch.Size(shape):
+        raise ValueError(f"{name}: returned shape {tuple(value.shape)}, expected {tuple(shape)}, which is of each row alone")
 
 
 # How many times wider than torch's the first layer starts: so that edges a fraction of the scale apart can be learned in few steps.

@@ -68,6 +68,7 @@ class ConjugateEncoder(nn.Module):
         super().__init__()
         if decoder.linear is None:
             raise ValueError("decoder: its mean has no linear part, expected linear=True (or another encoder)")
+        self.latent_dim, self.n_columns = decoder.latent_dim, decoder.n_columns
         self._decoder = (decoder,)  # in a tuple, so that it is not registered as a part of this module
         self.sizes = [decoder.n_outputs] * 2 + [decoder.latent_dim] * 2
         self.net = mlp([decoder.n_features + decoder.n_columns, *hidden, sum(self.sizes)]) if hidden else None

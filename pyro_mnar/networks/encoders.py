@@ -57,6 +57,7 @@ class GaussianEncoder(nn.Module):
 
     def __init__(self, latent_dim: int, n_columns: int, hidden: Sequence[int] = (128, 128)) -> None:
         super().__init__()
+        self.latent_dim, self.n_columns = latent_dim, n_columns
         self.net = mlp([2 * n_columns, *hidden, 2 * latent_dim])
 
     def forward(self, x: Tensor, mask: Tensor, limits: Tensor | None = None) -> dist.Distribution:
@@ -84,6 +85,7 @@ class SetEncoder(nn.Module):
 
     def __init__(self, latent_dim: int, n_columns: int, embedding_dim: int = 16, hidden: Sequence[int] = (128, 128)) -> None:
         super().__init__()
+        self.latent_dim, self.n_columns = latent_dim, n_columns
         self.embedding = nn.Parameter(torch.randn(n_columns, embedding_dim) / embedding_dim**0.5)
         self.cell = mlp([2 * embedding_dim + 1, hidden[0], hidden[0]])
         self.net = mlp([hidden[0] + 1, *hidden, 2 * latent_dim])

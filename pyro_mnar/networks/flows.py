@@ -37,10 +37,13 @@ class FlowEncoder(nn.Module):
     def __init__(self, encoder: nn.Module, *transforms: Transform) -> None:
         super().__init__()
         self.encoder, self.transforms = encoder, _Transforms(transforms)
+        # Of an encoder that says its sizes, those of z stay.
+        vars(self).update({name: getattr(encoder, name) for name in ("latent_dim", "n_columns") if hasattr(encoder, name)})
 
-    def forward(self, x: Tensor, mask: Tensor) -> dist.Distribution:
-        """Return q(z | x_obs, s) of rows ``x`` (..., D) with their ``mask`` (..., D)."""
-        return dist.TransformedDistribution(self.encoder(x, mask), self.transforms(), validate_args=False)
+    def forward(self, x: Tensor, mask: Tensor, limits: Tensor | None = None) -> dist.Distribution:
+        """Return q(z | x_obs, s) of rows ``x`` (..., D) with their ``mask`` (..., D) and perhaps limits."""
+        base = self.encoder(x, mask) if limits is None else self.encoder(x, mask, limits)
+        return dist.TransformedDistribution(base, self.transforms(), validate_args=False)
 
 
 class FlowPrior(nn.Module):

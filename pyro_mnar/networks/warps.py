@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_mnar.distributions import log_tails
-from pyro_mnar.distributions.indexing import columns_of
+from pyro_mnar.distributions.indexing import column_indices, columns_of
 from pyro_mnar.distributions.point_mass_normal import same
 
 
@@ -35,6 +35,9 @@ class SkewWarp(nn.Module):
             probability rather than a density, which no slope changes.
         transformed: indices of such columns that are logarithms or log-odds. Their map bends as much at 0, and its tails are made for
             being exponentiated: see :mod:`pyro_mnar.distributions.log_tails`.
+
+    Raises:
+        ValueError: for columns out of range or repeated, or pinned or transformed ones that are not warped.
 
     Example:
         >>> warp = SkewWarp(2)
@@ -57,9 +60,12 @@ class SkewWarp(nn.Module):
         transformed: Sequence[int] = (),
     ) -> None:
         super().__init__()
-        some = columns is not None and len(columns) < n_columns
-        self.register_buffer("columns", torch.tensor(columns) if some else None, persistent=False)
-        own = list(range(n_columns) if columns is None else columns)
+        self.n_columns, chosen = n_columns, column_indices(columns, n_columns)
+        own: list[int] = chosen.tolist()
+        self.register_buffer("columns", chosen if own != list(range(n_columns)) else None, persistent=False)
+        for name, some in (("pinned", pinned or ()), ("transformed", transformed)):
+            if not set(some) <= set(own):
+                raise ValueError(f"{name}: got columns {list(some)}, expected some of those that are warped, {own}")
         self.skew = nn.Parameter(torch.zeros(len(own)))
         pin = torch.tensor([(pinned or {}).get(j, torch.nan) for j in own])  # NaN: none
         self.register_buffer("pin", pin if pinned else None, persistent=False)

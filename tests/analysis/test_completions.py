@@ -82,8 +82,7 @@ def test_the_tipping_line_of_two_assumptions_is_straight_where_the_estimate_is_l
     assert len(path.crossings) >= 1
     for line in path.crossings:
         level = np.abs(float(start.estimate) + line @ shares)
-        # Where the grid's cells straddle Q = 0 as well, the margin bends between their corners.
-        assert np.median(np.abs(level - reach)) < 0.02
+        assert level == pytest.approx(reach, abs=1e-9)
 
 
 def test_a_tilted_normal_is_a_shifted_one_with_the_known_number_of_effective_draws(seed):
@@ -269,3 +268,25 @@ def test_reference_based_rules_are_their_definitions(seed):
 def test_mistakes_are_named(act, said):
     with pytest.raises(ValueError, match=said):
         act(drawn()[1])
+
+
+def test_an_estimate_that_passes_the_null_between_two_points_tips_twice():
+    """The conclusion stands at both, on either side of the null: a coarse grid is no reason for it to stand in between."""
+    table = np.array([[1.0], [2.0], [3.0], [np.nan]] * 5)
+    done = Completions(table, [np.where(np.isnan(table), x, table) for x in (3.0, 4.0, 5.0)])
+
+    def mean(completed):
+        return completed.mean(), 0.1
+
+    pooled = analyze(done.tables, mean)
+    reach = float(pooled.interval()[1] - pooled.estimate)
+    exact = [(1 + side * reach - float(pooled.estimate)) / 0.25 for side in (-1, 1)]
+    for grid in ([-20.0, -10.0, 0.0], [-20.0, 0.0], list(range(-20, 1))):
+        path = tipping_point(done, lambda c, delta: c.shift(0, delta), grid, mean, null=1.0, progress=False)
+        assert path.crossings == pytest.approx(exact, abs=1e-9)
+        assert path.margin[0] > 0 and path.margin[-1] > 0
+    both = tipping_point(
+        done, lambda c, one, two: c.shift(0, one).shift(0, two), ([-20.0, 0.0], [-1.0, 0.0]), mean, null=1.0, progress=False
+    )
+    sums = sorted(float(line.sum(1).mean()) for line in both.crossings)
+    assert sums == pytest.approx(exact, abs=1e-9)

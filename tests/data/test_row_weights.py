@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pyro_mnar import MNARImputer, analyze
+from pyro_mnar.analysis import Completions
 from pyro_mnar.data import TableCodec, sampling_weights
 from pyro_mnar.data.row_weights import effective_rows, row_weights, warn_of_scale
 from pyro_mnar.imputer.training.specification import Specification
@@ -102,3 +104,25 @@ def test_what_are_no_weights_is_named(given, message):
 def test_a_sum_that_is_hardly_a_number_of_rows_is_doubted(weights, warned, recwarn):
     warn_of_scale(np.array(weights))
     assert (len(recwarn) == 1) == warned
+
+
+def test_a_series_in_another_order_than_the_table_is_refused():
+    """It would be read by position, each row with another's number; labels that are none of the table's say nothing."""
+    table = pd.DataFrame({"y": [1.0, 2.0, np.nan, 4.0], "z": [1.0, 3.0, 2.0, 0.0]}, index=list("abcd"))
+    weights, other = pd.Series([1.0, 2.0, 3.0, 4.0], index=list("dbca")), pd.Series([1.0, 2.0, 3.0, 4.0])
+    done = Completions(table, [table.fillna(value) for value in (3.0, 5.0)])
+    imputer = MNARImputer("none", members=1, steps=1, hidden=(4,), progress=False)
+
+    def mean(completed, design):
+        return design.mean(completed.y)
+
+    for call, name in (
+        (lambda given: imputer.fit(table, sample_weight=given), "sample_weight"),
+        (lambda given: imputer.fit(table, strata=given > 2), "strata"),
+        (lambda given: imputer.fit(table, clusters=given), "clusters"),
+        (lambda given: analyze(done.tables, mean, weights=given), "weights"),
+        (lambda given: done.shift("y", 1.0, rows=given > 2), "rows"),
+    ):
+        call(weights.loc[table.index]), call(other)
+        with pytest.raises(ValueError, match=f"^{name}: got the rows' labels in another order"):
+            call(weights)

@@ -9,15 +9,22 @@ from exact import Z_MAX, z_score
 from scipy import integrate, special, stats
 from torch.distributions import Independent
 
-from pyro_mnar.distributions import PROBIT
+from pyro_mnar.distributions import LOGIT, PROBIT
+from pyro_mnar.distributions.censored import log_phi
 from pyro_mnar.distributions.continuous import Normal
 from pyro_mnar.distributions.mixed import MixedCells
 from pyro_mnar.distributions.point_mass_normal import PointMassNormal
 from pyro_mnar.mechanisms import SelfMasking
+from pyro_mnar.mechanisms.self_masking import LinearScore
+from pyro_mnar.mechanisms.two_sided_masking import TwoSidedScore
 from pyro_mnar.model import SelectionDistribution
 from pyro_mnar.networks import SkewWarp
 
 MEAN, SCALE = 0.4, 1.7
+
+
+def double(*values):
+    return [torch.tensor([value], dtype=torch.float64) for value in values]
 
 
 def hidden(law, slope=None, intercept=0.0, warp=None):
@@ -88,3 +95,42 @@ def test_the_part_beside_a_value_that_repeats_ends_there(side, loc, slope, seed)
     expected = [integrate.quad(weight, *sorted((mass, y)), args=(0,))[0] / total for y in np.quantile(beside, [0.1, 0.5, 0.9])]
     found = [0.1, 0.5, 0.9] if side > 0 else [0.9, 0.5, 0.1]
     np.testing.assert_allclose(expected, found, atol=4 * 0.5 / math.sqrt(len(beside)))
+
+
+#: Of a standard normal cell: far below a logit, where a probit of the same score would lie 8 to 250 away; and far from a middle.
+FAR = {
+    "logit 16 below": LinearScore(*double(1.0, -16.0), LOGIT),
+    "logit 50 below": LinearScore(*double(1.0, -50.0), LOGIT),
+    "logit 500 below": LinearScore(*double(-2.0, -500.0), LOGIT),
+    "middle 14 out": TwoSidedScore(*double(3.0, -42.0, 0.5), 1.0),
+    "middle 40 out": TwoSidedScore(*double(1.0, 40.0, 0.5), 1.0),
+    "tails 12 out": TwoSidedScore(*double(3.0, -6.0, -38.0), -1.0),
+}
+
+
+@pytest.mark.parametrize("name", FAR)
+def test_a_grid_lies_where_the_missing_values_do_however_far_out(name):
+    own, x = FAR[name], torch.linspace(-70, 70, 140_001).double()
+    log_joint = log_phi(x) + own.log_missing(x.unsqueeze(-1)).squeeze(-1)
+    share = log_joint.softmax(0)
+    expected = float((share * x).sum()), float((share * x.cos()).sum())
+    missing = Normal(*double(0.0, 1.0)).censored(own)
+    assert float(missing.mean_of(lambda values: values)) == pytest.approx(expected[0], abs=2e-3)
+    assert float(missing.mean_of(torch.cos)) == pytest.approx(expected[1], abs=2e-3)
+
+
+@pytest.mark.parametrize("name", FAR)
+@pytest.mark.parametrize("side", [1, -1])
+def test_a_part_that_ends_is_drawn_where_the_missing_values_are(name, side, seed):
+    own, mass, loc, n = FAR[name], 0.1, 0.3, 2000
+    x = mass + side * torch.linspace(0, 70, 140_001).double()[1:]
+    joint = log_phi(x - loc) - special.log_ndtr(side * (loc - mass)) + math.log(70 / 140_000)
+    values, joint = torch.cat([double(mass)[0], x]), torch.cat([double(0.0)[0], joint])
+    share = (joint + math.log(0.5) + own.log_missing(values.unsqueeze(-1)).squeeze(-1)).softmax(0)
+    expected = float((share * values).sum())
+    law = PointMassNormal(*(part.expand(n, 1) for part in double(mass, 0.0, loc, 1.0)), *double(side))
+    torch.manual_seed(seed)
+    draws = law.censored(own).draw(torch.rand(n, 1, 3).double().clamp(1e-9, 1 - 1e-9)).squeeze(-1)
+    assert float(law.censored(own).mean.mean()) == pytest.approx(expected, abs=5e-3)
+    error = float((share * (values - expected).square()).sum()) ** 0.5 / n**0.5
+    assert abs(float(draws.mean()) - expected) < Z_MAX * error + 5e-3

@@ -168,3 +168,21 @@ def test_dimensions_beyond_the_sequence_are_dealt_out_in_every_order_alike():
     # One draw in each third, moved within it by the row's own uniform.
     cells = (torch.special.ndtr(z) * 3).floor().sort(0).values
     assert torch.equal(cells, torch.arange(3.0).double().reshape(3, 1, 1).expand(cells.shape))
+
+
+@pytest.mark.parametrize("law", [dist.Laplace, dist.Gumbel, dist.Cauchy, dist.Uniform, dist.LogNormal])
+def test_draws_by_an_inverse_have_the_type_of_the_law_whatever_torch_s_default_is(law):
+    def draws(dtype, default):
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(default)
+        try:
+            with RowStreams(0, "abc"), Particles(5) as seen, pyro.plate("rows", 3, dim=-1):
+                pyro.sample("z", law(torch.zeros(3, 2, dtype=dtype), torch.ones(3, 2, dtype=dtype)).to_event(1))
+        finally:
+            torch.set_default_dtype(before)
+        return seen.trace.nodes["z"]["value"]
+
+    for dtype in (torch.float32, torch.float64):
+        found = [draws(dtype, default) for default in (torch.float32, torch.float64)]
+        assert found[0].dtype == found[1].dtype == dtype
+        torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
