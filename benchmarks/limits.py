@@ -1,6 +1,6 @@
 """Values below detection limits that differ by batch, on simulated lognormal tables: mean and standard deviation of the logarithm.
 
-    python -m benchmarks.limits [--tables 200] [--jobs 2] [--related 0.7] [--elsewhere PYTHON]
+    python -m benchmarks.limits [--tables 200] [--jobs 2] [--related 0.7] [--elsewhere PYTHON] [--publish]
 
 Each table has 300 rows, ten columns and three batches; of the columns 10 to 50 % lie below the limits of their batches. Ours is told
 the limits. ``tobit`` is the censored normal's maximum likelihood of each column alone, ``ros`` the regression on order statistics
@@ -11,7 +11,7 @@ intervals of the mean.
 
 ``--elsewhere`` names an interpreter with ``pyimputelcmd`` and ``ndimpute``, for QRILC and another ROS
 (:mod:`benchmarks.limits_elsewhere`). Prints a table and writes JSON to ``benchmarks/results/limits.json``, table by table; the same
-command goes on after those that are there.
+command goes on after those that are there. ``--publish`` writes what is printed to ``benchmarks/published/limits.json``.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from pyro_mnar import MNARImputer
 from pyro_mnar.analysis.rubin import pool
 from pyro_mnar.imputer.scaling.limited_scaling import limited_moments
 
+PUBLISHED = Path(__file__).with_name("published") / "limits.json"
 COLUMNS, BATCHES = 10, 3
 SHARES = np.linspace(0.1, 0.5, COLUMNS)
 # Of a batch's limits, on the scale of the logarithm's standard deviations.
@@ -166,6 +167,10 @@ def main(options: argparse.Namespace) -> pd.DataFrame:
         options.output.write_text(json.dumps(cells))
     means = summary(pd.DataFrame(cells))
     print(means.round(3).to_markdown())
+    if options.publish:
+        found = {"command": f"python -m benchmarks.limits --tables {options.tables}", "settings": settings}
+        found |= {"summary": means.astype(object).where(means.notna(), None).reset_index().to_dict("records")}
+        PUBLISHED.write_text(json.dumps(found, indent=1) + "\n")
     return means
 
 
@@ -178,5 +183,6 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=lambda text: text if text == "auto" else int(text), default="auto")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--elsewhere", metavar="PYTHON")
+    parser.add_argument("--publish", action="store_true")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/limits.json"))
     main(parser.parse_args())
