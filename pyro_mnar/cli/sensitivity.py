@@ -54,11 +54,13 @@ def moves(options: argparse.Namespace, schema: Schema, mask: np.ndarray) -> list
 
     Raises:
         ValueError: naming the option, for a column that does not exist, has no holes or is none of numbers, an unknown level, a grid
-            that is none, and more than two of them or none.
+            that is none, more than two of them or none, and a strength of what is no mechanism of single columns.
     """
     found = [_move(how, word, schema, mask) for how in MOVES for word in getattr(options, how) or []]
     if not 1 <= len(found) <= 2:
         raise ValueError(f"sensitivity: got {len(found)} of --shift, --scale, --odds and --strength, expected one or two")
+    if any(move.how == "strength" for move in found) and options.mechanism not in (None, "auto", "self-masking"):
+        raise ValueError(f"--strength: got one with --mechanism {options.mechanism}, expected auto or self-masking")
     return found
 
 

@@ -115,6 +115,22 @@ def test_a_mistake_is_one_line_and_writes_nothing(fitted, monkeypatch, tmp_path,
     assert said in err and err.count("\n") == 1 and out == "" and list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("sensitivity t.csv --mechanism none --mean y --strength 0:1:2 --output p.csv", "--strength: got one with --mechanism none"),
+        ("sensitivity t.csv --mechanism linear --mean y --strength 0:1:2 --output p.csv", "expected auto or self-masking"),
+    ],
+)
+def test_what_a_mechanism_cannot_have_is_refused_before_the_fit(fitted, monkeypatch, tmp_path, capsys, command, said):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(MNARImputer, "fit", lambda *_, **__: pytest.fail("fitted"))
+    words = [str(fitted / "t.csv") if word == "t.csv" else word for word in command.split()]
+    assert main(words) == 2
+    out, err = capsys.readouterr()
+    assert said in err and err.count("\n") == 1 and out == "" and list(tmp_path.iterdir()) == []
+
+
 def test_ordered_levels_are_predictors_by_their_places_and_what_does_not_hold_is_said_first(fitted, tmp_path, capsys):
     command = ["sensitivity", str(fitted / "t.csv"), "--model", str(fitted / "m"), "--output", str(tmp_path / "p.csv")]
     assert main([*command, "--regress", "y=grade,x", "--shift", "y=-1:1:3", "--null", "-1000"]) == 0
