@@ -528,6 +528,25 @@ def test_close_candidates_of_other_reasons_are_fitted_for_longer(gap, again, mon
     assert {one.bound - scores[one[:3]] for one in candidates if one[:3] in {*scores} - twice} == {30.0 if again else 0.0}
 
 
+def test_few_seen_values_have_no_pilot_of_their_own_that_could_be_fitted_for_longer():
+    """They would be fitted as all seen values are, and have the bound of these at the price of a few."""
+    fitted, mask = [], torch.ones(1000, 4, dtype=torch.bool)
+    spec = Specification("auto", (1, 2, 3), NONE, ("continuous",) * 4, 3, (), 1, orders=((0, 1, 2, 3),))
+
+    def longer(specification, **_):
+        fitted.append(specification.directions)
+        return 100.0, None
+
+    made = Pilots(spec, [None] * 3, False, torch.zeros(1000, 4), mask, ~mask, None, longer, None)
+    few, own, latent = Candidate(NONE, "few", False, 4.0), Candidate(FREE, "absent", False, 3.0), Candidate(NONE, "absent", True, 2.0)
+    made.found = {one[:3]: one for one in (few, own, latent)}
+    made.fit_longer(3, 200)
+    assert not fitted and made.ranked() == [few, own, latent]
+    made.found[few[:3]] = few._replace(bound=2.5)
+    made.fit_longer(3, 200)
+    assert fitted == [FREE, NONE] and made.found[few[:3]].bound == pytest.approx(2.5 + 97)  # the least rise, of own values
+
+
 def test_candidates_agree_that_say_the_same_of_missing_values():
     own, less, other = (Candidate(words, "", False) for words in (("free", "tails"), ("free", "none"), ("tails", "tails")))
     none = Candidate(("none", "none"), "all", False)

@@ -126,13 +126,13 @@ class Pilots:
     def fit_longer(self, times: int, steps: int) -> None:
         """Fit the best candidates, three at most, that are close and tell of different reasons, with so many ``times`` their ``steps``.
 
-        The others are supposed to rise as the one of these that rises least.
+        The others are supposed to rise as the one of these that rises least. Few seen values have no pilot of their own to be fitted.
         """
         first, *others = before = self.ranked()
         close, rivals = CLOSE * float(self.weights.sum()) * len(self.specification.kinds), [first]
         for one in others:
-            near = first.score - one.score < close and self._honours(one) and len(rivals) < 3
-            rivals += [one] if near and not any(rival.agrees(one) for rival in rivals) else []
+            near = first.score - one.score < close and self._honours(one) and "few" not in (first.earlier, one.earlier)
+            rivals += [one] if near and len(rivals) < 3 and not any(rival.agrees(one) for rival in rivals) else []
         if len(rivals) > 1:
             calls = self._calls([rival[:3] for rival in rivals], steps=times * steps)
             for rival, (bound, model) in zip(rivals, self._each(calls, times), strict=True):
