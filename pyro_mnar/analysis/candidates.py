@@ -143,7 +143,10 @@ class Candidates:
 
 
 def column_of(table: DataFrame | np.ndarray, name: Any) -> Series | np.ndarray:
-    """Return the column ``name`` of a DataFrame, or the column at that place of an array."""
+    """Return the column ``name`` of a DataFrame, or the column at that place of an array; a ValueError where there is none."""
+    names = list(table.columns) if is_frame(table) else list(range(np.shape(table)[1]))
+    if name not in names:
+        raise ValueError(f"column: got unknown {name!r}, expected one of {', '.join(map(str, names))}")
     return table[name] if is_frame(table) else np.asarray(table)[:, name]
 
 

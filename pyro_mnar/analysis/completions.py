@@ -90,7 +90,7 @@ class Completions:
         Raises:
             ValueError: for an unknown column, or rows that are not N truth values.
         """
-        holes = np.asarray(is_missing(self._column(self.table, column)))
+        holes = np.asarray(is_missing(column_of(self.table, column)))
         if rows is None:
             return holes
         check_order("rows", rows, list(self.table.index) if is_frame(self.table) else None)
@@ -101,11 +101,11 @@ class Completions:
 
     def values(self, column: Hashable) -> np.ndarray:
         """Return (M, N), the completed ``column`` as float64; dates in days since 1970."""
-        return np.stack([numbers(self._column(table, column), column) for table in self.tables])
+        return np.stack([numbers(column_of(table, column), column) for table in self.tables])
 
     def only(self, columns: Sequence[Hashable]) -> Self:
         """Return some ``columns`` of a DataFrame's tables, which cost less; tilts read all draws. ValueError for unknown ones."""
-        names: Any = [name for name in columns if is_frame(self.table) and self._column(self.table, name) is not None]
+        names: Any = [name for name in columns if is_frame(self.table) and column_of(self.table, name) is not None]
         if not names:
             raise ValueError(f"columns: got {list(columns)!r:.60}, expected some of a DataFrame")
         drawn = None if self.candidates is None else replace(self.candidates, template=self.candidates.template[names])
@@ -194,12 +194,6 @@ class Completions:
     def _names(self) -> np.ndarray:
         """Return the names of the tables' groups, (M,)."""
         return np.array([str(g) for g in self.groups] if self.groups is not None else [""] * len(self.tables))
-
-    def _column(self, table: DataFrame | np.ndarray, column: Hashable) -> Series | np.ndarray:
-        names = list(self.table.columns) if is_frame(self.table) else list(range(np.shape(self.table)[1]))
-        if column not in names:
-            raise ValueError(f"column: got unknown {column!r}, expected one of {', '.join(map(str, names))}")
-        return column_of(table, column)
 
     def _changed(self, column: Any, values: np.ndarray, rows: ArrayLike | None) -> Self:
         holes = self.holes(column, rows)

@@ -24,6 +24,7 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 
+from pyro_mnar.analysis.candidates import column_of
 from pyro_mnar.analysis.completions import Completions
 
 #: The rules by their word, with what each supposes.
@@ -68,7 +69,7 @@ def reference_based(
         if completions.holes(name).any():
             raise ValueError(f"column {name!r}: has holes, expected a complete one")
     holes = np.stack([completions.holes(name) for name in visits], 1)
-    groups = np.asarray(completions._column(completions.table, group))
+    groups = np.asarray(column_of(completions.table, group))
     others = [g for g in np.unique(groups) if g != reference]
     if len(others) == len(np.unique(groups)) or not others:
         raise ValueError(f"reference: got {reference!r}, expected one of at least two groups: {', '.join(map(str, np.unique(groups)))}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyro_mnar.analysis.analyses import analyze
+from pyro_mnar.analysis.candidates import column_of
 from pyro_mnar.analysis.completions import Completions, numbers
 from pyro_mnar.analysis.design import Design, Sampling
 from pyro_mnar.data.kinds.column import Column
@@ -136,7 +137,7 @@ def _lever(column: Column, unit: float, done: Completions) -> Lever:
             False,
         )
     holes = done.holes(name)
-    seen, found = done._column(done.table, name)[~holes], [done._column(table, name)[holes] for table in done.tables]
+    seen, found = column_of(done.table, name)[~holes], [column_of(table, name)[holes] for table in done.tables]
     gaps = [abs(float(np.mean([(part == level).mean() for part in found])) - float((seen == level).mean())) for level in column.levels]
     # Of two levels, the second: the differences are the same.
     level = column.levels[1 if len(column.levels) == 2 else int(np.argmax(gaps))]
@@ -152,7 +153,7 @@ def _lever(column: Column, unit: float, done: Completions) -> Lever:
 def of_logarithm(lever: Lever, done: Completions) -> Lever:
     """Return what moves the logarithms of a column's imputed values: a factor, since a shift may leave none to be taken."""
     name, holes = lever.column, done.holes(lever.column)
-    unit = float(np.log(numbers(done._column(done.table, name)[~holes], name)).std(ddof=1))
+    unit = float(np.log(numbers(column_of(done.table, name)[~holes], name)).std(ddof=1))
     label = f"shift of the logarithm of imputed {name} (standard deviations)"
     return replace(lever, adjust=lambda c, d: c.scale(name, float(np.exp(d * unit))), label=label, unit=unit, logs=True)
 
@@ -164,7 +165,7 @@ def mean_of(done: Completions, column: Hashable, level: str | float | None = Non
     """
 
     def mean(table: DataFrame | np.ndarray, design: Design | None = None) -> tuple[float, float, float]:
-        own = done._column(table, column)
+        own = column_of(table, column)
         exists = np.array([not is_hole(value) for value in np.asarray(own, object)])
         values = numbers(own[exists], column) if level is None else np.asarray(own[exists] == level, float)
         if design is not None:
