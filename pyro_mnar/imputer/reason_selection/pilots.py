@@ -27,14 +27,13 @@ from pyro_mnar.model.mnar import MNAR
 EARLIER, LATENT, OWN = (2.0, 0.0), (2.0, 0.004), (3.0, 0.004)
 #: What complete columns beside own values must gain besides, in nats for each mask of a row: they take up what its law misses.
 BESIDE = 0.025
-#: Nats a row and column by which two candidates differ that short pilots do not tell apart.
-CLOSE = 0.005
+#: Nats a row and column by which two candidates differ that short pilots do not tell apart, and where the worse has terms on two sides:
+#: decoders start with the spread that is seen, and those of a middle or tails that are hidden have farther to go.
+CLOSE, CLOSE_ON_TWO_SIDES = 0.005, 0.05
 #: Slope of a pilot, per scaled unit, below which an own-value term is hardly any.
 SLIGHT = 0.3
-
-# Effects of all columns on all masks beyond which there is no pilot of those that could not gain what they cost.
+#: Effects of all columns on all masks beyond which there is no pilot of those that could not gain what they cost.
 _MANY = 100_000
-
 #: What tells candidates apart: directions, earlier columns, latent.
 _Key: TypeAlias = tuple[tuple[str, ...], str, bool]
 
@@ -129,9 +128,10 @@ class Pilots:
         The others are supposed to rise as the one of these that rises least. Few seen values have no pilot of their own to be fitted.
         """
         first, *others = before = self.ranked()
-        close, rivals = CLOSE * float(self.weights.sum()) * len(self.specification.kinds), [first]
+        cells, rivals = float(self.weights.sum()) * len(self.specification.kinds), [first]
         for one in others:
-            near = first.score - one.score < close and self._honours(one) and "few" not in (first.earlier, one.earlier)
+            close = CLOSE_ON_TWO_SIDES if {"middle", "tails"} & {*one.directions} else CLOSE
+            near = first.score - one.score < close * cells and self._honours(one) and "few" not in (first.earlier, one.earlier)
             rivals += [one] if near and len(rivals) < 3 and not any(rival.agrees(one) for rival in rivals) else []
         if len(rivals) > 1:
             calls = self._calls([rival[:3] for rival in rivals], steps=times * steps)
