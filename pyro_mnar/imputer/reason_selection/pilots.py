@@ -27,7 +27,7 @@ from pyro_mnar.model.mnar import MNAR
 EARLIER, LATENT, OWN = (2.0, 0.0), (2.0, 0.004), (3.0, 0.004)
 #: What complete columns beside own values must gain besides, in nats for each mask of a row: they take up what its law misses.
 BESIDE = 0.025
-#: Nats a row and column by which two candidates differ that short pilots do not tell apart, and where but the worse is on two sides:
+#: Nats a row and column by which candidates differ that short pilots do not tell apart, and where only the worse has terms on two sides:
 #: decoders start with the spread that is seen, and those of a middle or tails that are hidden have farther to go.
 CLOSE, CLOSE_ON_TWO_SIDES = 0.005, 0.05
 #: Slope of a pilot, per scaled unit, below which an own-value term is hardly any.
