@@ -530,25 +530,6 @@ def test_close_candidates_of_other_reasons_are_fitted_for_longer(words, gap, aga
     assert {one.bound - scores[one[:3]] for one in candidates if one[:3] in {*scores} - twice} == {30.0 if again else 0.0}
 
 
-@pytest.mark.parametrize(("gained", "steps"), [(8.0, [600, 600]), (9.0, [600, 600, 1800, 1800]), (17.0, [600, 600])])
-def test_who_gained_more_than_what_is_left_is_fitted_for_longer_once_more(gained, steps):
-    """By 16 behind at first: half of them is not more than what is left, and with all of them made up there is nothing left."""
-    fitted, mask = [], torch.ones(1000, 4, dtype=torch.bool)
-    spec = Specification("auto", (1, 2, 3), NONE, ("continuous",) * 4, 3, (), 1, orders=((0, 1, 2, 3),))
-
-    def longer(specification, steps, **_):
-        fitted.append(steps)
-        own = specification.directions == FREE
-        return 100.0 + (gained - 16 if own and steps == 600 else 0.0) + own * (steps == 1800), None
-
-    made = Pilots(spec, [None] * 3, False, torch.zeros(1000, 4), mask, ~mask, None, longer, None)
-    made.cost = lambda _: 0.0
-    made.found = {one[:3]: one for one in (Candidate(NONE, "all", False, 16.0), Candidate(FREE, "", False, 0.0))}
-    made.fit_longer(3, 200)
-    assert fitted == steps
-    assert made.ranked()[0].directions == (FREE if gained > 8 else NONE)
-
-
 def test_few_seen_values_have_no_pilot_of_their_own_that_could_be_fitted_for_longer():
     """They would be fitted as all seen values are, and have the bound of these at the price of a few."""
     fitted, mask = [], torch.ones(1000, 4, dtype=torch.bool)

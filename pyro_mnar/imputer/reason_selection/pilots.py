@@ -12,7 +12,10 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
+from pyro_mnar.imputation.ensemble import score_ensemble
 from pyro_mnar.imputer.reason_selection.mask_orders import leaving_by_few
+from pyro_mnar.imputer.training.fit_files import FitFiles
+from pyro_mnar.imputer.training.fitting import fit_specified
 from pyro_mnar.imputer.training.specification import Specification
 from pyro_mnar.infer.processes import each, n_processes
 from pyro_mnar.infer.progress import in_whole
@@ -24,7 +27,7 @@ from pyro_mnar.model.mnar import MNAR
 EARLIER, LATENT, OWN = (2.0, 0.0), (2.0, 0.004), (3.0, 0.004)
 #: What complete columns beside own values must gain besides, in nats for each mask of a row: they take up what its law misses.
 BESIDE = 0.025
-#: Nats a row and column by which candidates differ that short pilots do not tell apart, and where only the worse is on two sides:
+#: Nats a row and column by which candidates differ that short pilots do not tell apart, and where only the worse has terms on two sides:
 #: decoders start with the spread that is seen, and those of a middle or tails that are hidden have farther to go.
 CLOSE, CLOSE_ON_TWO_SIDES = 0.005, 0.05
 #: Slope of a pilot, per scaled unit, below which an own-value term is hardly any.
@@ -122,32 +125,20 @@ class Pilots:
     def fit_longer(self, times: int, steps: int) -> None:
         """Fit the best candidates, three at most, that are close and tell of different reasons, with so many ``times`` their ``steps``.
 
-        And once more so many times as long those that are still close and gained more on the best than they are behind. The others are
-        supposed to rise as the one of these that rises least. Few seen values have no pilot of their own to be fitted.
+        The others are supposed to rise as the one of these that rises least. Few seen values have no pilot of their own to be fitted.
         """
-        rivals = self._close()
-        for longer in (times * steps, times**2 * steps):
-            if len(rivals) > 1:
-                before = self.ranked()
-                calls = self._calls([rival[:3] for rival in rivals], steps=longer)
-                for rival, (bound, model) in zip(rivals, self._each(calls, longer // steps), strict=True):
-                    self._add(rival[:3], bound, model)
-                risen = max(0.0, min(self.found[rival[:3]].bound - rival.bound for rival in rivals))
-                self.found |= {one[:3]: one._replace(bound=one.bound + risen) for one in before if one not in rivals}
-                old = {rival[:3]: rival.score for rival in rivals}
-                first, *others = self._close()
-                lead = old.get(first[:3], -math.inf)
-                rivals = [first, *(one for one in others if lead - old.get(one[:3], math.inf) > 2 * (first.score - one.score))]
-
-    def _close(self) -> list[Candidate]:
-        """Return the best candidate and those, two at most, that are close to it and tell of other reasons."""
-        first, *others = self.ranked()
+        first, *others = before = self.ranked()
         cells, rivals = float(self.weights.sum()) * len(self.specification.kinds), [first]
         for one in others:
             close = CLOSE_ON_TWO_SIDES if {"middle", "tails"} & {*one.directions} - {*first.directions} else CLOSE
             near = first.score - one.score < close * cells and self._honours(one) and "few" not in (first.earlier, one.earlier)
             rivals += [one] if near and len(rivals) < 3 and not any(rival.agrees(one) for rival in rivals) else []
-        return rivals
+        if len(rivals) > 1:
+            calls = self._calls([rival[:3] for rival in rivals], steps=times * steps)
+            for rival, (bound, model) in zip(rivals, self._each(calls, times), strict=True):
+                self._add(rival[:3], bound, model)
+            risen = max(0.0, min(self.found[rival[:3]].bound - rival.bound for rival in rivals))
+            self.found |= {one[:3]: one._replace(bound=one.bound + risen) for one in before if one not in rivals}
 
     @torch.no_grad()
     def without_slight(self, candidate: Candidate) -> Candidate:
@@ -230,3 +221,30 @@ class Pilots:
 def as_tried(in_units: Callable[[Specification], InUnits], specification: Specification) -> InUnits:
     """Return a specification as tried, in its units: noise that grows with the mean would explain a cut by the value nearly as well."""
     return in_units(replace(specification, growing=False))
+
+
+def fitted_pilot(
+    specification: Specification,
+    *,
+    start: MNAR | None,
+    in_units: Callable[[Specification], InUnits],
+    mask: Tensor,
+    weights: Tensor | None,
+    seed: int,
+    n_jobs: None = None,
+    checkpoint: FitFiles | None = None,
+    **settings: Any,
+) -> tuple[float, MNAR]:
+    """Return a pilot, begun as ``start``, and its bound over the whole table, as of a density in the table's units."""
+    specification, x, log_jacobian, limits = as_tried(in_units, specification)
+    settings |= {"limits": limits, "weights": weights, "checkpoint": checkpoint, "start": start}
+    _, (model,), (history,) = fit_specified(specification.first(1), x, mask, seed=seed, **settings)
+    if history.stopped == "interrupted":
+        raise KeyboardInterrupt  # there is nothing yet that an interrupted fit could keep
+
+    def bound() -> float:
+        bounds = score_ensemble([model.eval()], x, mask, limits=limits, particles=100, seed=seed)
+        return float(bounds.sum() if weights is None else bounds @ weights.to(bounds))
+
+    score = bound() if checkpoint is None else checkpoint.number(model.state_dict(), x, mask, limits, weights, seed, found=bound)
+    return score + log_jacobian, model.eval()
