@@ -23,6 +23,8 @@ COMMANDS = {
     "report": ["report", "../t.csv", "--output", "r.html"],
     "sensitivity": ["sensitivity", "../t.csv", "--output", "p.csv", "--mean", "a", "--strength", "0:2:3", "--figure", "p.png"],
 }
+#: Seconds after which a run that nobody kills is given up.
+WHOLE = 3600
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +73,7 @@ def campaign(home, monkeypatch, command, kills, chance, jobs, steps=8):
     folder, aside = home / f"{command}-{jobs}-{steps}", home / f"whole-{command}-{jobs}-{steps}"
     if not aside.exists():
         began = time.monotonic()
-        killed_after(600, lambda: run(folder, command, jobs, steps))
+        assert not killed_after(WHOLE, lambda: run(folder, command, jobs, steps))
         (home / f"{aside.name}.seconds").write_text(str(time.monotonic() - began))
         folder.rename(aside)
     else:
@@ -80,7 +82,7 @@ def campaign(home, monkeypatch, command, kills, chance, jobs, steps=8):
     seconds, done = float((home / f"{aside.name}.seconds").read_text()), 0
     while done < kills and killed_after(chance.uniform(0, seconds), lambda: run(folder, command, jobs, steps)):
         done += 1
-    assert not killed_after(600, lambda: run(folder, command, jobs, steps))
+    assert not killed_after(WHOLE, lambda: run(folder, command, jobs, steps))
     assert written(folder) == written(aside)
     return done
 

@@ -512,10 +512,10 @@ def test_two_sides_are_tried_everywhere_where_one_column_points_to_them(monkeypa
 
 
 @pytest.mark.parametrize(
-    ("words", "gap", "again"), [(FREE, 19.0, True), (FREE, 21.0, False), (TAILS, 199.0, True), (TAILS, 201.0, False)]
+    ("words", "gap", "again"), [(FREE, 79.0, True), (FREE, 81.0, False), (TAILS, 199.0, True), (TAILS, 201.0, False)]
 )
 def test_close_candidates_of_other_reasons_are_fitted_for_longer(words, gap, again, monkeypatch):
-    """To .005 a row and column (1000 and 4), or .05 on two sides; what is not fitted again rises as the less rising of these."""
+    """To .02 a row and column (1000 and 4), or .05 on two sides; what is not fitted again rises as the less rising of these."""
     fitted, scores = [], {}
 
     def bound_of(*key):

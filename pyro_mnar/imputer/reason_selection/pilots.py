@@ -27,9 +27,9 @@ from pyro_mnar.model.mnar import MNAR
 EARLIER, LATENT, OWN = (2.0, 0.0), (2.0, 0.004), (3.0, 0.004)
 #: What complete columns beside own values must gain besides, in nats for each mask of a row: they take up what its law misses.
 BESIDE = 0.025
-#: Nats a row and column by which candidates differ that short pilots do not tell apart, and where only the worse has terms on two sides:
-#: decoders start with the spread that is seen, and those of a middle or tails that are hidden have farther to go.
-CLOSE, CLOSE_ON_TWO_SIDES = 0.005, 0.05
+#: Nats a row and column by which candidates differ that short pilots do not tell apart; and where only the worse is on two sides, whose
+#: decoder, which starts with the spread that is seen, has farther to go.
+CLOSE, CLOSE_ON_TWO_SIDES = 0.02, 0.05
 #: Slope of a pilot, per scaled unit, below which an own-value term is hardly any.
 SLIGHT = 0.3
 #: Effects of all columns on all masks beyond which there is no pilot of those that could not gain what they cost.
@@ -122,8 +122,8 @@ class Pilots:
             by_columns = (model.log_mask(self.x, self.mask).double().masked_fill(self.settled, 0.0) * self.weights.unsqueeze(-1)).sum()
             self._add(key, at_random.bound - float(by_columns) + (self._by_few() if key[1] else self._by_rates()), model)
 
-    def fit_longer(self, times: int, steps: int) -> None:
-        """Fit the best candidates, three at most, that are close and tell of different reasons, with so many ``times`` their ``steps``.
+    def fit_longer(self, times: int, steps: int, **rates: float) -> None:
+        """Fit the best candidates, three at most, that are close and tell of different reasons, so many ``times`` as long.
 
         The others are supposed to rise as the one of these that rises least. Few seen values have no pilot of their own to be fitted.
         """
@@ -134,7 +134,7 @@ class Pilots:
             near = first.score - one.score < close * cells and self._honours(one) and "few" not in (first.earlier, one.earlier)
             rivals += [one] if near and len(rivals) < 3 and not any(rival.agrees(one) for rival in rivals) else []
         if len(rivals) > 1:
-            calls = self._calls([rival[:3] for rival in rivals], steps=times * steps)
+            calls = self._calls([rival[:3] for rival in rivals], steps=times * steps, **rates)
             for rival, (bound, model) in zip(rivals, self._each(calls, times), strict=True):
                 self._add(rival[:3], bound, model)
             risen = max(0.0, min(self.found[rival[:3]].bound - rival.bound for rival in rivals))

@@ -54,8 +54,9 @@ from pyro_mnar.model.mnar import MNAR
 PILOT, WIDER, RATES = 0.2, 4, {"lr": 4e-2, "mechanism_lr": 1e-1}
 #: How many there mostly are, with the model as which they start.
 PILOTS = 7
-#: How many times the steps of a pilot those have that are close and tell of different reasons.
-LONGER = 3
+#: How many times the steps of a pilot those have that are close and tell of different reasons, and at which rates: an ensemble's. Those
+#: of a short pilot bring it soon to where its rates hold it, which is far from its best, and not as far for one as for another.
+LONGER, LONG_RATES = 3, {"lr": 1e-2, "mechanism_lr": 5e-2}
 #: Steps of a pilot, unless the ensemble's are fewer.
 LEAST = 200
 #: Standard errors by which predicted spreads must differ for a term on two sides, or by which both halves must turn.
@@ -146,7 +147,7 @@ def choose(
     best = pilots.ranked()[0]
     # Of all own values at once a short pilot may miss what it finds of some.
     pilots.fit([pilots.without_slight(best), pilots.without_slight(Candidate(own, before, False))])
-    pilots.fit_longer(LONGER, alone["steps"])
+    pilots.fit_longer(LONGER, alone["steps"], **LONG_RATES)
     candidates = pilots.ranked()
     return Choice(pilots.specified(candidates[0]), candidates, pilots.models[candidates[0][:3]], pilots.models[at_random[:3]])
 
