@@ -63,6 +63,20 @@ def test_a_stronger_mechanism_is_the_tilted_posterior(link, cdf, middle, pattern
     assert not done.refit_due
 
 
+@pytest.mark.parametrize("tables", [4, 25])
+def test_the_tables_of_a_member_are_alike_whichever_of_its_draws_they_are_taken_from(tables, seed):
+    """The first come from the first of the draws: were those of one law alone, tables would differ by more than their rows."""
+    row, mask, n = ROWS[1], MASKS[1], 400
+    imputer = exact_imputer(LOGIT, seed=seed)
+    (j,) = np.flatnonzero(~mask)
+    values = imputer.completions(np.where(mask, row, np.nan) + np.zeros((n, 1)), tables).values(j)
+    exact = LAW.grid(row, mask, lambda rows: special.log_expit(rows[:, j] * SLOPES[j] + INTERCEPTS[j]))
+    scores = (values.mean(1) - exact.mean) / (exact.cov[0, 0] / n) ** 0.5
+    assert np.abs(scores).max() < Z_MAX
+    spread = ((values - exact.mean) ** 2).mean(1) / exact.cov[0, 0]
+    assert np.abs(spread - 1).max() < 2 * Z_MAX * (2 / n) ** 0.5  # of a law that is nearly normal
+
+
 def test_the_gains_of_a_rows_missing_cells_add():
     imputer, row, mask = exact_imputer(LOGIT, members=2), ROWS[2], MASKS[2]
     x = np.where(mask, row, np.nan) + np.zeros((30, 1))
