@@ -209,3 +209,21 @@ def test_mistakes_are_named():
         fitted.completions(frame, 0)
     with pytest.raises(ValueError, match="not fitted"):
         MNARImputer().completions(frame, 3)
+
+
+@pytest.mark.parametrize("how", ["%Y-%m-%d", "%Y%m%d", "object", "timestamp"])
+def test_dates_are_moved_by_days_however_they_are_written(how):
+    """Digits such as 20241231 are no number of days, and text none at all."""
+    rng, n = np.random.default_rng(0), 60
+    days, hidden = pd.Series(pd.Timestamp("2019-01-01") + pd.to_timedelta(rng.integers(0, 900, n), unit="D")), rng.random(n) < 0.3
+    written = {"timestamp": days, "object": days.dt.date}.get(how, days.dt.strftime(how))
+    written = written.astype(float) if how == "%Y%m%d" else written
+    frame = pd.DataFrame({"day": written.where(~hidden), "x": rng.normal(size=n)})
+    imputer = MNARImputer("none", kinds={"day": "date"}, members=1, steps=2, progress=False).fit(frame)
+    done = imputer.completions(frame, 4)
+    known = ((days - pd.Timestamp(0)) / pd.Timedelta(days=1)).to_numpy()
+    assert (done.values("day")[:, ~hidden] == known[~hidden]).all()
+    assert (done.shift("day", 45.0).values("day") - done.values("day") == 45.0 * hidden).all()
+    plain = pd.DataFrame({"day": days.where(~hidden), "x": frame.x})
+    as_times = MNARImputer("none", members=1, steps=2, progress=False).fit(plain).completions(plain, 4)
+    assert (as_times.values("day") == done.values("day")).all()

@@ -64,10 +64,10 @@ class Date(Number):
             values = np.rint(values * steps) / steps
         if holes.all() and not pd.api.types.is_datetime64_any_dtype(series.dtype):
             series = pd.Series(pd.NaT, series.index, name=series.name, dtype="datetime64[ns]")
-        zone = getattr(_times(series).dt, "tz", None)
+        zone = getattr(times_in(series).dt, "tz", None)
         low, high = _REACH if "[ns" in str(series.dtype) else _YEARS_1_TO_9999
         values = np.clip(values, seen.min(initial=low), seen.max(initial=high))
-        series.iloc[np.flatnonzero(holes)] = _as_written(_as_days(times_of(values, zone), _times(series)), series)
+        series.iloc[np.flatnonzero(holes)] = _as_written(_as_days(times_of(values, zone), times_in(series)), series)
         return series
 
     def step(self, seen: np.ndarray) -> float:
@@ -112,7 +112,7 @@ def days_of(series: Series) -> np.ndarray:
     """
     import pandas as pd
 
-    times = _times(series)
+    times = times_in(series)
     zero = pd.Timestamp(0, tz=getattr(times.dt, "tz", None))
     try:
         return ((times - zero) / pd.Timedelta(days=1)).to_numpy(dtype=np.float64, na_value=np.nan)
@@ -177,7 +177,17 @@ def _as_written(times: DatetimeIndex, series: Series) -> Series | list[object]:
     return [time.date().isoformat() if whole else time.isoformat(mark, spec) for time in times]
 
 
-def _times(series: Series) -> Series:
+def times_in(series: Series) -> Series:
+    """Return dates, timestamps, ISO 8601 text or numbers such as 20241231 as points in time, NaT in the holes.
+
+    Raises:
+        ValueError: naming the first value that is no date.
+
+    Example:
+        >>> import pandas as pd
+        >>> str(times_in(pd.Series([20241231.0, None]))[0])
+        '2024-12-31 00:00:00'
+    """
     import pandas as pd
 
     if str(series.dtype).startswith("date"):  # Arrow's dates, and pandas' own
