@@ -87,10 +87,13 @@ class Proportion(Bounded):
         return values
 
     def between(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return log-odds, infinite ones where the end itself is possible."""
+        """Return log-odds, infinite ones where the end itself is possible, and its place on the other side where nothing else is."""
         first, last = self.ends
         within = np.nextafter(first, last), np.nextafter(last, first)
         below, above = (self._log_odds(np.clip(end, *within)) for end in (low, high))
+        least, most = self.places
+        below = below if most is None else np.where(low >= last, most, below)
+        above = above if least is None else np.where(high <= first, least, above)
         return np.where(low <= first, -np.inf, below), np.where(high >= last, np.inf, above)
 
     def inside(self, numbers: np.ndarray) -> np.ndarray:
