@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from pyro_mnar.analysis.candidates import Candidates, column_of, is_missing
+from pyro_mnar.data.kinds.dates import are_midnights, days_of, times_of
 from pyro_mnar.data.row_weights import check_order
 from pyro_mnar.data.schema import is_frame
 
@@ -203,7 +204,7 @@ class Completions:
                 dates = _is_date(table[column])
                 # Whole numbers cannot hold a delta of one half.
                 series = table[column].copy() if dates else table[column].astype("float64")
-                series.iloc[np.flatnonzero(holes)] = _dates(own[holes], series) if dates else own[holes]
+                series.iloc[np.flatnonzero(holes)] = _dates(own[holes], series, holes) if dates else own[holes]
                 table = table.copy()
                 table[column] = series
                 changed.append(table)
@@ -218,19 +219,23 @@ def _is_date(values: Series | np.ndarray) -> bool:
     return getattr(getattr(values, "dtype", None), "kind", "") == "M"
 
 
-def _dates(days: np.ndarray, like: Series) -> DatetimeIndex:
-    """Return dates of the type of the Series ``like`` from days since 1970."""
-    import pandas as pd
+def _dates(days: np.ndarray, series: Series, holes: np.ndarray) -> DatetimeIndex:
+    """Return dates of the type of a Series (N,) from days since 1970, which go where it has ``holes`` (N,)."""
+    from pandas import DatetimeIndex
 
-    return (pd.Timestamp(0, tz=getattr(like.dtype, "tz", None)) + pd.to_timedelta(days, unit="D")).astype(like.dtype)
+    zone = getattr(series.dtype, "tz", None)
+    times = times_of(days, zone)
+    if zone is not None and are_midnights(series[~holes]):
+        # A day of the calendar, though clocks are changed in it.
+        before, after = (DatetimeIndex(own).tz_localize(None) - DatetimeIndex(own).tz_convert(None) for own in (series[holes], times))
+        times = times + (before - after)
+    return times.astype(series.dtype)
 
 
 def numbers(values: Series | np.ndarray, column: Hashable) -> np.ndarray:
     """Return the values of ``column``, (N,), as float64, dates in days since 1970; ValueError where they are no numbers."""
     if _is_date(values):
-        import pandas as pd
-
-        values = (values - pd.Timestamp(0, tz=getattr(values.dtype, "tz", None))) / pd.Timedelta(days=1)
+        return days_of(values)
     try:
         return np.asarray(values, np.float64)
     except (TypeError, ValueError):

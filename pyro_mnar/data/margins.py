@@ -127,9 +127,18 @@ class Margin:
                     f"margins: got a share of {share:g} of {what} for column {self.column!r}, expected one between {low:.4g} and "
                     f"{high:.4g}, which observed values leave room for"
                 )
-        if self.what == "share" and len(self.at) == len(column.levels) and abs(sum(self.values) - 1) > 1e-6:
+        if self.what == "share":
+            self._check_rest(column, float(weights[mask][~np.isin(seen, self.at)].sum()) / n)
+
+    def _check_rest(self, column: Column, seen: float) -> None:
+        """Raise a ValueError where shares leave too little to the other levels, whose observed values are a share ``seen`` of all."""
+        every, total = len(self.at) == len(column.levels), sum(self.values)
+        if every and abs(total - 1) > 1e-6:
+            raise ValueError(f"margins: got shares of every level that add to {total:g} for column {self.column!r}, expected 1")
+        if not every and len(self.at) > 1 and not total < 1 - seen:
             raise ValueError(
-                f"margins: got shares of every level that add to {sum(self.values):g} for column {self.column!r}, expected 1"
+                f"margins: got shares that add to {total:g} for column {self.column!r}, expected less than {1 - seen:.4g}, since "
+                "observed values of other levels are the rest"
             )
 
     def in_words(self, column: Column) -> str:

@@ -93,7 +93,7 @@ class FittedImputer(TransformerMixin, BaseEstimator):
         return np.array(named.names_out(), dtype=object)
 
     def completions(self: Imputer, X: ArrayLike | DataFrame, n_draws: int = 200) -> Completions:
-        """Return completed tables to be moved and analyzed, drawn from the members in turn.
+        """Return completed tables to be moved and analyzed, drawn from the members in turn; dates are points in time there.
 
         Args:
             X: (N, D) with its holes.

@@ -19,6 +19,8 @@ import torch
 
 from pyro_mnar.analysis.candidates import Candidates
 from pyro_mnar.analysis.completions import Completions
+from pyro_mnar.data.kinds.dates import times_in
+from pyro_mnar.data.schema import is_frame
 from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.draws.drawn_rows import drawn_rows
 from pyro_mnar.imputer.draws.wide_draws import candidates_of
@@ -33,6 +35,8 @@ from pyro_mnar.infer.torch_state import as_usual
 def completions(imputer: Imputer, given: Given, n_draws: int, columns: Sequence[Hashable] | None = None) -> Completions:
     """Return what :meth:`~pyro_mnar.imputer.imputer.MNARImputer.completions` does, of a table that was read.
 
+    Dates are points in time there, where they are text or numbers such as 20241231 in the table.
+
     Args:
         imputer: fitted.
         given: read by its codec.
@@ -44,6 +48,7 @@ def completions(imputer: Imputer, given: Given, n_draws: int, columns: Sequence[
     """
     check_counts(n_draws=n_draws)
     warn_of_far(given)
+    given = with_times(given)
     groups = imputer.members_of(n_draws)
     candidates, index = taken(imputer, given, candidates_of(imputer, given, groups), groups)
     table: Any = given.X
@@ -51,6 +56,23 @@ def completions(imputer: Imputer, given: Given, n_draws: int, columns: Sequence[
         some: Any = list(columns)
         table, candidates = table[some], replace(candidates, template=candidates.template[some])
     return Completions(table, [candidates.filled(row) for row in index], groups, candidates)
+
+
+def with_times(given: Given) -> Given:
+    """Return a table whose dates are points in time, which can be moved by days and averaged, where they are text or digits.
+
+    A column with cells that do not exist stays as it is.
+    """
+    X: Any = given.X
+    columns = [column for j, column in enumerate(given.codec.columns) if column.kind == "date" and not given.absent[:, j].any()]
+    if not columns or not is_frame(X) or not is_frame(given.table):
+        return given
+    frames = [X.copy(), given.table.copy()]
+    for column in columns:
+        for frame in frames:
+            if column.name in frame:
+                frame[column.name] = times_in(frame[column.name])
+    return replace(given, X=frames[0], table=frames[1])
 
 
 @as_usual

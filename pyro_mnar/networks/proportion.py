@@ -84,8 +84,14 @@ class ProportionCells(AsGiven, dist.TorchDistribution):
 
     def within(self, low: Tensor, high: Tensor, own: OwnScore | None = None) -> Censored:
         # Wherever the ends have their places on the line, all that is within lies between them.
-        held = torch.stack([low == -torch.inf, high == torch.inf, torch.ones_like(low, dtype=torch.bool)], -1)
-        cut = WithinNormals(self.normals(), low.unsqueeze(-1), high.unsqueeze(-1), held)
+        first, last = low == -torch.inf, high == torch.inf
+        held = torch.stack([first, last, torch.ones_like(first)], -1)
+        # Limits that stop at the place of the end that they hold: nothing else is possible.
+        alone = first & same(high, self.given["below"]) | last & same(low, self.given["above"])
+        shares, means, scales = self.normals()
+        between = torch.tensor([False, False, True], device=low.device)
+        shares = torch.where(alone.unsqueeze(-1) & between, -torch.inf, shares)
+        cut = WithinNormals(Normals(shares, means, scales), low.unsqueeze(-1), high.unsqueeze(-1), held)
         return cut if own is None else MaskedWithin(cut, own)
 
     def normals(self) -> Normals:

@@ -23,7 +23,7 @@ from pyro_mnar.data.scaling import Scaling
 from pyro_mnar.data.schema import Schema, is_frame
 from pyro_mnar.imputation.impute import Imputation
 from pyro_mnar.imputer.imputer import MNARImputer
-from pyro_mnar.imputer.sensitivity import completions
+from pyro_mnar.imputer.sensitivity import completions, with_times
 from pyro_mnar.imputer.tables.given import Given
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def completed(
     done = {"as assumed": completions(imputer, table, len(result.draws), columns)}
     if ignorable is not None:
         # Not moved, so they need no candidates.
+        table = with_times(table)
         draws, groups = ignorable.draws.numpy(), imputer.members_of(len(ignorable.draws))
         step = max(1, len(draws) // TABLES)
         if columns is None:

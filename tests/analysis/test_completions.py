@@ -290,3 +290,29 @@ def test_an_estimate_that_passes_the_null_between_two_points_tips_twice():
     )
     sums = sorted(float(line.sum(1).mean()) for line in both.crossings)
     assert sums == pytest.approx(exact, abs=1e-9)
+
+
+ZONES = ["datetime64[ns, Europe/Berlin]", "datetime64[us, America/New_York]", "datetime64[ns]", "datetime64[s]", "datetime64[ms]"]
+
+
+@pytest.mark.parametrize("dtype", ZONES)
+@pytest.mark.parametrize("first", ["2024-02-01", "1969-12-20", "2024-02-01 10:20:31"])
+@pytest.mark.parametrize("delta", [0, 1, -40, 60])
+def test_dates_are_shifted_by_days_exactly(dtype, first, delta):
+    """Of times not a microsecond is lost, by which 00:00 would be the day before; a day of the calendar may have 23 hours or 25."""
+    days = pd.Series(pd.date_range(first, periods=80, freq="D" if len(first) == 10 else "37min")).astype("datetime64[us]")
+    zone = getattr(pd.Series([], dtype=dtype).dt, "tz", None)
+    complete = pd.DataFrame({"day": days.dt.tz_localize(zone).astype(dtype)})
+    holes = np.arange(80) % 2 == 0
+    done = Completions(complete.mask(holes[:, None]), [complete]).shift("day", delta).tables[0].day
+    elapsed = zone is None or len(first) == 10
+    moved = days + pd.Timedelta(days=delta) if elapsed else complete.day.dt.tz_convert("UTC") + pd.Timedelta(days=delta)
+    there = done.dt.tz_localize(None) if elapsed else done.dt.tz_convert("UTC")
+    assert done.dtype == dtype and (done[~holes] == complete.day[~holes]).all()
+    assert (there[holes].astype("datetime64[us]" if elapsed else "datetime64[us, UTC]") == moved[holes]).all()
+
+
+def test_years_that_nanoseconds_do_not_reach_are_shifted():
+    complete = pd.DataFrame({"day": pd.Series(["1503-05-01", "1620-02-03", "2024-01-31"]).astype("datetime64[s]")})
+    done = Completions(complete.mask([[False], [True], [False]]), [complete]).shift("day", 28)
+    assert str(done.tables[0].day[1]) == "1620-03-02 00:00:00"

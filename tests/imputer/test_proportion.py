@@ -4,11 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from exact import Z_MAX, z_between
 
 from pyro_mnar import MNARImputer
 from pyro_mnar.cli.main import main
 from pyro_mnar.data import TableCodec
+from pyro_mnar.imputation.ensemble import score_ensemble
 from pyro_mnar.imputer.points import summands
+from pyro_mnar.imputer.tables.given import given
 from pyro_mnar.networks.proportion import ProportionHead
 
 QUICK = {"members": 1, "steps": 150, "hidden": (8,), "n_jobs": 1, "progress": False}
@@ -75,6 +78,25 @@ def test_means_are_exact_with_the_ends_in_them():
     drawn = codec.invert(np.c_[law.sample((40_000,)).squeeze().numpy(), np.zeros(40_000)])[:, 0]
     for end, share in zip((0.0, 100.0), shares[:2].tolist(), strict=True):
         assert abs((drawn == end).mean() - share) < 4.5 * np.sqrt(share * (1 - share) / 40_000)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("end", "limits"), [(0.0, (np.nan, 0.0)), (0.0, (0.0, 1e-6)), (1.0, (1.0, np.nan)), (1.0, (0.999_999, 1.0))])
+def test_a_value_known_to_be_an_end_has_the_ends_probability(end, limits, seed):
+    """Whether it was seen or is told by limits, which are no observation far out."""
+    holed, _ = table(seed=seed)
+    frame = holed.assign(low=np.nan, high=np.nan)
+    row = int(np.flatnonzero(holed.share.isna())[0])
+    frame.loc[row, ["low", "high"]] = limits
+    imputer = MNARImputer("none", kinds={"share": "proportion"}, limits={"share": ("low", "high")}, **QUICK | {"steps": 5}).fit(frame)
+    told, seen = (given(imputer, part) for part in (frame, frame.assign(share=frame.share.where(frame.index != row, end))))
+    found = [
+        [float(score_ensemble(imputer.members_, g.x[[row]], g.seen[[row]], limits=g.limits[[row]], particles=100, seed=k).exp())]
+        for g in (told, seen)
+        for k in range(40)
+    ]
+    assert abs(z_between(torch.tensor(found[:40]), torch.tensor(found[40:]))) < Z_MAX
+    assert (imputer.impute(frame, draws=50).draws[:, row, 0] == end).all()
 
 
 def test_only_ends_that_were_seen_can_be_imputed_or_given():

@@ -63,6 +63,20 @@ def test_a_stronger_mechanism_is_the_tilted_posterior(link, cdf, middle, pattern
     assert not done.refit_due
 
 
+@pytest.mark.parametrize("tables", [4, 25])
+def test_the_tables_of_a_member_are_alike_whichever_of_its_draws_they_are_taken_from(tables, seed):
+    """The first come from the first of the draws: were those of one law alone, tables would differ by more than their rows."""
+    row, mask, n = ROWS[1], MASKS[1], 400
+    imputer = exact_imputer(LOGIT, seed=seed)
+    (j,) = np.flatnonzero(~mask)
+    values = imputer.completions(np.where(mask, row, np.nan) + np.zeros((n, 1)), tables).values(j)
+    exact = LAW.grid(row, mask, lambda rows: special.log_expit(rows[:, j] * SLOPES[j] + INTERCEPTS[j]))
+    scores = (values.mean(1) - exact.mean) / (exact.cov[0, 0] / n) ** 0.5
+    assert np.abs(scores).max() < Z_MAX
+    spread = ((values - exact.mean) ** 2).mean(1) / exact.cov[0, 0]
+    assert np.abs(spread - 1).max() < 2 * Z_MAX * (2 / n) ** 0.5  # of a law that is nearly normal
+
+
 def test_the_gains_of_a_rows_missing_cells_add():
     imputer, row, mask = exact_imputer(LOGIT, members=2), ROWS[2], MASKS[2]
     x = np.where(mask, row, np.nan) + np.zeros((30, 1))
@@ -195,3 +209,21 @@ def test_mistakes_are_named():
         fitted.completions(frame, 0)
     with pytest.raises(ValueError, match="not fitted"):
         MNARImputer().completions(frame, 3)
+
+
+@pytest.mark.parametrize("how", ["%Y-%m-%d", "%Y%m%d", "object", "timestamp"])
+def test_dates_are_moved_by_days_however_they_are_written(how):
+    """Digits such as 20241231 are no number of days, and text none at all."""
+    rng, n = np.random.default_rng(0), 60
+    days, hidden = pd.Series(pd.Timestamp("2019-01-01") + pd.to_timedelta(rng.integers(0, 900, n), unit="D")), rng.random(n) < 0.3
+    written = {"timestamp": days, "object": days.dt.date}.get(how, days.dt.strftime(how))
+    written = written.astype(float) if how == "%Y%m%d" else written
+    frame = pd.DataFrame({"day": written.where(~hidden), "x": rng.normal(size=n)})
+    imputer = MNARImputer("none", kinds={"day": "date"}, members=1, steps=2, progress=False).fit(frame)
+    done = imputer.completions(frame, 4)
+    known = ((days - pd.Timestamp(0)) / pd.Timedelta(days=1)).to_numpy()
+    assert (done.values("day")[:, ~hidden] == known[~hidden]).all()
+    assert (done.shift("day", 45.0).values("day") - done.values("day") == 45.0 * hidden).all()
+    plain = pd.DataFrame({"day": days.where(~hidden), "x": frame.x})
+    as_times = MNARImputer("none", members=1, steps=2, progress=False).fit(plain).completions(plain, 4)
+    assert (as_times.values("day") == done.values("day")).all()

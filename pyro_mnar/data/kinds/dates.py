@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, tzinfo
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
@@ -64,14 +64,10 @@ class Date(Number):
             values = np.rint(values * steps) / steps
         if holes.all() and not pd.api.types.is_datetime64_any_dtype(series.dtype):
             series = pd.Series(pd.NaT, series.index, name=series.name, dtype="datetime64[ns]")
-        zone = getattr(_times(series).dt, "tz", None)
+        zone = getattr(times_in(series).dt, "tz", None)
         low, high = _REACH if "[ns" in str(series.dtype) else _YEARS_1_TO_9999
         values = np.clip(values, seen.min(initial=low), seen.max(initial=high))
-        if np.abs(values).max() < _NANOSECONDS:
-            times = pd.Timestamp(0, tz=zone) + pd.to_timedelta(values, unit="D").round("us")
-        else:
-            times = pd.Timestamp(0, tz=zone).as_unit("s") + pd.to_timedelta(np.rint(values * 86400).astype("timedelta64[s]"))
-        series.iloc[np.flatnonzero(holes)] = _as_written(_as_days(times, _times(series)), series)
+        series.iloc[np.flatnonzero(holes)] = _as_written(_as_days(times_of(values, zone), times_in(series)), series)
         return series
 
     def step(self, seen: np.ndarray) -> float:
@@ -116,7 +112,7 @@ def days_of(series: Series) -> np.ndarray:
     """
     import pandas as pd
 
-    times = _times(series)
+    times = times_in(series)
     zero = pd.Timestamp(0, tz=getattr(times.dt, "tz", None))
     try:
         return ((times - zero) / pd.Timedelta(days=1)).to_numpy(dtype=np.float64, na_value=np.nan)
@@ -125,10 +121,35 @@ def days_of(series: Series) -> np.ndarray:
         return ((times - zero.as_unit("s")).dt.total_seconds() / 86400).to_numpy(dtype=np.float64, na_value=np.nan)
 
 
+def times_of(days: np.ndarray, zone: tzinfo | None) -> DatetimeIndex:
+    """Return days since 1970 (N,) as points in time, to the microsecond; where nanoseconds do not reach, to the second.
+
+    Example:
+        >>> str(times_of(np.array([2.25]), None)[0])
+        '1970-01-03 06:00:00'
+    """
+    import pandas as pd
+
+    if np.abs(days).max(initial=0.0) < _NANOSECONDS:
+        return pd.Timestamp(0, tz=zone) + pd.to_timedelta(days, unit="D").round("us")
+    return pd.Timestamp(0, tz=zone).as_unit("s") + pd.to_timedelta(np.rint(days * 86400).astype("timedelta64[s]"))
+
+
+def are_midnights(times: Series) -> bool:
+    """Return whether points in time, in their zone, are all the beginnings of days.
+
+    Example:
+        >>> import pandas as pd
+        >>> are_midnights(pd.Series(pd.date_range("2024-03-30", periods=3, tz="Europe/Berlin")))
+        True
+    """
+    local = times.dropna().dt.tz_localize(None)
+    return bool(len(local)) and bool((local == local.dt.normalize()).all())
+
+
 def _as_days(times: DatetimeIndex, seen: Series) -> DatetimeIndex:
     """Return points in time at the nearest midnights of their zone, where all that were ``seen`` are such."""
-    local = None if times.tz is None else seen.dropna().dt.tz_localize(None)
-    if local is None or not len(local) or not (local == local.dt.normalize()).all():
+    if times.tz is None or not are_midnights(seen):
         return times
     return times.tz_localize(None).round("D").tz_localize(times.tz, ambiguous=np.zeros(len(times), bool), nonexistent="shift_forward")
 
@@ -156,7 +177,17 @@ def _as_written(times: DatetimeIndex, series: Series) -> Series | list[object]:
     return [time.date().isoformat() if whole else time.isoformat(mark, spec) for time in times]
 
 
-def _times(series: Series) -> Series:
+def times_in(series: Series) -> Series:
+    """Return dates, timestamps, ISO 8601 text or numbers such as 20241231 as points in time, NaT in the holes.
+
+    Raises:
+        ValueError: naming the first value that is no date.
+
+    Example:
+        >>> import pandas as pd
+        >>> str(times_in(pd.Series([20241231.0, None]))[0])
+        '2024-12-31 00:00:00'
+    """
     import pandas as pd
 
     if str(series.dtype).startswith("date"):  # Arrow's dates, and pandas' own

@@ -87,10 +87,19 @@ class Proportion(Bounded):
         return values
 
     def between(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return log-odds, infinite ones where the end itself is possible."""
+        """Return log-odds, infinite ones where an end itself is possible.
+
+        Where limits reach less than halfway from an end to the nearest other value that was seen, the end alone is left, and the
+        other limit is its place.
+        """
         first, last = self.ends
         within = np.nextafter(first, last), np.nextafter(last, first)
         below, above = (self._log_odds(np.clip(end, *within)) for end in (low, high))
+        lower, upper = self.places
+        if lower is not None and self.least is not None:
+            above = np.where((low <= first) & (high < 0.5 * first + 0.5 * self.least), lower, above)
+        if upper is not None and self.most is not None:
+            below = np.where((high >= last) & (low > 0.5 * last + 0.5 * self.most), upper, below)
         return np.where(low <= first, -np.inf, below), np.where(high >= last, np.inf, above)
 
     def inside(self, numbers: np.ndarray) -> np.ndarray:

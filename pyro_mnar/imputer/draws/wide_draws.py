@@ -66,6 +66,7 @@ def candidates_of(imputer: Imputer, given: Given, groups: Sequence[int]) -> Cand
     each = max(least, _FEWEST, min(CANDIDATES, _MOST // once, _MOST_CELLS // (once * values.shape[1])))
     total = each * len(members)
     free = each // 2 if imputer.specification_.own and not imputer.specification_.latent else 0
+    turns = torch.cat([torch.arange(each - free) * 2, torch.arange(free) * 2 + 1]).argsort()
     limits, limited = given.limits, torch.from_numpy(given.limited | given.absent)
     labels = _unique(given.labels or range(len(values)))
     log_weights, filled = np.zeros((total, len(values))), values.copy()
@@ -79,6 +80,8 @@ def candidates_of(imputer: Imputer, given: Given, groups: Sequence[int]) -> Cand
         if free:
             masks = [_log_mask(member, own, seen, limited[some]) for member, own in zip(members, drawn, strict=True)]
             own_weights = torch.stack([balanced(part, own, free) for part, own in zip(masks, own_weights, strict=True)])
+            # Each half alone has another law than the model's: by turns, so that tables, each from a stretch of the draws, have both.
+            drawn, own_weights = drawn[:, turns], own_weights[:, turns]
         log_weights[:, some] = own_weights.flatten(0, 1).numpy()
         # Observed cells come from the table itself, as they stood.
         cells = codec.invert(drawn.flatten(0, 2).double().numpy()).reshape(total, len(some), -1)

@@ -197,6 +197,7 @@ def test_a_fit_meets_its_margins_keeps_them_when_saved_and_applies_them_to_other
         ({"job": {"share": {"a": 1.2}}}, "got a share of 1.2 of level 'a' for column 'job', expected one between 0 and 1"),
         ({"job": {"share": {"a": 0.01}}}, "which observed values leave room for"),
         ({"job": {"share": {"a": 0.6, "b": 0.6}}}, "got shares that add to 1.2"),
+        ({"job": {"share": {"a": 0.4, "b": 0.5}}}, "shares that add to 0.9 for column 'job', expected less than 0."),
         ({"job": {"share": {"d": 0.2}}}, "got level 'd' of column 'job', expected one of a, b, c"),
         ({"job": {"share": {"a": 0.3, "b": 0.3, "c": 0.3}}}, "shares of every level that add to 0.9"),
         ({"whole": {"mean": 1}}, "got one for column 'whole', which has no holes"),
