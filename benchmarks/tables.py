@@ -9,8 +9,7 @@ A table stands in a page between two comments, ``<!-- begin table NAME -->`` and
 - ``accuracy MASK SCORE``: methods by tables, from ``benchmarks/published/imputation.json``, which
   ``python -m benchmarks.imputation publish`` writes;
 - ``accuracy MASK SCORE of METHOD,METHOD,...``: these methods alone;
-- ``regret``: what it costs to state nothing, from ``benchmarks/published/regret.json``, which ``python -m benchmarks.imputation publish
-  regret`` writes;
+- ``regret``: what it costs to state nothing, from the same file;
 - ``regret MASK,MASK,...``: CRPS of the cells with these masks.
 
 A table whose file has not been committed is left as it stands, and named.
@@ -23,13 +22,11 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
 import pandas as pd
 
 from benchmarks.imputation.committed import committed
 from benchmarks.imputation.masks import MASKS
-from benchmarks.imputation.regret import lines
+from benchmarks.imputation.regret import lines, regrets, summary
 from examples.shared import rendered
 
 ROOT = Path(__file__).parents[1]
@@ -75,17 +72,13 @@ def filled(text: str, published: Path = PUBLISHED) -> tuple[str, list[str]]:
     def table(match: re.Match[str]) -> str:
         begin, name, old, end = match.groups()
         kind, *words = name.split()
-        path = published / {"accuracy": "imputation.json", "regret": "regret.json"}.get(kind, f"examples/{kind}.json")
+        path = published / ("imputation.json" if kind in OF_SCORES else f"examples/{kind}.json")
         if not path.is_file():
             if path.parent != published:
                 raise ValueError(f"table {name}: no file {path}")
             absent.append(name)
             return match.group()
-        if kind == "accuracy":
-            new = accuracy(committed(path), words)
-        else:
-            content = json.loads(path.read_text())
-            new = regret(content, words) if kind == "regret" else rendered(content)
+        new = OF_SCORES[kind](committed(path), words) if kind in OF_SCORES else rendered(json.loads(path.read_text()))
         return f"{begin}\n{new}\n\n{end}"
 
     return MARKED.sub(table, text), absent
@@ -111,15 +104,14 @@ def accuracy(runs: pd.DataFrame, words: list[str]) -> str:
     return "\n".join([head, rule, *body])
 
 
-def regret(content: dict[str, Any], words: list[str]) -> str:
+def regret(runs: pd.DataFrame, words: list[str]) -> str:
     """Return the summary of regrets, as a list, and the median and the largest by mask; of ``words``, masks, their cells."""
-    cells = pd.DataFrame(content["cells"])
+    cells = regrets(runs)
     if words:
         return _cells(cells[cells["mask"].isin(words[0].split(","))])
     by_mask = cells.groupby("mask")["regret"].agg(["count", "median", "max"]).reindex([m for m in MASKS if m in set(cells["mask"])])
     body = [f"| {mask} | {row['count']:.0f} | {row['median']:.3f} | {row['max']:.3f} |" for mask, row in by_mask.iterrows()]
-    found = {key: value for key, value in content.items() if key != "cells"}
-    return "\n".join([lines(found), "", "| mask | cells | median regret | largest |", "|---|---|---|---|", *body])
+    return "\n".join([lines(summary(cells)), "", "| mask | cells | median regret | largest |", "|---|---|---|---|", *body])
 
 
 def _cells(cells: pd.DataFrame) -> str:
@@ -130,6 +122,10 @@ def _cells(cells: pd.DataFrame) -> str:
     numbers = cells.reindex(columns=list(shown)).itertuples(index=False)
     names = zip(cells["table"], cells["mask"], strict=True)
     return "\n".join(head + [f"| {t}, {m} | {' | '.join(map(_short, row))} |" for (t, m), row in zip(names, numbers, strict=True)])
+
+
+#: The tables made of the grid's scores, by the word that they begin with.
+OF_SCORES = {"accuracy": accuracy, "regret": regret}
 
 
 def pages(root: Path = ROOT) -> Iterator[Path]:

@@ -22,7 +22,6 @@ from torch import nn
 
 import pyro_mnar
 from benchmarks.imputation.committed import publish
-from benchmarks.imputation.regret import regret
 from benchmarks.tables import MARKED, PUBLISHED, filled, pages
 from examples import survey
 from pyro_mnar import IWELBO, LOGIT, MNAR, GaussianDecoder, MNARImputer, SelfMasking
@@ -311,18 +310,25 @@ def test_the_scores_of_a_grid_become_the_tables_of_pages(tmp_path):
             "versions": {"numpy": "2"},
         }
         path.write_text(json.dumps(cell))
+    names = ("accuracy hard crps of ours,mice", "regret", "regret hard")
+    page = "\n".join(f"<!-- begin table {name} -->\n<!-- end table -->" for name in names)
+    assert filled(page, tmp_path)[1] == list(names)
     publish(tmp_path / "grid", tmp_path / "imputation.json")
     kept = json.loads((tmp_path / "imputation.json").read_text())
     assert kept["cells"]["red/hard/ours/1"] == [1.5, 0.75, 0.9] and kept["cells"]["red/hard/mean/0"] == [4.0, 2.0, None]
-    names = ("accuracy hard crps of ours,mice", "regret", "regret hard")
-    page = "\n".join(f"<!-- begin table {name} -->\n<!-- end table -->" for name in names)
-    assert filled(page, tmp_path)[1] == ["regret", "regret hard"]
-    regret(tmp_path / "grid")[1].rename(tmp_path / "regret.json")
     text, absent = filled(page, tmp_path)
     assert not absent
     assert "| CRPS, `hard` | red | seeds |\n|---|---|---|\n| MICE | 1.250 | 1 |\n| **pyro_mnar, nothing stated** | .625 | 2 |" in text
     assert "| hard | 2 | 1.000 | 1.500 |" in text and "- worst regret: 1.500" in text  # .5 / 1 and .75 / .5: median 1
     assert "| red, hard | .750 | .500 |  | 1.500 | 1.500 |" in text
+    # A piece that was run elsewhere: its cells take the place of their own, the others stay.
+    piece = tmp_path / "piece/red/hard/ours/1.json"
+    piece.parent.mkdir(parents=True)
+    piece.write_text(json.dumps(cell | {"method": "ours", "seed": 1, "scores": {"rmse": 3.0, "crps": 2.0}, "versions": {"numpy": "3"}}))
+    publish(tmp_path / "piece", tmp_path / "imputation.json")
+    both = json.loads((tmp_path / "imputation.json").read_text())
+    assert both["cells"] == kept["cells"] | {"red/hard/ours/1": [3.0, 2.0, None]}
+    assert [both["methods"][name]["versions"] for name in ("mice", "ours")] == ["numpy 2", "numpy 3"]
     for wrong in ("accuracy hard", "accuracy hard width", "accuracy nowhere crps", "accuracy hard crps by ours", "accuracy mar crps"):
         with pytest.raises(ValueError, match=f"table {wrong}"):
             filled(f"<!-- begin table {wrong} -->\n<!-- end table -->", tmp_path)

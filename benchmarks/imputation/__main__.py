@@ -4,14 +4,14 @@
     python -m benchmarks.imputation --tables banknote --quick
     python -m benchmarks.imputation report
     python -m benchmarks.imputation regret
-    python -m benchmarks.imputation publish [regret]
+    python -m benchmarks.imputation publish
 
 Each cell of tables x masks x methods x seeds is one file OUTPUT/TABLE/MASK/METHOD/SEED.json, skipped when present, so that a run that
 was cut off goes on. ``report`` writes OUTPUT/report.md and OUTPUT/report.png from the files that are there, a run does so at its end.
 ``regret`` writes OUTPUT/regret.md and OUTPUT/regret.json: what it costs to state nothing (see :mod:`benchmarks.imputation.regret`);
 with ``--our-steps`` those of a quick look.
-``publish`` writes what pages show into benchmarks/published: ``publish regret`` (with ``--our-steps`` likewise) the regrets,
-``publish`` alone the scores; `make tables` puts them there.
+``publish`` puts the scores of what was run into benchmarks/published/imputation.json, beside those of other cells; `make tables` makes
+the pages' tables of them, regrets too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 from importlib.util import find_spec
 from pathlib import Path
-from shutil import copy
 
 from benchmarks.imputation import peers
 from benchmarks.imputation.committed import publish
@@ -33,7 +32,7 @@ from pyro_mnar.data.datasets import BUNDLED, UCI
 
 #: The not-MIWAE paper's, then CACTI's; the first are the grid unless others are asked for.
 PAPER = ("banknote", "concrete", "red", "white", "yeast", "breast")
-PUBLISHED = Path(__file__).parents[1] / "published"
+PUBLISHED = Path(__file__).parents[1] / "published" / "imputation.json"
 TABLES = (*PAPER, "letter", "magic", "obesity", "spambase")
 
 
@@ -43,7 +42,6 @@ def main(arguments: list[str] | None = None) -> None:
         prog="python -m benchmarks.imputation", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("action", nargs="?", choices=("run", "report", "regret", "publish"), default="run")
-    parser.add_argument("what", nargs="?", choices=("scores", "regret"), default="scores", help="what to publish (default scores)")
     parser.add_argument("--tables", nargs="+", choices=TABLES, help=f"by default those of {', '.join(PAPER)} that the data home holds")
     parser.add_argument("--masks", nargs="+", choices=MASKS, default=list(MASKS))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
@@ -63,12 +61,10 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         if options.action == "run":
             print(_run(options))
-        if options.action == "publish" and options.what == "scores":
-            written = [publish(options.output, PUBLISHED / "imputation.json")]
-        elif "regret" in (options.action, options.what):
+        if options.action == "publish":
+            written = [publish(options.output, PUBLISHED)]
+        elif options.action == "regret":
             written = regret(options.output, options.our_steps)
-            if options.action == "publish":
-                written = [Path(copy(written[-1], PUBLISHED))]
         else:
             written = report(options.output)
         print(*written, sep="\n")

@@ -21,7 +21,9 @@ CELL = ("table", "mask", "method", "seed")
 
 
 def publish(output: Path, path: Path) -> Path:
-    """Write the scores of the grid in the folder ``output`` into ``path`` and return it.
+    """Put the scores of the grid in the folder ``output`` into ``path``, beside those of other cells that it holds, and return it.
+
+    So a grid can be run in pieces, on machines that keep nothing else. Settings and versions are those of a method's last piece.
 
     Raises:
         ValueError: when no cell has been run.
@@ -30,8 +32,11 @@ def publish(output: Path, path: Path) -> Path:
     if not len(runs):
         raise ValueError(f"output: got {output}, expected a folder that holds a cell without failure")
     runs = runs.astype({"method": str}).sort_values(list(CELL))
+    kept = json.loads(path.read_text()) if path.is_file() else {"methods": {}, "cells": {}}
     methods = runs.drop_duplicates("method", keep="last").set_index("method")[["settings", "versions"]].to_dict("index")
-    lines = [f"  {json.dumps('/'.join(str(row[key]) for key in CELL))}: {json.dumps(_numbers(row))}" for _, row in runs.iterrows()]
+    methods = dict(sorted((kept["methods"] | methods).items()))
+    found = {"/".join(str(row[key]) for key in CELL): _numbers(row) for _, row in runs.iterrows()}
+    lines = [f"  {json.dumps(name)}: {json.dumps(numbers)}" for name, numbers in sorted((kept["cells"] | found).items())]
     head = f' "scores": {json.dumps(list(SCORES))},\n "methods": {json.dumps(methods, indent=1, ensure_ascii=False)},\n'
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("{\n" + head + ' "cells": {\n' + ",\n".join(lines) + "\n }\n}\n")
