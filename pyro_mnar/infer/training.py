@@ -15,7 +15,7 @@ from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.checkpoints import Batches, Checkpoint, TrainingState
 from pyro_mnar.infer.checks import check_counts, check_limits, check_rates, check_rows, check_weights, rows_of
 from pyro_mnar.infer.held_out import split_rows
-from pyro_mnar.infer.history import Evaluation, History, TiltLook
+from pyro_mnar.infer.history import Evaluation, History, TiltLook, heard_by
 from pyro_mnar.infer.progress import bar, step_worth
 from pyro_mnar.infer.row_weights import weighted_mean
 from pyro_mnar.infer.schedule import Schedule
@@ -152,7 +152,7 @@ def train(
         if guide is not None:
             bound.weighted.traces(*rows_of(slice(None), x, mask, limits))  # makes its parameters
         whole, table = None if guide is None else torch.arange(len(x), device=x.device), (x, mask, limits)
-        hear = callback or (lambda _: None)
+        hear = heard_by(callback)
         return _Loop(bound, table, weights, train, test, whole, schedule, patience, every, hear, progress, checkpoint).run(
             parameter_groups(bound.module, lr, mechanism_lr, weight_decay), min(batch_size, len(train))
         )
