@@ -105,7 +105,10 @@ def test_pooling_is_that_of_nested_draws(fitted):
         (["--mean", "y", "--shift", "y=0:1:2", "--draws", "0"], "--draws: got 0, expected at least 2"),
         (["--regress", "y=none", "--shift", "y=0:1:2"], "--regress: got 'y=none': got unknown column 'none', expected some of y, x"),
         (["--mean", "y", "--shift", "y=0:1:2", "--figure", "absent/f.png"], "absent"),
-        (["--mean", "y", "--odds", "grade:mid=-1:2:2"], "--odds: got 'grade:mid=-1:2:2', expected COLUMN=LOW:HIGH:COUNT, rising, from above 0"),
+        (
+            ["--mean", "y", "--odds", "grade:mid=-1:2:2"],
+            "--odds: got 'grade:mid=-1:2:2', expected COLUMN=LOW:HIGH:COUNT, rising, from above 0",
+        ),
         (["--mean", "y", "--shift", "y=0:1:2.5"], "of 2 to 10000 points"),
         (["--mean", "y", "--shift", "y=0:1:1e15"], "of 2 to 10000 points"),
         (["--mean", "y", "--strength", "0:2:3", "--rows", "arm=1"], "--rows: got one with --strength alone"),
@@ -124,7 +127,10 @@ def test_a_mistake_is_one_line_and_writes_nothing(fitted, monkeypatch, tmp_path,
     [
         ("sensitivity t.csv --mechanism none --mean y --strength 0:1:2 --output p.csv", "--strength: got one with --mechanism none"),
         ("sensitivity t.csv --mechanism linear --mean y --strength 0:1:2 --output p.csv", "expected auto or self-masking"),
-        ("sensitivity t.csv --mean y --shift y=0:1:2 --output p.csv --figure f.txt", "f.txt: got ending '.txt', expected one of a figure"),
+        (
+            "sensitivity t.csv --mean y --shift y=0:1:2 --output p.csv --figure f.txt",
+            "f.txt: got ending '.txt', expected one of a figure",
+        ),
         ("sensitivity t.csv --mean y --shift y=0:1:2 --output p.csv --figure f", "f: got ending '', expected one of a figure"),
     ],
 )

@@ -184,4 +184,7 @@ def test_empty_lines_of_a_single_column_are_said(tmp_path, capsys):
     (tmp_path / "t.csv").write_text("\na\n\n1\n2\n\n\n4\n5\n\n")
     run = ["impute", str(tmp_path / "t.csv"), "--output", str(tmp_path / "c.csv"), *QUICK]
     assert main(run) == 0
-    assert 'Note: empty lines: 3, which are no rows (lines 3, 6, 7); a hole of the only column is written NA or ""' in capsys.readouterr().out
+    assert (
+        'Note: empty lines: 3, which are no rows (lines 3, 6, 7); a hole of the only column is written NA or ""'
+        in capsys.readouterr().out
+    )
