@@ -39,8 +39,8 @@ from pyro_mnar.imputer.training.fitting import fit_specified
 from pyro_mnar.imputer.training.specification import Specification
 from pyro_mnar.imputer.words import order_of, specification_of
 from pyro_mnar.infer.held_out import check_held_out
-from pyro_mnar.infer.history import Evaluation, heard_by
-from pyro_mnar.infer.progress import step_worth, whole
+from pyro_mnar.infer.history import Evaluation
+from pyro_mnar.infer.progress import heard_by, step_worth, whole
 from pyro_mnar.infer.schedule import AUTO, EVERY, most_steps
 from pyro_mnar.infer.torch_state import as_usual
 from pyro_mnar.model.mnar import MNAR

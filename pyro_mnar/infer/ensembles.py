@@ -24,9 +24,9 @@ from torch import Tensor
 from pyro_mnar.infer.checkpoints import Checkpoint
 from pyro_mnar.infer.checks import check_counts, check_members, check_rows, check_weights
 from pyro_mnar.infer.clusters import by_clusters
-from pyro_mnar.infer.history import Evaluation, History, heard_by
+from pyro_mnar.infer.history import Evaluation, History
 from pyro_mnar.infer.processes import each, n_processes
-from pyro_mnar.infer.progress import step_worth
+from pyro_mnar.infer.progress import heard_by, step_worth
 from pyro_mnar.infer.schedule import most_steps
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.training import BATCH_SIZE, STEPS, Trainable, train

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -42,14 +42,3 @@ class History:
     evaluations: list[Evaluation] = field(default_factory=list)
     best_step: int = 0
     stopped: str = "steps"
-
-
-def heard_by(callback: Callable[[Evaluation], None] | None) -> Callable[[Evaluation], None]:
-    """Return what is called with each look: ``callback``, or nothing where it is None.
-
-    Raises:
-        TypeError: for what cannot be called.
-    """
-    if callback is not None and not callable(callback):
-        raise TypeError(f"callback: got {callback!r:.40}, expected a function of one Evaluation, or None")
-    return callback or (lambda _: None)

@@ -15,8 +15,8 @@ from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.infer.checkpoints import Batches, Checkpoint, TrainingState
 from pyro_mnar.infer.checks import check_counts, check_limits, check_rates, check_rows, check_weights, rows_of
 from pyro_mnar.infer.held_out import split_rows
-from pyro_mnar.infer.history import Evaluation, History, TiltLook, heard_by
-from pyro_mnar.infer.progress import bar, step_worth
+from pyro_mnar.infer.history import Evaluation, History, TiltLook
+from pyro_mnar.infer.progress import bar, heard_by, step_worth
 from pyro_mnar.infer.row_weights import weighted_mean
 from pyro_mnar.infer.schedule import Schedule
 from pyro_mnar.infer.streams import seeded
