@@ -1,7 +1,7 @@
 """Progress bars on standard error, on a terminal only: one over all of a task, to which the bars of its parts add what they do.
 
 A part on its own has a bar of its own. Within :func:`whole` it has none: it moves the whole's, which knows from :meth:`Whole.expect`
-is still to come and says the time left. Parts that nobody expected make the whole longer. A function of the caller may hear of it too.
+what is still to come and says the time left. Parts that nobody expected make the whole longer. A caller may hear of it too.
 """
 
 from __future__ import annotations
