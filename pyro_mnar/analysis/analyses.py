@@ -110,7 +110,8 @@ def _numbers(answer: tuple[Any, ...], i: int) -> tuple[tuple[str, ...] | None, t
         names, first = tuple(str(key) for key in keys), [first[key] for key in keys]
         rest[0] = _in_order(rest[0], keys, i)
     if not all(np.isfinite(np.asarray(part, float)).all() for part in (first, rest[0])):
-        raise ValueError(f"estimate: got {answer[:2]} of completed table {i}, expected finite numbers")
+        got = " and ".join(str(np.asarray(part, float).tolist()) for part in (first, rest[0]))
+        raise ValueError(f"estimate: got {got} of completed table {i}, expected finite numbers")
     return names, (first, *rest)
 
 

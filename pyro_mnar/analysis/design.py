@@ -68,6 +68,8 @@ class Design:
         self.weights = row_weights(weights, count, name="weights")
         stratum = np.zeros(count, int) if strata is None else _places("strata", strata, count)
         cluster = np.arange(count) if clusters is None else _places("clusters", clusters, count)
+        if count == 1 and strata is None and clusters is None:
+            raise ValueError("weights: got 1 row, expected at least 2 (one alone has no standard error)")
         pairs, own = np.unique(np.stack([stratum, cluster]), axis=1, return_inverse=True)
         sizes = np.bincount(pairs[0])
         if (sizes == 1).any():

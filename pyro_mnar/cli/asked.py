@@ -41,7 +41,7 @@ FITTING = (
 def refuse_fitting(options: argparse.Namespace, *more: str) -> None:
     """Raise a ValueError for an option of what is fitted, or one ``more`` of a fit, beside ``--model``."""
     for name in (*FITTING, *more):
-        if getattr(options, name, None) is not None:
+        if getattr(options, name, None) not in (None, False):
             raise ValueError(f"--{name.replace('_', '-')}: got one with --model, expected it only when fitting (the model has its own)")
 
 
@@ -117,7 +117,7 @@ def asked_for(options: argparse.Namespace, source: Source) -> Asked:
     kinds = _kinds(options.kind, source.names)
     unknown = [name for name in kinds if name not in (chosen or source.names)]
     if unknown:
-        raise ValueError(f"kinds: got unknown column {unknown[0]!r}, expected some of {', '.join(chosen or source.names)}")
+        raise ValueError(f"--kind: got unknown column {unknown[0]!r}, expected some of {', '.join(chosen or source.names)}")
     limits = limits_asked(options.limit, source.names, source.decimal)
     aside = set_aside(limits_of(limits, source.names), source.names, kinds)
     cells = [name for name, said in limits.items() if said == "cells"]
@@ -129,6 +129,7 @@ def asked_for(options: argparse.Namespace, source: Source) -> Asked:
     logs = frozenset[Hashable]() if options.regress is None else regression_in(options.regress, columns.values()).logs
     if options.steps is not None and options.steps < 1:
         raise ValueError(f"--steps: got {options.steps}, expected at least 1")
+    _check_seed(options)
     settings = {"steps": options.steps, "mechanism": options.mechanism, "random_state": options.seed}
     settings["point"] = getattr(options, "point", None)
     stated = {name: value for name, value in settings.items() if value is not None}
@@ -154,7 +155,8 @@ def asked_for(options: argparse.Namespace, source: Source) -> Asked:
 
 
 def _with_model(options: argparse.Namespace, source: Source, missing: dict[str, list[Any]]) -> Asked:
-    refuse_fitting(options, "save", "checkpoint")
+    refuse_fitting(options, "save", "checkpoint", "keep_partial")
+    _check_seed(options)
     imputer = MNARImputer.load(options.model)
     names = [str(name) for name in imputer.codec_.layout.names]
     lacking = [name for name in names if name not in source.names]
@@ -182,6 +184,12 @@ def _with_model(options: argparse.Namespace, source: Source, missing: dict[str, 
     return Asked(imputer, True, part, {}, grouped(source, part), holes, sampled(options, source, missing, names), logs)
 
 
+def _check_seed(options: argparse.Namespace) -> None:
+    seed = getattr(options, "seed", None)
+    if seed is not None and not 0 <= seed < 2**32:
+        raise ValueError(f"--seed: got {seed}, expected a whole number from 0 to 2**32 - 1")
+
+
 def _jobs(options: argparse.Namespace) -> int:
     import torch
     from joblib import cpu_count
@@ -198,6 +206,8 @@ def _kinds(words: list[str] | None, names: Sequence[str]) -> dict[str, str]:
         own = pair(word, names)
         if own is None or not own[1]:
             raise ValueError(f"--kind: got {word!r}, expected COLUMN=KIND")
+        if own[0] in found:
+            raise ValueError(f"--kind: got two for column {own[0]!r}, expected one")
         found[own[0]] = own[1]
     return found
 
@@ -206,8 +216,12 @@ def _direction(words: list[str] | None, names: Sequence[str]) -> str | dict[str,
     if not words:
         return None
     pairs = [pair(word, names) for word in words]
-    if all(own is not None for own in pairs):
-        return dict(own for own in pairs if own is not None)
+    own = [pair for pair in pairs if pair is not None]
+    if len(own) == len(pairs):
+        twice = next((name for i, (name, _) in enumerate(own) if name in dict(own[:i])), None)
+        if twice is not None:
+            raise ValueError(f"--direction: got two for column {twice!r}, expected one")
+        return dict(own)
     if len(words) > 1:
         raise ValueError(f"--direction: got {' and '.join(words)}, expected one word for all columns, or COLUMN=WORD for each")
     return words[0]

@@ -77,7 +77,7 @@ def sampled(options: argparse.Namespace, source: Source, missing: Mapping[str, C
     try:
         design = Design(found.get("weight"), found.get("strata"), found.get("cluster"))
     except ValueError as error:
-        raise ValueError(f"--strata, --cluster: {error}") from None
+        raise ValueError(f"{', '.join(f'--{option}' for option in given)}: {error}") from None
     words = ", ".join(f"{option} {name}" for option, name in given.items())
     about = f"Estimates are of the population that was sampled ({words}): {design.in_words()}."
     units = design.units if {"strata", "cluster"} & set(found) else None

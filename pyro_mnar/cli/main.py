@@ -144,7 +144,7 @@ def _report(options: argparse.Namespace) -> int:
 
     from pyro_mnar.cli.asked import asked_for
     from pyro_mnar.cli.names import refuse_same
-    from pyro_mnar.cli.reading import opened, told
+    from pyro_mnar.cli.reading import opened, read_holes, told
     from pyro_mnar.imputer.imputing import imputed
     from pyro_mnar.report.html import check_page_path
     from pyro_mnar.report.report import draws_of, write_report
@@ -160,7 +160,7 @@ def _report(options: argparse.Namespace) -> int:
         found, far = told(imputed, asked.imputer, table, draws_of(asked.part.size))
         about = (options.regress, options.arguments, options.checkpoint, asked.sample.design, asked.replicates(table))
         told(write_report, options.output, options.table, asked.imputer, table, found, *about)
-    note(options, [*asked.notes, *far])
+    note(options, [*asked.notes, *read_holes(source, asked.part), *far])
     say(options, [f"{options.output}: report on {options.table}"])
     return 0
 
@@ -170,7 +170,7 @@ def _sensitivity(options: argparse.Namespace) -> int:
 
     from pyro_mnar.cli.asked import asked_for
     from pyro_mnar.cli.names import refuse_same
-    from pyro_mnar.cli.reading import opened, told
+    from pyro_mnar.cli.reading import opened, read_holes, told
     from pyro_mnar.cli.sensitivity import along, conclusion, moved_rows, moves, said
     from pyro_mnar.data.files.writing import check_ending, check_writable, write_table
     from pyro_mnar.plots.panels import check_figure_path
@@ -188,11 +188,12 @@ def _sensitivity(options: argparse.Namespace) -> int:
     source = opened(options)
     with _naming(options.table):
         asked = asked_for(options, source)
-        table, _ = told(asked.learned)
+        read = read_holes(source, asked.part)  # before the whole table is read for its rows
+        table, doubts = told(asked.learned)
         schema = table.codec.schema
         given = moves(options, schema, table.mask)
         (estimate_of, about), rows = conclusion(options, schema), moved_rows(options, source.frame(lenient=True))
-        table, _ = told(asked.fit, table, options.checkpoint)
+        table, more = told(asked.fit, table, options.checkpoint)
         asking = (estimate_of, options.draws or 160, options.null, asked.sample.design, asked.replicates(table))
         (path, holds), far = told(along, asked.imputer, table, given, rows, *asking)
     labels = [move.label for move in given]
@@ -202,7 +203,7 @@ def _sensitivity(options: argparse.Namespace) -> int:
         if figure is not None:
             figure.savefig(new(options.figure), dpi=150)
         write_table(frame.set_axis([*labels, *frame.columns[len(labels) :]], axis=1), new(options.output))
-    note(options, [*asked.notes, *far])
+    note(options, [*asked.notes, *read, *doubts, *more, *far])
     say(options, said(path, holds, given, about))
     return 0
 
@@ -211,21 +212,22 @@ def _diagnose(options: argparse.Namespace) -> int:
     import torch
 
     from pyro_mnar.cli.asked import asked_for
-    from pyro_mnar.cli.reading import opened, told
+    from pyro_mnar.cli.reading import opened, read_holes, told
     from pyro_mnar.plots.model import plot_mask_check
     from pyro_mnar.plots.panels import check_figure_path
 
     torch.set_num_threads(1)
     if options.figure is not None:
         check_figure_path(options.figure)
-    asked = asked_for(options, opened(options))
+    source = opened(options)
+    asked = asked_for(options, source)
     found, far = told(asked.imputer.diagnose, asked.part)
     if options.figure is not None:
         if found.mask_check is None:
             raise ValueError("--figure: got one for a model without a mechanism, expected one with (there is no mask to check)")
         with placed(options.interruption) as new:
             plot_mask_check(found.mask_check).savefig(new(options.figure), dpi=150)
-    note(options, far)
+    note(options, [*asked.notes, *read_holes(source, asked.part), *far])
     say(options, [str(found)])
     return 0
 

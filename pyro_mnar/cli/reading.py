@@ -98,9 +98,17 @@ def read_holes(source: Source, frame: DataFrame) -> list[str]:
                 parts.append(f"{word!r} in {name} ({count})")
     said = [f"Read as missing, beside empty cells: {', '.join(parts)}"] if parts else []
     if source.short:
-        lines = ", ".join(map(str, source.short[:_NAMED])) + (", ..." if len(source.short) > _NAMED else "")
-        said.append(f"Note: rows shorter than the header: {len(source.short)}, whose last cells are read as missing (lines {lines})")
+        where = _lines(source.short)
+        said.append(f"Note: rows shorter than the header: {len(source.short)}, whose last cells are read as missing ({where})")
+    if source.blank and len(source.names) == 1:
+        # Beside other columns a hole has its separators, so that nothing can be meant by a line that is empty.
+        way = 'a hole of the only column is written NA or ""'
+        said.append(f"Note: empty lines: {len(source.blank)}, which are no rows ({_lines(source.blank)}); {way}")
     return said
+
+
+def _lines(lines: list[int]) -> str:
+    return f"lines {', '.join(map(str, lines[:_NAMED]))}" + (", ..." if len(lines) > _NAMED else "")
 
 
 def grouped(source: Source, frame: DataFrame) -> list[str]:

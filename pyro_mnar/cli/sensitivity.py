@@ -27,6 +27,9 @@ from pyro_mnar.report.levers import every, mean_of
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
+#: Points of one grid.
+_MOST_POINTS = 10_000
+
 
 @dataclass(frozen=True)
 class Move:
@@ -61,6 +64,8 @@ def moves(options: argparse.Namespace, schema: Schema, mask: np.ndarray) -> list
         raise ValueError(f"sensitivity: got {len(found)} of --shift, --scale, --odds and --strength, expected one or two")
     if any(move.how == "strength" for move in found) and options.mechanism not in (None, "auto", "self-masking"):
         raise ValueError(f"--strength: got one with --mechanism {options.mechanism}, expected auto or self-masking")
+    if options.rows is not None and all(move.how == "strength" for move in found):
+        raise ValueError("--rows: got one with --strength alone, expected a --shift, --scale or --odds to say it of")
     return found
 
 
@@ -68,11 +73,15 @@ def _move(how: str, word: str, schema: Schema, mask: np.ndarray) -> Move:
     target, _, span = word.rpartition("=")
     try:
         low, high, count = (float(part) for part in span.split(":"))
-        grid = np.geomspace(low, high, int(count)) if how == "odds" else np.linspace(low, high, int(count))
-        if not (np.isfinite(grid).all() and len(grid) > 1 and low < high and (low > 0 or how in ("shift", "strength"))):
+        if not (np.isfinite([low, high]).all() and low < high and (low > 0 or how in ("shift", "strength"))):
             raise ValueError
+        if not (2 <= count <= _MOST_POINTS and count == int(count)):
+            raise ValueError
+        grid = np.geomspace(low, high, int(count)) if how == "odds" else np.linspace(low, high, int(count))
     except ValueError:
-        raise ValueError(f"--{how}: got {word!r}, expected {'' if how == 'strength' else 'COLUMN='}LOW:HIGH:COUNT, rising") from None
+        form = "LOW:HIGH:COUNT" if how == "strength" else "COLUMN=LOW:HIGH:COUNT"
+        more = ", from above 0" if how in ("scale", "odds") else ""
+        raise ValueError(f"--{how}: got {word!r}, expected {form}, rising{more}, of 2 to {_MOST_POINTS} points") from None
     values = tuple(float(x) for x in grid)
     if how == "strength":
         if target:

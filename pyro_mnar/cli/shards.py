@@ -62,8 +62,11 @@ def impute_folder(options: argparse.Namespace) -> int:
     from pyro_mnar.cli.names import refuse_same
     from pyro_mnar.cli.shard_fit import fitted_to
     from pyro_mnar.imputer.imputer import MNARImputer
+    from pyro_mnar.imputer.margins.margin_words import margins_in_words
+    from pyro_mnar.imputer.points import POINTS
     from pyro_mnar.imputer.saving.model_files import HEAD
     from pyro_mnar.imputer.shards.shard_run import file_digest, impute_shards
+    from pyro_mnar.imputer.summary import assumptions, kinds_of
 
     for name in _ONE_TABLE:
         if getattr(options, name) not in (None, False):
@@ -72,6 +75,10 @@ def impute_folder(options: argparse.Namespace) -> int:
         refuse_fitting(options, "missing")
     if options.label is None:
         raise ValueError("--label: got none for a folder, expected the column that names its rows")
+    if options.output == "-":
+        raise ValueError("--output: got - with --label, expected a folder")
+    if os.path.isfile(options.table) and options.table.lower().endswith(".csv"):
+        raise ValueError(f"--label: got one for {options.table}, expected it only for Parquet (a CSV is read as one table)")
     rank, world_size = ranks(os.environ)
     refuse_same(options.table, [("output", options.output)])
     source, output = Path(options.table), Path(options.output)
@@ -93,4 +100,6 @@ def impute_folder(options: argparse.Namespace) -> int:
     share = "" if world_size == 1 else f" of rank {rank}"
     there = f" ({done.there} were there)" if done.there else ""
     print(f"{output}: {done.written} of {done.all} row groups{share} written, {done.rows} rows{there}")
+    print(*margins_in_words(imputer), *kinds_of(imputer.schema_), *assumptions(imputer), sep="\n")
+    print(f"Filled with {POINTS[imputer.point]}.")
     return 0

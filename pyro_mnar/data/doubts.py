@@ -216,10 +216,10 @@ def impossible(columns: Sequence[Column], values: np.ndarray, mask: np.ndarray, 
         different = np.unique(seen)
         if len(different) > 1 and (different == np.rint(different)).all():
             if (own != np.rint(own)).any():
-                kinds = "count or ordinal, or " if seen.min() >= 0 and seen.max() <= LARGEST_COUNT else ""
+                declare = "declare it count or ordinal, or " if seen.min() >= 0 and seen.max() <= LARGEST_COUNT else ""
                 found.append(
-                    f"column {column.name!r}: imputed values lie between whole numbers, which all that were observed are; declare it "
-                    f"{kinds}make it a column of whole numbers (dtype Int64; 2 for 2.0 in a CSV)"
+                    f"column {column.name!r}: imputed values lie between whole numbers, which all that were observed are; {declare}"
+                    "make it a column of whole numbers (dtype Int64; 2 for 2.0 in a CSV)"
                 )
             elif len(different) <= 10 and ((own < seen.min()) | (own > seen.max())).any():
                 found.append(

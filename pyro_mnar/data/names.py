@@ -11,7 +11,7 @@ def names_in(words: str, names: Sequence[Hashable], option: str) -> list[str]:
     """Return the columns that a list with commas names; names with commas as they are, or in quotes.
 
     Raises:
-        ValueError: for a name that is no column's.
+        ValueError: for a name that is no column's, or that stands twice.
 
     Example:
         >>> names_in("income, eur,b", ["income, eur", "b", "c"], "columns")
@@ -31,6 +31,9 @@ def names_in(words: str, names: Sequence[Hashable], option: str) -> list[str]:
                 break
         else:
             raise ValueError(f"{option}: got unknown column {pieces[i].strip()!r}, expected some of {', '.join(map(str, names))}")
+    twice = [name for name in found if found.count(name) > 1]
+    if twice:
+        raise ValueError(f"{option}: got column {twice[0]!r} twice, expected each once")
     return found
 
 

@@ -22,6 +22,7 @@ from pyro_mnar.diagnostics import pyro_chains
 from pyro_mnar.diagnostics.trees import Variables, dataset_of, labels_of, tree_of
 from pyro_mnar.imputation.importance import ImportanceDraws
 from pyro_mnar.infer.checks import check_rows
+from pyro_mnar.infer.enumeration import is_enumerated
 from pyro_mnar.infer.particles import Particles
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.structure import is_random, row_log_prob
@@ -61,7 +62,8 @@ def to_arviz(
       its ``mask``; masks of columns without mechanism are those of the data.
     - ``log_likelihood``: ``x`` (chain, draw, row), log p(x_obs, s | latents) in nats, of what was seen of a row and nothing else.
       The latents are the row's own and the parameters fixed, so ``az.loo`` of it is no estimate of predictive accuracy.
-      Neither this group nor the two before are there of a model with a ``pyro.factor`` (a tilt): its sites are not drawn one by one.
+      Neither this group nor the two before are there of a model with a ``pyro.factor`` (a tilt), or with a discrete latent that is
+      summed out: its sites are not drawn one by one.
     - ``observed_data``: ``x`` with NaN in the holes and ``mask``, 1 = observed, (row, column).
     - ``sample_stats``: of MCMC ``acceptance_rate``, ``diverging``, ``energy`` (chain, draw) of all rows together, and of each
       ``row_acceptance_rate``, ``row_diverging``, ``row_energy``, ``row_step_size`` and ``row_thinning``; of importance sampling
@@ -102,6 +104,8 @@ def to_arviz(
         if codec is not None:
             raise ValueError("codec: got one with Pyro's MCMC, whose sites are in the model's units, expected None")
         return pyro_chains.to_tree(result, module, x, mask, rows, columns)
+    if module is None or x is None or mask is None:
+        raise TypeError("module, x, mask: got none, expected those that the draws are of")
     check_rows(x, mask)
     if result.x.shape[2:] != x.shape:
         raise ValueError(f"x: got shape {tuple(x.shape)}, expected the rows and columns of the draws {tuple(result.x.shape[2:])}")
@@ -118,7 +122,7 @@ def to_arviz(
         names["cell"] = labels_of("rows, columns", [f"{row}, {column}" for row, column in zip(own, theirs, strict=True)], len(at))
         posterior["x_mis"] = (("chain", "draw", "cell"), _array(result.x, units)[:, :, _array(~mask)])
         groups["constant_data"] = {"cell_row": (("cell",), own), "cell_column": (("cell",), theirs)}
-    groups |= {} if _has_factor(module, x, mask) else _replicates(result, module, x, mask, units, seed)
+    groups |= {} if _is_whole(module, x, mask) else _replicates(result, module, x, mask, units, seed)
     row_column = ("row", "column")
     groups["observed_data"] = {
         "x": (row_column, _array(torch.where(mask, x, torch.nan), units)),
@@ -128,10 +132,11 @@ def to_arviz(
     return tree_of({group: dataset_of(variables, names) for group, variables in groups.items()})
 
 
-def _has_factor(module: Any, x: Tensor, mask: Tensor) -> bool:
+def _is_whole(module: Any, x: Tensor, mask: Tensor) -> bool:
+    """Return whether a model has a factor, or sums a latent out, so that its sites are not drawn one by one."""
     with seeded(0, x.device), torch.no_grad(), Particles(1) as seen:
         module.model(x[:1], mask[:1])
-    return any(isinstance(site["fn"], Unit) for site in seen.trace.nodes.values() if is_random(site))
+    return any(isinstance(site["fn"], Unit) or is_enumerated(site) for site in seen.trace.nodes.values() if is_random(site))
 
 
 def _replicates(

@@ -40,7 +40,7 @@ from pyro_mnar.imputer.training.specification import Specification
 from pyro_mnar.imputer.words import order_of, specification_of
 from pyro_mnar.infer.held_out import check_held_out
 from pyro_mnar.infer.history import Evaluation
-from pyro_mnar.infer.progress import step_worth, whole
+from pyro_mnar.infer.progress import heard_by, step_worth, whole
 from pyro_mnar.infer.schedule import AUTO, EVERY, most_steps
 from pyro_mnar.infer.torch_state import as_usual
 from pyro_mnar.model.mnar import MNAR
@@ -92,7 +92,7 @@ def fit_given(
         ValueError: for an unknown word among the settings.
         KeyboardInterrupt: when interrupted, before the data have chosen or where what was fitted is not to be kept.
     """
-    read, given = given, replace(given, codec=in_limited_units(given))
+    hear, read, given = heard_by(callback), given, replace(given, codec=in_limited_units(given))
     # Where limits say why cells are missing, there is nothing more to be asked.
     codec, mask, told, device = given.codec, given.mask, given.told, device_of(imputer, len(given.mask))
     left_out = [name for j, name in enumerate(codec.layout.names) if j not in codec.layout.known]
@@ -121,7 +121,6 @@ def fit_given(
     kept = None if checkpoint is None else opened(checkpoint, imputer, read, device, settings["seed"], rows)
     imputer.seed_ = seed
     if kept is not None and restores(kept, imputer):
-        hear = callback or (lambda _: None)
         for look in (look for history in imputer.histories_ for look in history.evaluations):
             hear(look)
     else:

@@ -10,6 +10,7 @@ import numpy as np
 
 from pyro_mnar.data.schema import Schema
 from pyro_mnar.data.warn import warn
+from pyro_mnar.imputation.impute import check_tolerance
 from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.identification.instrument import instruments_of
 from pyro_mnar.imputer.identification.shadow import shadows_of
@@ -82,7 +83,7 @@ def specification_of(
 
 
 def _check_settings(imputer: Imputer) -> None:
-    """Refuse settings that are no numbers, or no lists, where such are expected."""
+    """Refuse settings that are no numbers, lists or truth values, where such are expected."""
     check_counts(members=imputer.members, batch_size=imputer.batch_size, particles=imputer.particles)
     if imputer.latent_dim is not None:
         check_counts(latent_dim=imputer.latent_dim)
@@ -92,6 +93,10 @@ def _check_settings(imputer: Imputer) -> None:
             raise TypeError(f"{name}: got {value!r:.40}, expected a list")
     for size in imputer.hidden:
         check_counts(hidden=size)
+    check_tolerance(imputer.tolerance)
+    for name in ("add_indicator", "keep_empty_features", "progress", "keep_partial"):
+        if not isinstance(getattr(imputer, name), bool | np.bool_):
+            raise TypeError(f"{name}: got {getattr(imputer, name)!r:.40}, expected True or False")
     if not isinstance(imputer.direction, str | Mapping | None):
         raise TypeError(f"direction: got {imputer.direction!r:.40}, expected a word, or a mapping from columns to words")
 

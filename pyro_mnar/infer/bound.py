@@ -83,6 +83,7 @@ class IWELBO(nn.Module):
 
     Raises:
         ValueError: for K < 1, an unknown estimator or a negative beta, and when called on a model that breaks the conventions.
+        TypeError: for a module without model and guide.
 
     Example:
         >>> import torch
@@ -100,6 +101,9 @@ class IWELBO(nn.Module):
     def __init__(self, module: nn.Module, particles: int = 20, estimator: str = "dreg", beta: float = 1.0) -> None:
         super().__init__()
         check_module("module", module)
+        for method in ("model", "guide"):
+            if not callable(getattr(module, method, None)):
+                raise TypeError(f"module: got {type(module).__name__}, which has no method {method!r}, expected model and guide")
         check_counts(particles=particles)
         if estimator not in ESTIMATORS:
             raise ValueError(f"estimator: got {estimator!r}, expected one of {', '.join(ESTIMATORS)}")

@@ -26,7 +26,7 @@ from pyro_mnar.infer.checks import check_counts, check_members, check_rows, chec
 from pyro_mnar.infer.clusters import by_clusters
 from pyro_mnar.infer.history import Evaluation, History
 from pyro_mnar.infer.processes import each, n_processes
-from pyro_mnar.infer.progress import step_worth
+from pyro_mnar.infer.progress import heard_by, step_worth
 from pyro_mnar.infer.schedule import most_steps
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.infer.training import BATCH_SIZE, STEPS, Trainable, train
@@ -133,6 +133,7 @@ def fit(
         >>> fit(bounds[0], x, mask, steps=5).stopped, len(fit(bounds, x, mask, steps=5))
         ('steps', 2)
     """
+    heard_by(callback)
     if not isinstance(bound, Sequence):
         check_members("bound", [bound])
         options["checkpoint"] = None if checkpoints is None else checkpoints[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from pyro.poutine.indep_messenger import IndepMessenger
 from torch import Tensor
 
 from pyro_mnar.infer.enumeration import enumerate_values, is_enumerated, wants_enumeration
+from pyro_mnar.infer.structure import is_latent
 from pyro_mnar.infer.torch_state import ALONE
 
 if TYPE_CHECKING:
@@ -68,12 +70,29 @@ class Particles(IndepMessenger):
             self.trace.add_node(msg["name"], **msg)
 
     def __exit__(self, exc_type: type[BaseException] | None, exc_value: BaseException | None, traceback: TracebackType | None) -> None:
-        if isinstance(exc_value, (ValueError, RuntimeError)):
-            exc_value.add_note(self.trace.format_shapes())
         try:
-            super().__exit__(exc_type, exc_value, traceback)
+            if isinstance(exc_value, (ValueError, RuntimeError)):
+                exc_value.add_note(self.trace.format_shapes())
+                self._explain(exc_value)
         finally:
-            ALONE.release()
+            try:
+                super().__exit__(exc_type, exc_value, traceback)
+            finally:
+                ALONE.release()
+
+    def _explain(self, error: Exception) -> None:
+        """Raise a ValueError that names plate or site where shapes do not fit since it stands in the way of the particles."""
+        taken = re.search(r'"(.*)" and "particles", collide', str(error))
+        if taken is not None:
+            said = f"plate {taken[1]!r}: got dim=-2, which is the particles', expected one plate over rows at dim=-1"
+            raise ValueError(f"{said} (declare other dimensions with .to_event)") from error
+        for name, site in self.trace.nodes.items() if isinstance(error, RuntimeError) else ():
+            plates = [frame for frame in site["cond_indep_stack"] if frame.name != self.name]
+            if not plates and is_latent(site) and "size" in str(error):
+                raise ValueError(
+                    f"site {name!r}: stands outside of a plate over rows, where it has a draw for each particle, expected a parameter, "
+                    f"or a latent of each row (for one that all rows share see SharedLatents); its shape does not fit: {error}"
+                ) from error
 
 
 def _check_event(name: str, value: Tensor, event: Sequence[int]) -> None:

@@ -1,17 +1,19 @@
 """Progress bars on standard error, on a terminal only: one over all of a task, to which the bars of its parts add what they do.
 
 A part on its own has a bar of its own. Within :func:`whole` it has none: it moves the whole's, which knows from :meth:`Whole.expect`
-what is still to come and says the time left. Parts that nobody expected make the whole longer.
+what is still to come and says the time left. Parts that nobody expected make the whole longer. A caller may hear of it too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 from tqdm.auto import tqdm
+
+from pyro_mnar.infer.history import Evaluation
 
 #: What a chunk of rows that is imputed is worth, in training steps of :data:`_ROWS` rows or less.
 CHUNK_WORTH = 8.0
@@ -141,3 +143,14 @@ def step_worth(batch_size: int) -> float:
         (1.0, 2.0)
     """
     return max(1.0, batch_size / _ROWS)
+
+
+def heard_by(callback: Callable[[Evaluation], None] | None) -> Callable[[Evaluation], None]:
+    """Return what is called with each look: ``callback``, or nothing where it is None.
+
+    Raises:
+        TypeError: for what cannot be called.
+    """
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback: got {callback!r:.40}, expected a function of one Evaluation, or None")
+    return callback or (lambda _: None)

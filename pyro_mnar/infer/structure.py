@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from pyro import poutine
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from pyro_mnar.infer.enumeration import is_enumerated
+from pyro_mnar.infer.streams import seeded
 
 if TYPE_CHECKING:
     from pyro.poutine.indep_messenger import CondIndepStackFrame
@@ -61,6 +62,44 @@ def row_bound_guide(module: nn.Module) -> str | None:
         if isinstance(part, (AutoGuide, AutoMessenger)) and not getattr(part, "amortized_plates", ()):
             return type(part).__name__
     return None
+
+
+def check_whole(module: nn.Module, count: int, batch_size: int, held_out: float) -> str | None:
+    """Refuse to take a table of ``count`` rows in parts where a guide knows it as a whole; return that guide's name, or None.
+
+    Raises:
+        ValueError: naming the guide.
+    """
+    guide = row_bound_guide(module)
+    if guide is not None and (batch_size < count or held_out):
+        raise ValueError(
+            f"batch_size, held_out: got {batch_size} and {held_out} with an {guide}, which has parameters for each row, expected "
+            f"{count} or more and 0 (or a guide that is a network of the row)"
+        )
+    return guide
+
+
+@torch.no_grad()
+def check_parameters(bound: Any, *rows: Tensor) -> None:
+    """Refuse parameters in Pyro's store alone, which nobody trains who trains those of the bound's module.
+
+    Args:
+        bound: whose ``traces`` call model and guide.
+        rows: what they are called with.
+
+    Raises:
+        ValueError: naming the parameter.
+    """
+    with seeded(0, rows[0].device), poutine.trace(param_only=True) as seen:
+        bound.traces(*rows)
+    # Those of ``pyro.module`` and of Pyro's own modules are the module's too, under names that end alike.
+    own = {name.rpartition(".")[-1].removesuffix("_unconstrained") for name, _ in bound.module.named_parameters()}
+    for name, site in seen.trace.nodes.items():
+        if site["type"] == "param" and "$$$" not in name and name.rpartition(".")[-1] not in own:
+            raise ValueError(
+                f"param {name!r}: stands in Pyro's store alone, which fit does not train, expected a parameter of the module "
+                "(nn.Parameter or PyroParam)"
+            )
 
 
 def check_any_rows(module: nn.Module) -> None:

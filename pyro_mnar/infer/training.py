@@ -16,11 +16,11 @@ from pyro_mnar.infer.checkpoints import Batches, Checkpoint, TrainingState
 from pyro_mnar.infer.checks import check_counts, check_limits, check_rates, check_rows, check_weights, rows_of
 from pyro_mnar.infer.held_out import split_rows
 from pyro_mnar.infer.history import Evaluation, History, TiltLook
-from pyro_mnar.infer.progress import bar, step_worth
+from pyro_mnar.infer.progress import bar, heard_by, step_worth
 from pyro_mnar.infer.row_weights import weighted_mean
 from pyro_mnar.infer.schedule import Schedule
 from pyro_mnar.infer.streams import seeded
-from pyro_mnar.infer.structure import row_bound_guide
+from pyro_mnar.infer.structure import check_parameters, check_whole
 
 #: Updates, and rows an update, unless others are asked for.
 STEPS, BATCH_SIZE = 1000, 96
@@ -141,18 +141,14 @@ def train(
     for name, given in (("weights", weights), ("limits", limits), ("checkpoint", checkpoint)):
         if bound.weighted is not bound and given is not None:
             raise ValueError(f"{name}: got one with an objective for a tilt, which takes none, expected a bound alone")
-    guide = row_bound_guide(bound.module)
-    if guide is not None and (batch_size < len(x) or held_out):
-        raise ValueError(
-            f"batch_size, held_out: got {batch_size} and {held_out} with an {guide}, which has parameters for each row, expected "
-            f"{len(x)} or more and 0 (or a guide that is a network of the row)"
-        )
+    guide = check_whole(bound.module, len(x), batch_size, held_out)
     with seeded(seed, x.device):
         schedule, (train, test) = Schedule(steps, x.shape[-1], max(1, len(x))), split_rows(len(x), held_out, patience, copies, x.device)
         if guide is not None:
             bound.weighted.traces(*rows_of(slice(None), x, mask, limits))  # makes its parameters
+        check_parameters(bound.weighted, *rows_of(slice(None if guide else 1), x, mask, limits))
         whole, table = None if guide is None else torch.arange(len(x), device=x.device), (x, mask, limits)
-        hear = callback or (lambda _: None)
+        hear = heard_by(callback)
         return _Loop(bound, table, weights, train, test, whole, schedule, patience, every, hear, progress, checkpoint).run(
             parameter_groups(bound.module, lr, mechanism_lr, weight_decay), min(batch_size, len(train))
         )

@@ -148,6 +148,20 @@ class Mechanism(nn.Module):
         """Start from data (N, D); return how far the column means, (D,), are supposed from those seen."""
         raise NotImplementedError
 
+    def check_columns(self, x: Tensor, mask: Tensor) -> None:
+        """Refuse what is no table (N, D) to start from, as columns beyond would be passed over.
+
+        Raises:
+            ValueError: for another width, or shapes that differ.
+            TypeError: for a mask that is none of bools.
+        """
+        if mask.dtype != torch.bool:
+            raise TypeError(f"mask: got {mask.dtype}, expected torch.bool, True = observed (mask.bool())")
+        if x.dim() != 2 or x.shape[1] != self.n_columns:
+            raise ValueError(f"x: got shape {tuple(x.shape)}, expected (N, {self.n_columns})")
+        if mask.shape != x.shape:
+            raise ValueError(f"mask: got shape {tuple(mask.shape)}, expected that of x {tuple(x.shape)}")
+
     def own_scores(self) -> list[OwnColumns]:
         """Return how values enter their own masks, of the columns whose missing values can be integrated out."""
         return []

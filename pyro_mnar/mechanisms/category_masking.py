@@ -57,6 +57,7 @@ class CategoryMasking(OwnValueMasking):
     @torch.no_grad()
     def initialize(self, x: Tensor, mask: Tensor) -> Tensor:
         """Start at each column's missing rate."""
+        self.check_columns(x, mask)
         rate = (1 - mask[:, self.columns].to(x).mean(0)).clamp(0.01, 0.99)
         self.offset.copy_(torch.logit(rate) if self.link is LOGIT else torch.special.ndtri(rate))
         return x.new_zeros(x.shape[-1])

@@ -142,6 +142,7 @@ class SelfMasking(OwnValueMasking):
         Raises:
             ValueError: for a threshold at a value that repeats, beyond which there is nothing to be missing.
         """
+        self.check_columns(x, mask)
         seen, values = mask[:, self.columns], x[:, self.columns]
         loc, scale = observed_moments(x, mask & x.isfinite())
         sign = self.sign

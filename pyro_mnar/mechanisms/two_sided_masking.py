@@ -75,6 +75,7 @@ class TwoSidedMasking(OwnValueMasking):
         The start supposes a normal column without its middle, or its tails, that has the observed mean and variance and the missing
         rate, at a slope of 2, or 1: decoders start with the spread that is seen, and steep tails beyond it are found late.
         """
+        self.check_columns(x, mask)
         loc, scale = (part[self.columns] for part in observed_moments(x, mask & x.isfinite()))
         rate = (1 - mask[:, self.columns].to(x).mean(0)).clamp(0.01, 0.9)
         inside = rate if self.side == "middle" else 1 - rate

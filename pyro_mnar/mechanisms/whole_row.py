@@ -34,6 +34,7 @@ class LinearMasking(Mechanism):
     @torch.no_grad()
     def initialize(self, x: Tensor, mask: Tensor) -> Tensor:
         """Start at each column's missing rate, whatever x is."""
+        self.check_columns(x, mask)
         self.score.weight.zero_()
         self.score.bias.copy_(_log_odds(1 - mask[:, self.columns].to(x).mean(0)))
         return x.new_zeros(x.shape[-1])
@@ -63,6 +64,7 @@ class NeuralMasking(Mechanism):
     @torch.no_grad()
     def initialize(self, x: Tensor, mask: Tensor) -> Tensor:
         """Start near each column's missing rate."""
+        self.check_columns(x, mask)
         last = self.score[-1]
         assert isinstance(last, nn.Linear)
         last.weight.mul_(0.1)
@@ -94,6 +96,7 @@ class FixedMasking(Mechanism):
 
     def initialize(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return zeros: the function is known, and says nothing of the means."""
+        self.check_columns(x, mask)
         return x.new_zeros(x.shape[-1])
 
     def forward(self, x: Tensor, effect: Tensor | None = None) -> MaskDistribution:

@@ -33,7 +33,7 @@ def missing_cells(
         functions: by column, of whose values the mean is wanted in place of the column's own.
 
     Raises:
-        ValueError: when the model names no missing cells.
+        ValueError: when the model names no missing cells, or takes some of them for observed.
     """
     if not names_cells(model):
         raise ValueError("model: names no missing cells, expected a SelectionDistribution site or a site 'complete'")
@@ -51,6 +51,11 @@ def missing_cells(
         completed: Tensor = complete["value"]
         return completed
     selection, rows = selections[0]
+    if bool((~mask & rows.isfinite()).any()):
+        raise ValueError(
+            "model: its SelectionDistribution was given values of cells that mask calls missing, and took them for observed, expected "
+            "NaN there (obs=torch.where(mask, x, torch.nan))"
+        )
     law = selection.conditional(rows)
     cells = law.mean_of(functions) if uniforms is None else law.from_uniforms(uniforms)
     if complete is None:

@@ -58,7 +58,7 @@ class SelectionDistribution(TorchDistribution):
         limits: (..., D, 2), between which missing values are known to lie, infinite where there is no limit; or None.
 
     Raises:
-        ValueError: when the event shape of ``decoder`` is not one dimension.
+        ValueError: when the event shape of ``decoder`` is not one dimension, or not as wide as ``mechanism``.
         TypeError: for a warp of cells of levels.
 
     Example:
@@ -79,7 +79,10 @@ class SelectionDistribution(TorchDistribution):
         self, decoder: Distribution, mechanism: Mechanism | None = None, warp: SkewWarp | None = None, limits: Tensor | None = None
     ) -> None:
         if not isinstance(decoder, Independent) or len(decoder.event_shape) != 1:
-            raise ValueError(f"decoder: got event shape {tuple(decoder.event_shape)}, expected cells independent in one dimension")
+            got = f"{type(decoder).__name__} of event shape {tuple(decoder.event_shape)}"
+            raise ValueError(f"decoder: got {got}, expected cells independent in one dimension, such as Normal(...).to_event(1)")
+        if mechanism is not None and len(mechanism.couplings) != decoder.event_shape[0]:
+            raise ValueError(f"mechanism: made for {len(mechanism.couplings)} columns, expected {decoder.event_shape[0]}")
         if warp is not None and decoder.base_dist.has_enumerate_support:
             raise TypeError(f"warp: got one for {type(decoder.base_dist).__name__} cells, expected cells of real values")
         self.mechanism, self.warp, self.limits = mechanism, warp, limits

@@ -30,7 +30,7 @@ from torch.nn.functional import softplus
 from pyro_mnar.distributions.alignment import aligned, evenly, linear
 from pyro_mnar.distributions.continuous import PrecisionNormal
 from pyro_mnar.networks.decoders import GaussianDecoder
-from pyro_mnar.networks.encoders import told_of
+from pyro_mnar.networks.encoders import check_input, told_of
 from pyro_mnar.networks.layers import inverse_softplus, mlp
 from pyro_mnar.networks.limit_messages import limit_messages
 from pyro_mnar.networks.mixed_decoder import MixedDecoder
@@ -82,6 +82,7 @@ class ConjugateEncoder(nn.Module):
     def forward(self, x: Tensor, mask: Tensor, limits: Tensor | None = None) -> PrecisionNormal:
         """Return q(z | x_obs, s) of rows ``x`` (..., D) with their ``mask`` (..., D) and perhaps limits."""
         (decoder,) = self._decoder
+        check_input(self, self.n_columns, x, mask)
         assert decoder.linear is not None
         weight = decoder.linear.weight.detach()
         seen = told_of(x, mask, limits)

@@ -36,6 +36,28 @@ def told_of(x: Tensor, mask: Tensor, limits: Tensor | None) -> Tensor:
     return torch.where(mask, x, 0.0 if limits is None else between(limits))
 
 
+def check_input(encoder: nn.Module, n_columns: int, x: Tensor, mask: Tensor) -> None:
+    """Refuse rows ``x`` (..., D) that an encoder is not made for, before a product of matrices does without a name.
+
+    Args:
+        encoder: whose parameters have a type.
+        n_columns: D.
+        x: the rows.
+        mask: theirs.
+
+    Raises:
+        ValueError: for another width of rows or mask.
+        TypeError: for another type of numbers than the parameters'.
+    """
+    if x.shape[-1] != n_columns:
+        raise ValueError(f"x: got {x.shape[-1]} columns, expected {n_columns}, as the encoder is made for")
+    if mask.shape[-1] != n_columns:
+        raise ValueError(f"mask: got {mask.shape[-1]} columns, expected {n_columns}, as the encoder is made for")
+    kind = next((part.dtype for part in encoder.parameters()), x.dtype)
+    if x.dtype != kind:
+        raise TypeError(f"x: got {x.dtype}, expected {kind}, as the encoder's parameters are (x.to({kind}))")
+
+
 def _gaussian(parameters: Tensor) -> dist.Distribution:
     loc, raw = parameters.chunk(2, -1)
     return continuous.Normal(loc, softplus(raw) + _MIN_SCALE).to_event(1)
@@ -62,6 +84,7 @@ class GaussianEncoder(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor, limits: Tensor | None = None) -> dist.Distribution:
         """Return q(z | x_obs, s) of rows ``x`` (..., D) with their ``mask`` (..., D) and perhaps limits."""
+        check_input(self, self.n_columns, x, mask)
         values = told_of(x, mask, limits)
         return _gaussian(self.net(torch.cat([values, mask.to(values)], -1)))
 
@@ -92,6 +115,7 @@ class SetEncoder(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor, limits: Tensor | None = None) -> dist.Distribution:
         """Return q(z | x_obs, s) of rows ``x`` (..., D) with their ``mask`` (..., D), limited cells among the seen ones."""
+        check_input(self, self.n_columns, x, mask)
         if limits is not None:
             x, mask = told_of(x, mask, limits), mask | limits.isfinite().any(-1)
         rows, cols = mask.reshape(-1, mask.shape[-1]).nonzero(as_tuple=True)

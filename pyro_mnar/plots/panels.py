@@ -24,7 +24,11 @@ def check_figure_path(path: str | os.PathLike[str]) -> None:
     """Raise an error, before any work is done, when a figure could not be drawn and written at ``path``."""
     check_writable(path)
     with extra("plots"):
-        import matplotlib  # noqa: F401
+        from matplotlib.backend_bases import FigureCanvasBase
+
+    ending = os.path.splitext(path)[1].lower()
+    if ending[1:] not in FigureCanvasBase.get_supported_filetypes():
+        raise ValueError(f"{os.fspath(path)}: got ending {ending!r}, expected one of a figure, such as .png, .pdf or .svg")
 
 
 def panels(count: int) -> tuple[Figure, list[Axes]]:

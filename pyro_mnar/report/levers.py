@@ -173,6 +173,8 @@ def mean_of(done: Completions, column: Hashable, level: str | float | None = Non
             whole = np.full(len(exists), np.nan)
             whole[exists] = values
             return design.mean(whole)
+        if len(values) < 2:
+            raise ValueError(f"column {column!r}: got {len(values)} value(s), expected at least 2 for the standard error of a mean")
         return values.mean(), values.var(ddof=1) / len(values), len(values) - 1
 
     return mean

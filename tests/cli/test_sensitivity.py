@@ -105,6 +105,13 @@ def test_pooling_is_that_of_nested_draws(fitted):
         (["--mean", "y", "--shift", "y=0:1:2", "--draws", "0"], "--draws: got 0, expected at least 2"),
         (["--regress", "y=none", "--shift", "y=0:1:2"], "--regress: got 'y=none': got unknown column 'none', expected some of y, x"),
         (["--mean", "y", "--shift", "y=0:1:2", "--figure", "absent/f.png"], "absent"),
+        (
+            ["--mean", "y", "--odds", "grade:mid=-1:2:2"],
+            "--odds: got 'grade:mid=-1:2:2', expected COLUMN=LOW:HIGH:COUNT, rising, from above 0",
+        ),
+        (["--mean", "y", "--shift", "y=0:1:2.5"], "of 2 to 10000 points"),
+        (["--mean", "y", "--shift", "y=0:1:1e15"], "of 2 to 10000 points"),
+        (["--mean", "y", "--strength", "0:2:3", "--rows", "arm=1"], "--rows: got one with --strength alone"),
     ],
 )
 def test_a_mistake_is_one_line_and_writes_nothing(fitted, monkeypatch, tmp_path, capsys, arguments, said):
@@ -120,6 +127,11 @@ def test_a_mistake_is_one_line_and_writes_nothing(fitted, monkeypatch, tmp_path,
     [
         ("sensitivity t.csv --mechanism none --mean y --strength 0:1:2 --output p.csv", "--strength: got one with --mechanism none"),
         ("sensitivity t.csv --mechanism linear --mean y --strength 0:1:2 --output p.csv", "expected auto or self-masking"),
+        (
+            "sensitivity t.csv --mean y --shift y=0:1:2 --output p.csv --figure f.txt",
+            "f.txt: got ending '.txt', expected one of a figure",
+        ),
+        ("sensitivity t.csv --mean y --shift y=0:1:2 --output p.csv --figure f", "f: got ending '', expected one of a figure"),
     ],
 )
 def test_what_a_mechanism_cannot_have_is_refused_before_the_fit(fitted, monkeypatch, tmp_path, capsys, command, said):
@@ -138,3 +150,16 @@ def test_ordered_levels_are_predictors_by_their_places_and_what_does_not_hold_is
     estimate = pd.read_csv(tmp_path / "p.csv").estimate[1]
     assert main([*command, "--regress", "y=grade,x", "--shift", "y=-1:1:3", "--null", str(estimate)]) == 0
     assert capsys.readouterr().out.startswith("The conclusion does not hold to begin with: unmoved, the interval has")
+
+
+def test_what_was_read_as_missing_and_what_a_fit_doubts_are_said_beside_every_result(fitted, tmp_path, capsys):
+    table, word = pd.read_csv(fitted / "t.csv"), ["--missing", "x=99"]
+    table.assign(x=table.x.where(table.index != 3, 99.0)).to_csv(tmp_path / "t.csv", index=False)
+    about, path = ["--model", str(fitted / "m"), *word], str(tmp_path / "t.csv")
+    moved = ["--mean", "y", "--shift", "y=-1:1:2", "--draws", "8", "--output", str(tmp_path / "p.csv")]
+    for command in (["sensitivity", path, *moved], ["diagnose", path], ["report", path, "--output", str(tmp_path / "r.html")]):
+        assert main([*command, *about]) == 0
+        assert "Read as missing, beside empty cells: '99.0' in x (1)" in capsys.readouterr().err
+    rule = ["--rule", "y >= 1e6", "--steps", "2", "--mechanism", "none", "--jobs", "1"]
+    assert main(["sensitivity", path, *moved, *word, *rule]) == 0
+    assert "break the rule y >= 1e6" in capsys.readouterr().err

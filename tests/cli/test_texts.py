@@ -175,6 +175,16 @@ def test_points_beside_a_decimal_comma_and_short_rows_are_said(tmp_path, capsys)
     said = capsys.readouterr()
     assert said.err.count("pay: 1.005 is read") == 2 and "if points are for thousands" in said.err and "c: " not in said.err
     assert said.out.count("Note: rows shorter than the header: 1, whose last cells are read as missing (lines 7)") == 2
-    (tmp_path / "t.csv").write_text("sep=,\na,b,c\n1,2,3\n")
+    (tmp_path / "t.csv").write_text("a,\n1,2,3\n")
     assert main([*run[:4], "--jobs", "1"]) == 2
-    assert "more values than the header has names ('sep=', ''), expected as many" in capsys.readouterr().err
+    assert "more values than the header has names ('a', ''), expected as many" in capsys.readouterr().err
+
+
+def test_empty_lines_of_a_single_column_are_said(tmp_path, capsys):
+    (tmp_path / "t.csv").write_text("\na\n\n1\n2\n\n\n4\n5\n\n")
+    run = ["impute", str(tmp_path / "t.csv"), "--output", str(tmp_path / "c.csv"), *QUICK]
+    assert main(run) == 0
+    assert (
+        'Note: empty lines: 3, which are no rows (lines 3, 6, 7); a hole of the only column is written NA or ""'
+        in capsys.readouterr().out
+    )

@@ -107,7 +107,12 @@ def test_weights_are_named_and_what_is_declared_is_believed():
     ("seen", "filled", "said"),
     [
         (RNG.gamma(2, 10, 50), -1.0, "1 of 1 imputed values are below 0"),
-        (RNG.poisson(3, 50), 2.5, "lie between whole numbers"),
+        (
+            RNG.poisson(3, 50),
+            2.5,
+            "all that were observed are; declare it count or ordinal, or make it a column of whole numbers",
+        ),
+        (RNG.poisson(3, 50) - 9, 2.5, "which all that were observed are; make it a column of whole numbers"),
         (1 + np.arange(50) % 5, 6.0, "beyond the grades 1 to 5"),
         (RNG.normal(size=50), -9.0, None),
         (RNG.poisson(3, 50), 2.0, None),

@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import arviz
 import numpy as np
+import pyro
+import pyro.distributions as dist
 import pytest
 import torch
 from exact import INTERCEPT, LAW, MASKS, ROWS, SLOPE, Z_MAX, PosteriorEncoder, self_masking, z_score
@@ -19,7 +21,7 @@ from pyro_mnar.imputation.importance import sample_importance, weight_table
 from pyro_mnar.mcmc.posterior import sample_posterior
 from pyro_mnar.mechanisms import LinearMasking, SelfMasking
 from pyro_mnar.mechanisms.mixed_masking import MixedMasking
-from pyro_mnar.model import MNAR
+from pyro_mnar.model import MNAR, SelectionDistribution
 from pyro_mnar.model.tilts import EnergyTilt
 
 X, MASK = torch.from_numpy(ROWS), torch.from_numpy(MASKS)
@@ -47,6 +49,34 @@ def chains():
 def data(request, chains):
     draws = chains if request.param == "mcmc" else importance(draws=60, chains=2)
     return draws, to_arviz(draws, MODEL, X, MASK, rows=LABELS, columns=COLUMNS)
+
+
+class Components(nn.Module):
+    """A discrete latent that is summed out beside one that is drawn."""
+
+    def model(self, x, mask):
+        with pyro.plate("rows", len(x), dim=-1):
+            kind = pyro.sample("kind", dist.Bernoulli(x.new_tensor(0.5)), infer={"enumerate": "parallel"})
+            z = pyro.sample("z", dist.Normal(x.new_zeros(1), 1.0).to_event(1))
+            cells = dist.Normal(z + kind.unsqueeze(-1) + x.new_zeros(x.shape[-1]), 1.0).to_event(1)
+            pyro.sample("x", SelectionDistribution(cells), obs=torch.where(mask, x, torch.nan))
+
+    def guide(self, x, mask):
+        with pyro.plate("rows", len(x), dim=-1):
+            pyro.sample("z", dist.Normal(x.new_zeros(1), 1.0).to_event(1))
+
+
+def test_a_model_that_sums_a_latent_out_has_the_groups_that_need_no_drawing_of_its_sites():
+    tree = to_arviz(importance(Components(), draws=6), Components(), X, MASK)
+    assert sorted(tree.groups()) == ["constant_data", "observed_data", "posterior", "sample_stats"]
+    assert {"z", "kind", "x_mis"} == set(tree.posterior.data_vars)
+
+
+def test_draws_without_what_they_are_of_are_refused():
+    draws = importance(draws=4)
+    for given in ((), (MODEL,), (MODEL, X)):
+        with pytest.raises(TypeError, match="^module, x, mask: got none, expected those that the draws are of"):
+            to_arviz(draws, *given)
 
 
 def test_every_group_is_there_and_missing_cells_are_labeled_by_row_and_column(data):

@@ -2,11 +2,13 @@
 
 import arviz
 import numpy as np
+import pyro
 import pyro.distributions as dist
 import pytest
 import torch
 from exact import Z_MAX, LinearGaussian, PosteriorEncoder, self_masking
 from own_model import GammaRate
+from torch import nn
 
 from pyro_mnar.distributions import THRESHOLD
 from pyro_mnar.imputation.ensemble import impute
@@ -14,7 +16,7 @@ from pyro_mnar.imputation.importance import sample_importance, weight_table
 from pyro_mnar.infer.weights import effective_sample_size, pareto_threshold, smooth
 from pyro_mnar.mcmc.posterior import sample_posterior
 from pyro_mnar.mechanisms import SelfMasking
-from pyro_mnar.model import MNAR
+from pyro_mnar.model import MNAR, SelectionDistribution
 
 LAW = LinearGaussian(np.array([[1.0, 0.3], [0.5, -0.8], [0.7, 0.6]]), np.array([0.2, -0.1, 0.0]), np.array([0.5, 0.6, 0.7]))
 
@@ -264,3 +266,31 @@ def test_a_tolerance_that_is_none_is_refused():
     for wrong in (0.0, -1.0, float("nan")):
         with pytest.raises(ValueError, match="tolerance: got"):
             impute(mnar(), *several(2), tolerance=wrong)
+
+
+class HolesForgotten(nn.Module):
+    """Its law of rows is given whatever stands in the holes."""
+
+    def __init__(self, mechanism):
+        super().__init__()
+        self.mechanism = mechanism
+
+    def model(self, x, mask):
+        with pyro.plate("rows", len(x), dim=-1):
+            z = pyro.sample("z", dist.Normal(x.new_zeros(1), 1.0).to_event(1))
+            cells = dist.Normal(z.expand(*z.shape[:-1], x.shape[-1]), 1.0).to_event(1)
+            pyro.sample("x", SelectionDistribution(cells, self.mechanism), obs=x)
+
+    def guide(self, x, mask):
+        with pyro.plate("rows", len(x), dim=-1):
+            pyro.sample("z", dist.Normal(x.new_zeros(1), 1.0).to_event(1))
+
+
+@pytest.mark.parametrize("mechanism", [None, SelfMasking(2, direction="high")])
+def test_values_of_missing_cells_that_a_model_takes_for_observed_are_refused(mechanism):
+    x, mask, model = torch.zeros(4, 2), torch.tensor([[True, False]] * 4), HolesForgotten(mechanism)
+    for call in (impute, sample_importance, sample_posterior):
+        settings = {"draws": 4, "progress": False} | ({"warmup": 4} if call is sample_posterior else {})
+        with pytest.raises(ValueError, match="took them for observed, expected NaN there"):
+            call(model, x, mask, **settings)
+        call(model, x[:, :1].expand(-1, 2), torch.ones_like(mask), **settings)

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from pyro_mnar import MNARImputer
 from pyro_mnar.analysis import long_draws
@@ -24,7 +25,8 @@ SETTINGS = {
     "mechanism": (["none"], {"a": "none"}),
     "point": (["mean"], {"a": "mean"}),
     "random_state": (-1, 1.5, "zero"),
-    "tolerance": ("small", [0.1]),
+    "tolerance": ("small", [0.1], -1.0, 0),
+    **dict.fromkeys(("add_indicator", "keep_empty_features", "keep_partial", "progress"), ("no", None, 0, [True])),
 }
 
 
@@ -32,8 +34,22 @@ SETTINGS = {
 def test_a_setting_is_refused_by_name(name, value):
     settings = {"mechanism": "none", "members": 1, "steps": 1, "hidden": (4,), "progress": False} | {name: value}
     with pytest.raises((ValueError, TypeError), match=f"^{name}: ") as found:
-        MNARImputer(**settings).fit_transform(X)
+        MNARImputer(**settings).fit(X)
     assert found.type in (ValueError, TypeError)
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_a_callback_that_cannot_be_called_is_refused_before_the_fit(members):
+    from pyro_mnar import IWELBO, MNAR, GaussianDecoder, GaussianEncoder, fit
+
+    x, mask = torch.zeros(4, 2), torch.ones(4, 2, dtype=torch.bool)
+    bounds = [IWELBO(MNAR(GaussianDecoder(1, 2), GaussianEncoder(1, 2)), particles=2) for _ in range(members)]
+    for call in (
+        lambda: MNARImputer("none", members=members, steps=1, progress=False).fit(X, callback="print"),
+        lambda: fit(bounds if members > 1 else bounds[0], x, mask, steps=1, callback="print"),
+    ):
+        with pytest.raises(TypeError, match="^callback: got 'print', expected a function of one Evaluation, or None"):
+            call()
 
 
 def test_an_argument_is_refused_by_name():

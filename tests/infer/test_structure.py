@@ -12,6 +12,7 @@ from pyro.infer.mcmc.util import initialize_model
 from torch import nn
 
 from pyro_mnar.infer.bound import IWELBO
+from pyro_mnar.infer.ensembles import fit
 from pyro_mnar.mechanisms import LinearMasking, SelfMasking
 from pyro_mnar.model import MNAR
 from pyro_mnar.networks import GaussianDecoder, GaussianEncoder
@@ -334,3 +335,80 @@ def test_nuts_runs_on_the_pair(table):
     mcmc = MCMC(NUTS(made.model, jit_compile=False), num_samples=5, warmup_steps=5, disable_progbar=True)
     mcmc.run(*table)
     assert bool(mcmc.get_samples()["z"].isfinite().all())
+
+
+class RowsBesideParticles(Pair):
+    def rows(self, x, size=None):
+        return pyro.plate("people", len(x), dim=-2)
+
+
+class SharedScale(Pair):
+    def model(self, x):
+        scale = pyro.sample("scale", dist.LogNormal(0.0, 1.0))
+        with self.rows(x):
+            z = pyro.sample("z", dist.Normal(torch.zeros(1), 1.0).to_event(1))
+            pyro.sample("x", dist.Normal(z.expand(*z.shape[:-1], 3), scale).to_event(1), obs=x.unsqueeze(-1).expand(-1, 3))
+
+    def guide(self, x):
+        with self.rows(x):
+            pyro.sample("z", dist.Normal(self.shift.expand(1), 1.0).to_event(1))
+
+
+@pytest.mark.parametrize(
+    ("cls", "message"),
+    [
+        (RowsBesideParticles, "^plate 'people': got dim=-2, which is the particles', expected one plate over rows at dim=-1"),
+        (SharedScale, "^site 'scale': stands outside of a plate over rows, .*SharedLatents"),
+    ],
+)
+def test_what_does_not_fit_beside_the_particles_is_refused_by_name(cls, message):
+    with pytest.raises(ValueError, match=message):
+        IWELBO(cls(), particles=5)(ROWS)
+    with torch.no_grad():  # nothing of it is left behind
+        assert IWELBO(Pair(), particles=5)(ROWS).shape == ROWS.shape
+
+
+def test_a_module_without_model_or_guide_is_refused():
+    with pytest.raises(TypeError, match="^module: got Linear, which has no method 'model', expected model and guide"):
+        IWELBO(nn.Linear(1, 1))
+
+
+class InStore(Pair):
+    def model(self, x, mask):
+        scale = pyro.param("scale", torch.ones(()), constraint=dist.constraints.positive)
+        with self.rows(x):
+            z = pyro.sample("z", dist.Normal(0.0, 1.0))
+            pyro.sample("x", dist.Normal(z.unsqueeze(-1).expand(*z.shape, x.shape[-1]), scale).mask(mask).to_event(1), obs=x)
+
+    def guide(self, x, mask):
+        super().guide(x)
+
+
+class InStoreOfGuide(InStore):
+    def model(self, x, mask):
+        Pair.model(self, x[..., 0])
+
+    def guide(self, x, mask):
+        scale = pyro.param("scale", torch.ones(()), constraint=dist.constraints.positive)
+        with self.rows(x):
+            pyro.sample("z", dist.Normal(self.shift, scale))
+
+
+class Registered(InStoreOfGuide):
+    """Its parameters are in Pyro's store too, and no others are."""
+
+    def guide(self, x, mask):
+        pyro.module("own", self)
+        Pair.guide(self, x)
+
+
+def test_parameters_that_no_fit_trains_are_refused_by_name_and_draws_are_as_without_the_look(clean_store):
+    x, mask = torch.randn(9, 2), torch.ones(9, 2, dtype=torch.bool)
+    for bad in (InStore, InStoreOfGuide):
+        with pytest.raises(ValueError, match="^param 'scale': stands in Pyro's store alone, .*expected a parameter of the module"):
+            fit(IWELBO(bad(), particles=3), x, mask, steps=2)
+        pyro.clear_param_store()
+    for _ in range(2):  # the second time the store has another module's of the same names
+        module = Registered()
+        fit(IWELBO(module, particles=3), x, mask, steps=2)
+        assert float(module.shift.detach()) != pytest.approx(0.1)

@@ -178,6 +178,18 @@ def test_mechanism_survives_initialize_with_whatever_filler_in_the_holes():
         assert torch.equal(laws[0], laws[1]) and torch.equal(laws[0], laws[2]), name
 
 
+def test_mechanism_starts_from_no_table_of_another_width_or_without_a_mask(mechanism):
+    x, mask = torch.randn(9, D + 1).double(), torch.rand(9, D + 1) < 0.7
+    for given, message in (
+        ((x, mask), rf"^x: got shape \(9, {D + 1}\), expected \(N, {D}\)"),
+        ((x[:, : D - 1], mask[:, : D - 1]), rf"^x: got shape \(9, {D - 1}\), expected"),
+        ((x[:, :D], mask[:5, :D]), rf"^mask: got shape \(5, {D}\), expected that of x"),
+        ((mask[:, :D], x[:, :D]), "^mask: got torch.float64, expected torch.bool"),
+    ):
+        with pytest.raises((ValueError, TypeError), match=message):
+            mechanism.initialize(*given)
+
+
 @pytest.mark.parametrize("name", ["self logit free", "self probit free", "linear", "linear some columns"])
 def test_initialize_of_a_free_mechanism_gives_each_column_s_missing_rate(name):
     # Every row with every mask in turn: no column's values point to another's holes, not even by chance.
@@ -374,6 +386,18 @@ def test_encoder_tells_a_hole_from_an_observed_zero(encoder):
     hidden[0, 1] = False
     z = torch.randn(50, 1, 2).double()
     assert not torch.allclose(encoder(zeros, seen).log_prob(z), encoder(zeros, hidden).log_prob(z))
+
+
+def test_encoder_refuses_rows_that_it_is_not_made_for_by_name(encoder):
+    x, mask = torch.randn(3, D + 1).double(), torch.rand(3, D + 1) < 0.6
+    for given, message in (
+        ((x, mask), f"^x: got {D + 1} columns, expected {D}, as the encoder is made for"),
+        ((x[:, 1:D], mask[:, 1:D]), f"^x: got {D - 1} columns, expected {D}"),
+        ((x[:, :D], mask), f"^mask: got {D + 1} columns, expected {D}"),
+        ((x[:, :D].float(), mask[:, :D]), "^x: got torch.float32, expected torch.float64, as the encoder's parameters are"),
+    ):
+        with pytest.raises((ValueError, TypeError), match=message):
+            encoder(*given)
 
 
 def test_set_encoder_is_invariant_when_columns_are_permuted_with_their_embeddings():

@@ -283,3 +283,13 @@ def test_uniforms_that_all_cells_share_draw_what_each_s_own_would():
     with torch.no_grad():
         conditional = law.conditional(holed)
         assert torch.equal(conditional.from_uniforms(shared), conditional.from_uniforms(shared.contiguous()))
+
+
+def test_cells_of_no_row_and_a_mechanism_of_another_width_are_refused():
+    cells = Normal(torch.zeros(5, 4), 1.0)
+    for wrong, said in ((cells, r"Normal of event shape \(\)"), (Independent(cells, 2), r"Independent of event shape \(5, 4\)")):
+        with pytest.raises(ValueError, match=f"^decoder: got {said}, expected cells independent in one dimension, such as"):
+            SelectionDistribution(wrong)
+    for width in (3, 5):
+        with pytest.raises(ValueError, match=f"^mechanism: made for {width} columns, expected 4"):
+            SelectionDistribution(Independent(cells, 1), SelfMasking(width, direction="high"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import sys
 from itertools import islice
 from pathlib import Path
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Separators that a file of one column may have been meant to have.
 _SEPARATORS = {";": "';'", "\t": "a tab (--separator tab)", "|": "'|'"}
+#: What files in UTF-16 begin with, such as Excel's "Unicode text".
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 def read_source(
@@ -34,7 +37,7 @@ def read_source(
 
     Raises:
         ValueError: naming the file, when it is absent, empty, damaged, has no rows, duplicate column names, rows longer than the
-            header, or one column whose name and cells hold another separator.
+            header, a quote that is not closed, Excel's line ``sep=;``, or one column whose name and cells hold another separator.
 
     Example:
         >>> import tempfile
@@ -58,7 +61,8 @@ def read_source(
         content = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
         text = content.decode(encoding or "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{name}: {str(error).splitlines()[0]} (is it another encoding, such as --encoding cp1252?)") from None
+        likely = "utf-16" if content[:2] in _UTF_16 else "cp1252"
+        raise ValueError(f"{name}: {str(error).splitlines()[0]} (is it another encoding, such as --encoding {likely}?)") from None
     except (OSError, LookupError) as error:
         raise ValueError(f"{name}: {error}") from None
     source = Source(
@@ -72,6 +76,10 @@ def _filled(source: Source, text: str) -> Source:
     header, width = source.header, len(source.header)
     if not header:
         raise ValueError(f"{name}: No columns to parse from file")
+    told = re.fullmatch(r"sep=(.?)", source.separator.join(header), re.DOTALL)
+    if told and rows:
+        way = "" if told[1] in ("", source.separator) else f", and give --separator {'tab' if told[1] == chr(9) else repr(told[1])}"
+        raise ValueError(f"{name}: line 1 is {told[0]!r}, which says a separator and names no column (delete that line{way})")
     twice = [column for column in header if column and header.count(column) > 1]
     if twice:
         raise ValueError(f"{name}: column {twice[0]!r} stands more than once in the header")
@@ -98,24 +106,38 @@ def _filled(source: Source, text: str) -> Source:
 def _rows(source: Source, text: str) -> tuple[list[list[str]], int]:
     """Return the rows below the header, which is kept with their lines, and the line of the first that is longer; 0 where none is."""
     reader, rows = csv.reader(io.StringIO(text, newline=""), delimiter=source.separator), []
-    before, longest = 0, 0
+    before, begun, longest, blank = 0, 0, 0, []
     try:
         for row in reader:
+            begun, before = before + 1, reader.line_num
             # A blank line is no row; an empty cell in quotes is one.
-            if len(row) > 1 or (row and (row[0] == "" or row[0].strip())):
-                if not source.header:
-                    source.header, before = row, reader.line_num
-                    (last,) = islice(io.StringIO(text, newline=""), before - 1, before)
-                    source.line_end = "\r\n" if last.endswith("\r\n") else "\n"
-                    continue
+            if not (len(row) > 1 or (row and (row[0] == "" or row[0].strip()))):
+                blank.append(begun)
+            elif not source.header:
+                source.header, blank = row, []
+                (end,) = islice(io.StringIO(text, newline=""), before - 1, before)
+                source.line_end = "\r\n" if end.endswith("\r\n") else "\n"
+            else:
                 rows.append(row)
-                source.lines.append(before + 1)
-                if len(row) > len(source.header) and not longest:
-                    longest = reader.line_num
-            before = reader.line_num
+                source.lines.append(begun)
+                source.blank.extend(blank)
+                blank.clear()
+                longest = longest or (before if len(row) > len(source.header) else 0)
     except csv.Error as error:
-        raise ValueError(f"{source.path}: {error}") from None
+        raise ValueError(f"{source.path}: {error}, in line {before + 1} (is a quote not closed?)") from None
+    if begun and _is_open(text, begun, source.separator):
+        raise ValueError(f"{source.path}: a quote that opens in the row of line {begun} is not closed before the end of the file")
     return rows, longest
+
+
+def _is_open(text: str, line: int, separator: str) -> bool:
+    """Return whether the row that begins in a line, the last one of ``text``, ends within quotes."""
+    try:
+        # Strict it also minds text behind a closing quote, which is read as it stands.
+        list(csv.reader(islice(io.StringIO(text, newline=""), line - 1, None), delimiter=separator, strict=True))
+    except csv.Error as error:
+        return "unexpected end of data" in str(error)
+    return False
 
 
 def _doubt_separator(source: Source, rows: list[list[str]]) -> None:

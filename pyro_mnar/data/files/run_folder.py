@@ -32,6 +32,7 @@ def start_run(folder: Path, run: dict[str, object]) -> None:
         raise ValueError(f"{folder}: cannot be written ({error.strerror or error})") from None
     except json.JSONDecodeError:
         raise ValueError(f"{head}: is damaged, expected the one that the run wrote") from None
-    differs = [name for name in run if not isinstance(earlier, dict) or earlier.get(name) != run[name]]
+    earlier = earlier if isinstance(earlier, dict) else {}
+    differs = [name for name in dict.fromkeys([*run, *earlier]) if earlier.get(name) != run.get(name)]
     if differs:
         raise ValueError(f"{folder}: is another run's, of other {', '.join(differs)}; expected a new folder, or the same command")

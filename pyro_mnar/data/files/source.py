@@ -39,6 +39,7 @@ class Source:
         cells: of a CSV, the texts by column, each (N,).
         lines: of a CSV, the line on which each row begins.
         short: of a CSV, the lines of rows that are shorter than the header, whose last cells are empty.
+        blank: of a CSV, the empty lines between its rows, which are none.
         arrow: of Parquet, the table.
         separator, decimal, encoding, line_end: of a CSV.
         read_as_missing: by column, how often which word was read as a hole (what :meth:`frame` found).
@@ -50,6 +51,7 @@ class Source:
     header: list[str] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
     short: list[int] = field(default_factory=list)
+    blank: list[int] = field(default_factory=list)
     arrow: pyarrow.Table | None = None
     separator: str = ","
     decimal: str = "."

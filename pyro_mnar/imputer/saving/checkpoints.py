@@ -53,9 +53,9 @@ def opened(
     settings = {name: plain_setting(value) for name, value in imputer.get_params(deep=False).items() if name not in _APART}
     run = {"of": "a fit", "pyro_mnar": pyro_mnar.__version__, "torch": str(torch.__version__), **settings}
     ends = np.empty(0) if given.ends is None else given.ends
-    sampled = [given.weights] if given.units is None else [given.weights, given.units]
-    table = digest_of(given.values, given.mask, ends, *sampled, json.dumps(given.codec.to_json()))
-    run |= {"random_state": seed, "device": str(device), "table": table}
+    table = digest_of(given.values, given.mask, ends, json.dumps(given.codec.to_json()))
+    run |= {"random_state": seed, "device": str(device), "table": table, "weights": digest_of(given.weights)}
+    run |= {} if given.units is None else {"strata and clusters": digest_of(given.units)}
     run |= {} if rows is None else {"rows": rows.digest}
     start_run(Path(folder), json.loads(json.dumps(run)))
     return FitFiles(Path(folder), EVERY, rows is not None and rows.world_size > 1)

@@ -124,6 +124,11 @@ def test_another_separator_or_encoding_is_doubted(tmp_path):
         read_source(tmp_path / "t.csv")
 
 
+def test_text_behind_a_closed_quote_in_the_last_row_is_read_as_it_stands(tmp_path):
+    (tmp_path / "t.csv").write_text('a,b\n1,2\n3,"x"y\n\n')
+    assert read_source(tmp_path / "t.csv").cells == {"a": ["1", "3"], "b": ["2", "xy"]}
+
+
 def test_only_columns_that_are_used_are_judged(tmp_path):
     (tmp_path / "t.csv").write_text("ticket,a\nA/5 1,1\n2,2\n3,\n")
     source = read_source(tmp_path / "t.csv")

@@ -90,6 +90,18 @@ def test_a_checkpoint_of_another_fit_is_refused_by_what_differs(tmp_path, monkey
         MNARImputer(**SETTINGS | settings).fit(table(name == "table"), checkpoint=tmp_path / "c")
 
 
+@pytest.mark.parametrize("apart", ["weights", "strata"])
+def test_a_checkpoint_of_other_weights_or_strata_is_refused_by_what_differs(tmp_path, apart):
+    more = {"weights": {"sample_weight": np.r_[2.0, np.ones(39)]}, "strata": {"strata": np.arange(40) % 3}}[apart]
+    said = {"weights": "weights", "strata": "strata and clusters"}[apart]
+    folders = tmp_path / "without", tmp_path / "with"
+    fit(folders[0], steps=1)
+    MNARImputer(**SETTINGS | {"steps": 1}).fit(table(), checkpoint=folders[1], **more)
+    for folder, own in ((folders[0], more), (folders[1], {})):
+        with pytest.raises(ValueError, match=f"is another run's, of other (table, )?{said}; expected a new folder"):
+            MNARImputer(**SETTINGS | {"steps": 1}).fit(table(), checkpoint=folder, **own)
+
+
 @pytest.mark.parametrize("what", ["pyro_mnar.__version__", "torch.__version__"])
 def test_a_checkpoint_of_another_version_is_refused_by_name(tmp_path, monkeypatch, what):
     fit(tmp_path / "c", steps=1)

@@ -339,8 +339,11 @@ def test_what_is_wrong_is_named_and_nothing_is_written(table, tmp_path, capsys, 
         with monkeypatch.context() as context:
             context.setenv(name, "1")
             assert "RANK, WORLD_SIZE: got" in refused(capsys, *usual)
+    assert "--output: got - with --label, expected a folder" in refused(capsys, source, "--output", "-", "--label", "id")
     assert not out.exists()
     assert main(["impute", *map(str, usual)]) == 0
+    said = capsys.readouterr().out
+    assert "row groups written" in said and "Assumed: per column" in said and "Columns taken as" in said and "Filled with" in said
     assert "is another run's, of other model" in refused(capsys, *usual, "--direction", "low")
     assert "is another run's, of other settings" in refused(capsys, *usual, "--seed", "3")
     pq.write_table(table.slice(0, 5), source / "part-1.parquet")
