@@ -17,7 +17,7 @@ import numpy as np
 from pyro_mnar.data.kinds.column import Column
 from pyro_mnar.data.kinds.evidence import is_hole
 from pyro_mnar.data.kinds.numbers import Continuous
-from pyro_mnar.data.layout import Layout
+from pyro_mnar.data.layout import Layout, refuse_without_zero
 from pyro_mnar.data.learned_parts import constants_of, objects_of, refuse_beyond, refuse_unwritable, schema_of, some_columns
 from pyro_mnar.data.limit_ends import read_ends
 from pyro_mnar.data.limits import Limit, learned_limits, limits_of, set_aside
@@ -117,6 +117,7 @@ class TableCodec:
         layout = Layout(
             tuple(names), tuple(at), tuple(sorted(holed)), bool(keep_empty), bool(indicators), tuple(constants.items()), tuple(aside)
         )
+        refuse_without_zero(X, layout)
         unscaled = cls(
             layout, schema, Scaling(np.zeros(len(at)), np.ones(len(at))), learned_limits(said, names, schema.columns, values, mask)
         )

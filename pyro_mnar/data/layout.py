@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 _Given = TypeVar("_Given")
+#: Types that pandas gives to columns without a value, of no type of their own.
+_UNTYPED = ("object", "str", "string")
 
 
 @dataclass(frozen=True)
@@ -218,6 +220,17 @@ def _filled(series: Series, value: object) -> Series:
     return result.astype(dtype) if str(dtype).startswith("Sparse") else result
 
 
+def refuse_without_zero(X: DataFrame | np.ndarray, layout: Layout) -> None:
+    """Raise a ValueError that names a column without a value that is to stay, holes filled with 0, and is of a type that has no 0."""
+    for name in (layout.names[j] for j in layout.empty if layout.keep_empty and is_frame(X)):
+        dtype = X[name].dtype
+        if str(dtype) not in _UNTYPED and dtype.kind not in "iufb":
+            raise ValueError(
+                f"keep_empty_features: got True and column {name!r} of type {dtype} without an observed value, expected a column of "
+                "numbers, whose holes 0 can fill; leave it out, or set keep_empty_features=False"
+            )
+
+
 def _zeros_in_holes(series: Series) -> Series:
-    # A column of no dtype of its own, as pandas reads an empty one.
-    return (series.astype("float64") if str(series.dtype) in ("object", "str") else series).fillna(0)
+    plain = series.astype("float64") if str(series.dtype) in _UNTYPED else series
+    return plain.fillna(False if series.dtype.kind == "b" else 0)

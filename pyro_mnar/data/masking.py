@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pyro_mnar.data.kinds.numbers import within
 from pyro_mnar.data.schema import Schema, as_array, is_frame
 
 if TYPE_CHECKING:
@@ -99,7 +100,8 @@ def join(table: ArrayLike | DataFrame, completed: np.ndarray, mask: np.ndarray, 
         for j, column in enumerate(schema.columns):
             holes = ~mask[:, j]
             if holes.any():
-                array[holes, j] = column.written(completed[holes, j]).astype(array.dtype)
+                written = column.written(completed[holes, j])
+                array[holes, j] = (within(written, array.dtype) if array.dtype.kind == "f" else written).astype(array.dtype)
         return array
     frame: DataFrame = table.copy()
     for j, column in enumerate(schema.columns):

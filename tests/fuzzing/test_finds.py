@@ -181,3 +181,33 @@ def test_a_value_that_is_none_in_the_columns_units_is_named_and_nothing_overflow
 def test_an_angle_of_no_direction_warns_of_nothing_from_inside():
     turned = Angle("hour", "float64", period=24.0).off_line(np.array([np.inf, 25.0, -np.inf]))
     assert np.isnan(turned[[0, 2]]).all() and turned[1] == 1.0
+
+
+@pytest.mark.parametrize("dtype", ["category", "datetime64[s]", "timedelta64[s]"])
+def test_an_empty_column_whose_type_has_no_0_cannot_stay_filled_with_0(dtype):
+    frame = pd.DataFrame({"a": [0.0, np.nan, 2.0], "b": pd.Series([None] * 3).astype(dtype)})
+    with pytest.raises(ValueError, match=f"keep_empty_features: got True and column 'b' of type {dtype[:8]}"):
+        MNARImputer(**SETTINGS, keep_empty_features=True).fit(frame)
+
+
+@pytest.mark.parametrize(("dtype", "zero"), [("boolean", False), ("Int64", 0), ("Float32", 0), ("string", 0), (None, 0)])
+def test_an_empty_column_of_another_type_stays_filled_with_0(dtype, zero):
+    frame = pd.DataFrame({"a": [0.0, np.nan, 2.0], "b": pd.Series([None] * 3, dtype=dtype)})
+    completed = MNARImputer(**SETTINGS, keep_empty_features=True).fit_transform(frame)
+    assert completed["b"].tolist() == [zero] * 3
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "Float32"])
+def test_a_draw_that_the_column_s_type_cannot_hold_is_the_largest_that_it_can(dtype):
+    """Of float16 that is 65504: cells beyond came back infinite."""
+    most = float(np.finfo(dtype.lower()).max)
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": most * rng.uniform(0.9, 0.99, 60) * rng.choice([-1, 1], 60), "b": rng.normal(size=60)})
+    frame.loc[::2, "a"] = np.nan
+    imputer = MNARImputer(**SETTINGS, kinds={"a": "continuous"}).fit(frame.astype({"a": dtype}))
+    drawn = np.array([table["a"].to_numpy(float) for table in imputer.sample(frame.astype({"a": dtype}), 20)])
+    assert np.isfinite(drawn).all() and np.abs(drawn).max() == most
+    if dtype != "Float32":
+        x = frame.to_numpy().astype(dtype)
+        array = np.array(MNARImputer(**SETTINGS).fit(x).sample(x, 20))
+        assert array.dtype == dtype and np.isfinite(array).all() and np.abs(array).max() == most

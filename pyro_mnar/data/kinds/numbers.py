@@ -73,6 +73,8 @@ class Number(Column):
             return series
         if not is_numeric_dtype(series.dtype) and holes.all():
             series = series.astype(object).where(~holes, np.nan).astype(np.float64)
+        held = getattr(series.dtype, "numpy_dtype", series.dtype)
+        values = within(values, held) if held.kind == "f" else values
         series.iloc[places] = values.astype(series.dtype) if isinstance(series.dtype, np.dtype) else values
         return series
 
@@ -171,6 +173,17 @@ class Count(Number):
         """Return where the mean starts, the largest count, and which of a model's values stand for the counts."""
         first, step = float(-center / scale), float(1 / scale)
         return {"means": float(max(np.average(seen, weights=weights), 0.1)), "largest": float(seen.max()), "first": first, "step": step}
+
+
+def within(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return numbers cut to the range of a ``dtype`` of floats, beyond which it holds nothing finite.
+
+    Example:
+        >>> within(np.array([1.0, -7e4]), np.dtype("float16")).tolist()
+        [1.0, -65504.0]
+    """
+    info = np.finfo(dtype)
+    return np.where(np.isfinite(values), values.clip(float(info.min), float(info.max)), values)
 
 
 def _whole(values: np.ndarray, dtype: np.dtype, name: Name) -> np.ndarray:
