@@ -22,6 +22,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+
 import pandas as pd
 
 from benchmarks.imputation.committed import committed

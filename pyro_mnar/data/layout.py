@@ -222,7 +222,9 @@ def _filled(series: Series, value: object) -> Series:
 
 def refuse_without_zero(X: DataFrame | np.ndarray, layout: Layout) -> None:
     """Raise a ValueError that names a column without a value that is to stay, holes filled with 0, and is of a type that has no 0."""
-    for name in (layout.names[j] for j in layout.empty if layout.keep_empty and is_frame(X)):
+    if not is_frame(X) or not layout.keep_empty:
+        return
+    for name in (layout.names[j] for j in layout.empty):
         dtype = X[name].dtype
         if str(dtype) not in _UNTYPED and dtype.kind not in "iufb":
             raise ValueError(

@@ -135,6 +135,13 @@ def in_whole() -> bool:
     return _current.get() is not None
 
 
+def also_expect(worth: float) -> None:
+    """Say that there will be parts worth so much, of which the whole, if there is one, does not know yet."""
+    task = _current.get()
+    if task is not None:
+        task.expect(worth)
+
+
 def step_worth(batch_size: int) -> float:
     """Return what a step of training on so many rows is worth.
 

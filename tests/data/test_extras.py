@@ -65,7 +65,8 @@ def test_the_command_line_names_the_extra_before_any_work(name, modules, words, 
     pd.DataFrame({"a": [1.0, np.nan, 2.5, 0.5], "b": [2.0, 1.0, 0.5, 3.0]}).to_csv(tmp_path / "t.csv", index=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(MNARImputer, "fit", lambda *args, **named: pytest.fail("work was done first"))
-    for module in modules:
+    # What another test has imported of them is gone, too.
+    for module in [*modules, *(loaded for loaded in sys.modules if loaded.partition(".")[0] in modules)]:
         monkeypatch.setitem(sys.modules, module, None)
     assert main(words) == 2
     lines = capsys.readouterr().err.splitlines()

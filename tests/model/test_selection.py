@@ -237,9 +237,9 @@ def test_equal_uniforms_give_equal_draws_and_observed_cells_are_given_as_0():
 
 
 def test_decoders_that_are_no_row_of_cells_are_refused():
-    with pytest.raises(ValueError, match="decoder: got event shape"):
+    with pytest.raises(ValueError, match="decoder: got Normal of event shape"):
         SelectionDistribution(Normal(LOC, SCALE))
-    with pytest.raises(ValueError, match="decoder: got event shape"):
+    with pytest.raises(ValueError, match="decoder: got .* of event shape"):
         SelectionDistribution(Independent(Normal(LOC.expand(2, 3), SCALE), 2))
 
 

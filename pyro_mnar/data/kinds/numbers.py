@@ -182,7 +182,7 @@ def within(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
         >>> within(np.array([1.0, -7e4]), np.dtype("float16")).tolist()
         [1.0, -65504.0]
     """
-    info = np.finfo(dtype)
+    info, values = np.finfo(dtype), values.astype(np.float64)
     return np.where(np.isfinite(values), values.clip(float(info.min), float(info.max)), values)
 
 

@@ -12,13 +12,10 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from pyro_mnar.imputation.ensemble import score_ensemble
 from pyro_mnar.imputer.reason_selection.mask_orders import leaving_by_few
-from pyro_mnar.imputer.training.fit_files import FitFiles
-from pyro_mnar.imputer.training.fitting import fit_specified
 from pyro_mnar.imputer.training.specification import Specification
 from pyro_mnar.infer.processes import each, n_processes
-from pyro_mnar.infer.progress import in_whole
+from pyro_mnar.infer.progress import also_expect, in_whole
 from pyro_mnar.mechanisms.earlier_columns import read_of
 from pyro_mnar.model.mnar import MNAR
 
@@ -55,6 +52,10 @@ class Candidate(NamedTuple):
     def score(self) -> float:
         """The bound less the cost."""
         return self.bound - self.cost
+
+    def turns_beside(self, other: Candidate) -> bool:
+        """Return whether it has own values on two sides of a kind that ``other`` has not."""
+        return bool({"middle", "tails"} & {*self.directions} - {*other.directions})
 
     def agrees(self, other: Candidate) -> bool:
         """Return whether both say the same of missing values: of no column different own values, or these in one alone."""
@@ -129,11 +130,13 @@ class Pilots:
         """
         first, *others = before = self.ranked()
         cells, rivals = float(self.weights.sum()) * len(self.specification.kinds), [first]
-        for one in others:
-            close = CLOSE_ON_TWO_SIDES if {"middle", "tails"} & {*one.directions} - {*first.directions} else CLOSE
+        for one in sorted(others, key=lambda other: not other.turns_beside(first)):
+            close = CLOSE_ON_TWO_SIDES if one.turns_beside(first) else CLOSE
             near = first.score - one.score < close * cells and self._honours(one) and "few" not in (first.earlier, one.earlier)
             rivals += [one] if near and len(rivals) < 3 and not any(rival.agrees(one) for rival in rivals) else []
         if len(rivals) > 1:
+            if self.progress:
+                also_expect(times * self.worth * len(rivals))
             calls = self._calls([rival[:3] for rival in rivals], steps=times * steps, **rates)
             for rival, (bound, model) in zip(rivals, self._each(calls, times), strict=True):
                 self._add(rival[:3], bound, model)
@@ -221,30 +224,3 @@ class Pilots:
 def as_tried(in_units: Callable[[Specification], InUnits], specification: Specification) -> InUnits:
     """Return a specification as tried, in its units: noise that grows with the mean would explain a cut by the value nearly as well."""
     return in_units(replace(specification, growing=False))
-
-
-def fitted_pilot(
-    specification: Specification,
-    *,
-    start: MNAR | None,
-    in_units: Callable[[Specification], InUnits],
-    mask: Tensor,
-    weights: Tensor | None,
-    seed: int,
-    n_jobs: None = None,
-    checkpoint: FitFiles | None = None,
-    **settings: Any,
-) -> tuple[float, MNAR]:
-    """Return a pilot, begun as ``start``, and its bound over the whole table, as of a density in the table's units."""
-    specification, x, log_jacobian, limits = as_tried(in_units, specification)
-    settings |= {"limits": limits, "weights": weights, "checkpoint": checkpoint, "start": start}
-    _, (model,), (history,) = fit_specified(specification.first(1), x, mask, seed=seed, **settings)
-    if history.stopped == "interrupted":
-        raise KeyboardInterrupt  # there is nothing yet that an interrupted fit could keep
-
-    def bound() -> float:
-        bounds = score_ensemble([model.eval()], x, mask, limits=limits, particles=100, seed=seed)
-        return float(bounds.sum() if weights is None else bounds @ weights.to(bounds))
-
-    score = bound() if checkpoint is None else checkpoint.number(model.state_dict(), x, mask, limits, weights, seed, found=bound)
-    return score + log_jacobian, model.eval()

@@ -42,7 +42,9 @@ import torch
 from torch import Tensor
 
 from pyro_mnar.data.warn import warn
-from pyro_mnar.imputer.reason_selection.pilots import Candidate, InUnits, Pilots, as_tried, fitted_pilot
+from pyro_mnar.imputation.ensemble import score_ensemble
+from pyro_mnar.imputer.reason_selection.pilots import Candidate, InUnits, Pilots, as_tried
+from pyro_mnar.imputer.training.fit_files import FitFiles
 from pyro_mnar.imputer.training.fitting import fit_specified
 from pyro_mnar.imputer.training.specification import Specification
 from pyro_mnar.infer.progress import step_worth
@@ -161,6 +163,33 @@ def _shared(specification: Specification, in_units: Callable[[Specification], In
     if history.stopped == "interrupted":
         raise KeyboardInterrupt
     return model
+
+
+def fitted_pilot(
+    specification: Specification,
+    *,
+    start: MNAR | None,
+    in_units: Callable[[Specification], InUnits],
+    mask: Tensor,
+    weights: Tensor | None,
+    seed: int,
+    n_jobs: None = None,
+    checkpoint: FitFiles | None = None,
+    **settings: Any,
+) -> tuple[float, MNAR]:
+    """Return a pilot, begun as ``start``, and its bound over the whole table, as of a density in the table's units."""
+    specification, x, log_jacobian, limits = as_tried(in_units, specification)
+    settings |= {"limits": limits, "weights": weights, "checkpoint": checkpoint, "start": start}
+    _, (model,), (history,) = fit_specified(specification.first(1), x, mask, seed=seed, **settings)
+    if history.stopped == "interrupted":
+        raise KeyboardInterrupt  # there is nothing yet that an interrupted fit could keep
+
+    def bound() -> float:
+        bounds = score_ensemble([model.eval()], x, mask, limits=limits, particles=100, seed=seed)
+        return float(bounds.sum() if weights is None else bounds @ weights.to(bounds))
+
+    score = bound() if checkpoint is None else checkpoint.number(model.state_dict(), x, mask, limits, weights, seed, found=bound)
+    return score + log_jacobian, model.eval()
 
 
 def pilot_worth(steps: int | str, batch_size: int, n_rows: int) -> float:
