@@ -9,6 +9,7 @@ A table stands in a page between two comments, ``<!-- begin table NAME -->`` and
 - ``accuracy MASK SCORE``: methods by tables, from ``benchmarks/published/imputation.json``, which
   ``python -m benchmarks.imputation publish`` writes;
 - ``accuracy MASK SCORE of METHOD,METHOD,...``: these methods alone;
+- ``scores METHOD MASK,MASK,...``: masks by tables, RMSE / CRPS / coverage of one method, from the same file;
 - ``regret``: what it costs to state nothing, from the same file;
 - ``regret MASK,MASK,...``: CRPS of the cells with these masks.
 
@@ -54,6 +55,7 @@ TITLES = {
     "ours": "**pyro_mnar, nothing stated**",
     "ours-told": "**pyro_mnar, what is true stated**",
     "ours-free": "pyro_mnar, direction free",
+    "ours-limited": "pyro_mnar, told where values are cut",
 }
 SCORES = {"rmse": "RMSE", "crps": "CRPS", "coverage_90": "90 % coverage"}
 
@@ -105,6 +107,16 @@ def accuracy(runs: pd.DataFrame, words: list[str]) -> str:
     return "\n".join([head, rule, *body])
 
 
+def scores(runs: pd.DataFrame, words: list[str]) -> str:
+    """Return masks by tables of METHOD MASK,MASK,...: RMSE / CRPS / 90 % coverage, means over seeds."""
+    method, masks = words[0], words[1].split(",")
+    here = runs[runs["method"] == method]
+    tables = [table for table in dict.fromkeys(runs["table"]) if table in set(here["table"])]
+    means = here.groupby(["mask", "table"])[list(SCORES)].mean().map(_short).agg(" / ".join, axis=1)
+    body = [f"| {mask} | {' | '.join(means.get((mask, table), '') for table in tables)} |" for mask in masks]
+    return "\n".join([f"| {TITLES[method]} | {' | '.join(tables)} |", "|---" * (len(tables) + 1) + "|", *body])
+
+
 def regret(runs: pd.DataFrame, words: list[str]) -> str:
     """Return the summary of regrets, as a list, and the median and the largest by mask; of ``words``, masks, their cells."""
     cells = regrets(runs)
@@ -126,7 +138,7 @@ def _cells(cells: pd.DataFrame) -> str:
 
 
 #: The tables made of the grid's scores, by the word that they begin with.
-OF_SCORES = {"accuracy": accuracy, "regret": regret}
+OF_SCORES = {"accuracy": accuracy, "scores": scores, "regret": regret}
 
 
 def pages(root: Path = ROOT) -> Iterator[Path]:

@@ -138,8 +138,8 @@ class Pilots:
             if self.progress:
                 also_expect(times * self.worth * len(rivals))
             calls = self._calls([rival[:3] for rival in rivals], steps=times * steps, **rates)
-            for rival, (bound, model) in zip(rivals, self._each(calls, times), strict=True):
-                self._add(rival[:3], bound, model)
+            for rival, (bound, _) in zip(rivals, self._each(calls, times), strict=True):
+                self.found[rival[:3]] = rival._replace(bound=bound)  # an ensemble starts better as the short pilot
             risen = max(0.0, min(self.found[rival[:3]].bound - rival.bound for rival in rivals))
             self.found |= {one[:3]: one._replace(bound=one.bound + risen) for one in before if one not in rivals}
 
