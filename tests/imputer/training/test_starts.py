@@ -64,12 +64,15 @@ def test_pilots_and_members_start_as_they_should(monkeypatch):
         made.append(found)
         return found
 
-    for module in ("reason_selection.selection", "reason_selection.pilots", "learning"):
+    for module in ("reason_selection.selection", "learning"):
         monkeypatch.setattr(f"pyro_mnar.imputer.{module}.fit_specified", watched)
     imputer = MNARImputer(steps=2, members=2, progress=False).fit(table())
     (shared,) = made[0].members
     assert starts[0] is None and shared.mechanism is not None and not shared.mechanism.reads_own().any()
-    assert all(start is shared for start in starts[1:-1]) and len(starts) == len(imputer.candidates_) + 1
+    # Close ones, two or three, are fitted for longer; an ensemble starts as none of these.
+    again = len(starts) - len(imputer.candidates_) - 1
+    assert all(start is shared for start in starts[1:-1]) and again in (0, 2, 3)
+    del made[-1 - again : -1]
     chosen = next(i for i, fit in enumerate(made[1:-1], 1) if fit.members[0] is starts[-1])
     best = imputer.candidates_[0]
     told = made[chosen].specification
