@@ -109,8 +109,10 @@ def accuracy(runs: pd.DataFrame, words: list[str]) -> str:
 
 def scores(runs: pd.DataFrame, words: list[str]) -> str:
     """Return masks by tables of METHOD MASK,MASK,...: RMSE / CRPS / 90 % coverage, means over seeds."""
-    method, masks = words[0], words[1].split(",")
-    here = runs[runs["method"] == method]
+    method, masks = (words[0], words[1].split(",")) if len(words) == 2 else ("", [])
+    here = runs[(runs["method"] == method) & runs["mask"].isin(masks)]
+    if method not in TITLES or not set(masks) <= set(here["mask"]):
+        raise ValueError(f"table scores {' '.join(words)}: expected METHOD MASK,MASK,... of which there are cells")
     tables = [table for table in dict.fromkeys(runs["table"]) if table in set(here["table"])]
     means = here.groupby(["mask", "table"])[list(SCORES)].mean().map(_short).agg(" / ".join, axis=1)
     body = [f"| {mask} | {' | '.join(means.get((mask, table), '') for table in tables)} |" for mask in masks]

@@ -329,6 +329,18 @@ def test_the_scores_of_a_grid_become_the_tables_of_pages(tmp_path):
     both = json.loads((tmp_path / "imputation.json").read_text())
     assert both["cells"] == kept["cells"] | {"red/hard/ours/1": [3.0, 2.0, None]}
     assert [both["methods"][name]["versions"] for name in ("mice", "ours")] == ["numpy 2", "numpy 3"]
-    for wrong in ("accuracy hard", "accuracy hard width", "accuracy nowhere crps", "accuracy hard crps by ours", "accuracy mar crps"):
+    # Means of 1, .5, .9 and of 3, 2 and no coverage.
+    row = filled("<!-- begin table scores ours hard -->\n<!-- end table -->", tmp_path)[0]
+    assert "| **pyro_mnar, nothing stated** | red |\n|---|---|\n| hard | 2.000 / 1.250 / .900 |" in row
+    for wrong in (
+        "scores ours",
+        "scores ours mar",
+        "scores nobody hard",
+        "accuracy hard",
+        "accuracy hard width",
+        "accuracy nowhere crps",
+        "accuracy hard crps by ours",
+        "accuracy mar crps",
+    ):
         with pytest.raises(ValueError, match=f"table {wrong}"):
             filled(f"<!-- begin table {wrong} -->\n<!-- end table -->", tmp_path)

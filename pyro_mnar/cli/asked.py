@@ -110,6 +110,7 @@ def asked_for(options: argparse.Namespace, source: Source) -> Asked:
     Raises:
         ValueError: naming the option, for what does not fit together or is none of the table's.
     """
+    _check_seed(options)
     missing = missing_words(options.missing, source.names)
     if options.model is not None:
         return _with_model(options, source, missing)
@@ -129,7 +130,6 @@ def asked_for(options: argparse.Namespace, source: Source) -> Asked:
     logs = frozenset[Hashable]() if options.regress is None else regression_in(options.regress, columns.values()).logs
     if options.steps is not None and options.steps < 1:
         raise ValueError(f"--steps: got {options.steps}, expected at least 1")
-    _check_seed(options)
     settings = {"steps": options.steps, "mechanism": options.mechanism, "random_state": options.seed}
     settings["point"] = getattr(options, "point", None)
     stated = {name: value for name, value in settings.items() if value is not None}
@@ -156,7 +156,6 @@ def asked_for(options: argparse.Namespace, source: Source) -> Asked:
 
 def _with_model(options: argparse.Namespace, source: Source, missing: dict[str, list[Any]]) -> Asked:
     refuse_fitting(options, "save", "checkpoint", "keep_partial")
-    _check_seed(options)
     imputer = MNARImputer.load(options.model)
     names = [str(name) for name in imputer.codec_.layout.names]
     lacking = [name for name in names if name not in source.names]
@@ -216,7 +215,7 @@ def _direction(words: list[str] | None, names: Sequence[str]) -> str | dict[str,
     if not words:
         return None
     pairs = [pair(word, names) for word in words]
-    own = [pair for pair in pairs if pair is not None]
+    own = [one for one in pairs if one is not None]
     if len(own) == len(pairs):
         twice = next((name for i, (name, _) in enumerate(own) if name in dict(own[:i])), None)
         if twice is not None:

@@ -100,8 +100,7 @@ def join(table: ArrayLike | DataFrame, completed: np.ndarray, mask: np.ndarray, 
         for j, column in enumerate(schema.columns):
             holes = ~mask[:, j]
             if holes.any():
-                written = column.written(completed[holes, j])
-                array[holes, j] = (within(written, array.dtype) if array.dtype.kind == "f" else written).astype(array.dtype)
+                array[holes, j] = within(column.written(completed[holes, j]), array.dtype).astype(array.dtype)
         return array
     frame: DataFrame = table.copy()
     for j, column in enumerate(schema.columns):

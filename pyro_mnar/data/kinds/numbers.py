@@ -73,8 +73,7 @@ class Number(Column):
             return series
         if not is_numeric_dtype(series.dtype) and holes.all():
             series = series.astype(object).where(~holes, np.nan).astype(np.float64)
-        held = getattr(series.dtype, "numpy_dtype", series.dtype)
-        values = within(values, held) if held.kind == "f" else values
+        values = within(values, getattr(series.dtype, "numpy_dtype", series.dtype))
         series.iloc[places] = values.astype(series.dtype) if isinstance(series.dtype, np.dtype) else values
         return series
 
@@ -176,12 +175,14 @@ class Count(Number):
 
 
 def within(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return numbers cut to the range of a ``dtype`` of floats, beyond which it holds nothing finite.
+    """Return numbers cut to the range of a ``dtype`` of floats, beyond which it holds nothing finite; for another, as they are.
 
     Example:
         >>> within(np.array([1.0, -7e4]), np.dtype("float16")).tolist()
         [1.0, -65504.0]
     """
+    if dtype.kind != "f":
+        return values
     info, values = np.finfo(dtype), values.astype(np.float64)
     return np.where(np.isfinite(values), values.clip(float(info.min), float(info.max)), values)
 

@@ -14,8 +14,9 @@ the own value move imputations to where nothing was seen and must earn it: of ca
 
 Not all are tried. First come rates alone, earlier columns, the latent, and the own value: on two sides where a column points to them,
 where columns together do, and on one side everywhere; then the best of these joined with each of the others; at last it, and the own
-values alone, without those own-value terms that are hardly any. Hundreds of earlier columns are left out if they could not earn their
-price by telling every mask exactly, as where there are far more columns than rows.
+values alone, without those own-value terms that are hardly any. Bounds of short pilots still rise, and not alike: those that come close
+and tell of other reasons are fitted for longer. Hundreds of earlier columns are left out if they could not earn their price by telling
+every mask exactly, as where there are far more columns than rows.
 
 Where rows leave one after another (dropout), own values are tried with the bare fact that a row has left, in place of the seen values
 before. One value must then explain what these would, which the data contradict soon where it is false (docs/reasons.md). Against them
