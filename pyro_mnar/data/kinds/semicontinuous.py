@@ -20,6 +20,9 @@ from pyro_mnar.data.kinds.numbers import Continuous, Number
 #: many rows, and so many times as frequent as any other value, and there are so many others. Of a column that is merely rounded, other
 #: values repeat as well; where a mask cuts it off, an end does so by chance.
 SHARE, ROWS, TIMES, OTHERS = 0.2, 20, 4, 10
+#: Where nearly all are alike, few others suffice: as one normal law they would be a spike of any height, whose likelihood outweighs
+#: what all other columns say.
+NEARLY_ALL, FEW_OTHERS = 0.9, 2
 
 
 class Semicontinuous(Number):
@@ -141,9 +144,11 @@ def mass_in(values: Iterable[object]) -> tuple[float, float] | None:
         (0.0, 0.5)
     """
     found, counts = _counted(values)
-    if len(found) - 1 < OTHERS:
+    if len(found) - 1 < FEW_OTHERS:
         return None
     end, nearest = _frequent_end(counts)
+    if len(found) - 1 < OTHERS and counts[end] < NEARLY_ALL * counts.sum():
+        return None
     if counts[end] < max(ROWS, SHARE * counts.sum(), TIMES * np.delete(counts, end).max()):
         return None
     return float(found[end]), float(found[nearest])
