@@ -84,6 +84,7 @@ def bases(home: Path) -> list[tuple[Path, Any]]:
         "mixed": (mixed, {"mechanism": "none", "kinds": kinds, "add_indicator": True}),
         "masked": (mixed.drop(columns=["hour"]), {"mechanism": "self-masking", "direction": "free", "kinds": kinds | {"hour": None}}),
         "linear": (plain.to_numpy(), {"mechanism": "linear", "members": 2}),
+        "undecided": (plain, {"members": 3}),  # so few rows tell no reasons apart
     }
     found = []
     for name, (table, settings) in models.items():

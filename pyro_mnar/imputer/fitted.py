@@ -121,7 +121,8 @@ class FittedImputer(TransformerMixin, BaseEstimator):
             columns: the columns whose mechanism is moved; all that have one by default.
 
         Raises:
-            ValueError: for a mechanism that is not ``auto`` or ``self-masking`` or reads the row's latent, or other tables or columns.
+            ValueError: for a mechanism that is not ``auto`` or ``self-masking`` or reads the row's latent in every
+                member, or other tables or columns.
         """
         from pyro_mnar.imputer.sensitivity import strengthened
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -169,7 +169,7 @@ def _fit(
             task.expect((len(choice.candidates) - PILOTS) * pilot_worth(imputer.steps, imputer.batch_size, len(given.mask)))
         task.say("fitting")
         imputer.candidates_ = [] if choice is None else choice.candidates
-        own = _ensemble(imputer, given, specification, margins, settings, rows, None if choice is None else choice.pilot)
+        own = _ensemble(imputer, given, specification, margins, settings, rows, () if choice is None else choice.starts)
         at_first = imputer.specification_, imputer.moves_
         for _ in range(ROUNDS if margins else 0):
             nearer = nearer_to_margins(imputer, given.told.mask)
@@ -198,20 +198,20 @@ def _ensemble(
     margins: dict[int, Margin],
     settings: dict[str, Any],
     rows: MemberRows | None,
-    start: MNAR | None = None,
+    starts: Sequence[MNAR] = (),
 ) -> Given:
     """Fit the ensemble that is specified, have it meet ``margins``, and return the table as it reads it."""
     codec, specification = in_supposed_units(given.told, specification)
     given = replace(given, codec=codec)
     units = None if given.units is None else torch.from_numpy(given.units)
-    known: dict[str, Any] = {"limits": given.limits, "weights": given.row_weights, "units": units, "start": start}
+    known: dict[str, Any] = {"limits": given.limits, "weights": given.row_weights, "units": units, "starts": starts}
     drawn = {} if rows is None else rows.settings(imputer, codec)
     fitted = fit_specified(specification, given.x, given.seen, **known, **settings, **drawn)
     check_interrupted(fitted.histories, imputer.members, imputer.keep_partial)
     imputer.codec_ = codec
     imputer.specification_, imputer.histories_ = fitted.specification, fitted.histories
     imputer.members_ = [member.eval() for member in fitted.members]
-    imputer.moves_ = met_margins(imputer, given, margins)
+    imputer.moves_ = met_margins(imputer, given, margins) if margins else []
     return given
 
 

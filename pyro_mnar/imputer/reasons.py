@@ -3,14 +3,16 @@
 Evidence for a reason is how much higher the best candidate that has it scores than the best one that has not
 (:mod:`pyro_mnar.imputer.reason_selection.selection`): called strong where the data are e^10 times as likely, moderate from e^3 on (Kass
 and Raftery 1995, "Bayes factors", Journal of the American Statistical Association 90, call e^5 very strong; no candidate is quite right
-here, so more is asked). For one column's own value, the members of the ensemble must agree on it as well.
+here, so more is asked). For one column's own value, the members of the ensemble must agree on it as well. Where some members suppose
+another reason (:mod:`pyro_mnar.imputer.reason_selection.shares`), both are told, and the evidence is weak.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +23,7 @@ from pyro_mnar.imputation.ensemble import impute
 from pyro_mnar.imputer.contract import Imputer
 from pyro_mnar.imputer.reason_selection.pilots import Candidate
 from pyro_mnar.imputer.tables.given import Given
+from pyro_mnar.imputer.training.specification import Specification
 from pyro_mnar.imputer.words import MECHANISMS
 from pyro_mnar.infer.torch_state import as_usual
 from pyro_mnar.model.mnar import MNAR
@@ -72,14 +75,14 @@ def reasons_of(
 
     drawn = drawn_from(imputer.codec_, imputer.members_, 4 * len(imputer.members_))
     plain = drawn_from(first, [ignorable], 16)
-    effects, lines = _Effects.of(imputer), []
+    effects, lines = [_Effects.of(imputer, followers) for _, followers in imputer.specification_.supposed], []
     missing, absent = given.missing, given.absent
     told = (missing & ~given.limited)[rows.numpy()]
     for place, j in enumerate(imputer.specification_.columns):
         holes, shown = told[:, j], values[mask[:, j], j]
         line: dict[str, object] = {"column": columns[j].name, "missing": float(missing[~absent[:, j], j].mean())}
-        line["reason"] = _reason(imputer, place, effects)
-        line["evidence"] = _evidence(imputer, place, stated[place], effects)
+        line["reason"] = _reasons(imputer, place, effects)
+        line["evidence"] = _evidence(imputer, place, stated[place], effects[0])
         if columns[j].ordered:
             inside = (drawn[:, holes, j] >= shown.min()) & (drawn[:, holes, j] <= shown.max())
             line |= {"beyond": float(1 - inside.mean()), "mean": float(drawn[:, holes, j].mean())}
@@ -112,46 +115,6 @@ def no_reasons(imputer: Imputer) -> DataFrame:
     return DataFrame({"column": names, **words}).set_index("column")
 
 
-def reasons_to_json(reasons: DataFrame) -> dict[str, list[object]]:
-    """Return the table as plain lists, by column; a number that is not known, or beyond double precision, is None."""
-    plain = reasons.reset_index().to_dict("list")
-    return {str(name): [None if isinstance(v, float) and not np.isfinite(v) else v for v in values] for name, values in plain.items()}
-
-
-def reasons_from_json(plain: dict[str, list[Any]]) -> DataFrame:
-    """Return the table that :func:`reasons_to_json` was given.
-
-    Raises:
-        TypeError, ValueError: for anything else.
-    """
-    from pandas import DataFrame
-
-    words, numbers = {"column", "reason", "evidence"}, {"missing", "beyond", "mean", "ignorable_mean", "observed_mean", "observed_sd"}
-    known = set(plain) - {"not_applicable"}
-    if known - numbers != words or (len(known) > len(words) + 1 and not numbers <= known):
-        raise ValueError(f"reasons: got {sorted(plain)!r:.100}, expected {', '.join(sorted(words | numbers))}")
-    for name, values in plain.items():
-        for value in values:
-            if name in ("reason", "evidence") and not isinstance(value, str):
-                raise ValueError(f"reasons: got {value!r:.60} as {name}, expected words")
-            if name not in ("column", "reason", "evidence") and value is not None:
-                finite(value, "reasons")
-    frame = DataFrame({name: values for name, values in plain.items()}).set_index("column")
-    return frame.astype({name: float for name in frame.columns if name not in ("reason", "evidence")})
-
-
-def finite(value: Any, name: str) -> float:
-    """Return a number as it is, or raise a ValueError that says whose it is not.
-
-    Example:
-        >>> finite(2, "candidates")
-        2
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not np.isfinite(float(value)):
-        raise ValueError(f"{name}: got {value!r:.60}, expected a finite number")
-    return value
-
-
 @as_usual
 @torch.no_grad()
 def missingness_of(imputer: Imputer, points: int) -> list[tuple[str | int, np.ndarray, np.ndarray]]:
@@ -159,7 +122,7 @@ def missingness_of(imputer: Imputer, points: int) -> list[tuple[str | int, np.nd
     codec = imputer.codec_
     wide = codec.invert(np.linspace(-4, 4, points, dtype=np.float32).astype(float)[:, None].repeat(len(codec.columns), 1))
     curves = []
-    for j in imputer.specification_.own:
+    for j in imputer.specification_.any_own:
         column = codec.columns[j]
         # Four standard deviations to the side that goes missing shows the whole rise; of levels there are as many as there are.
         values = np.arange(float(len(column.levels))) if column.levels else np.unique(wide[:, j])
@@ -173,16 +136,18 @@ def missingness_of(imputer: Imputer, points: int) -> list[tuple[str | int, np.nd
 
 
 class _Effects(NamedTuple):
-    """What masks read, member by member: of own values their slopes, of categories the sizes of their effects, (members, D), 0 without
-    a mechanism; and the mean size of what each column, seen or absent, does to each mask, (D, D)."""
+    """What masks of some members read: of own values, member by member, their slopes, of categories the sizes of their effects,
+    (members, D), 0 without a mechanism; and the mean size of what each column, seen or absent, does to each mask, (D, D)."""
 
     own: Tensor
     of_columns: np.ndarray
 
     @classmethod
     @torch.no_grad()
-    def of(cls, imputer: Imputer) -> _Effects:
-        d, mechanisms = len(imputer.codec_.columns), [member.mechanism for member in imputer.members_]
+    def of(cls, imputer: Imputer, members: Sequence[int]) -> _Effects:
+        # After an interruption the last of them are not there.
+        some = [member for i, member in enumerate(imputer.members_) if i in members]
+        d, mechanisms = len(imputer.codec_.columns), [member.mechanism for member in some]
         own = torch.stack([torch.zeros(d) if one is None else one.own_effects() for one in mechanisms])
         sizes = np.zeros((d, d))
         for one in mechanisms:
@@ -200,6 +165,8 @@ def _evidence(imputer: Imputer, place: int, word: str | None, effects: _Effects)
         at_random = [c for c in imputer.candidates_ if set(c.directions) == {"none"} and not c.latent]
         against = own and at_random and max(c.score for c in at_random) - best.score > 10
         return "stated, but the data speak against it" if against else "stated"
+    if any(one.latent != best.latent or (one.directions[place] != "none") != own for one in imputer.specification_.others):
+        return "weak"
     rivals = [c for c in others if (c.directions[place] != "none") != own or (not own and _seen(c) != _seen(best))]
     gain = best.score - max((c.score for c in rivals), default=-np.inf)
     if own:
@@ -214,26 +181,36 @@ def _seen(candidate: Candidate) -> tuple[bool, str]:
     return candidate.latent, "all" if candidate.earlier == "few" else candidate.earlier
 
 
-def _reason(imputer: Imputer, place: int, effects: _Effects) -> str:
-    """Return in words what decides whether a column's value goes missing."""
-    best: Candidate = imputer.candidates_[0]
-    j = imputer.specification_.columns[place]
+def _reasons(imputer: Imputer, place: int, effects: Sequence[_Effects]) -> str:
+    """Return in words what decides whether a column's value goes missing; where members suppose different reasons, how many which."""
+    supposed = imputer.specification_.supposed
+    by_reason: Counter[str] = Counter()
+    for (one, members), own in zip(supposed, effects, strict=True):
+        by_reason[_reason(imputer, one, place, own)] += len(members)
+    if len(by_reason) == 1:
+        return next(iter(by_reason))
+    return "; or ".join(f"{reason}, as {count} of {len(imputer.members_)} members suppose" for reason, count in by_reason.items())
+
+
+def _reason(imputer: Imputer, supposed: Specification, place: int, effects: _Effects) -> str:
+    """Return in words what decides whether a column's value goes missing, as some members suppose."""
+    j, word = supposed.columns[place], supposed.directions[place]
     parts = []
-    if best.directions[place] != "none":
+    if word != "none":
         if not imputer.codec_.columns[j].ordered:
             parts.append("its own category")
         else:
             rising = float(effects.own[:, j].double().mean()) > 0
             free = "high" if rising else "low"
-            parts.append(f"its own value ({_WORDS.get(best.directions[place], _WORDS[free])})")
-    if best.latent:
+            parts.append(f"its own value ({_WORDS.get(word, _WORDS[free])})")
+    if supposed.latent:
         parts.append("what the other columns are expected to be, seen or not")
     sizes = effects.of_columns[j]
     order = [int(k) for k in np.argsort(-sizes)[:3] if sizes[k] > _NAMED]  # the largest first
     names = [str(imputer.codec_.columns[k].name) for k in order]
     if names:
         named = ", ".join(names)
-        parts.append(f"the seen values of {named}" if imputer.specification_.values else f"whether values of {named} are there")
+        parts.append(f"the seen values of {named}" if supposed.values else f"whether values of {named} are there")
     if not parts:
         return "completely at random"
-    return ("at random given " if best.directions[place] == "none" and not best.latent else "by ") + " and ".join(parts)
+    return ("at random given " if word == "none" and not supposed.latent else "by ") + " and ".join(parts)

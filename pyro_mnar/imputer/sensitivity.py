@@ -81,13 +81,13 @@ def strengthened(imputer: Imputer, done: Completions, factor: float, columns: Se
     specification, names = imputer.specification_, [column.name for column in imputer.codec_.columns]
     if not specification.separate:
         raise ValueError(f"imputer: fitted with mechanism {specification.mechanism!r}, expected 'auto' or 'self-masking'")
-    if specification.latent:
+    if specification.any_latent and not specification.own_alone:
         raise ValueError(
             "imputer: masks read the row's latent, of which completed tables have none; expected a fit without (--direction)"
         )
     if not isinstance(factor, Real) or not math.isfinite(factor):
         raise ValueError(f"factor: got {factor}, expected a finite number")
-    known = [names[j] for j in specification.own]
+    known = [names[j] for j in specification.own_alone]
     chosen = known if columns is None else list(columns)
     for name in chosen:
         if name not in known:
@@ -105,7 +105,7 @@ def gains(
     """Return what the log odds of being missing gain where the mechanism is made stronger, (F, P, N), of P draws and N rows.
 
     Args:
-        imputer: fitted, with masks that do not read the latent.
+        imputer: fitted; members whose masks read the latent gain nothing.
         table: read by its codec.
         drawn: of its missing cells.
         factors: of the log odds, F.
@@ -115,6 +115,8 @@ def gains(
     moved, found = table.missing & ~table.limited & chosen, np.zeros((len(factors), *drawn.log_weights.shape))
     for part in drawn_rows(imputer, table, drawn, np.flatnonzero(moved.any(1))):
         assert part.member.mechanism is not None
+        if part.member.mechanism.reads_latent:
+            continue  # what these members suppose has no strength of the own value alone
         for k, factor in enumerate(factors):
             gain = part.member.mechanism.gain(part.y, factor, part.seen)
             own = torch.where(torch.from_numpy(moved[part.rows]), part.apart(gain), 0.0)

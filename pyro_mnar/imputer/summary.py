@@ -98,7 +98,7 @@ def shifts(imputer: MNARImputer, result: Imputation, mask: np.ndarray) -> list[s
         result: in the table's units.
         mask: (N, D) True = observed.
     """
-    lines, width = [], max(len(str(column.name)) for column in imputer.codec_.columns)
+    lines, width, specification = [], max(len(str(column.name)) for column in imputer.codec_.columns), imputer.specification_
     for j, column in enumerate(imputer.codec_.columns):
         if mask[:, j].all() or column.circular:  # of directions no sum is taken
             continue
@@ -110,7 +110,8 @@ def shifts(imputer: MNARImputer, result: Imputation, mask: np.ndarray) -> list[s
             said = column.in_words(ours[0])
             known = imputer.reasons_.loc[column.name] if column.name in imputer.reasons_.index else {}
             # Of what goes missing at random that is what was assumed.
-            told = "at random" not in known.get("reason", "") and np.isfinite(known.get("ignorable_mean", np.nan))
+            moved = specification.any_latent or j in specification.any_own or "at random" not in known.get("reason", "")
+            told = moved and np.isfinite(known.get("ignorable_mean", np.nan))
             if told and known["observed_sd"] > 0:
                 far = (known["mean"] - known["ignorable_mean"]) / known["observed_sd"]
                 said += f"; if missing at random {column.in_words(known['ignorable_mean'])} ({-far:+.2f} observed standard deviations)"

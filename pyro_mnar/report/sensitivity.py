@@ -85,8 +85,8 @@ def sensitivity(
     shift, odds = "shift (standard deviations)", "log odds ratio of the level"
     drawn(along(real, some, _SHIFTS), shift, "mean of the column", "Column means against a shift of the imputed values")
     drawn(along(leveled, full, _ODDS), odds, "share of the level", "Shares of levels against their odds among the imputed values")
-    own = [lever for j, lever in levers.items() if j in specification.own]
-    if own and not specification.latent:
+    own = [lever for j, lever in levers.items() if j in specification.own_alone]
+    if own:
         gained = dict(zip(_FACTORS, gains(imputer, table, full.drawn, _FACTORS), strict=True))
         strengths = along(own, full, _FACTORS, lambda start, factor: start.reweight(gained[factor]))
         caption = "Column means, or shares of levels, against the strength of the mechanism"

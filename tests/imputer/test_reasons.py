@@ -478,7 +478,7 @@ def tried(bound_of, monkeypatch, rows=60, ordered=False, spread=(0.0, 1.3, 1.3, 
 
     def fitted(specification, **_):
         (order,) = specification.orders or ((),)
-        earlier = {(): "", (0, 1, 2, 3): "all"}[order]
+        earlier = {(): "", (0,): "complete", (0, 1, 2, 3): "all"}[order]
         return bound_of(specification.directions, earlier, specification.latent), model
 
     monkeypatch.setattr(selection, "fitted_pilot", fitted)
@@ -491,7 +491,14 @@ def tried(bound_of, monkeypatch, rows=60, ordered=False, spread=(0.0, 1.3, 1.3, 
 
 
 def test_each_step_of_the_choice_tries_what_the_best_of_those_before_suggests(monkeypatch):
-    first = {(NONE, "all", False), (NONE, "", False), (FREE, "", False), (TAILS, "", False), (NONE, "", True)}
+    first = {
+        (NONE, "all", False),
+        (NONE, "", False),
+        (FREE, "", False),
+        (TAILS, "", False),
+        (NONE, "", True),
+        (TAILS, "complete", False),
+    }
     less = ("tails", "none", "tails")
     # Seen values are best: the latent is tried beside them, and the better own values alone without that which does little.
     best, found, _ = tried(lambda words, earlier, latent: -900.0 + 50 * (earlier == "all") - 5 * ("free" in words), monkeypatch)

@@ -64,7 +64,7 @@ def way_of(imputer: Imputer, j: int) -> str:
     specification = imputer.specification_
     if imputer.codec_.columns[j].levels:
         return "odds"
-    if specification.latent or specification.own.get(j) not in DIRECTIONS:
+    if specification.any_latent or specification.any_own.get(j) not in DIRECTIONS:
         return "tilt"
     with torch.no_grad():
         slopes = [float(member.mechanism.own_effects()[j]) for member in imputer.members_ if member.mechanism is not None]

@@ -3,7 +3,7 @@ r"""Draws of a fitted ``MNARImputer`` that reach as far as tilts of its law may 
 A table that is analyzed needs few draws, and a tilt hundreds (:mod:`pyro_mnar.analysis.candidates`): so the completed tables come from
 candidates, ``CANDIDATES`` of each member.
 
-Where masks read their own values, and not the row's latent, half of these are drawn as the model says, from
+Where masks of a member read their own values, and not the row's latent, half of these are drawn as the model says, from
 p(x) P(s | x), and half as if it had no mechanism, from p(x): a weaker mechanism's missing values lie where few of the first do. With
 L = log P(s | x), each is weighed by the model's law over the mixture of the two that it could come from (the balance heuristic of Veach
 and Guibas 1995, "Optimally combining sampling techniques for Monte Carlo rendering"; as importance weights Owen and Zhou 2000, "Safe
@@ -65,7 +65,7 @@ def candidates_of(imputer: Imputer, given: Given, groups: Sequence[int]) -> Cand
     once = len(members) * max(1, len(rows))
     each = max(least, _FEWEST, min(CANDIDATES, _MOST // once, _MOST_CELLS // (once * values.shape[1])))
     total = each * len(members)
-    free = each // 2 if imputer.specification_.own and not imputer.specification_.latent else 0
+    free = each // 2 if imputer.specification_.own_alone else 0
     turns = torch.cat([torch.arange(each - free) * 2, torch.arange(free) * 2 + 1]).argsort()
     limits, limited = given.limits, torch.from_numpy(given.limited | given.absent)
     labels = _unique(given.labels or range(len(values)))
@@ -139,8 +139,7 @@ def _draw(
     """
     sources = [(members, each - free, imputer.seed)]
     if free:  # with another seed: the two are to be independent
-        ignorable = [MNAR(member.decoder, member.encoder, None, member.warp, latent_prior=member.latent_prior) for member in members]
-        sources.append(([model.eval() for model in ignorable], free, member_seed(imputer.seed, len(imputer.members_))))
+        sources.append(([_ignorable(member) for member in members], free, member_seed(imputer.seed, len(imputer.members_))))
     calls = [
         partial(weighted_draws, model, x, mask, share, limits=limits, seed=member_seed(seed, i), labels=labels)
         for models, share, seed in sources
@@ -152,9 +151,18 @@ def _draw(
     return rows, log_weights.double()
 
 
+def _ignorable(member: MNAR) -> MNAR:
+    """Return a member without its mechanism; one whose masks read the latent, and is not to be moved, as it is."""
+    if member.mechanism is None or member.mechanism.reads_latent:
+        return member
+    return MNAR(member.decoder, member.encoder, None, member.warp, latent_prior=member.latent_prior).eval()
+
+
 def _log_mask(member: MNAR, x: Tensor, mask: Tensor, limited: Tensor) -> Tensor:
     """Return log P(s | x), (K, N), of the masks (N, D) in complete rows (K, N, D), but of cells that are ``limited`` (N, D)."""
     assert member.mechanism is not None
+    if member.mechanism.reads_latent:  # both parts have its law
+        return torch.zeros(x.shape[:-1]).double()
     cells = member.mechanism(warped(member, x)).cell_log_prob(mask.expand(x.shape))
     return torch.where(limited, 0.0, cells).sum(-1).double()
 

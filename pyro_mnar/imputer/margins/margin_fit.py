@@ -48,8 +48,6 @@ _Array = NDArray[np.float64]
 
 def met_margins(imputer: Imputer, given: Given, margins: Mapping[int, Margin]) -> list[Move]:
     """Return how a fitted imputer meets ``margins``, by column, on the table of its training."""
-    if not margins:
-        return []
     ways = {j: way_of(imputer, j) for j in margins}
     some, weights = np.flatnonzero(given.missing[:, list(margins)].any(1)), _weights(given)
     part = rows_of(given, some)

@@ -51,6 +51,8 @@ def nearer_to_margins(imputer: Imputer, mask: np.ndarray) -> Specification:
         said = {j: "none" for j in range(len(names)) if not mask[:, j].all()}
     said = dict(sorted((said | ends).items()))
     words: dict[str, Any] = {"columns": tuple(said), "directions": tuple(said.values()), "latent": specification.latent and not ends}
+    # What margins ask for is supposed by all members.
+    words |= {"others": (), "follows": ()} if ends or held != dict(specification.held) else {}
     return replace(specification, **words, held=tuple(held.items()))
 
 

@@ -53,6 +53,11 @@ class Candidate(NamedTuple):
         """The bound less the cost."""
         return self.bound - self.cost
 
+    @property
+    def by_value(self) -> bool:
+        """Whether some mask reads its own value."""
+        return {*self.directions} != {"none"}
+
     def turns_beside(self, other: Candidate) -> bool:
         """Return whether it has own values on two sides of a kind that ``other`` has not."""
         return bool({"middle", "tails"} & {*self.directions} - {*other.directions})
@@ -60,8 +65,7 @@ class Candidate(NamedTuple):
     def agrees(self, other: Candidate) -> bool:
         """Return whether both say the same of missing values: of no column different own values, or these in one alone."""
         words = zip(self.directions, other.directions, strict=True)
-        own, its = ({*candidate.directions} != {"none"} for candidate in (self, other))
-        return self.latent == other.latent and own == its and all(len({*pair} - {"none"}) < 2 for pair in words)
+        return self.latent == other.latent and self.by_value == other.by_value and all(len({*pair} - {"none"}) < 2 for pair in words)
 
 
 class InUnits(NamedTuple):
@@ -96,15 +100,17 @@ class Pilots:
         self.settled = settled  # missing cells whose limits are why
         self.weights = (torch.ones(len(mask)) if weights is None else weights).double()
         self.fitted, self.n_jobs, self.progress, self.worth = fitted, n_jobs, progress, worth
+        self.rows = float(self.weights.sum())
         self.few = 0.0  # what the few seen values cost that explain who leaves
         self.found: dict[_Key, Candidate] = {}
         self.models: dict[_Key, MNAR] = {}
 
     def ranked(self) -> list[Candidate]:
         """Return the candidates that have what is stated, the best first, and then those that are there to compare with."""
-        return sorted(self.found.values(), key=lambda candidate: (not self._honours(candidate), -candidate.score))
+        return sorted(self.found.values(), key=lambda candidate: (not self.honours(candidate), -candidate.score))
 
-    def _honours(self, candidate: Candidate) -> bool:
+    def honours(self, candidate: Candidate) -> bool:
+        """Return whether a candidate has what is stated."""
         words = zip(candidate.directions, self.stated, strict=True)
         return all(said in (None, word) for word, said in words) and (not self.ordered or candidate.earlier in ("all", "absent", "few"))
 
@@ -129,10 +135,10 @@ class Pilots:
         The others are supposed to rise as the one of these that rises least. Few seen values have no pilot of their own to be fitted.
         """
         first, *others = before = self.ranked()
-        cells, rivals = float(self.weights.sum()) * len(self.specification.kinds), [first]
+        cells, rivals = self.rows * len(self.specification.kinds), [first]
         for one in sorted(others, key=lambda other: not other.turns_beside(first)):
             close = CLOSE_ON_TWO_SIDES if one.turns_beside(first) else CLOSE
-            near = first.score - one.score < close * cells and self._honours(one) and "few" not in (first.earlier, one.earlier)
+            near = first.score - one.score < close * cells and self.honours(one) and "few" not in (first.earlier, one.earlier)
             rivals += [one] if near and len(rivals) < 3 and not any(rival.agrees(one) for rival in rivals) else []
         if len(rivals) > 1:
             if self.progress:
@@ -214,11 +220,11 @@ class Pilots:
             places = {j: place for place, j in enumerate(order)}
             earlier = sum(sums[places.get(j, len(order))] for j in spec.columns)
         priced = sum(count * self._price(effect) for count, effect in ((own, OWN), (earlier, EARLIER), (latent, LATENT)))
-        beside = BESIDE * float(self.weights.sum()) * len(spec.columns) * (candidate.earlier == "complete")
+        beside = BESIDE * self.rows * len(spec.columns) * (candidate.earlier == "complete")
         return priced + beside + self.few * (candidate.earlier == "few")
 
     def _price(self, effect: tuple[float, float]) -> float:
-        return effect[0] + effect[1] * float(self.weights.sum())
+        return effect[0] + effect[1] * self.rows
 
 
 def as_tried(in_units: Callable[[Specification], InUnits], specification: Specification) -> InUnits:

@@ -24,10 +24,14 @@ stand as few seen values as gain their price, and not all, since these may be ma
 seen of a row that left early, so that it is predicted to lie near the middle whatever the reason.
 
 Own values and earlier columns are joined where rows leave one after another (dropout) or an order is stated. Elsewhere a hard rule on a
-value can be told as one on its relatives and their absence, which fits as well and leaves nothing for the value to say. Where all own
-values are stated, masks may read the columns without holes beside them. These have a price for each mask of a row besides: they take up
-what the law of the own value misses, and take from the value itself. On nine development tables they are chosen wherever masks read
-them beside the values that were stated, and nowhere else (docs/reasons.md). The latent, which stands for the values, is then left out.
+value can be told as one on its relatives and their absence, which fits as well and leaves nothing for the value to say. So there masks
+that read own values may read the columns without holes alone beside them. These have a price for each mask of a row besides: they take
+up what the law of the own value misses, and take from the value itself. On nine development tables they are chosen wherever masks read
+them beside values that were stated, and nowhere else (docs/reasons.md). Where all own values are stated, the latent, which stands for
+the values, is left out.
+
+Data seldom tell all reasons apart. Where another one comes close, some members of the ensemble suppose it
+(:mod:`pyro_mnar.imputer.reason_selection.shares`), unless rows leave one after another or an order is stated.
 
 What a user says of a column is in every candidate. And no data tell candidates apart that fit alike.
 """
@@ -45,6 +49,7 @@ from torch import Tensor
 from pyro_mnar.data.warn import warn
 from pyro_mnar.imputation.ensemble import score_ensemble
 from pyro_mnar.imputer.reason_selection.pilots import Candidate, InUnits, Pilots, as_tried
+from pyro_mnar.imputer.reason_selection.shares import shared_out
 from pyro_mnar.imputer.training.fit_files import FitFiles
 from pyro_mnar.imputer.training.fitting import fit_specified
 from pyro_mnar.imputer.training.specification import Specification
@@ -56,7 +61,7 @@ from pyro_mnar.model.mnar import MNAR
 #: Share of the training steps that a pilot has, and how it makes up for it: rows an update for each of the ensemble's, learning rates.
 PILOT, WIDER, RATES = 0.2, 4, {"lr": 4e-2, "mechanism_lr": 1e-1}
 #: How many there mostly are, with the model as which they start.
-PILOTS = 7
+PILOTS = 8
 #: How many times the steps of a pilot those have that are close and tell of different reasons, and at which rates: an ensemble's. Those
 #: of a short pilot bring it soon to where its rates hold it, which is far from its best, and not as far for one as for another.
 LONGER, LONG_RATES = 3, {"lr": 1e-2, "mechanism_lr": 5e-2}
@@ -70,12 +75,12 @@ SHIFTED, SUMMED = 2.0, 2.0
 
 class Choice(NamedTuple):
     """What was chosen: a ``specification`` that says all; the ``candidates`` that were tried, the best first, those that contradict
-    what is stated last; its ``pilot``; and a pilot in which no mask reads a missing value or the latent.
+    what is stated last; for each member the pilot that it starts as; and a pilot in which no mask reads a missing value or the latent.
     """
 
     specification: Specification
     candidates: list[Candidate]
-    pilot: MNAR
+    starts: list[MNAR]
     ignorable: MNAR
 
 
@@ -141,7 +146,7 @@ def choose(
     pilots.fit([at_random, Candidate(none, few, False), *by_value, Candidate(none, before, latent)])
     own = max((pilots.found[candidate[:3]] for candidate in by_value), key=lambda candidate: candidate.score).directions
     best = pilots.ranked()[0]
-    if not in_turn and not latent and bool(mask.all(0).any()) and not pilots.too_many("complete"):
+    if not in_turn and bool(mask.all(0).any()) and not pilots.too_many("complete"):
         pilots.fit([Candidate(own, "complete", False)])
         best = pilots.ranked()[0]
     best = best._replace(earlier=before) if best.earlier == few else best
@@ -152,7 +157,13 @@ def choose(
     pilots.fit([pilots.without_slight(best), pilots.without_slight(Candidate(own, before, False))])
     pilots.fit_longer(LONGER, alone["steps"], **LONG_RATES)
     candidates = pilots.ranked()
-    return Choice(pilots.specified(candidates[0]), candidates, pilots.models[candidates[0][:3]], pilots.models[at_random[:3]])
+    # Of rows that leave one after another few units of log likelihood tell how (docs/reasons.md).
+    told_of = candidates[:1] if in_turn else [one for one in candidates if pilots.honours(one)]
+    chosen, follows = shared_out(told_of, pilots.rows * len(specification.columns), specification.members)
+    first, *others = (pilots.specified(one) for one in chosen)
+    if others:
+        first = replace(first, others=tuple(others), follows=tuple(follows))
+    return Choice(first, candidates, [pilots.models[chosen[k][:3]] for k in follows], pilots.models[at_random[:3]])
 
 
 def _shared(specification: Specification, in_units: Callable[[Specification], InUnits], mask: Tensor, **settings: Any) -> MNAR:
@@ -180,7 +191,7 @@ def fitted_pilot(
 ) -> tuple[float, MNAR]:
     """Return a pilot, begun as ``start``, and its bound over the whole table, as of a density in the table's units."""
     specification, x, log_jacobian, limits = as_tried(in_units, specification)
-    settings |= {"limits": limits, "weights": weights, "checkpoint": checkpoint, "start": start}
+    settings |= {"limits": limits, "weights": weights, "checkpoint": checkpoint, "starts": [] if start is None else [start]}
     _, (model,), (history,) = fit_specified(specification.first(1), x, mask, seed=seed, **settings)
     if history.stopped == "interrupted":
         raise KeyboardInterrupt  # there is nothing yet that an interrupted fit could keep

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +21,9 @@ from pyro_mnar.imputer.margins.margin_words import margins_table
 from pyro_mnar.imputer.moves import Move
 from pyro_mnar.imputer.points import check_point
 from pyro_mnar.imputer.reason_selection.pilots import Candidate
-from pyro_mnar.imputer.reasons import finite, reasons_from_json, reasons_to_json
 from pyro_mnar.imputer.saving.model_files import load_model, save_model
 from pyro_mnar.imputer.saving.model_sizes import check_sizes, check_tensors
+from pyro_mnar.imputer.saving.plain_reasons import finite, reasons_from_json, reasons_to_json
 from pyro_mnar.imputer.tables.checked_tables import check_kinds
 from pyro_mnar.imputer.tables.given import check_fitted
 from pyro_mnar.imputer.tables.known_cells import check_known
@@ -158,6 +158,7 @@ def _check(codec: TableCodec, specification: Specification, reasons: DataFrame, 
             raise ValueError(f"{name}: got {places!r:.60}, expected positions among {len(names)} columns")
     if not all(j in modeled and np.isfinite(slope) for j, slope in specification.held):
         raise ValueError(f"held: got {specification.held!r:.60}, expected slopes of modeled columns")
+    _check_others(specification)
     limited = {limit.column for limit in codec.limits}
     if not limited <= set(names):
         raise ValueError(f"limits: got some of {sorted(map(str, limited))!r:.60}, expected some of the {len(names)} columns")
@@ -166,6 +167,16 @@ def _check(codec: TableCodec, specification: Specification, reasons: DataFrame, 
         raise ValueError(f"reasons: got some of {list(reasons.index)!r:.60}, expected those of the modeled columns")
     if len(histories) != specification.members:
         raise ValueError(f"members: got {specification.members!r:.20}, expected as many as histories, {len(histories)}")
+
+
+def _check_others(specification: Specification) -> None:
+    """Raise a ValueError unless the members follow specifications of the same columns and sizes."""
+    plain: dict[str, Any] = {"directions": (), "orders": None, "latent": False, "values": True, "others": (), "follows": ()}
+    if any(replace(one, **plain) != replace(specification, **plain) for one in specification.others):
+        raise ValueError("others: got some of other columns or sizes, expected the same")
+    follows, others = specification.follows, len(specification.others)
+    if len(follows) not in ((specification.members,) if others else (0,)) or not set(follows) <= set(range(1 + others)):
+        raise ValueError(f"follows: got {follows!r:.60}, expected for each member a place among {others} others")
 
 
 def _try(members: Sequence[MNAR], n_columns: int) -> None:

@@ -37,7 +37,7 @@ def fit_specified(
     seed: int,
     particles: int = 5,
     device: torch.device | str = "cpu",
-    start: MNAR | None = None,
+    starts: Sequence[MNAR] = (),
     checkpoint: FitFiles | None = None,
     tables: Sequence[Callable[[], MemberTable]] | None = None,
     drawn_from: str | None = None,
@@ -54,8 +54,8 @@ def fit_specified(
         units: (2, N) strata and clusters of the rows, or None.
         particles: K of the training bound.
         device: where it is fitted; the members come back on the processor.
-        start: a fitted model with the same layers, as whose decoder theirs start
-            (:meth:`~pyro_mnar.networks.decoders.Decoder.start_as`); or None.
+        starts: fitted models with the same layers, as whose decoders the members start, one for each
+            (:meth:`~pyro_mnar.networks.decoders.Decoder.start_as`); or none.
         checkpoint: where each member's training is kept while it goes on.
         tables: what gives each member rows of its own to be trained on; the table is then what starting values come from.
         drawn_from: digest of what these follow from.
@@ -75,8 +75,8 @@ def fit_specified(
     rows = slice(None) if weights is None else repeated(weights)
     for member in members:
         member.to(device).initialize(x[rows], mask[rows], None if limits is None else limits[rows])
-        if start is not None:
-            member.decoder.start_as(start.decoder)
+    for member, start in zip(members, starts, strict=False):
+        member.decoder.start_as(start.decoder)
     if checkpoint is not None:
         own = {name: value for name, value in settings.items() if name not in ("callback", "progress", "n_jobs", "first")}
         own |= {"seed": seed, "particles": particles, "device": str(device)}

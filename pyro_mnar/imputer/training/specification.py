@@ -64,6 +64,8 @@ class Specification:
         held: columns with the slopes of their own-value terms that are not fitted.
         growing: whether noise may grow with the mean.
         alone: instruments, whose law does not read the latent, and which every mask reads.
+        others: specifications of the same columns and sizes that suppose other reasons, where the data do not tell these apart.
+        follows: for each member which one it follows: 0 this one, k the k-th of ``others``; all this one where it is empty.
 
     Example:
         >>> Specification("none", (), (), ("continuous",) * 5, 2, (16,), members=1).models()[0].mechanism is None
@@ -85,6 +87,29 @@ class Specification:
     alone: tuple[int, ...] = ()
     held: tuple[tuple[int, float], ...] = ()
     growing: bool = True
+    others: tuple[Self, ...] = ()
+    follows: tuple[int, ...] = ()
+
+    @property
+    def supposed(self) -> list[tuple[Self, list[int]]]:
+        """What members suppose, this specification first, each with the members that follow it."""
+        follows = self.follows or (0,) * self.members
+        return [(one, [i for i, k in enumerate(follows) if k == place]) for place, one in enumerate((self, *self.others))]
+
+    @property
+    def any_own(self) -> dict[int, str]:
+        """By column the direction of those whose own value is read in some member."""
+        return {j: word for one, _ in reversed(self.supposed) for j, word in one.own.items()}
+
+    @property
+    def own_alone(self) -> dict[int, str]:
+        """The same of those members whose masks do not read the latent."""
+        return {j: word for one, _ in reversed(self.supposed) for j, word in one.own.items() if not one.latent}
+
+    @property
+    def any_latent(self) -> bool:
+        """Whether masks read the row's latent in some member."""
+        return any(one.latent for one, _ in self.supposed)
 
     @property
     def separate(self) -> bool:
@@ -123,7 +148,8 @@ class Specification:
 
     def first(self, members: int) -> Self:
         """Return the specification of the first of its members."""
-        return replace(self, members=members, orders=self.orders and self.orders[:members])
+        others, orders = tuple(one.first(members) for one in self.others), self.orders and self.orders[:members]
+        return replace(self, members=members, orders=orders, others=others, follows=self.follows[:members])
 
     def in_units(self, codec: TableCodec, values: np.ndarray, mask: np.ndarray, weights: np.ndarray | None = None) -> Self:
         """Return the specification that says what cells are in the units of ``codec``.
@@ -138,10 +164,14 @@ class Specification:
         for j, (column, center, scale) in enumerate(zip(codec.columns, codec.scaling.center, codec.scaling.scale, strict=True)):
             own = None if weights is None else weights[mask[:, j]]
             found.append(column.cell(values[mask[:, j], j], center, scale, own))
-        return replace(self, cells=tuple(found))
+        return replace(self, cells=tuple(found), others=tuple(replace(one, cells=tuple(found)) for one in self.others))
 
     def models(self) -> list[MNAR]:
         """Return the untrained members."""
+        supposed = [self._models(), *(one._models() for one in self.others)]
+        return [supposed[k][i] for i, k in enumerate(self.follows or (0,) * self.members)]
+
+    def _models(self) -> list[MNAR]:
         d = len(self.kinds)
         warped = [j for j, kind in enumerate(self.kinds) if KINDS[kind].real and KINDS[kind].warped]
         transformed = [j for j in warped if KINDS[self.kinds[j]].transformed]
@@ -212,6 +242,9 @@ class Specification:
     def from_json(cls, plain: Mapping[str, Any]) -> Self:
         """Return the specification that :meth:`to_json` wrote."""
         held: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
-        orders = held["orders"]
+        orders, others = held["orders"], held.get("others", ())
+        if any(one["others"] or one["follows"] for one in others):
+            raise ValueError("others: got some that have others of their own, expected none")
         slopes = tuple((int(j), float(slope)) for j, slope in held["held"])
-        return cls(**held | {"orders": orders and tuple(tuple(order) for order in orders), "held": slopes})
+        known = {"orders": orders and tuple(tuple(order) for order in orders), "held": slopes}
+        return cls(**held | known | {"others": tuple(map(cls.from_json, others))})

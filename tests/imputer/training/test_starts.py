@@ -48,19 +48,24 @@ def test_members_start_as_the_model_given():
     start = spec.first(1).models()[0]
     with torch.no_grad():
         start.decoder.linear.weight.fill_(7.0)
-    fitted = fit_specified(spec, x, mask, start=start, seed=0, steps=1, lr=1e-6, progress=False)
+    fitted = fit_specified(spec, x, mask, starts=[start] * 3, seed=0, steps=1, lr=1e-6, progress=False)
     for member in fitted.members:
         torch.testing.assert_close(member.decoder.linear.weight, torch.full((3, 2), 7.0), rtol=1e-4, atol=0)
     firsts = [member.decoder.net[0].weight for member in fitted.members]
     assert not torch.equal(firsts[0], firsts[1])
 
 
-def test_pilots_and_members_start_as_they_should(monkeypatch):
-    starts, made = [], []
+def followed(specification):
+    """Return for each member the specification that it follows."""
+    return [one for i in range(specification.members) for one, members in specification.supposed if i in members]
 
-    def watched(specification, *args, start=None, **settings):
-        found = fit_specified(specification, *args, start=start, **settings)
-        starts.append(start)
+
+def test_pilots_and_members_start_as_they_should(monkeypatch):
+    started, made = [], []
+
+    def watched(specification, *args, starts=(), **settings):
+        found = fit_specified(specification, *args, starts=starts, **settings)
+        started.append(list(starts))
         made.append(found)
         return found
 
@@ -68,15 +73,16 @@ def test_pilots_and_members_start_as_they_should(monkeypatch):
         monkeypatch.setattr(f"pyro_mnar.imputer.{module}.fit_specified", watched)
     imputer = MNARImputer(steps=2, members=2, progress=False).fit(table())
     (shared,) = made[0].members
-    assert starts[0] is None and shared.mechanism is not None and not shared.mechanism.reads_own().any()
+    assert started[0] == [] and shared.mechanism is not None and not shared.mechanism.reads_own().any()
     # Close ones, two or three, are fitted for longer; an ensemble starts as none of these.
-    again = len(starts) - len(imputer.candidates_) - 1
-    assert all(start is shared for start in starts[1:-1]) and again in (0, 2, 3)
+    again = len(started) - len(imputer.candidates_) - 1
+    assert all(start is shared for (start,) in started[1:-1]) and again in (0, 2, 3)
     del made[-1 - again : -1]
-    chosen = next(i for i, fit in enumerate(made[1:-1], 1) if fit.members[0] is starts[-1])
-    best = imputer.candidates_[0]
-    told = made[chosen].specification
-    assert told.directions == best.directions and told.latent == best.latent
+    assert len(started[-1]) == 2
+    for member, (start, supposed) in enumerate(zip(started[-1], followed(imputer.specification_), strict=True)):
+        told = next(fit for fit in made[1:-1] if fit.members[0] is start).specification
+        assert told.directions == supposed.directions and told.latent == supposed.latent, member
+    assert imputer.specification_.directions == imputer.candidates_[0].directions
     # Of what is tried no noise grows with the mean: the values' own model and each pilot; the ensemble's does.
     assert [fit.specification.growing for fit in made] == [False] * (len(made) - 1) + [True]
 
