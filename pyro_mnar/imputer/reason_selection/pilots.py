@@ -58,6 +58,11 @@ class Candidate(NamedTuple):
         """Whether some mask reads its own value."""
         return {*self.directions} != {"none"}
 
+    def includes(self, other: Candidate) -> bool:
+        """Return whether it has all kinds of effects that ``other`` has."""
+        earlier = other.earlier in ("", self.earlier) or self.earlier == "all"
+        return earlier and self.latent >= other.latent and self.by_value >= other.by_value
+
     def turns_beside(self, other: Candidate) -> bool:
         """Return whether it has own values on two sides of a kind that ``other`` has not."""
         return bool({"middle", "tails"} & {*self.directions} - {*other.directions})

@@ -13,7 +13,8 @@ via coarsening", Journal of the American Statistical Association 114). The membe
 and its draws are those of the mixture: a score that is proper, such as the CRPS, is convex, so that a mixture's is at most the mean of
 its parts', and a reason that is wrong by half costs less than half of what it costs alone. Intervals hold that the reason is not known.
 
-Candidates of one kind have one share between them, that of the best: at random, by the own value, by the latent, or by both.
+Candidates of one kind have one share between them, that of the best: at random, by the own value, by the latent, or by both. One that
+has all effects of the best and more is no other explanation: it is behind by the price of what it does not need, and has no share.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def shared_out(candidates: Sequence[Candidate], masks: float, members: int) -> t
     """
     best: dict[tuple[bool, bool], Candidate] = {}
     for one in candidates:
-        best.setdefault((one.by_value, one.latent), one)
+        if one is candidates[0] or not one.includes(candidates[0]):
+            best.setdefault((one.by_value, one.latent), one)
     differ = list(best.values())[:MOST]
     follows = apportioned([math.exp((one.score - differ[0].score) / (masks * TEMPERATURE)) for one in differ], members)
     return differ[: 1 + max(follows)], follows
