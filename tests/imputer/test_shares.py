@@ -99,7 +99,7 @@ def hidden_table(n=150, seed=0):
     return x
 
 
-def fitted(monkeypatch, latent):
+def fitted(monkeypatch, latent, callback=None, **settings):
     """Return an imputer whose members suppose two reasons, whatever the data say, one of them the latent or none of them."""
 
     def two(candidates, masks, members):
@@ -109,7 +109,7 @@ def fitted(monkeypatch, latent):
 
     monkeypatch.setattr(selection, "shared_out", two)
     x = hidden_table()
-    return MNARImputer(steps=10, members=4, hidden=(8,), progress=False).fit(x), x
+    return MNARImputer(steps=10, members=4, hidden=(8,), progress=False, **settings).fit(x, callback=callback), x
 
 
 @pytest.fixture
@@ -234,3 +234,15 @@ def test_of_rows_that_leave_one_after_another_all_members_suppose_the_best(order
     x[np.isnan(x[:, 1]), 0] = np.nan  # column 1 is missing only where 0 is
     settings = {"steps": 10, "members": 4, "hidden": (8,), "progress": False}
     assert MNARImputer(order=order, **settings).fit(x).specification_.others == ()
+
+
+def test_a_reason_that_no_member_is_left_to_suppose_is_not_told(monkeypatch, tmp_path):
+    def stop(_):
+        raise KeyboardInterrupt  # in the first member's training
+
+    with pytest.warns(UserWarning, match="interrupted: 1 of 4 models"):
+        imputer, x = fitted(monkeypatch, False, stop, keep_partial=True)
+    assert imputer.specification_.others == () and imputer.specification_.follows == ()
+    assert "members suppose" not in imputer.reasons_.iloc[0].reason
+    imputer.save(tmp_path / "model")
+    np.testing.assert_array_equal(MNARImputer.load(tmp_path / "model").transform(x), imputer.transform(x))

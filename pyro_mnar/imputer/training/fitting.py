@@ -75,7 +75,7 @@ def fit_specified(
     rows = slice(None) if weights is None else repeated(weights)
     for member in members:
         member.to(device).initialize(x[rows], mask[rows], None if limits is None else limits[rows])
-    for member, start in zip(members, starts, strict=False):
+    for member, start in zip(members, starts, strict=bool(starts)):
         member.decoder.start_as(start.decoder)
     if checkpoint is not None:
         own = {name: value for name, value in settings.items() if name not in ("callback", "progress", "n_jobs", "first")}

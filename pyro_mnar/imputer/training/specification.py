@@ -148,8 +148,9 @@ class Specification:
 
     def first(self, members: int) -> Self:
         """Return the specification of the first of its members."""
-        others, orders = tuple(one.first(members) for one in self.others), self.orders and self.orders[:members]
-        return replace(self, members=members, orders=orders, others=others, follows=self.follows[:members])
+        follows, orders = self.follows[:members], self.orders and self.orders[:members]
+        followed = [one.first(members) for one in self.others[: max(follows, default=0)]]
+        return replace(self, members=members, orders=orders, others=tuple(followed), follows=follows if followed else ())
 
     def in_units(self, codec: TableCodec, values: np.ndarray, mask: np.ndarray, weights: np.ndarray | None = None) -> Self:
         """Return the specification that says what cells are in the units of ``codec``.
@@ -245,6 +246,5 @@ class Specification:
         orders, others = held["orders"], held.get("others", ())
         if any(one["others"] or one["follows"] for one in others):
             raise ValueError("others: got some that have others of their own, expected none")
-        slopes = tuple((int(j), float(slope)) for j, slope in held["held"])
-        known = {"orders": orders and tuple(tuple(order) for order in orders), "held": slopes}
+        known = {"orders": orders and tuple(map(tuple, orders)), "held": tuple((int(j), float(slope)) for j, slope in held["held"])}
         return cls(**held | known | {"others": tuple(map(cls.from_json, others))})
