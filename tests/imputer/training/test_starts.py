@@ -63,6 +63,11 @@ def followed(specification):
 def test_pilots_and_members_start_as_they_should(monkeypatch):
     started, made = [], []
 
+    def two_reasons(candidates, masks, members):
+        return [candidates[0], next(one for one in candidates if one.by_value != candidates[0].by_value)], [0, 1]
+
+    monkeypatch.setattr(selection, "shared_out", two_reasons)
+
     def watched(specification, *args, starts=(), **settings):
         found = fit_specified(specification, *args, starts=starts, **settings)
         started.append(list(starts))
@@ -78,7 +83,7 @@ def test_pilots_and_members_start_as_they_should(monkeypatch):
     again = len(started) - len(imputer.candidates_) - 1
     assert all(start is shared for (start,) in started[1:-1]) and again in (0, 2, 3)
     del made[-1 - again : -1]
-    assert len(started[-1]) == 2
+    assert len(started[-1]) == 2 and started[-1][0] is not started[-1][1] and imputer.specification_.follows == (0, 1)
     for member, (start, supposed) in enumerate(zip(started[-1], followed(imputer.specification_), strict=True)):
         told = next(fit for fit in made[1:-1] if fit.members[0] is start).specification
         assert told.directions == supposed.directions and told.latent == supposed.latent, member
