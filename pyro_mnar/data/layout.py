@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _Given = TypeVar("_Given")
 #: Types that pandas gives to columns without a value, of no type of their own.
-_UNTYPED = ("object", "str", "string")
+_UNTYPED = ("object", "str", "string", "null[pyarrow]")
 
 
 @dataclass(frozen=True)
@@ -166,10 +166,13 @@ def as_pandas(table: _Given) -> _Given | DataFrame:
         return table
     import pandas as pd
 
-    # Whole numbers and truth values by Arrow, which holds them beside nulls; floats by NumPy, whose NaN is a hole as polars' null is.
+    # Whole numbers, decimals and truth values by Arrow, which holds them beside nulls and in their width; floats by NumPy, whose NaN is
+    # a hole as polars' null is.
     return pd.DataFrame(
         {
-            column.name: column.to_pandas(use_pyarrow_extension_array=column.dtype.is_integer() or str(column.dtype) == "Boolean")
+            column.name: column.to_pandas(
+                use_pyarrow_extension_array=column.dtype.is_integer() or column.dtype.is_decimal() or str(column.dtype) == "Boolean"
+            )
             for column in table.get_columns()
         }
     )
@@ -191,7 +194,14 @@ def like(table: object, completed: DataFrame | np.ndarray) -> DataFrame | np.nda
 
     result = pl.from_pandas(completed)
     result.columns = [str(name) for name in completed.columns]  # one of no name got another
-    return result.cast({name: dtype for name, dtype in table.schema.items() if name in result.columns})
+    # A column of nothing, of no numbers' type, has zeros where it was kept; levels that were declared are among those of an Enum.
+    back = {name: dtype for name, dtype in table.schema.items() if name in result.columns}
+    for name, dtype in list(back.items()):
+        if result[name].dtype.is_float() and not (dtype.is_numeric() or dtype == pl.Boolean):
+            del back[name]
+        elif isinstance(dtype, pl.Enum):
+            back[name] = pl.Enum(list(completed.iloc[:, result.columns.index(name)].cat.categories))
+    return result.cast(back)
 
 
 def is_polars(table: object) -> TypeGuard[polars.DataFrame]:
@@ -224,9 +234,11 @@ def refuse_without_zero(X: DataFrame | np.ndarray, layout: Layout) -> None:
     """Raise a ValueError that names a column without a value that is to stay, holes filled with 0, and is of a type that has no 0."""
     if not is_frame(X) or not layout.keep_empty:
         return
+    from pandas.api.types import is_bool_dtype, is_numeric_dtype
+
     for name in (layout.names[j] for j in layout.empty):
         dtype = X[name].dtype
-        if str(dtype) not in _UNTYPED and dtype.kind not in "iufb":
+        if str(dtype) not in _UNTYPED and not is_numeric_dtype(dtype) and not is_bool_dtype(dtype):
             raise ValueError(
                 f"keep_empty_features: got True and column {name!r} of type {dtype} without an observed value, expected a column of "
                 "numbers, whose holes 0 can fill; leave it out, or set keep_empty_features=False"

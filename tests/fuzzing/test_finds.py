@@ -1,6 +1,7 @@
 """What the campaigns found, each as a test of its own."""
 
 from datetime import date
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -10,8 +11,10 @@ from hostile_models import bases
 from promises import check_imputer
 
 from pyro_mnar import MNARImputer
+from pyro_mnar.data.files.arrow import filled_column
 from pyro_mnar.data.kinds.angle import Angle
 from pyro_mnar.data.kinds.dates import Date, days_of
+from pyro_mnar.data.kinds.numbers import as_decimal
 from pyro_mnar.data.scaling import Scaling
 from pyro_mnar.distributions.continuous import PrecisionNormal
 from pyro_mnar.distributions.discrete import CountCells
@@ -211,3 +214,67 @@ def test_a_draw_that_the_column_s_type_cannot_hold_is_the_largest_that_it_can(dt
         x = frame.to_numpy().astype(dtype)
         array = np.array(MNARImputer(**SETTINGS, kinds={0: "continuous"}).fit(x).sample(x, 20))
         assert array.dtype == dtype and np.isfinite(array).all() and np.abs(array).max() == most
+
+
+def test_imputed_decimals_stay_within_their_digits():
+    """A draw of -10.00 in a column of three digits: polars' and Arrow's own errors, after the fit."""
+    polars, pa = pytest.importorskip("polars"), pytest.importorskip("pyarrow")
+    cells = [None, Decimal("-9.45"), None, None, None]
+    for table in (
+        polars.DataFrame({"x": [0.0] * 5, "d": polars.Series(cells, dtype=polars.Decimal(3, 2))}),
+        pd.DataFrame({"x": [0.0] * 5, "d": pd.Series(cells, dtype=pd.ArrowDtype(pa.decimal128(3, 2)))}),
+    ):
+        assert check_imputer(table, SETTINGS) == "filled"
+        drawn = MNARImputer(**SETTINGS).fit(table).sample(table, 20)
+        assert max(abs(value) for whole in drawn for value in whole["d"]) <= Decimal("9.99")
+    assert as_decimal(1e30, 2, precision=38) == Decimal(f"{1e30:.2f}") and as_decimal(1e40, 2, 38) == Decimal("9" * 36 + ".99")
+
+
+def test_decimals_of_parquet_stay_within_their_digits():
+    pa = pytest.importorskip("pyarrow")
+    column = pa.chunked_array([pa.array([Decimal("-9.45"), None, None], pa.decimal128(3, 2))])
+    filled = filled_column(column, pd.Series([0.0, -10.0, Decimal("12")]), np.array([False, True, True]), "d")
+    assert filled.to_pylist() == [Decimal("-9.45"), Decimal("-9.99"), Decimal("9.99")] and filled.type == column.type
+    nothing = pa.chunked_array([pa.nulls(2)])
+    assert filled_column(nothing, pd.Series([0.0, 0.0]), np.array([True, True]), "n").to_pylist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("word", ["Null", "Int8", "Boolean", "String", "Time", "Binary", "Decimal", "Float32"])
+def test_an_empty_column_of_polars_that_is_kept_has_zeros(word):
+    """One of no type at all was polars' own error after the fit, one of text had the words "0.0"."""
+    polars = pytest.importorskip("polars")
+    dtype = polars.Decimal(4, 1) if word == "Decimal" else getattr(polars, word)
+    table = polars.DataFrame({"x": [0.0, 1, 2, 3, None], "e": polars.Series([None] * 5, dtype=dtype)})
+    done = MNARImputer(**SETTINGS, keep_empty_features=True).fit_transform(table)
+    numbers = dtype.is_numeric() or dtype == polars.Boolean
+    assert done["e"].dtype == (dtype if numbers else polars.Float64) and not any(done["e"])
+
+
+def test_an_empty_column_of_arrow_that_is_kept_has_zeros():
+    pa = pytest.importorskip("pyarrow")
+    for kind in (pa.null(), pa.bool_(), pa.decimal128(4, 1), pa.int64()):
+        table = pd.DataFrame({"x": [0.0, 1, 2, 3, None], "e": pd.Series([None] * 5, dtype=pd.ArrowDtype(kind))})
+        assert check_imputer(table, SETTINGS | {"keep_empty_features": True}) == "filled"
+
+
+def test_a_year_of_polars_that_python_has_not_comes_back():
+    polars = pytest.importorskip("polars")
+    table = polars.DataFrame({"x": [0.0, 1, 2, 3, None], "t": polars.Series([0, 9, -(10**14), 7, None]).cast(polars.Datetime("ms"))})
+    assert check_imputer(table, SETTINGS) == "filled"
+
+
+def test_declared_levels_that_nobody_has_are_categories_of_the_completed_column():
+    table = pd.DataFrame({"x": [0.0, 1, 2, 3, 4], "k": pd.Series([None] * 4 + ["a"], dtype="category")})
+    settings = SETTINGS | {"kinds": {"k": "ordinal:a:b:c"}}
+    assert check_imputer(table, settings) == "filled"
+    assert list(MNARImputer(**settings).fit_transform(table)["k"].cat.categories) == ["a", "b", "c"]
+
+
+def test_declared_levels_that_an_enum_of_polars_has_not_are_among_its_own():
+    """A draw of one of them was polars' own error, after the fit."""
+    polars = pytest.importorskip("polars")
+    table = polars.DataFrame({"x": [0.0, 1, 2, 3, 4], "k": polars.Series([None] * 4 + ["a"], dtype=polars.Enum(["a"]))})
+    settings = SETTINGS | {"kinds": {"k": "ordinal:a:b:c"}}
+    drawn = MNARImputer(**settings).fit(table).sample(table, 20)
+    assert all(whole["k"].dtype == polars.Enum(["a", "b", "c"]) for whole in drawn)
+    assert {level for whole in drawn for level in whole["k"]} == {"a", "b", "c"}

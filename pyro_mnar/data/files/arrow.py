@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime
-import decimal
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pyro_mnar.data.extras import extra
 from pyro_mnar.data.kinds.evidence import is_hole
+from pyro_mnar.data.kinds.numbers import as_decimal
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -88,13 +89,15 @@ def filled_column(column: pyarrow.ChunkedArray, completed: Series, holes: np.nda
     if not holes.any():
         return column
     values = column.to_pylist()
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    nothing = pa.types.is_null(column.type)  # an empty column that is kept has numbers
+    target = pa.float64() if nothing else column.type
+    kind = target.value_type if pa.types.is_dictionary(target) else target
     for i, value in zip(np.flatnonzero(holes), completed[holes].tolist(), strict=True):
         values[i] = None if is_hole(value) else fitting(value, kind)
     try:
         filled = pa.array(values, kind, from_pandas=False)
-        filled = filled.dictionary_encode().cast(column.type) if pa.types.is_dictionary(column.type) else filled
-        return pa.chunked_array([filled], column.type)
+        filled = filled.dictionary_encode().cast(target) if pa.types.is_dictionary(target) else filled
+        return pa.chunked_array([filled], target)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
         raise ValueError(f"column {name!r}: {str(error).splitlines()[0]}, expected values of Arrow type {column.type}") from None
 
@@ -103,8 +106,8 @@ def fitting(value: Any, kind: pyarrow.DataType) -> object:
     """Return a filled ``value`` as Python's own of an Arrow type: decimals of its scale, dates, whole numbers."""
     import pyarrow as pa
 
-    if pa.types.is_decimal(kind) and not isinstance(value, decimal.Decimal):
-        return decimal.Decimal(repr(float(value))).quantize(decimal.Decimal(1).scaleb(-kind.scale))
+    if pa.types.is_decimal(kind):
+        return as_decimal(value if isinstance(value, Decimal) else float(value), kind.scale, kind.precision)
     if pa.types.is_date(kind) and isinstance(value, datetime.datetime):
         return value.date()
     if pa.types.is_integer(kind) and isinstance(value, float):

@@ -81,7 +81,9 @@ class Leveled(Column):
 
         levels = [self.levels[int(k)] for k in values]
         if str(series.dtype) == "category":
-            series = series.cat.add_categories([level for level in dict.fromkeys(levels) if level not in series.cat.categories])
+            # All levels, so that every draw has the same dtype.
+            others = [level for level in self.levels if level not in series.cat.categories]
+            series = series.cat.add_categories(others) if holes.any() else series
         elif holes.all():
             return pd.Series(levels, series.index, name=series.name)
         series.iloc[np.flatnonzero(holes)] = levels

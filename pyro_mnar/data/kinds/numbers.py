@@ -66,7 +66,8 @@ class Number(Column):
             values = _whole(values, getattr(series.dtype, "numpy_dtype", series.dtype), series.name)
         if not holes.all() and isinstance(series.dropna().iloc[0], Decimal):
             digits = max(-int(value.as_tuple().exponent) for value in series.dropna())
-            series.iloc[places] = [Decimal(f"{value:.{max(digits, 0)}f}") for value in values]
+            precision = getattr(getattr(series.dtype, "pyarrow_dtype", None), "precision", None)
+            series.iloc[places] = [as_decimal(value, max(digits, 0), precision) for value in values]
             return series
         if series.dtype == object and not holes.all() and all(isinstance(value, (int, np.integer)) for value in series.dropna()):
             series.iloc[places] = [round(value) for value in values]
@@ -172,6 +173,21 @@ class Count(Number):
         """Return where the mean starts, the largest count, and which of a model's values stand for the counts."""
         first, step = float(-center / scale), float(1 / scale)
         return {"means": float(max(np.average(seen, weights=weights), 0.1)), "largest": float(seen.max()), "first": first, "step": step}
+
+
+def as_decimal(value: float | Decimal, digits: int, precision: int | None = None) -> Decimal:
+    """Return a number with ``digits`` after the point, cut to those of ``precision`` digits in all (None: any).
+
+    Example:
+        >>> as_decimal(-9.999, 2, precision=3), as_decimal(1234.0, -2)
+        (Decimal('-9.99'), Decimal('1200'))
+    """
+    # As text: arithmetic of decimals rounds to 28 digits.
+    number = Decimal(f"{value if digits >= 0 else round(float(value), digits):.{max(digits, 0)}f}")
+    if precision is None:
+        return number
+    low, high = (Decimal((sign, (9,) * precision, -digits)) for sign in (1, 0))
+    return min(max(number, low), high)
 
 
 def within(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
