@@ -123,7 +123,12 @@ def check_completed(table: Any, done: Any, imputer: MNARImputer) -> None:
 def _with_declared_levels(before: Any, after: Any) -> bool:
     """Return whether a dtype of categories has only more of them: levels that were declared and may be filled in."""
     both = all(isinstance(dtype, pd.CategoricalDtype) for dtype in (before, after))
-    return both and before.ordered == after.ordered and list(after.categories[: len(before.categories)]) == list(before.categories)
+    return (
+        both
+        and before.categories.dtype == after.categories.dtype
+        and before.ordered == after.ordered
+        and list(after.categories[: len(before.categories)]) == list(before.categories)
+    )
 
 
 def _image(table: Any) -> str:

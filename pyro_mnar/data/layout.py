@@ -166,8 +166,7 @@ def as_pandas(table: _Given) -> _Given | DataFrame:
         return table
     import pandas as pd
 
-    # Whole numbers, decimals and truth values by Arrow, which holds them beside nulls and in their width; floats by NumPy, whose NaN is
-    # a hole as polars' null is.
+    # Whole numbers, decimals and truth values by Arrow, which holds them beside nulls; floats by NumPy, whose NaN is a hole, too.
     return pd.DataFrame(
         {
             column.name: column.to_pandas(
@@ -217,7 +216,8 @@ def _filled(series: Series, value: object) -> Series:
     dtype, result = series.dtype, series.copy()
     if str(dtype).startswith("Sparse"):
         result = result.sparse.to_dense()
-    if str(dtype) == "category" and value not in dtype.categories:
+    levels = list(dtype.categories) if str(dtype) == "category" else []
+    if str(dtype) == "category" and value not in levels and len({type(level) for level in [*levels, value]}) == 1:
         result = result.cat.add_categories([value])
     elif holes.all():
         result = result.astype(object)

@@ -54,6 +54,7 @@ def sines(codec: TableCodec) -> dict[int, Callable[[Tensor], Tensor]]:
     return {j: torch.sin for j, column in enumerate(codec.columns) if column.circular}
 
 
+@np.errstate(over="ignore", invalid="ignore")  # of scales near the largest float
 def _summand(column: Column, center: float, scale: float, x: Tensor) -> Tensor:
     return torch.from_numpy(np.asarray(column.summand(x.double().cpu().numpy(), center, scale))).to(x.device)
 

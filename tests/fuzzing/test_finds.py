@@ -1,5 +1,6 @@
 """What the campaigns found, each as a test of its own."""
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
@@ -11,6 +12,7 @@ from hostile_models import bases
 from promises import check_imputer
 
 from pyro_mnar import MNARImputer
+from pyro_mnar.data.codec import TableCodec
 from pyro_mnar.data.files.arrow import filled_column
 from pyro_mnar.data.kinds.angle import Angle
 from pyro_mnar.data.kinds.dates import Date, days_of
@@ -18,6 +20,7 @@ from pyro_mnar.data.kinds.numbers import as_decimal
 from pyro_mnar.data.scaling import Scaling
 from pyro_mnar.distributions.continuous import PrecisionNormal
 from pyro_mnar.distributions.discrete import CountCells
+from pyro_mnar.imputer.points import summands
 from pyro_mnar.imputer.saving.model_files import load_model, save_model
 
 SETTINGS = {"steps": 1, "members": 1, "hidden": (4,), "progress": False, "mechanism": "none"}
@@ -39,6 +42,16 @@ def test_a_constant_that_a_column_of_another_table_cannot_hold_is_named():
     imputer = MNARImputer(**SETTINGS).fit(table)
     with pytest.raises(ValueError, match="column 'k': got dtype float64, expected one that holds 'a'"):
         imputer.transform(table.assign(k=[1.0] + [np.nan] * 5))
+
+
+def test_a_constant_of_another_type_than_a_columns_categories_is_named():
+    """It became one of the categories, whose dtype was then none; of the same type it does."""
+    table = pd.DataFrame({"x": np.arange(6.0), "k": [7.0] * 6, "c": ["a"] * 6})
+    imputer = MNARImputer(**SETTINGS).fit(table)
+    with pytest.raises(ValueError, match="column 'k': got dtype category, expected one that holds 7.0"):
+        imputer.transform(table.assign(k=pd.Series(["u", None, "v", "u", "u", "u"], dtype="category")))
+    done = imputer.transform(table.assign(c=pd.Series(["u", None, "v", "u", "u", "u"], dtype="category")))
+    assert done["c"].tolist() == ["u", "a", "v", "u", "u", "u"] and list(done["c"].cat.categories) == ["u", "v", "a"]
 
 
 def test_a_column_of_no_name_of_polars_is_not_lost():
@@ -69,6 +82,9 @@ def test_imputed_dates_stay_within_what_the_column_can_store():
 
 
 def test_imputed_numbers_beyond_double_precision_warn_of_nothing_from_inside():
+    codec = TableCodec.fit(np.array([[0.0], [0.3], [1.0]]), {0: "proportion"})
+    far = summands(replace(codec, scaling=Scaling(np.array([1e308]), np.array([1e308]))))[0]
+    assert far(torch.tensor([30.0, -30.0])).tolist() == pytest.approx([1.0, 0.0])
     assert np.isinf(Scaling(np.array([1e308]), np.array([1e308])).invert(np.array([[30.0]]))).all()
 
 
