@@ -224,6 +224,11 @@ class Mechanism(nn.Module):
         """Return the size of what column k, seen or absent, does to mask j, (D, D) at [j, k]; None where masks have no order."""
         return None
 
+    @property
+    def anchored(self) -> int:
+        """How many slopes have an anchor, those of its parts one after the other."""
+        return 0
+
     def start(self, anchors: Anchors) -> None:
         """Put the anchored parameters at their anchors."""
 

@@ -122,6 +122,10 @@ class LatentMasking(Mechanism):
     def effects_of_columns(self) -> Tensor | None:
         return self.base.effects_of_columns()
 
+    @property
+    def anchored(self) -> int:
+        return self.base.anchored
+
     def start(self, anchors: Anchors) -> None:
         self.base.start(anchors)
 

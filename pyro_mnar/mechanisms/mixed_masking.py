@@ -62,15 +62,24 @@ class MixedMasking(Mechanism):
     def reads_own(self) -> Tensor:
         return torch.stack([part.reads_own() for part in self.mechanisms()]).any(0)
 
+    @property
+    def anchored(self) -> int:
+        return sum(part.anchored for part in self.mechanisms())
+
     def start(self, anchors: Anchors) -> None:
-        for part in self.mechanisms():
-            part.start(anchors)
+        for part, own in self._shared(anchors):
+            part.start(own)
 
     def log_prior(self, anchors: Anchors) -> LogPrior:
         total = LogPrior()
-        for part in self.mechanisms():
-            total = total.plus(part.log_prior(anchors))
+        for part, own in self._shared(anchors):
+            total = total.plus(part.log_prior(own))
         return total
+
+    def _shared(self, anchors: Anchors) -> list[tuple[Mechanism, Anchors]]:
+        parts = self.mechanisms()
+        slopes = anchors.slope.split([part.anchored for part in parts])
+        return [(part, anchors._replace(slope=own)) for part, own in zip(parts, slopes, strict=True)]
 
     def initialize(self, x: Tensor, mask: Tensor) -> Tensor:
         """Start every mechanism from the data (N, D); return how far they suppose the column means, (D,), from those seen."""

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-#: Logarithm of a self-masking slope of known direction, per scaled unit: mean and standard deviation.
+#: Logarithm of a self-masking slope of known direction, or of both tails, per scaled unit: mean and standard deviation.
 LOG_SLOPE = (0.9, 0.8)
-#: Standard deviation of a slope of free direction, or on two sides, about 0.
+#: Standard deviation of a slope of free direction, or about a middle, about 0.
 FREE_SLOPE = 2.0
 #: Effects on a mask's score of an earlier column's value, per scaled unit, and of its absence: Student t about 0, their scales and
 #: degrees of freedom. The tails are for masks that others decide for sure, as who has left stays away.

@@ -169,6 +169,10 @@ class SelfMasking(OwnValueMasking):
     def score(self) -> LinearScore:
         return LinearScore(*self.line(), self.link)
 
+    @property
+    def anchored(self) -> int:
+        return len(self.columns)
+
     def start(self, anchors: Anchors) -> None:
         if self.smooth:
             mean, deviation = LOG_SLOPE

@@ -150,6 +150,10 @@ class SequentialMasking(Mechanism):
         owner = torch.cat([self.owner, torch.arange(self.n_columns, device=self.owner.device)]).expand(len(effects), -1)
         return effects.new_zeros(self.n_columns, self.n_columns).scatter_reduce(1, owner, effects, "amax")
 
+    @property
+    def anchored(self) -> int:
+        return self.own.anchored
+
     def start(self, anchors: Anchors) -> None:
         self.own.start(anchors)
 

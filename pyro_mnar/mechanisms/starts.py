@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -24,6 +26,26 @@ def censored_normal(rate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     hazard = torch.exp(-0.5 * kappa.square() - torch.special.log_ndtr(kappa)) * 0.3989422804
     scale = (1 - kappa * hazard - hazard.square()).rsqrt()
     return scale * hazard, scale, scale * (hazard + kappa)
+
+
+def two_sided_normal(rate: Tensor, side: str) -> tuple[Tensor, Tensor]:
+    """Return (standard deviation, half width) of a normal about 0 without its middle, or its tails, the rest having variance 1.
+
+    Args:
+        rate: (J,) share that is missing, cut to .01 to .9.
+        side: ``middle`` or ``tails``.
+
+    Example:
+        >>> [round(float(number), 2) for number in two_sided_normal(torch.tensor(0.3), "tails")]
+        [1.91, 1.98]
+    """
+    rate = rate.clamp(0.01, 0.9)
+    inside = rate if side == "middle" else 1 - rate
+    kappa = torch.special.ndtri((1 + inside) / 2)
+    # Second moment of a standard normal within kappa of 0, times its probability.
+    moment = inside - 2 * kappa * torch.exp(-0.5 * kappa.square()) / math.sqrt(2 * math.pi)
+    scale = (moment / inside if side == "tails" else (1 - moment) / (1 - inside)).rsqrt()
+    return scale, scale * kappa
 
 
 def apparent_direction(x: Tensor, mask: Tensor) -> Tensor:

@@ -27,8 +27,8 @@ from pyro_mnar.distributions.indexing import chosen_of, columns_of
 from pyro_mnar.distributions.links import PROBIT, log_ndtr
 from pyro_mnar.mechanisms.base import Anchors, LogPrior
 from pyro_mnar.mechanisms.own_value import OwnValueMasking
-from pyro_mnar.mechanisms.prior_scales import FREE_SLOPE
-from pyro_mnar.mechanisms.starts import observed_moments
+from pyro_mnar.mechanisms.prior_scales import FREE_SLOPE, LOG_SLOPE
+from pyro_mnar.mechanisms.starts import observed_moments, two_sided_normal
 from pyro_mnar.networks.layers import inverse_softplus
 
 
@@ -52,6 +52,7 @@ class TwoSidedMasking(OwnValueMasking):
 
     rowwise = True
     reach: Tensor
+    spread: Tensor
 
     def __init__(self, n_columns: int, columns: Sequence[int] | None = None, side: str = "middle") -> None:
         super().__init__(n_columns, columns)
@@ -60,6 +61,8 @@ class TwoSidedMasking(OwnValueMasking):
         self.side, width = side, len(self.columns)
         # c = a reach + offset of the middle, the negative of the tails: a slope that grows leaves the ends where they are.
         self.register_buffer("reach", torch.ones(width))
+        # The standard deviation that the columns are supposed to have.
+        self.register_buffer("spread", torch.ones(width), persistent=False)
         self.raw_slope = nn.Parameter(torch.full((width,), math.log(2.0)))
         self.middle, self.offset = nn.Parameter(torch.zeros(width)), nn.Parameter(torch.zeros(width))
 
@@ -77,17 +80,12 @@ class TwoSidedMasking(OwnValueMasking):
         """
         self.check_columns(x, mask)
         loc, scale = (part[self.columns] for part in observed_moments(x, mask & x.isfinite()))
-        rate = (1 - mask[:, self.columns].to(x).mean(0)).clamp(0.01, 0.9)
-        inside = rate if self.side == "middle" else 1 - rate
-        kappa = torch.special.ndtri((1 + inside) / 2)
-        # Second moment of a standard normal within kappa of 0, times its probability.
-        moment = inside - 2 * kappa * torch.exp(-0.5 * kappa.square()) / math.sqrt(2 * math.pi)
-        seen = moment / inside if self.side == "tails" else (1 - moment) / (1 - inside)
-        scale = scale / seen.sqrt()
+        spread, reach = two_sided_normal(1 - mask[:, self.columns].to(x).mean(0), self.side)
         self.raw_slope.fill_(math.log(2.0) if self.side == "middle" else 0.0)
         self.middle.copy_(loc)
-        self.reach.copy_(kappa * scale)
-        width = kappa * (1 + (self.slope * scale).square()).sqrt()
+        self.reach.copy_(reach * scale)
+        self.spread.copy_(torch.where(scale > 0, spread * scale, 1.0))
+        width = reach / spread * (1 + (self.slope * self.spread).square()).sqrt()
         self.offset.copy_(self._sign() * (inverse_softplus(width) - self.slope * self.reach))
         return x.new_zeros(x.shape[-1])
 
@@ -99,8 +97,16 @@ class TwoSidedMasking(OwnValueMasking):
         slope = self.slope
         return TwoSidedScore(slope, -slope * self.middle, self._sign() * slope * self.reach + self.offset, self._sign())
 
+    @property
+    def anchored(self) -> int:
+        # What lies within is bounded by what is seen on both sides; how far the tails reach, only their shape says.
+        return len(self.columns) if self.side == "tails" else 0
+
     def log_prior(self, anchors: Anchors) -> LogPrior:
-        return LogPrior(unseen=-0.5 * (self.slope / FREE_SLOPE).square().sum())
+        if self.side == "middle":
+            return LogPrior(unseen=-0.5 * (self.slope / FREE_SLOPE).square().sum())
+        off = (self.raw_slope + self.spread.log() - LOG_SLOPE[0]) / LOG_SLOPE[1] - anchors.slope
+        return LogPrior(unseen=-0.5 * off.square().sum())
 
     def _sign(self) -> float:
         return 1.0 if self.side == "middle" else -1.0

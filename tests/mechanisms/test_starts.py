@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from scipy import stats
 
-from pyro_mnar.mechanisms.starts import contrasts
+from pyro_mnar.mechanisms.starts import contrasts, two_sided_normal
 
 
 def told(predictor, missing):
@@ -34,6 +35,17 @@ def test_masks_that_nothing_predicts_turn_seldom_and_either_way():
     # Both halves go one way in half of the cases; binomial deviations at 4.5 standard errors.
     assert abs(float((turns == 0).double().mean()) - 0.5) < 4.5 * (0.25 / 300) ** 0.5
     assert abs(float(turns.sign().sum())) < 4.5 * 150**0.5
+
+
+@pytest.mark.parametrize("rate", [0.02, 0.3, 0.85])
+@pytest.mark.parametrize("side", ["middle", "tails"])
+def test_a_normal_without_its_middle_or_its_tails_has_the_rate_and_unit_variance(side, rate):
+    spread, reach = (float(part) for part in two_sided_normal(torch.tensor(rate).double(), side))
+    within = stats.norm(scale=spread).cdf(reach) - stats.norm(scale=spread).cdf(-reach)
+    assert within == pytest.approx(rate if side == "middle" else 1 - rate)
+    inner = stats.norm(scale=spread).expect(lambda x: x * x, -reach, reach)
+    seen, share = (spread**2 - inner, 1 - within) if side == "middle" else (inner, within)
+    assert seen / share == pytest.approx(1.0)
 
 
 def test_a_half_without_missing_values_says_nothing():

@@ -15,7 +15,9 @@ from pyro_mnar.distributions.open_cells import cells_of
 from pyro_mnar.imputation.ensemble import impute
 from pyro_mnar.infer.bound import IWELBO
 from pyro_mnar.mechanisms import MixedMasking, SelfMasking, SequentialMasking, TwoSidedMasking
-from pyro_mnar.mechanisms.prior_scales import FREE_SLOPE
+from pyro_mnar.mechanisms.base import Anchors
+from pyro_mnar.mechanisms.prior_scales import FREE_SLOPE, LOG_SLOPE
+from pyro_mnar.mechanisms.starts import two_sided_normal
 from pyro_mnar.model import MNAR, Prior, SelectionDistribution
 from pyro_mnar.model.priors import TRUSTED
 from pyro_mnar.networks import CountHead, GaussianEncoder, MixedDecoder, NormalHead, OrdinalHead, SkewWarp
@@ -220,13 +222,45 @@ def test_a_slope_that_grows_leaves_the_ends_where_they_are(side):
         assert sorted(rates.flatten().tolist()) == pytest.approx([0, 1], abs=1e-4)
 
 
-def test_its_slope_has_the_prior_of_a_free_one():
+def test_the_slope_about_a_middle_has_the_prior_of_a_free_one():
     (prior,) = Prior.members(1, 3, 0)
-    decoder, mechanism = LAW.decoder(), placed("tails", 3.0)
+    decoder, mechanism = LAW.decoder(), placed("middle", 3.0)
     found = prior.double().log_prob(200, decoder, None, mechanism) - prior.log_prob(200, decoder, None, None)
     assert found.item() == pytest.approx(-0.5 * (1 + 200 / TRUSTED) * 3 * (3.0 / FREE_SLOPE) ** 2)
     prior.start(None, mechanism)
     assert mechanism.slope.tolist() == pytest.approx([3.0] * 3)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.2])
+def test_the_slope_of_tails_has_the_prior_of_a_known_direction_in_the_spread_that_is_supposed(scale):
+    """Members have anchors of their own. The prior is the same in any units of the column."""
+    *others, prior = Prior.members(8, 3, 3)
+    assert len(torch.stack([one.slope for one in (*others, prior)]).unique()) == 8
+    decoder, mechanism = LAW.decoder(), placed("tails")
+    x = scale * torch.randn(500, 3).double()
+    mask = x.abs() < torch.tensor([0.8, 1.0, 2.0]) * scale
+    mechanism.initialize(x, mask)
+    whole = [two_sided_normal(1 - seen.double().mean(), "tails")[0] * x[seen, j].std(unbiased=False) for j, seen in enumerate(mask.T)]
+    assert float(whole[1]) == pytest.approx(scale, rel=0.15)
+    with torch.no_grad():
+        mechanism.raw_slope.copy_(np.log(3.0) - torch.stack(whole).log())
+    found = prior.double().log_prob(200, decoder, None, mechanism) - prior.log_prob(200, decoder, None, None)
+    off = (np.log(3.0) - LOG_SLOPE[0]) / LOG_SLOPE[1] - prior.slope
+    assert found.item() == pytest.approx(float(-0.5 * (1 + 200 / TRUSTED) * off.square().sum()))
+    mechanism.initialize(x, torch.zeros_like(mask))  # nothing is seen of any
+    assert bool(mechanism.log_prior(Anchors(prior.slope, prior.by_level)).unseen.isfinite())
+
+
+@torch.no_grad()
+def test_parts_of_a_mixture_have_their_own_anchors():
+    parts = SelfMasking(6, [0, 4], ["high", "free"], PROBIT), TwoSidedMasking(6, [1], "middle"), TwoSidedMasking(6, [2, 5], "tails")
+    mixed, anchors = MixedMasking(*parts), Anchors(torch.tensor([0.5, -1.0, 2.0, -0.3]), torch.zeros(0))
+    assert mixed.anchored == 4 and SequentialMasking(mixed, [3, 0, 1]).anchored == 4
+    mixed.start(anchors)
+    assert float(parts[0].slope[0]) == pytest.approx(np.exp(LOG_SLOPE[0] + 0.5 * LOG_SLOPE[1]))
+    alone = (parts[0], anchors.slope[:2]), (parts[1], anchors.slope[:0]), (parts[2], anchors.slope[2:])
+    expected = sum(float(part.log_prior(Anchors(own, anchors.by_level)).unseen) for part, own in alone)
+    assert float(mixed.log_prior(anchors).unseen) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("side", SIDES)

@@ -177,7 +177,8 @@ class Specification:
         warped = [j for j, kind in enumerate(self.kinds) if KINDS[kind].real and KINDS[kind].warped]
         transformed = [j for j in warped if KINDS[self.kinds[j]].transformed]
         pinned = {j: cell["mass"] for j, cell in enumerate(self.cells) if "mass" in cell}
-        slopes, effects = len(self._by_value), sum(self.categories[j] for j in self._by_level)
+        slopes = len(self._by_value) + self.separate * [*self.own.values()].count("tails")
+        effects = sum(self.categories[j] for j in self._by_level)
         at_mass, on_log = ([warped.index(j) for j in places] for places in (pinned, transformed))
         members: list[MNAR] = []
         for i, prior in enumerate(Prior.members(self.members, len(warped), slopes, effects, at_mass, on_log)):
@@ -217,8 +218,7 @@ class Specification:
         law = pieces[0] if len(pieces) == 1 else MixedMasking(*pieces)
         if self.orders is None and not self.latent:
             return law
-        order = None if self.orders is None else self.orders[member]
-        latent_dim = self.latent_dim if self.latent else 0
+        order, latent_dim = self.orders and self.orders[member], self.latent_dim if self.latent else 0
         return SequentialMasking(law, order, latent_dim, self.categories, self.circular, self.alone, self.values)
 
     def _sloped(self, columns: Sequence[int]) -> SelfMasking:

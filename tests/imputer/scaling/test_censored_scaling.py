@@ -14,7 +14,7 @@ from pyro_mnar.imputer.training.specification import Specification
 N = 20_000
 
 
-def supposed(direction, own_mask, related=0.9, mechanism="self-masking", kind="continuous", columns=(0,), seed=0):
+def supposed(direction, own_mask, related=0.9, mechanism="self-masking", kind="continuous", columns=(0,), seed=0, pilot=False):
     """Two columns of mean 3 and standard deviation 2, the first cut by ``own_mask``; the scaling that is supposed."""
     generator = np.random.default_rng(seed)
     a, b, noise = generator.normal(size=(3, N))
@@ -24,7 +24,7 @@ def supposed(direction, own_mask, related=0.9, mechanism="self-masking", kind="c
     x = np.where(mask, x, 0.0)
     codec = replace(TableCodec.of(Scaling(np.zeros(2), np.ones(2))), schema=schema).scaled_by(x, mask)
     specification = Specification(mechanism, columns, (direction,) * len(columns), (kind, "continuous"), 1, (), 1)
-    return in_supposed_units(Given(x, x, codec, x, mask), specification)[0].scaling
+    return in_supposed_units(Given(x, x, codec, x, mask), specification, pilot)[0].scaling
 
 
 def above(a, noise):
@@ -40,9 +40,19 @@ def test_a_normal_column_cut_at_a_threshold_gets_its_own_moments_back(direction,
     assert abs(scaling.center[1] - 3) < 0.06 and abs(scaling.scale[1] - 2) < 0.05
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("side", "own_mask"), [("middle", lambda a, e: abs(a) > 0.4), ("tails", lambda a, e: abs(a) < 0.9)])
+def test_a_normal_column_without_its_middle_or_its_tails_gets_its_own_spread_back(side, own_mask, seed):
+    scaling = supposed(side, own_mask, seed=seed)
+    assert abs(scaling.center[0] - 3) < 0.09 and abs(scaling.scale[0] - 2) < 0.09
+    seen, short = supposed("none", own_mask, seed=seed), supposed(side, own_mask, seed=seed, pilot=True)
+    assert short.scale[0] == (seen if side == "tails" else scaling).scale[0] and abs(seen.scale[0] - 2) > 0.2
+
+
 @pytest.mark.parametrize(
     ("direction", "own_mask", "other"),
     [
+        ("tails", above, {"kind": "count"}),
         ("free", lambda a, e: e < 0.5, {}),  # at random: other columns point nowhere, or by chance by one standard error
         ("free", above, {"related": 0.0}),  # nothing to point with
         ("high", above, {"mechanism": "none"}),

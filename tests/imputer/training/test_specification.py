@@ -2,7 +2,27 @@
 
 import time
 
+import pytest
+
 from pyro_mnar.imputer.training.specification import Specification
+
+
+WORDS = ("high", "none", "middle", "tails", "tails", "free", "none")
+
+
+@pytest.mark.parametrize("mechanism", ["auto", "self-masking", "none", "linear"])
+@pytest.mark.parametrize("latent", [False, True])
+def test_members_have_an_anchor_for_each_slope_that_takes_one(mechanism, latent):
+    kinds = ("continuous",) * 5 + ("categorical", "categorical")
+    cells = ({},) * 5 + ({"shares": (0.2, 0.3, 0.5)},) * 2
+    spec = Specification(mechanism, tuple(range(7)), WORDS, kinds, 2, (4,), members=2, cells=cells, latent=latent)
+    for model in spec.models():
+        slopes, levels = model.prior.slope, model.prior.by_level
+        if model.mechanism is not None:
+            assert len(slopes) == model.mechanism.anchored
+        # Of two on one side or of no direction, two of tails and a category that reads nothing; not of a middle.
+        assert len(slopes) == (5 if spec.separate else 0)
+        assert model.prior.log_prob(50, model.decoder, model.warp, model.mechanism).isfinite(), (slopes, levels)
 
 
 def test_models_of_wide_tables_are_made_at_once():
