@@ -218,7 +218,7 @@ class Specification:
         law = pieces[0] if len(pieces) == 1 else MixedMasking(*pieces)
         if self.orders is None and not self.latent:
             return law
-        order, latent_dim = self.orders and self.orders[member], self.latent_dim if self.latent else 0
+        order, latent_dim = self.orders[member] if self.orders else None, self.latent_dim if self.latent else 0
         return SequentialMasking(law, order, latent_dim, self.categories, self.circular, self.alone, self.values)
 
     def _sloped(self, columns: Sequence[int]) -> SelfMasking:

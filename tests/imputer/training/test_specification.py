@@ -6,7 +6,6 @@ import pytest
 
 from pyro_mnar.imputer.training.specification import Specification
 
-
 WORDS = ("high", "none", "middle", "tails", "tails", "free", "none")
 
 
