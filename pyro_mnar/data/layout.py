@@ -169,7 +169,7 @@ def as_pandas(table: _Given) -> _Given | DataFrame:
     # Whole numbers, decimals and truth values by Arrow, which holds them beside nulls; floats by NumPy, whose NaN is a hole, too.
     return pd.DataFrame(
         {
-            column.name: column.to_pandas(
+            column.name: column.alias("").to_pandas(  # of some names polars panics
                 use_pyarrow_extension_array=column.dtype.is_integer() or column.dtype.is_decimal() or str(column.dtype) == "Boolean"
             )
             for column in table.get_columns()
@@ -191,8 +191,8 @@ def like(table: object, completed: DataFrame | np.ndarray) -> DataFrame | np.nda
         return completed
     import polars as pl
 
-    result = pl.from_pandas(completed)
-    result.columns = [str(name) for name in completed.columns]  # one of no name got another
+    result = pl.from_pandas(completed.set_axis([str(j) for j in range(completed.shape[1])], axis=1))
+    result.columns = [str(name) for name in completed.columns]  # one of no name got another, of others it panics
     # A column of nothing, of no numbers' type, has zeros where it was kept; levels that were declared are among those of an Enum.
     back = {name: dtype for name, dtype in table.schema.items() if name in result.columns}
     for name, dtype in list(back.items()):

@@ -11,7 +11,9 @@ from pyro_mnar.data.schema import Schema, as_array, is_frame
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
+
+    from pyro_mnar.data.kinds.column import Column
 
 
 def split(table: ArrayLike | DataFrame, schema: Schema | None = None, *, allow_empty: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -106,5 +108,17 @@ def join(table: ArrayLike | DataFrame, completed: np.ndarray, mask: np.ndarray, 
     for j, column in enumerate(schema.columns):
         holes = ~mask[:, j]
         if holes.any():
-            frame[column.name] = column.fill(frame[column.name].copy(), holes, completed[holes, j])
+            frame[column.name] = _filled(column, frame[column.name].copy(), holes, completed[holes, j])
     return frame
+
+
+def _filled(column: Column, series: Series, holes: np.ndarray, values: np.ndarray) -> Series:
+    """Return a column as its kind fills it; what is new in a dtype of categories, of a kind that is more than its levels, is added."""
+    if str(series.dtype) != "category" or column.levels or holes.all():
+        return column.fill(series, holes, values)
+    places = np.flatnonzero(holes)
+    found = column.fill(series.astype(object), holes, values).iloc[places]
+    others = [value for value in dict.fromkeys(found) if value not in series.cat.categories]
+    series = series.cat.add_categories(others)
+    series.iloc[places] = found
+    return series

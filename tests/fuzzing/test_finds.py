@@ -294,3 +294,53 @@ def test_declared_levels_that_an_enum_of_polars_has_not_are_among_its_own():
     drawn = MNARImputer(**settings).fit(table).sample(table, 20)
     assert all(whole["k"].dtype == polars.Enum(["a", "b", "c"]) for whole in drawn)
     assert {level for whole in drawn for level in whole["k"]} == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("kind", ["continuous", "positive", "bounded:0:9", "semicontinuous", "proportion"])
+def test_a_column_of_categories_that_is_declared_numbers_gets_what_is_new_among_them(kind):
+    """pandas' own error, after the fit: "Cannot setitem on a Categorical with a new category"."""
+    cells = pd.Series([0.1, 0.2, 0.3, 0.3, 0.4, 0.5, None, None], dtype="category")
+    table = pd.DataFrame({"x": np.arange(8.0), "k": cells})
+    settings = SETTINGS | {"kinds": {"k": kind}}
+    assert check_imputer(table, settings) == "filled"
+    done = MNARImputer(**settings).fit(table).sample(table, 1)[0]["k"]
+    assert done.dtype == "category" and list(done.cat.categories[:5]) == [0.1, 0.2, 0.3, 0.4, 0.5]
+
+
+@pytest.mark.parametrize("dtype", ["category", object])
+@pytest.mark.parametrize("kept", [2001, "2001-02-03", date(2001, 2, 3), pd.Timestamp("2001-02-03 04:05")])
+def test_declared_dates_among_categories_and_objects(kept, dtype):
+    """New dates among categories were pandas' own error after the fit; whole numbers among objects a warning from inside."""
+    others = [value for value in [kept, kept + 1 if isinstance(kept, int) else kept] for _ in range(3)]
+    table = pd.DataFrame({"x": np.arange(8.0), "t": pd.Series([*others, None, None], dtype=dtype)})
+    assert check_imputer(table, SETTINGS | {"kinds": {"t": "date"}}) == "filled"
+
+
+@pytest.mark.parametrize("value", [1, 1j, float("inf"), True, 2.5])
+@pytest.mark.parametrize("dtype", ["category", object])
+def test_numbers_that_are_no_dates_are_named(value, dtype):
+    table = pd.DataFrame({"x": np.arange(4.0), "t": pd.Series([value, None, value, value], dtype=dtype)})
+    with pytest.raises((ValueError, TypeError), match="column 't'"):
+        MNARImputer(**SETTINGS, kinds={"t": "date"}).fit(table)
+
+
+def test_complex_arrays_are_named_in_one_line():
+    with pytest.raises(ValueError, match=r"^X: got complex numbers.*Complex data not supported\)$"):
+        MNARImputer(**SETTINGS).fit(np.zeros((5, 2), complex))
+
+
+def test_a_name_of_polars_with_a_zero_byte():
+    """polars panicked: an exception that is no Exception."""
+    polars = pytest.importorskip("polars")
+    table = polars.DataFrame({"a\0": [0.0, 1, 2, None], "b": [1, 2, None, 3]})
+    assert check_imputer(table, SETTINGS) == "filled"
+
+
+@pytest.mark.parametrize("scale", [1e30, 1.0, 1e-12])
+def test_one_value_beside_the_one_that_repeats_has_units_of_its_size(scale):
+    """Its deviation is 0, for which 1 stood: of 1e30 the loss was infinite, of 1e-12 draws were a thousand million times too large."""
+    table = pd.DataFrame({"d": [0.0, 0, 0, 0, 5 * scale, 5 * scale, 5 * scale, None, None], "x": np.arange(9.0)})
+    settings = SETTINGS | {"kinds": {"d": "semicontinuous"}}
+    assert check_imputer(table, settings) == "filled"
+    drawn = MNARImputer(**settings).fit(table).sample(table, 50)
+    assert max(whole["d"].abs().max() for whole in drawn) < 20 * scale

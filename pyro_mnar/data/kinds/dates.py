@@ -196,7 +196,9 @@ def times_in(series: Series) -> Series:
         return pd.to_datetime(series.astype(object))
     if pd.api.types.is_datetime64_any_dtype(series.dtype):
         return series
-    if pd.api.types.is_numeric_dtype(series.dtype):
+    series = series.astype(object) if str(series.dtype) == "category" else series
+    numbers = pd.api.types.is_numeric_dtype(series.dtype)
+    if numbers or (series.dtype == object and any(isinstance(value, (int, float, complex, np.number)) for value in series.dropna())):
         series = _digits(series)
     try:
         return pd.to_datetime(series, format="ISO8601")
@@ -228,6 +230,7 @@ def _digits(series: Series) -> Series:
     """
     result = series.astype(object)
     for label, value in series.dropna().items():
-        if value != round(value) or not (1000 <= value < _YEARS or 10_000_000 <= value < 100_000_000):
+        number = isinstance(value, (int, float, np.integer, np.floating)) and np.isfinite(value)
+        if not number or value != round(value) or not (1000 <= value < _YEARS or 10_000_000 <= value < 100_000_000):
             raise ValueError(f"column {series.name!r}: got {value!r} in row {label}, expected dates such as 2024-12-31 or 20241231")
     return result.where(series.isna(), series.dropna().astype("int64").astype(str).reindex(series.index))

@@ -100,7 +100,8 @@ class Semicontinuous(Number):
         chosen = line != self.ends[0]
         beside = line[chosen, None]
         scaling = Scaling.of(beside, np.ones(beside.shape, bool), None if weights is None else weights[chosen])
-        return scaling.center[0], scaling.scale[0]
+        far = np.abs(scaling.center[0] - self.ends[0])  # of one value beside it, what it is far from says what is much
+        return scaling.center[0], scaling.scale[0] if len(np.unique(beside)) > 1 else 0.1 * far
 
     def log_jacobian(self, values: np.ndarray, scale: float) -> np.ndarray:
         """Return -log scale, and 0 of the value that repeats, which has a probability."""

@@ -42,6 +42,8 @@ def checked_table(
     table = as_pandas(X)
     if not is_frame(table):
         plain = issparse(table) or type(table) is np.ndarray
+        if plain and np.iscomplexobj(table):
+            raise ValueError("X: got complex numbers, expected real ones (Complex data not supported)")
         table = check_array(table if plain else as_array(table), dtype=None, ensure_all_finite=False, estimator=imputer)
     if is_frame(table) and not table.columns.is_unique:  # before scikit-learn says it without the name
         twice = table.columns[table.columns.duplicated()][0]
