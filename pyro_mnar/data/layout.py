@@ -166,15 +166,12 @@ def as_pandas(table: _Given) -> _Given | DataFrame:
         return table
     import pandas as pd
 
-    # Whole numbers, decimals and truth values by Arrow, which holds them beside nulls; floats by NumPy, whose NaN is a hole, too.
-    return pd.DataFrame(
-        {
-            column.name: column.alias("").to_pandas(  # of some names polars panics
-                use_pyarrow_extension_array=column.dtype.is_integer() or column.dtype.is_decimal() or str(column.dtype) == "Boolean"
-            )
-            for column in table.get_columns()
-        }
-    )
+    found = {}
+    for column in table.get_columns():
+        # Numbers that are no floats by Arrow, which holds them beside nulls; floats by NumPy, whose NaN is a hole, too.
+        by_arrow = str(column.dtype) == "Boolean" or (column.dtype.is_numeric() and not column.dtype.is_float())
+        found[column.name] = column.alias("").to_pandas(use_pyarrow_extension_array=by_arrow)  # of some names polars panics
+    return pd.DataFrame(found)
 
 
 def like(table: object, completed: DataFrame | np.ndarray) -> DataFrame | np.ndarray:
@@ -191,16 +188,18 @@ def like(table: object, completed: DataFrame | np.ndarray) -> DataFrame | np.nda
         return completed
     import polars as pl
 
-    result = pl.from_pandas(completed.set_axis([str(j) for j in range(completed.shape[1])], axis=1))
-    result.columns = [str(name) for name in completed.columns]  # one of no name got another, of others it panics
-    # A column of nothing, of no numbers' type, has zeros where it was kept; levels that were declared are among those of an Enum.
-    back = {name: dtype for name, dtype in table.schema.items() if name in result.columns}
-    for name, dtype in list(back.items()):
-        if result[name].dtype.is_float() and not (dtype.is_numeric() or dtype == pl.Boolean):
-            del back[name]
-        elif isinstance(dtype, pl.Enum):
-            back[name] = pl.Enum(list(completed.iloc[:, result.columns.index(name)].cat.categories))
-    return result.cast(back)
+    # Column by column and by places: names may stand for several in polars (*), or make it panic.
+    columns = []
+    for j, column in enumerate(pl.from_pandas(completed.set_axis([str(j) for j in range(completed.shape[1])], axis=1)).get_columns()):
+        dtype = table.schema.get(str(completed.columns[j]), column.dtype)
+        if isinstance(dtype, pl.Enum):  # with levels that were declared
+            dtype = pl.Enum(list(completed.iloc[:, j].cat.categories))
+        elif column.dtype.is_float() and not (dtype.is_numeric() or dtype == pl.Boolean):
+            dtype = column.dtype  # zeros in a column of nothing that was kept
+        columns.append(column.cast(dtype))
+    result = pl.DataFrame(columns)
+    result.columns = [str(name) for name in completed.columns]
+    return result
 
 
 def is_polars(table: object) -> TypeGuard[polars.DataFrame]:

@@ -324,15 +324,17 @@ def test_numbers_that_are_no_dates_are_named(value, dtype):
         MNARImputer(**SETTINGS, kinds={"t": "date"}).fit(table)
 
 
-def test_complex_arrays_are_named_in_one_line():
+@pytest.mark.parametrize("table", [np.zeros((5, 2), complex), [[0j, 0.0]] * 5])
+def test_complex_arrays_are_named_in_one_line(table):
     with pytest.raises(ValueError, match=r"^X: got complex numbers.*Complex data not supported\)$"):
-        MNARImputer(**SETTINGS).fit(np.zeros((5, 2), complex))
+        MNARImputer(**SETTINGS).fit(table)
 
 
-def test_a_name_of_polars_with_a_zero_byte():
-    """polars panicked: an exception that is no Exception."""
+@pytest.mark.parametrize("name", ["a\0", "*", "^.*$", "^b", "", " "])
+def test_names_that_polars_takes_for_more_than_names(name):
+    """At a zero byte it panicked, with an exception that is no Exception; by * and regular expressions it cast all columns."""
     polars = pytest.importorskip("polars")
-    table = polars.DataFrame({"a\0": [0.0, 1, 2, None], "b": [1, 2, None, 3]})
+    table = polars.DataFrame({name: [0.0, 1, 2, None], "b": [1, 2, None, 3], "c": [0.5, None, 1.5, 2.0], "e": [None] * 4})
     assert check_imputer(table, SETTINGS) == "filled"
 
 

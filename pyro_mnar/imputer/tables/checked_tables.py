@@ -41,10 +41,10 @@ def checked_table(
     check_kinds(imputer.kinds)
     table = as_pandas(X)
     if not is_frame(table):
-        plain = issparse(table) or type(table) is np.ndarray
-        if plain and np.iscomplexobj(table):
+        array = table if issparse(table) or type(table) is np.ndarray else as_array(table)
+        if np.iscomplexobj(array):
             raise ValueError("X: got complex numbers, expected real ones (Complex data not supported)")
-        table = check_array(table if plain else as_array(table), dtype=None, ensure_all_finite=False, estimator=imputer)
+        table = check_array(array, dtype=None, ensure_all_finite=False, estimator=imputer)
     if is_frame(table) and not table.columns.is_unique:  # before scikit-learn says it without the name
         twice = table.columns[table.columns.duplicated()][0]
         raise ValueError(f"table: column {twice!r} stands more than once, expected distinct names")
