@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pyro_mnar.cli.interruption import interruptible, placed
 from pyro_mnar.cli.options import parser
 from pyro_mnar.cli.results import check_draws_output, copy, said_of, write_draws_of
-from pyro_mnar.cli.saying import note, say
+from pyro_mnar.cli.saying import note, open_streams, say
 from pyro_mnar.data.extras import MissingExtraError
 
 
@@ -28,9 +28,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.arguments = list(sys.argv[1:] if arguments is None else arguments)
     from pyro_mnar.infer.progress import whole
 
-    with interruptible() as interruption:
+    closed = sys.stdout is None
+    with open_streams(), interruptible() as interruption:
         options.interruption = interruption
         try:
+            if closed and getattr(options, "output", None) == "-":
+                raise ValueError("output: got -, expected a file, since standard output is closed")
             with whole(options.command, True) as options.task:
                 code = COMMANDS[options.command](options)
             sys.stdout.flush()

@@ -3,8 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+
+
+@contextmanager
+def open_streams() -> Iterator[None]:
+    """Have standard streams that are closed (``>&-``) take what is printed, and lose it: Python would print on the other, or fail.
+
+    Example:
+        >>> with redirect_stdout(None), open_streams():
+        ...     print("lost")
+    """
+    with ExitStack() as stack:
+        for stream, redirected in ((sys.stdout, redirect_stdout), (sys.stderr, redirect_stderr)):
+            if stream is None:
+                stack.enter_context(redirected(stack.enter_context(open(os.devnull, "w"))))
+        yield
 
 
 def note(options: argparse.Namespace, sentences: Sequence[str]) -> None:

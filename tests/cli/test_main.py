@@ -1,5 +1,8 @@
 """The command line as its users meet it: results, words, and one line for each mistake."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -255,3 +258,27 @@ def test_pipes_carry_tables_and_nothing_else(monkeypatch, capsys):
     rows = [line.split(";") for line in out.splitlines()]
     assert rows[0] == ["a", "b"] and len(rows) == 41 and all(row[1].isdigit() for row in rows[1:]) and rows[1][0] == "0,5"
     assert "8 of 80 cells imputed" in err
+
+
+@pytest.mark.parametrize("closed", [["1"], ["2"], ["1", "2"], ["0", "1", "2"]], ids=" ".join)
+def test_closed_streams_lose_what_is_printed_and_nothing_else(tmp_path, closed):
+    """Python has no stream then: an AttributeError once all was written, and errors among the results."""
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n,3\n2,5\n4,4\n5,1\n")
+    close = " ".join(f"{descriptor}>&-" for descriptor in closed)
+    command = f'"{sys.executable}" -m pyro_mnar impute t.csv --output {{}} --steps 2 --mechanism none {close}'
+    done = subprocess.run(command.format("o.csv"), shell=True, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and read_table(tmp_path / "o.csv").notna().all(axis=None)
+    assert ("1" in closed or "pyro-mnar" not in done.stdout) and ("2" in closed or "Error" not in done.stderr)
+    if "0" in closed:
+        done = subprocess.run(
+            command.replace("t.csv", "-").replace(close, "0>&-").format("p.csv"),
+            shell=True,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 2 and done.stderr == "pyro-mnar: table: got -, expected a file, since standard input is closed\n"
+    if "1" in closed:
+        done = subprocess.run(command.format("-"), shell=True, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 2 and done.stdout == ""
+        assert "2" in closed or done.stderr == "pyro-mnar: output: got -, expected a file, since standard output is closed\n"

@@ -58,6 +58,8 @@ def read_source(
     if len(mark) != 1 or len(decimal) != 1 or mark == decimal:
         raise ValueError(f"--separator, --decimal: got {mark!r} and {decimal!r}, expected two different characters")
     try:
+        if name == "-" and sys.stdin is None:
+            raise ValueError("table: got -, expected a file, since standard input is closed")
         content = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
         text = content.decode(encoding or "utf-8-sig")
     except UnicodeDecodeError as error:
