@@ -37,7 +37,7 @@ def two_sided_normal(rate: Tensor, side: str) -> tuple[Tensor, Tensor]:
 
     Example:
         >>> [round(float(number), 2) for number in two_sided_normal(torch.tensor(0.3), "tails")]
-        [1.91, 1.98]
+        [1.8, 1.86]
     """
     rate = rate.clamp(0.01, 0.9)
     inside = rate if side == "middle" else 1 - rate
