@@ -324,6 +324,12 @@ def test_numbers_that_are_no_dates_are_named(value, dtype):
         MNARImputer(**SETTINGS, kinds={"t": "date"}).fit(table)
 
 
+def test_dates_in_text_and_in_numbers_are_told_apart():
+    table = pd.DataFrame({"x": np.arange(4.0), "t": pd.Series(["2020-01-01", 20200102, None, "2020-01-03"], dtype=object)})
+    with pytest.raises(ValueError, match="column 't': got 20200102 in row 1 and others that are no numbers"):
+        MNARImputer(**SETTINGS, kinds={"t": "date"}).fit(table)
+
+
 @pytest.mark.parametrize("table", [np.zeros((5, 2), complex), [[0j, 0.0]] * 5])
 def test_complex_arrays_are_named_in_one_line(table):
     with pytest.raises(ValueError, match=r"^X: got complex numbers.*Complex data not supported\)$"):

@@ -197,8 +197,17 @@ def times_in(series: Series) -> Series:
     if pd.api.types.is_datetime64_any_dtype(series.dtype):
         return series
     series = series.astype(object) if str(series.dtype) == "category" else series
-    numbers = pd.api.types.is_numeric_dtype(series.dtype)
-    if numbers or (series.dtype == object and any(isinstance(value, (int, float, complex, np.number)) for value in series.dropna())):
+    numbers = (
+        [item for item in series.dropna().items() if isinstance(item[1], (int, float, complex, np.number))]
+        if series.dtype == object
+        else []
+    )
+    if 0 < len(numbers) < series.count():
+        label, value = numbers[0]
+        raise ValueError(
+            f"column {series.name!r}: got {value!r} in row {label} and others that are no numbers, expected dates of one form"
+        )
+    if numbers or pd.api.types.is_numeric_dtype(series.dtype):
         series = _digits(series)
     try:
         return pd.to_datetime(series, format="ISO8601")
