@@ -1,5 +1,6 @@
 """The command line as its users meet it: results, words, and one line for each mistake."""
 
+import os
 import subprocess
 import sys
 
@@ -282,3 +283,11 @@ def test_closed_streams_lose_what_is_printed_and_nothing_else(tmp_path, closed):
         done = subprocess.run(command.format("-"), shell=True, cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 2 and done.stdout == ""
         assert "2" in closed or done.stderr == "pyro-mnar: output: got -, expected a file, since standard output is closed\n"
+
+
+def test_a_pipe_of_a_name_is_refused_with_how_to_read_it(tmp_path, capsys):
+    name = tmp_path / "p.csv"
+    os.mkfifo(name)
+    assert main(["impute", str(name), "--output", str(tmp_path / "o.csv")]) == 2
+    said = f"{name}: is no ordinary file, expected a table (`pyro-mnar impute - < {name}` reads a pipe)"
+    assert capsys.readouterr().err == f"pyro-mnar: {said}\n"

@@ -24,6 +24,8 @@ def check_table(path: Path) -> str:
     """
     ending = _ending(path)
     if not os.path.isfile(path):  # unlike Path's, it does not raise for a name that is too long
+        if os.path.exists(path) and not os.path.isdir(path):  # a pipe of a name: what is read twice is not there twice
+            raise ValueError(f"{path}: is no ordinary file, expected a table (`pyro-mnar impute - < {path}` reads a pipe)")
         raise ValueError(f"{path}: {'is a folder' if os.path.isdir(path) else 'no such file'}, expected a table")
     if path.stat().st_size == 0:
         raise ValueError(f"{path}: the file is empty, expected a table")
