@@ -1,6 +1,6 @@
 """Tables wider than long, as of proteomics: logarithms of abundances, most holes of which are there because abundance is low.
 
-    python -m benchmarks.wide [--rows 200] [--columns 5000] [--seeds 1] [--methods ours pca ...]
+    python -m benchmarks.wide [--rows 200] [--columns 5000] [--seeds 1] [--methods ours pca ...] [--jobs 2]
 
 Each simulated table has twelve factors, which explain six tenths of a column's variance, and two groups of rows; a tenth of the columns
 differ between these by .8 standard deviations. Columns' means vary as much as their values do. Forty in a hundred cells are hidden:
@@ -18,17 +18,18 @@ which fewer than 20 values are seen are left out. Every method is given the loga
   (``IterativeImputer``) takes days at such widths.
 - ``complete``: the table without holes.
 
-CRPS and RMSE are of hidden cells, on the scale of the logarithm; of methods that draw from twenty-four draws, of the others CRPS is the
-absolute error. ``false`` is the share of columns without a difference among those that t tests of the two groups find, pooled by
-Rubin's rules, at a false discovery rate of .05 (Benjamini and Hochberg), and ``found`` the share of differing columns that they find.
-Each method has a process of its own, whose seconds and peak gigabytes are of fitting and imputing. Prints a table and writes JSON; the
-same command goes on after what is there.
+CRPS and RMSE are of hidden cells, on the scale of the logarithm; of methods that draw from twenty-four draws, of the others CRPS is
+the absolute error. ``false`` is the share of columns without a difference among those that t tests of the two groups find, pooled
+by Rubin's rules, at a false discovery rate of .05 (Benjamini and Hochberg), and ``found`` the share of differing columns that they
+find. Each method has a process of its own, whose seconds and peak gigabytes (its workers' too) are of fitting and imputing. Prints
+a table and writes JSON; the same command goes on after what is there.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -78,9 +79,9 @@ def simulated(seed: int, rows: int, columns: int, factors: int = FACTORS) -> Tab
     return Table(values[:, kept], hidden[:, kept], group, differs[kept])
 
 
-def ours(seen: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, list[int] | None]:
+def ours(seen: np.ndarray, seed: int, jobs: int = 1) -> tuple[np.ndarray, np.ndarray, list[int] | None]:
     """Return means (N, D), draws (M, N, D), and each draw's member, of the library."""
-    imputer = MNARImputer("self-masking", "low", random_state=seed, progress=False, **SETTINGS).fit(seen)
+    imputer = MNARImputer("self-masking", "low", random_state=seed, progress=False, n_jobs=jobs, **SETTINGS).fit(seen)
     result = imputer.impute(seen, draws=DRAWS)
     return result.completed.numpy(), result.draws.numpy(), imputer.members_of(DRAWS)
 
@@ -148,11 +149,11 @@ METHODS: dict[str, Any] = {
 NAMES = ("ours", *METHODS, "pca", "complete")
 
 
-def imputed(method: str, table: Table, seed: int) -> tuple[np.ndarray, np.ndarray, list[int] | None]:
+def imputed(method: str, table: Table, seed: int, jobs: int = 1) -> tuple[np.ndarray, np.ndarray, list[int] | None]:
     """Return means (N, D) and draws (M, N, D) of a method, with the member that each draw is of."""
     seen, rng = np.where(table.hidden, np.nan, table.values), np.random.default_rng(seed)
     if method == "ours":
-        return ours(seen, seed)
+        return ours(seen, seed, jobs)
     if method == "pca":
         draw = pca(seen, rng)
         draws = np.stack([draw() for _ in range(DRAWS)])
@@ -183,17 +184,25 @@ def discoveries(table: Table, draws: np.ndarray, members: list[int] | None) -> d
     return {"false": float((found & ~table.differs).sum() / max(1, found.sum())), "found": float(found[table.differs].mean())}
 
 
-def measure(method: str, seed: int, rows: int, columns: int) -> dict[str, Any]:
+def gigabytes() -> float:
+    """Return the most memory that this process and each of its workers have had, in sum."""
+    own = f"PPid:\t{os.getpid()}\n"
+    found = [path.read_text() for path in Path("/proc").glob("[0-9]*/status")]
+    workers = [int(text.split("VmHWM:")[1].split()[0]) for text in found if own in text and "VmHWM:" in text]
+    return (peak_kilobytes() + sum(workers)) / 2**20
+
+
+def measure(method: str, seed: int, rows: int, columns: int, jobs: int = 1) -> dict[str, Any]:
     """Return what one method makes of one table."""
     torch.set_num_threads(1)
     table, begun, processor = simulated(seed, rows, columns), time.perf_counter(), time.process_time()
-    means, draws, members = imputed(method, table, seed)
+    means, draws, members = imputed(method, table, seed, jobs)
     line: dict[str, Any] = {"method": method, "seed": seed, "rows": rows, "columns": columns, "modeled": int(table.values.shape[1])}
     line |= {"hidden": float(table.hidden.mean()), "seconds": time.perf_counter() - begun}
-    line |= {"processor seconds": time.process_time() - processor, "gigabytes": peak_kilobytes() / 2**20}
+    line |= {"processor seconds": time.process_time() - processor, "gigabytes": gigabytes()}
     truth = table.values[table.hidden]
     line |= {"CRPS": crps(draws[:, table.hidden], truth), "RMSE": float(np.sqrt(((means[table.hidden] - truth) ** 2).mean()))}
-    return line | discoveries(table, draws, members) | ({"settings": SETTINGS} if method == "ours" else {})
+    return line | discoveries(table, draws, members) | ({"settings": SETTINGS | {"n_jobs": jobs}} if method == "ours" else {})
 
 
 def main() -> pd.DataFrame:
@@ -203,6 +212,7 @@ def main() -> pd.DataFrame:
     parser.add_argument("--columns", type=int, default=5000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--methods", nargs="+", choices=NAMES, default=NAMES)
+    parser.add_argument("--jobs", type=int, default=1, help="processes of ours, of one thread each")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/wide.json"))
     options = parser.parse_args()
     lines = json.loads(options.output.read_text()) if options.output.exists() else []
@@ -212,7 +222,8 @@ def main() -> pd.DataFrame:
         for method in options.methods:
             if any((line["method"], line["seed"], line["rows"], line["columns"]) == (method, seed, *size) for line in lines):
                 continue
-            call = f"import json; from benchmarks.wide import measure; print(json.dumps(measure({method!r}, {seed}, *{size})))"
+            asked = f"{method!r}, {seed}, *{size}, {options.jobs}"
+            call = f"import json; from benchmarks.wide import measure; print(json.dumps(measure({asked})))"
             output = subprocess.run([sys.executable, "-W", "ignore", "-c", call], check=True, stdout=subprocess.PIPE, text=True).stdout
             lines.append(json.loads(output.splitlines()[-1]))
             options.output.write_text(json.dumps(lines, indent=1))
