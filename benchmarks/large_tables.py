@@ -38,10 +38,10 @@ def rows_of(rows: int, columns: int, start: int = 0, above: float = 1.0) -> pa.T
     return pa.table(table | {f"x{j}": pa.array(values[:, j], from_pandas=True) for j in range(columns)})
 
 
-def peak_kilobytes() -> int:
-    """Return the most memory that this process has had."""
+def peak_kilobytes(process: str = "self") -> int:
+    """Return the most memory that a process has had, by its number; this one's."""
     # Not of getrusage, which holds what a parent took before this process was its own.
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    (line,) = (line for line in Path("/proc", process, "status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1])
 
 

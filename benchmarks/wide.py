@@ -29,7 +29,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import time
@@ -186,10 +185,8 @@ def discoveries(table: Table, draws: np.ndarray, members: list[int] | None) -> d
 
 def gigabytes() -> float:
     """Return the most memory that this process and each of its workers have had, in sum."""
-    own = f"PPid:\t{os.getpid()}\n"
-    found = [path.read_text() for path in Path("/proc").glob("[0-9]*/status")]
-    workers = [int(text.split("VmHWM:")[1].split()[0]) for text in found if own in text and "VmHWM:" in text]
-    return (peak_kilobytes() + sum(workers)) / 2**20
+    workers = [worker for path in Path("/proc/self/task").glob("*/children") for worker in path.read_text().split()]
+    return sum(map(peak_kilobytes, ["self", *workers])) / 2**20
 
 
 def measure(method: str, seed: int, rows: int, columns: int, jobs: int = 1) -> dict[str, Any]:

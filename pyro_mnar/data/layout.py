@@ -189,9 +189,9 @@ def like(table: object, completed: DataFrame | np.ndarray) -> DataFrame | np.nda
     import polars as pl
 
     # Column by column and by places: names may stand for several in polars (*), or make it panic.
-    columns = []
+    columns, given = [], table.schema  # which polars makes anew whenever it is asked
     for j, column in enumerate(pl.from_pandas(completed.set_axis([str(j) for j in range(completed.shape[1])], axis=1)).get_columns()):
-        dtype = table.schema.get(str(completed.columns[j]), column.dtype)
+        dtype = given.get(str(completed.columns[j]), column.dtype)
         if isinstance(dtype, pl.Enum):  # with levels that were declared
             dtype = pl.Enum(list(completed.iloc[:, j].cat.categories))
         elif column.dtype.is_float() and not (dtype.is_numeric() or dtype == pl.Boolean):

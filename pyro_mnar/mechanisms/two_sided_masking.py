@@ -76,7 +76,7 @@ class TwoSidedMasking(OwnValueMasking):
         """Start from data (N, D) with its mask; return how far the column means, (D,), are supposed from those seen: not at all.
 
         The start supposes a normal column without its middle, or its tails, that has the observed mean and variance and the missing
-        rate, at a slope of 2, or 1: decoders start with the spread that is seen, and steep tails beyond it are found late.
+        rate, at a slope of 2, or 1: decoders of pilots start with the spread that is seen, and steep tails beyond it are found late.
         """
         self.check_columns(x, mask)
         loc, scale = (part[self.columns] for part in observed_moments(x, mask & x.isfinite()))

@@ -65,7 +65,8 @@ class Prior(nn.Module):
     Args:
         typical: scalar, anchor of the skewness that is typical of the table.
         skew: (D,) anchors of the columns' skewness.
-        slope: (J,) standardized anchors of the slopes, of a known direction those of the slope's logarithm: 0 is the prior's mean.
+        slope: (J,) standardized anchors of the slopes, of a known direction or tails those of the slope's logarithm: 0 is the prior's
+            mean.
         by_level: anchors of categories' effects on their masks, flat as in ``CategoryMasking``.
         spread: (D,) standard deviations of the columns' skewness.
         alike: (D,) bool, True at columns whose skewness is about the typical one; the others' has a mean of its own.
@@ -107,7 +108,7 @@ class Prior(nn.Module):
         Args:
             size: members.
             n_columns: D, columns that are warped.
-            n_modeled: J, columns whose masks have a slope.
+            n_modeled: J, slopes that have an anchor (``Mechanism.anchored``).
             n_levels: all categories of masks by category.
             semicontinuous: places of such columns among those that are warped.
             transformed: places of those modeled by their logarithm or log-odds.

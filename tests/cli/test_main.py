@@ -265,22 +265,20 @@ def test_pipes_carry_tables_and_nothing_else(monkeypatch, capsys):
 def test_closed_streams_lose_what_is_printed_and_nothing_else(tmp_path, closed):
     """Python has no stream then: an AttributeError once all was written, and errors among the results."""
     (tmp_path / "t.csv").write_text("a,b\n1,2\n,3\n2,5\n4,4\n5,1\n")
-    close = " ".join(f"{descriptor}>&-" for descriptor in closed)
-    command = f'"{sys.executable}" -m pyro_mnar impute t.csv --output {{}} --steps 2 --mechanism none {close}'
-    done = subprocess.run(command.format("o.csv"), shell=True, cwd=tmp_path, capture_output=True, text=True)
+
+    def run(table, output, *closed):
+        close = " ".join(f"{descriptor}>&-" for descriptor in closed)
+        command = f'"{sys.executable}" -m pyro_mnar impute {table} --output {output} --steps 2 --mechanism none {close}'
+        return subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True)
+
+    done = run("t.csv", "o.csv", *closed)
     assert done.returncode == 0 and read_table(tmp_path / "o.csv").notna().all(axis=None)
     assert ("1" in closed or "pyro-mnar" not in done.stdout) and ("2" in closed or "Error" not in done.stderr)
     if "0" in closed:
-        done = subprocess.run(
-            command.replace("t.csv", "-").replace(close, "0>&-").format("p.csv"),
-            shell=True,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-        )
+        done = run("-", "p.csv", "0")
         assert done.returncode == 2 and done.stderr == "pyro-mnar: table: got -, expected a file, since standard input is closed\n"
     if "1" in closed:
-        done = subprocess.run(command.format("-"), shell=True, cwd=tmp_path, capture_output=True, text=True)
+        done = run("t.csv", "-", *closed)
         assert done.returncode == 2 and done.stdout == ""
         assert "2" in closed or done.stderr == "pyro-mnar: output: got -, expected a file, since standard output is closed\n"
 

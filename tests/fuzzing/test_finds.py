@@ -253,6 +253,7 @@ def test_decimals_of_parquet_stay_within_their_digits():
     assert filled.to_pylist() == [Decimal("-9.45"), Decimal("-9.99"), Decimal("9.99")] and filled.type == column.type
     nothing = pa.chunked_array([pa.nulls(2)])
     assert filled_column(nothing, pd.Series([0.0, 0.0]), np.array([True, True]), "n").to_pylist() == [0.0, 0.0]
+    assert filled_column(nothing, pd.Series(["a", "b"]), np.array([True, True]), "n").to_pylist() == ["a", "b"]
 
 
 @pytest.mark.parametrize("word", ["Null", "Int8", "Boolean", "String", "Time", "Binary", "Decimal", "Float32"])

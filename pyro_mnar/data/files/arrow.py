@@ -89,14 +89,14 @@ def filled_column(column: pyarrow.ChunkedArray, completed: Series, holes: np.nda
     if not holes.any():
         return column
     values = column.to_pylist()
-    nothing = pa.types.is_null(column.type)  # an empty column that is kept has numbers
-    target = pa.float64() if nothing else column.type
-    kind = target.value_type if pa.types.is_dictionary(target) else target
+    # Of a column of nothing, which is of no type, what it is filled with says the type.
+    target = None if pa.types.is_null(column.type) else column.type
+    kind = target.value_type if target is not None and pa.types.is_dictionary(target) else target
     for i, value in zip(np.flatnonzero(holes), completed[holes].tolist(), strict=True):
-        values[i] = None if is_hole(value) else fitting(value, kind)
+        values[i] = None if is_hole(value) else value if kind is None else fitting(value, kind)
     try:
         filled = pa.array(values, kind, from_pandas=False)
-        filled = filled.dictionary_encode().cast(target) if pa.types.is_dictionary(target) else filled
+        filled = filled.dictionary_encode().cast(target) if kind is not target else filled
         return pa.chunked_array([filled], target)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
         raise ValueError(f"column {name!r}: {str(error).splitlines()[0]}, expected values of Arrow type {column.type}") from None
