@@ -25,7 +25,6 @@ from pyro_mnar.imputer.margins.margin_fit import met_margins
 from pyro_mnar.imputer.margins.margin_refit import ROUNDS, nearer_to_margins, say_refitted
 from pyro_mnar.imputer.margins.margin_words import margins_table, unmet
 from pyro_mnar.imputer.reason_selection.mask_orders import leave_in_turn, orders_of
-from pyro_mnar.imputer.reason_selection.pilots import InUnits
 from pyro_mnar.imputer.reason_selection.selection import PILOTS, Choice, choose, pilot_worth
 from pyro_mnar.imputer.reasons import no_reasons, reasons_of
 from pyro_mnar.imputer.rules.known_words import with_absent
@@ -35,7 +34,7 @@ from pyro_mnar.imputer.scaling.limited_scaling import in_limited_units
 from pyro_mnar.imputer.tables.given import Given, learned
 from pyro_mnar.imputer.training.factors import MANY, factors_of
 from pyro_mnar.imputer.training.fit_guard import all_or_nothing, check_interrupted
-from pyro_mnar.imputer.training.fitting import fit_specified
+from pyro_mnar.imputer.training.fitting import InUnits, fit_specified
 from pyro_mnar.imputer.training.specification import Specification
 from pyro_mnar.imputer.words import order_of, specification_of
 from pyro_mnar.infer.held_out import check_held_out

@@ -41,6 +41,17 @@ def most_steps(steps: int | str) -> int:
     return int(steps)
 
 
+def rise(looks: Sequence[Evaluation]) -> float:
+    """Return by how much, in nats a row, the training bound rose over the second half of the steps; 0 where nobody looked.
+
+    Example:
+        >>> rise([Evaluation(step, bound, None) for step, bound in ((5, -3.0), (10, -2.0), (20, -1.5))])
+        0.5
+    """
+    before = [look.train for look in looks if 2 * look.step <= looks[-1].step]
+    return looks[-1].train - before[-1] if before else 0.0
+
+
 class Schedule:
     """The learning rates' share in each step, and the last step.
 

@@ -9,6 +9,9 @@ from torch import Tensor
 
 from pyro_mnar.mechanisms.ridge import predictions
 
+#: Share of values at an end from which on they may be a pile, and how many different values are grades, each with many.
+_PILE, _GRADES = 0.05, 7
+
 
 def observed_moments(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation (D,) of each column's observed values; 0 where there are none."""
@@ -79,11 +82,14 @@ def contrasts(x: Tensor, mask: Tensor) -> Tensor:
     Predictions are those of :func:`apparent_direction`, whose arguments these are; spread is the mean square about the mean of the
     observed ones. Turn is how surely missing values are the likelier the larger the prediction is, up to its median, and the rarer
     beyond it; negative where it is the other way round and 0 where both halves go one way: the weaker of two rank correlations
-    (Simonsohn 2018, "Two lines", Advances in Methods and Practices in Psychological Science 1).
+    (Simonsohn 2018, "Two lines", Advances in Methods and Practices in Psychological Science 1). Spread and turn of a column of two
+    values are NaN: it has nothing between them.
     """
     finite = mask & x.isfinite()
     loc, _ = observed_moments(x, finite)
-    x = x.clamp(x.masked_fill(~finite, torch.inf).amin(0), x.masked_fill(~finite, -torch.inf).amax(0))
+    least, most = x.masked_fill(~finite, torch.inf).amin(0), x.masked_fill(~finite, -torch.inf).amax(0)
+    of_two = (least < most) & (~mask | (x == least) | (x == most)).all(0)
+    x = x.clamp(least, most)
     features = torch.cat([torch.where(mask, x - loc, 0.0), (~mask).to(x)], -1).double()
     result = x.new_zeros(3, x.shape[-1])
     enough = (mask.sum(0) > 2) & ((~mask).sum(0) > 2)
@@ -96,7 +102,34 @@ def contrasts(x: Tensor, mask: Tensor) -> Tensor:
         (there, error), (here, other) = _moments(value, ~seen), _moments(value, seen)
         result[place, columns] = ((there - here) / (error + other).sqrt().clamp_min(1e-12)).to(x)
     result[2, columns] = _turn(predicted, ~seen).to(x)
+    result[1:, of_two] = torch.nan
     return result
+
+
+def piles(x: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
+    """Return at which ends of columns values pile up, below and above, (2, D): a floor or a ceiling, and not where a law was cut.
+
+    That is where one in twenty of the values seen are there, twice as many as at the next value, or where there are few grades. A law
+    of which all beyond a point is missing ends there as steeply, but values near the point are as frequent as those at it.
+
+    Args:
+        x: (N, D) values; the holes may hold any number.
+        mask: (N, D) bool, True = observed.
+        weights: (N,) of the rows.
+
+    Example:
+        >>> x = torch.tensor([0.0] * 5 + [1.0 + 0.1 * i for i in range(15)]).unsqueeze(-1)
+        >>> piles(x, torch.ones_like(x, dtype=torch.bool), torch.ones(20)).squeeze(-1).tolist()
+        [True, False]
+    """
+    found = torch.zeros(2, x.shape[-1], dtype=torch.bool)
+    for j in range(x.shape[-1]):
+        values, places = x[mask[:, j], j].unique(return_inverse=True)
+        shares = torch.bincount(places, weights[mask[:, j]].to(torch.float64), len(values))
+        shares = shares / shares.sum()
+        for end, order in enumerate((shares, shares.flip(0)) if len(values) > 1 else ()):
+            found[end, j] = order[0] >= _PILE and (order[0] >= 2 * order[1] or len(values) <= _GRADES)
+    return found.to(x.device)
 
 
 def _moments(values: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:

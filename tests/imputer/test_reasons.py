@@ -9,14 +9,15 @@ import pytest
 import torch
 from scipy import optimize, special
 
-from pyro_mnar import MNARImputer
+from pyro_mnar import MNARImputer, amputate
 from pyro_mnar.data import Schema
 from pyro_mnar.data.kinds import Continuous
 from pyro_mnar.imputer import learning
 from pyro_mnar.imputer.doubts import doubts, never_together, still_rising
 from pyro_mnar.imputer.reason_selection import mask_orders, pilots, selection
-from pyro_mnar.imputer.reason_selection.pilots import Candidate, InUnits, Pilots
+from pyro_mnar.imputer.reason_selection.pilots import Candidate, Pilot, Pilots
 from pyro_mnar.imputer.reason_selection.selection import sides_of
+from pyro_mnar.imputer.training.fitting import InUnits
 from pyro_mnar.imputer.training.specification import Specification
 from pyro_mnar.imputer.words import MECHANISMS
 from pyro_mnar.infer.history import Evaluation, History
@@ -94,7 +95,7 @@ def test_beside_stated_values_complete_columns_must_gain_more_than_their_law_mis
     spec = Specification("auto", (0, 1), own, ("continuous",) * d, 1, (), 1, orders=(tuple(range(d)),))
 
     def fitted(specification):
-        return 2 * gained * n_rows * (specification.orders is not None), None
+        return Pilot(2 * gained * n_rows * (specification.orders is not None), None)
 
     pilots = Pilots(spec, own, False, torch.zeros(n_rows, d), mask, torch.zeros_like(mask), None, fitted, None)
     pilots.fit([Candidate(own, "", False), Candidate(own, "complete", False)])
@@ -409,7 +410,7 @@ def test_where_rows_leave_own_values_are_tried_in_place_of_seen_ones(gain, by_ow
     def fitted(specification, **_):
         own, latent = set(specification.directions) != {"none"}, specification.latent
         alone = not specification.values
-        return -1000.0 + (gain if own and alone else 1.0 if own or latent else -60.0 if alone else 0.0), model
+        return Pilot(-1000.0 + (gain if own and alone else 1.0 if own or latent else -60.0 if alone else 0.0), model)
 
     monkeypatch.setattr(selection, "fitted_pilot", fitted)
     monkeypatch.setattr(selection, "_shared", lambda *_, **__: None)
@@ -469,8 +470,9 @@ def test_of_a_binary_column_no_two_sides_are_tried():
 NONE, FREE, TAILS = (("none",) * 3, ("free",) * 3, ("tails",) * 3)
 
 
-def tried(bound_of, monkeypatch, rows=60, ordered=False, spread=(0.0, 1.3, 1.3, 1.3)):
+def tried(bound_of, monkeypatch, rows=60, ordered=False, spread=(0.0, 1.3, 1.3, 1.3), rising=0.0, x=None, stated=(None,) * 3):
     """What is tried of four columns, the first without holes, by bounds that are given; of the third the own value does little."""
+    x = torch.zeros(rows, 4) if x is None else x
     mask = torch.ones(rows, 4, dtype=torch.bool)
     mask[: rows // 2, 1:] = False
     effects = torch.tensor([9.0, -0.31, 0.29, 5.0])
@@ -479,13 +481,13 @@ def tried(bound_of, monkeypatch, rows=60, ordered=False, spread=(0.0, 1.3, 1.3, 
     def fitted(specification, **_):
         (order,) = specification.orders or ((),)
         earlier = {(): "", (0,): "complete", (0, 1, 2, 3): "all"}[order]
-        return bound_of(specification.directions, earlier, specification.latent), model
+        return Pilot(bound_of(specification.directions, earlier, specification.latent), model, rising)
 
     monkeypatch.setattr(selection, "fitted_pilot", fitted)
     monkeypatch.setattr(selection, "_shared", lambda *_, **__: None)
     spec = Specification("auto", (1, 2, 3), NONE, ("continuous",) * 4, 3, (), 1, orders=((0, 1, 2, 3),))
     contrasts = torch.tensor([[0.0] * 4, spread, [0.0] * 4])  # by default tails together, and of one alone nothing
-    given = [None] * 3, ordered, False, lambda one: InUnits(one, torch.zeros(rows, 4), 0.0), mask, contrasts
+    given = stated, ordered, False, lambda one: InUnits(one, x, 0.0), mask, contrasts
     choice = selection.choose(spec, *given, seed=0, steps=1000, batch_size=96)
     return choice.candidates[0][:3], {candidate[:3] for candidate in choice.candidates}, choice.candidates
 
@@ -537,6 +539,64 @@ def test_close_candidates_of_other_reasons_are_fitted_for_longer(words, gap, aga
     assert {one.bound - scores[one[:3]] for one in candidates if one[:3] in {*scores} - twice} == {30.0 if again else 0.0}
 
 
+@pytest.mark.parametrize(("gap", "again"), [(299.0, True), (301.0, False)])
+def test_candidates_whose_pilots_still_rise_are_close_from_farther_off(gap, again, monkeypatch):
+    """To .3 of what a pilot's bound rose by in the second half of its steps, 1 of 1000 rows; rates rise as all seen values do."""
+    fitted = []
+
+    def bound_of(*key):
+        longer, price = key in fitted, 3 * (3 + 4)
+        fitted.append(key)
+        bounds = {(NONE, "all", False): (918.0, 130.0), (FREE, "", False): (900.0 - gap + price, 30.0), (NONE, "", True): (-900.0, 0.0)}
+        bound, risen = bounds.get(key, (-900.0, 0.0))
+        return bound + longer * risen
+
+    best, _, candidates = tried(bound_of, monkeypatch, rows=1000, spread=(0.0,) * 4, rising=1.0)
+    bounds = {one[:3]: one.bound for one in candidates}
+    assert {key for key in fitted if fitted.count(key) > 1} == ({(NONE, "all", False), (FREE, "", False)} if again else set())
+    assert best == (NONE, "all", False) and bounds[NONE, "", True] == pytest.approx(-900.0 + 30.0 * again)
+    by_rates = 1000 * 3 * np.log(0.5)  # half of three columns' cells are missing
+    assert bounds[NONE, "", False] == pytest.approx(918.0 + by_rates + 130.0 * again)
+
+
+@pytest.mark.parametrize(
+    ("column", "end", "stated", "left"),
+    [
+        (3, 1, None, ("free", "free", "none")),  # its own effect is 5: large values would go missing, beyond a ceiling
+        (3, 0, None, FREE),
+        (1, 0, None, ("none", "free", "free")),  # and that of column 1 -.31
+        (1, 1, None, FREE),
+        (3, 1, "free", FREE),  # what is stated is supposed
+    ],
+)
+def test_own_values_that_would_be_missing_beyond_a_pile_are_left_out(column, end, stated, left, monkeypatch):
+    x = torch.linspace(-1, 1, 60).repeat(4, 1).T.clone()
+    x[30:40, column] = (-1.0, 1.0)[end]  # seen: the first half of the rows is missing
+    words = (None, None, stated)
+    given = {"spread": (0.0,) * 4, "x": x, "stated": words}
+    best, found, candidates = tried(lambda own, *_: -900.0 + 99 * own.count("free"), monkeypatch, **given)
+    assert (left, "", False) in found and best[0] in (left, tuple(said or word for said, word in zip(words, left, strict=True)))
+    if left != FREE:
+        assert candidates[-1][0] == FREE  # tried, and listed behind all that may be
+
+
+def test_grades_with_a_ceiling_are_not_taken_for_values_cut_by_themselves(seed):
+    """Grades 0 to 3 of which others decide what is missing. To a model without ends more and higher ones would be likely."""
+    rng = np.random.default_rng(seed)
+    factors = rng.normal(size=(600, 2)) @ rng.normal(size=(2, 6)) + rng.normal(size=(600, 6))
+    x = np.clip(np.round(1.5 * factors / factors.std(0) + 2), 0, 3)
+    x = (x - x.mean(0)) / x.std(0)
+    mask = amputate(x, "mar", slope=3.0, rate=0.3, seed=seed)
+    holed = np.where(mask, x, np.nan)
+    settings = {"members": 2, "steps": 200, "progress": False, "random_state": seed}
+    errors = []
+    for mechanism in ("auto", "none"):
+        completed = MNARImputer(mechanism, **settings).fit(holed).transform(holed)
+        errors.append(np.sqrt(np.mean((completed[~mask] - x[~mask]) ** 2)))
+    constant = np.sqrt(np.mean((np.broadcast_to(np.nanmean(holed, 0), x.shape)[~mask] - x[~mask]) ** 2))
+    assert errors[0] < min(1.2 * errors[1], constant)
+
+
 def test_few_seen_values_have_no_pilot_of_their_own_that_could_be_fitted_for_longer():
     """They would be fitted as all seen values are, and have the bound of these at the price of a few."""
     fitted, mask = [], torch.ones(1000, 4, dtype=torch.bool)
@@ -544,7 +604,7 @@ def test_few_seen_values_have_no_pilot_of_their_own_that_could_be_fitted_for_lon
 
     def longer(specification, **_):
         fitted.append(specification.directions)
-        return 100.0, None
+        return Pilot(100.0, None)
 
     made = Pilots(spec, [None] * 3, False, torch.zeros(1000, 4), mask, ~mask, None, longer, None)
     few, own, latent = Candidate(NONE, "few", False, 4.0), Candidate(FREE, "absent", False, 3.0), Candidate(NONE, "absent", True, 2.0)

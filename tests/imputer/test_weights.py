@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from pyro_mnar import MNARImputer
-from pyro_mnar.imputer.reason_selection.pilots import Candidate, Pilots
+from pyro_mnar.imputer.reason_selection.pilots import Candidate, Pilot, Pilots
 from pyro_mnar.imputer.tables.given import learned
 
 QUICK = {"members": 1, "hidden": (), "progress": False}
@@ -72,7 +72,7 @@ def test_rates_alone_are_weighted():
 
     spec = Specification("auto", (1,), ("none",), ("continuous",) * 2, 1, (), 1, orders=((0, 1),))
     pilots = Pilots(
-        spec, [None], False, torch.zeros(3, 2), mask, torch.zeros_like(mask), weights, lambda *_, **__: (-10.0, Half()), None
+        spec, [None], False, torch.zeros(3, 2), mask, torch.zeros_like(mask), weights, lambda *_, **__: Pilot(-10.0, Half()), None
     )
     pilots.fit([Candidate(("none",), "all", False), Candidate(("none",), "", False)])
     exact = -10 - 6 * np.log(0.5) + 2 * np.log(2 / 6) + 4 * np.log(4 / 6)
@@ -95,7 +95,7 @@ def test_rates_of_leaving_are_of_the_rows_still_there():
 
     spec = Specification("auto", (1, 2), ("none",) * 2, ("continuous",) * 3, 1, (), 1, orders=((0, 1, 2),))
     settled = torch.zeros_like(mask)
-    pilots = Pilots(spec, [None] * 2, False, torch.zeros(6, 3), mask, settled, weights, lambda *_, **__: (-10.0, Half()), None)
+    pilots = Pilots(spec, [None] * 2, False, torch.zeros(6, 3), mask, settled, weights, lambda *_, **__: Pilot(-10.0, Half()), None)
     none = ("none",) * 2
     pilots.fit([Candidate(none, "all", False), Candidate(none, "few", False)])
     exact = -10 - 16 * np.log(0.5) + 2 * np.log(2 / 8) + 6 * np.log(6 / 8) + 3 * np.log(3 / 6) + 3 * np.log(3 / 6)
@@ -120,7 +120,7 @@ def test_rates_are_of_the_rows_whose_reason_is_not_known():
             return torch.tensor([0.0, 0.5, 0.5]).log().nan_to_num(neginf=0.0).expand(6, 3)
 
     spec, none = Specification("auto", (1, 2), ("none",) * 2, ("continuous",) * 3, 1, (), 1, orders=((0, 1, 2),)), ("none",) * 2
-    pilots = Pilots(spec, [None] * 2, False, torch.zeros(6, 3), mask, settled, weights, lambda *_, **__: (-10.0, Half()), None)
+    pilots = Pilots(spec, [None] * 2, False, torch.zeros(6, 3), mask, settled, weights, lambda *_, **__: Pilot(-10.0, Half()), None)
     pilots.fit([Candidate(none, "all", False), Candidate(none, "", False)])
     exact = -10 - 17 * np.log(0.5) + 2 * np.log(2 / 8) + 6 * np.log(6 / 8) + 3 * np.log(3 / 9) + 6 * np.log(6 / 9)
     assert pilots.found[none, "", False].bound == pytest.approx(exact)

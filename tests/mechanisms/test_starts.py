@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy import stats
 
-from pyro_mnar.mechanisms.starts import contrasts, two_sided_normal
+from pyro_mnar.mechanisms.starts import contrasts, piles, two_sided_normal
 
 
 def told(predictor, missing):
@@ -51,3 +51,38 @@ def test_a_normal_without_its_middle_or_its_tails_has_the_rate_and_unit_variance
 def test_a_half_without_missing_values_says_nothing():
     x = torch.linspace(-1, 1, 60).double()
     assert float(told(x, x > 0.5)[2]) == 0
+
+
+def test_a_column_of_two_values_has_nothing_between_them():
+    x = torch.randn(300, 3).double()
+    x[:, 1], x[:, 2] = (x[:, 1] > 0).double(), x[:, 2].round()
+    mask = torch.rand(300, 3) > 0.3
+    found = contrasts(torch.where(mask, x, 7.0), mask)
+    assert found[1:].isnan().tolist() == [[False, True, False]] * 2 and bool(found[0].isfinite().all())
+
+
+def test_piles_are_floors_ceilings_and_the_outermost_of_few_grades():
+    normal = torch.randn(2000)
+    cut = normal.clamp_max(0.0)  # half of the values lie at the end
+    levels = (3 * normal).round()
+    columns = {
+        "normal": (normal, False, False),
+        "ceiling": (cut, False, True),
+        "floor": (-cut, True, False),
+        "grades": ((1.5 * normal + 2).round().clamp(0, 3), True, True),
+        "two values": ((normal > 0.5).float(), True, True),
+        "rounded": (levels, False, False),
+        "one value": (torch.ones(2000), False, False),
+        "rounded and cut": (levels.masked_fill(levels > 0, torch.nan), False, False),
+        "cut": (normal.masked_fill(normal > 0, torch.nan), False, False),
+    }
+    x = torch.stack([values for values, *_ in columns.values()], -1)
+    found = piles(torch.where(x.isnan(), 9.0, x), ~x.isnan(), torch.ones(2000))
+    assert found.T.tolist() == [[low, high] for _, low, high in columns.values()]
+
+
+def test_piles_count_rows_by_their_weights():
+    x = torch.cat([torch.zeros(4), torch.linspace(1, 2, 96)]).unsqueeze(-1)
+    weights = torch.where(x[:, 0] == 0, 2.0, 1.0)
+    mask = torch.ones_like(x, dtype=torch.bool)
+    assert [bool(piles(x, mask, own)[0]) for own in (torch.ones(100), weights)] == [False, True]

@@ -13,20 +13,22 @@ import torch
 from torch import Tensor
 
 from pyro_mnar.imputer.reason_selection.mask_orders import leaving_by_few
-from pyro_mnar.imputer.training.specification import Specification
+from pyro_mnar.imputer.training.specification import Specification, head_of
 from pyro_mnar.infer.processes import each, n_processes
 from pyro_mnar.infer.progress import also_expect, in_whole
 from pyro_mnar.mechanisms.earlier_columns import read_of
+from pyro_mnar.mechanisms.starts import piles
 from pyro_mnar.model.mnar import MNAR
+from pyro_mnar.networks.heads import NormalHead
 
 #: What an effect must gain, in nats, and in nats a row beside: of an earlier column's value or absence, of a latent, of an own value.
 #: Chosen on development tables (docs/reasons.md).
 EARLIER, LATENT, OWN = (2.0, 0.0), (2.0, 0.004), (3.0, 0.004)
 #: What complete columns beside own values must gain besides, in nats for each mask of a row: they take up what its law misses.
 BESIDE = 0.025
-#: Nats a row and column by which candidates differ that short pilots do not tell apart; and where only the worse is on two sides, whose
-#: decoder, which starts with the spread that is seen, has farther to go.
-CLOSE, CLOSE_ON_TWO_SIDES = 0.02, 0.05
+#: Nats a row and column by which candidates differ that short pilots do not tell apart; where only the worse is on two sides, whose
+#: decoder, which starts with the spread that is seen, has farther to go; and, where more, that share of what half their steps gained.
+CLOSE, CLOSE_ON_TWO_SIDES, UNSETTLED = 0.02, 0.05, 0.3
 #: Slope of a pilot, per scaled unit, below which an own-value term is hardly any.
 SLIGHT = 0.3
 #: Effects of all columns on all masks beyond which there is no pilot of those that could not gain what they cost.
@@ -39,7 +41,7 @@ class Candidate(NamedTuple):
     """What a pilot supposed: ``directions``, one word for each modeled column, ``none`` where its own value is not read; which
     ``earlier`` columns masks read: ``all``, ``complete`` (those without holes), ``absent`` (that they are missing, and no value),
     ``few`` (that they are missing, and as few values as explain the masks) or "" for none; whether they read the ``latent``. And its
-    ``bound`` over the whole table less the ``cost`` of its effects.
+    ``bound`` over the whole table less the ``cost`` of its effects, with the nats a row by which it still rose (``rising``).
     """
 
     directions: tuple[str, ...]
@@ -47,6 +49,7 @@ class Candidate(NamedTuple):
     latent: bool
     bound: float = math.nan
     cost: float = 0.0
+    rising: float = 0.0
 
     @property
     def score(self) -> float:
@@ -73,15 +76,12 @@ class Candidate(NamedTuple):
         return self.latent == other.latent and self.by_value == other.by_value and all(len({*pair} - {"none"}) < 2 for pair in words)
 
 
-class InUnits(NamedTuple):
-    """A ``specification`` that says what cells are; the columns ``x`` (N, D), scaled as it supposes, whose holes hold any number; the
-    logarithm of the scaling's Jacobian, summed over observed cells; and ``limits`` (N, D, 2) of missing ones, or None.
-    """
+class Pilot(NamedTuple):
+    """A fitted one: its ``bound`` over the whole table, the ``model``, and the nats a row by which it still rose."""
 
-    specification: Specification
-    x: Tensor
-    log_jacobian: float
-    limits: Tensor | None = None
+    bound: float
+    model: MNAR
+    rising: float = 0.0
 
 
 class Pilots:
@@ -96,17 +96,21 @@ class Pilots:
         mask: Tensor,
         settled: Tensor,
         weights: Tensor | None,
-        fitted: Callable[..., tuple[float, MNAR]],
+        fitted: Callable[..., Pilot],
         n_jobs: int | None,
         progress: bool = False,
         worth: float = 1.0,
     ) -> None:
-        self.specification, self.stated, self.ordered, self.x, self.mask = specification, stated, ordered, x, mask
-        self.settled = settled  # missing cells whose limits are why
+        self.specification, self.stated, self.ordered = specification, stated, ordered
+        self.x, self.mask, self.settled = x, mask, settled  # missing cells whose limits are why
         self.weights = (torch.ones(len(mask)) if weights is None else weights).double()
         self.fitted, self.n_jobs, self.progress, self.worth = fitted, n_jobs, progress, worth
         self.rows = float(self.weights.sum())
+        normal = torch.tensor([head_of(kind) is NormalHead for kind in specification.kinds])
+        self.piled = piles(x, mask, self.weights) & normal  # laws of other kinds know their ends
         self.few = 0.0  # what the few seen values cost that explain who leaves
+        self.at_random: _Key = (("none",) * len(stated), "all", False)
+        self.following: list[_Key] = [(self.at_random[0], way, False) for way in ("", "few")]  # whose bounds follow from its
         self.found: dict[_Key, Candidate] = {}
         self.models: dict[_Key, MNAR] = {}
 
@@ -115,44 +119,59 @@ class Pilots:
         return sorted(self.found.values(), key=lambda candidate: (not self.honours(candidate), -candidate.score))
 
     def honours(self, candidate: Candidate) -> bool:
-        """Return whether a candidate has what is stated."""
+        """Return whether a candidate has what is stated, and no own value beyond an end at which values pile up."""
         words = zip(candidate.directions, self.stated, strict=True)
-        return all(said in (None, word) for word, said in words) and (not self.ordered or candidate.earlier in ("all", "absent", "few"))
+        in_turn = not self.ordered or candidate.earlier in ("all", "absent", "few")
+        return in_turn and all(said in (None, word) for word, said in words) and self.this_side(candidate) is candidate
+
+    @torch.no_grad()
+    def this_side(self, candidate: Candidate) -> Candidate:
+        """Return a candidate that has a pilot without those own values, not stated, that are missing beyond an end with a pile."""
+        if not candidate.by_value or not bool(self.piled.any()):
+            return candidate
+        columns, mechanism = list(self.specification.columns), self.models[candidate[:3]].mechanism
+        assert mechanism is not None
+        beyond = torch.where(mechanism.own_effects() > 0, self.piled[1], self.piled[0])
+        at = {"free": beyond[columns].tolist(), "tails": self.piled.any(0)[columns].tolist()}
+        words = enumerate(zip(self.stated, candidate.directions, strict=True))
+        kept = tuple("none" if not said and word in at and at[word][i] else word for i, (said, word) in words)
+        return candidate if kept == candidate.directions else candidate._replace(directions=kept)
 
     def fit(self, candidates: Sequence[Candidate]) -> None:
         """Fit those that have no pilot yet; of rates alone, or few values, the bound follows from that of all, without own values."""
-        none = ("none",) * len(self.stated)
         new = list(dict.fromkeys(candidate[:3] for candidate in candidates if candidate[:3] not in self.models))
-        of_all = (none, "all", False) in [*new, *self.models] and not self.specification.alone
-        without_pilot = [(none, "", False), (none, "few", False)] if of_all else [(none, "few", False)]
-        derived = [key for key in new if key in without_pilot]
+        of_all = self.at_random in [*new, *self.models] and not self.specification.alone
+        derived = [key for key in new if key in self.following[not of_all :]]
         wanted = [key for key in new if key not in derived]
-        for key, (bound, model) in zip(wanted, self._each(self._calls(wanted)), strict=True):
-            self._add(key, bound, model)
+        for key, pilot in zip(wanted, self._each(self._calls(wanted)), strict=True):
+            self._add(key, pilot)
         for key in derived:
-            at_random, model = self.found[none, "all", False], self.models[none, "all", False]
+            at_random, model = self.found[self.at_random], self.models[self.at_random]
             by_columns = (model.log_mask(self.x, self.mask).double().masked_fill(self.settled, 0.0) * self.weights.unsqueeze(-1)).sum()
-            self._add(key, at_random.bound - float(by_columns) + (self._by_few() if key[1] else self._by_rates()), model)
+            bound = at_random.bound - float(by_columns) + (self._by_few() if key[1] else self._by_rates())
+            self._add(key, Pilot(bound, model, at_random.rising))
 
     def fit_longer(self, times: int, steps: int, **rates: float) -> None:
         """Fit the best candidates, three at most, that are close and tell of different reasons, so many ``times`` as long.
 
-        The others are supposed to rise as the one of these that rises least. Few seen values have no pilot of their own to be fitted.
+        The others are supposed to rise as the one of these that rises least, or as that from which they follow.
         """
         first, *others = before = self.ranked()
         cells, rivals = self.rows * len(self.specification.kinds), [first]
         for one in sorted(others, key=lambda other: not other.turns_beside(first)):
             close = CLOSE_ON_TWO_SIDES if one.turns_beside(first) else CLOSE
-            near = first.score - one.score < close * cells and self.honours(one) and "few" not in (first.earlier, one.earlier)
+            close = max(close * cells, UNSETTLED * self.rows * max(first.rising, one.rising))
+            near = first.score - one.score < close and self.honours(one) and "few" not in (first.earlier, one.earlier)
             rivals += [one] if near and len(rivals) < 3 and not any(rival.agrees(one) for rival in rivals) else []
         if len(rivals) > 1:
             if self.progress:
                 also_expect(times * self.worth * len(rivals))
             calls = self._calls([rival[:3] for rival in rivals], steps=times * steps, **rates)
-            for rival, (bound, _) in zip(rivals, self._each(calls, times), strict=True):
-                self.found[rival[:3]] = rival._replace(bound=bound)  # an ensemble starts better as the short pilot
-            risen = max(0.0, min(self.found[rival[:3]].bound - rival.bound for rival in rivals))
-            self.found |= {one[:3]: one._replace(bound=one.bound + risen) for one in before if one not in rivals}
+            risen = {rival[:3]: pilot.bound - rival.bound for rival, pilot in zip(rivals, self._each(calls, times), strict=True)}
+            least = max(0.0, min(risen.values()))
+            for one in before:
+                by = risen.get(one[:3], risen.get(self.at_random, least) if one[:3] in self.following else least)
+                self.found[one[:3]] = one._replace(bound=one.bound + by)
 
     @torch.no_grad()
     def without_slight(self, candidate: Candidate) -> Candidate:
@@ -189,18 +208,17 @@ class Pilots:
         gained, self.few = leaving_by_few(self.x, self.mask, self.settled, *rest)
         return gained
 
-    def _calls(self, keys: Sequence[_Key], **settings: Any) -> list[Callable[[], tuple[float, MNAR]]]:
+    def _calls(self, keys: Sequence[_Key], **settings: Any) -> list[Callable[[], Pilot]]:
         quiet = {"progress": False} if n_processes(self.n_jobs, len(keys)) > 1 else {}  # bars of two would write over each other
         return [partial(self.fitted, self.specified(Candidate(*key)), **settings, **quiet) for key in keys]
 
-    def _each(self, calls: Sequence[Callable[[], tuple[float, MNAR]]], times: int = 1) -> Iterator[tuple[float, MNAR]]:
-        worth = times * self.worth
-        return each(calls, n_jobs=self.n_jobs, said="choosing reasons", progress=self.progress and in_whole(), worth=worth)
+    def _each(self, calls: Sequence[Callable[[], Pilot]], times: int = 1) -> Iterator[Pilot]:
+        shown = self.progress and in_whole()
+        return each(calls, n_jobs=self.n_jobs, said="choosing reasons", progress=shown, worth=times * self.worth)
 
-    def _add(self, key: _Key, bound: float, model: MNAR) -> None:
-        self.models[key] = model
-        candidate = Candidate(*key)
-        self.found[key] = candidate._replace(bound=bound, cost=self.cost(candidate))
+    def _add(self, key: _Key, pilot: Pilot) -> None:
+        self.models[key] = pilot.model
+        self.found[key] = Candidate(*key, pilot.bound, self.cost(Candidate(*key)), pilot.rising)
 
     def specified(self, candidate: Candidate) -> Specification:
         """Return the specification of an ensemble that supposes what ``candidate`` does."""
@@ -230,8 +248,3 @@ class Pilots:
 
     def _price(self, effect: tuple[float, float]) -> float:
         return effect[0] + effect[1] * self.rows
-
-
-def as_tried(in_units: Callable[[Specification], InUnits], specification: Specification) -> InUnits:
-    """Return a specification as tried, in its units: noise that grows with the mean would explain a cut by the value nearly as well."""
-    return in_units(replace(specification, growing=False))

@@ -14,9 +14,10 @@ the own value move imputations to where nothing was seen and must earn it: of ca
 
 Not all are tried. First come rates alone, earlier columns, the latent, and the own value: on two sides where a column points to them,
 where columns together do, and on one side everywhere; then the best of these joined with each of the others; at last it, and the own
-values alone, without those own-value terms that are hardly any. Bounds of short pilots still rise, and not alike: those that come close
-and tell of other reasons are fitted for longer. Hundreds of earlier columns are left out if they could not earn their price by telling
-every mask exactly, as where there are far more columns than rows.
+values alone, without those own-value terms that are hardly any. A pile of values at an end, a floor or a ceiling, looks like a cut to a
+model that has none: own values that would be missing beyond it are left out. Bounds of short pilots still rise, and not alike, the less
+so the more they rise: those that come close for that and tell of other reasons are fitted for longer. Hundreds of earlier columns are
+left out if they could not earn their price by telling every mask exactly, as where there are far more columns than rows.
 
 Where rows leave one after another (dropout), own values are tried with the bare fact that a row has left, in place of the seen values
 before. One value must then explain what these would, which the data contradict soon where it is false (docs/reasons.md). Against them
@@ -31,9 +32,8 @@ them beside values that were stated, and nowhere else (docs/reasons.md). Where a
 the values, is left out.
 
 Data seldom tell all reasons apart. Where another one comes close, some members of the ensemble suppose it
-(:mod:`pyro_mnar.imputer.reason_selection.shares`), unless rows leave one after another or an order is stated.
-
-What a user says of a column is in every candidate. And no data tell candidates apart that fit alike.
+(:mod:`pyro_mnar.imputer.reason_selection.shares`), unless rows leave one after another or an order is stated. What a user says of a
+column is in every candidate. And no data tell candidates apart that fit alike.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ from torch import Tensor
 
 from pyro_mnar.data.warn import warn
 from pyro_mnar.imputation.ensemble import score_ensemble
-from pyro_mnar.imputer.reason_selection.pilots import Candidate, InUnits, Pilots, as_tried
+from pyro_mnar.imputer.reason_selection.pilots import Candidate, Pilot, Pilots
 from pyro_mnar.imputer.reason_selection.shares import shared_out
 from pyro_mnar.imputer.training.fit_files import FitFiles
-from pyro_mnar.imputer.training.fitting import fit_specified
+from pyro_mnar.imputer.training.fitting import InUnits, as_tried, fit_specified
 from pyro_mnar.imputer.training.specification import Specification
 from pyro_mnar.infer.progress import step_worth
-from pyro_mnar.infer.schedule import most_steps
+from pyro_mnar.infer.schedule import most_steps, rise
 from pyro_mnar.model.limited import settled_cells
 from pyro_mnar.model.mnar import MNAR
 
@@ -62,15 +62,14 @@ from pyro_mnar.model.mnar import MNAR
 PILOT, WIDER, RATES = 0.2, 4, {"lr": 4e-2, "mechanism_lr": 1e-1}
 #: How many there mostly are, with the model as which they start.
 PILOTS = 8
-#: How many times the steps of a pilot those have that are close and tell of different reasons, and at which rates: an ensemble's. Those
-#: of a short pilot bring it soon to where its rates hold it, which is far from its best, and not as far for one as for another.
+#: How many times the steps of a pilot those have that are close and tell of different reasons, at an ensemble's rates: the higher ones
+#: of a short pilot hold it far from its best, and not as far for one as for another.
 LONGER, LONG_RATES = 3, {"lr": 1e-2, "mechanism_lr": 5e-2}
-#: Steps of a pilot, unless the ensemble's are fewer.
-LEAST = 200
-#: Standard errors by which predicted spreads must differ for a term on two sides, or by which both halves must turn.
-SIDED, TURNED = 4.0, 2.0
-#: Standard errors up to which a column points to no side, and by which such columns in sum must point inwards or outwards.
-SHIFTED, SUMMED = 2.0, 2.0
+#: Steps of a pilot, unless the ensemble's are fewer, and updates between its looks.
+LEAST, LOOKS = 200, 50
+#: Standard errors by which predicted spreads must differ for a term on two sides, or by which both halves must turn; up to which a
+#: column points to no side, and by which such columns in sum must point inwards or outwards.
+SIDED, TURNED, SHIFTED, SUMMED = 4.0, 2.0, 2.0, 2.0
 
 
 class Choice(NamedTuple):
@@ -144,8 +143,10 @@ def choose(
         )
     by_value = [Candidate(words, before, False) for words in dict.fromkeys(tried)]
     pilots.fit([at_random, Candidate(none, few, False), *by_value, Candidate(none, before, latent)])
-    own = max((pilots.found[candidate[:3]] for candidate in by_value), key=lambda candidate: candidate.score).directions
-    best = pilots.ranked()[0]
+    by_value += [pilots.this_side(candidate) for candidate in by_value]
+    pilots.fit(by_value)
+    best, keys = pilots.ranked()[0], {candidate[:3] for candidate in by_value}
+    own = next((one.directions for one in pilots.ranked() if one[:3] in keys and pilots.honours(one)), none)
     if not in_turn and bool(mask.all(0).any()) and not pilots.too_many("complete"):
         pilots.fit([Candidate(own, "complete", False)])
         best = pilots.ranked()[0]
@@ -188,11 +189,11 @@ def fitted_pilot(
     n_jobs: None = None,
     checkpoint: FitFiles | None = None,
     **settings: Any,
-) -> tuple[float, MNAR]:
-    """Return a pilot, begun as ``start``, and its bound over the whole table, as of a density in the table's units."""
+) -> Pilot:
+    """Return a pilot, begun as ``start``, with its bound as of a density in the table's units."""
     specification, x, log_jacobian, limits = as_tried(in_units, specification)
     settings |= {"limits": limits, "weights": weights, "checkpoint": checkpoint, "starts": [] if start is None else [start]}
-    _, (model,), (history,) = fit_specified(specification.first(1), x, mask, seed=seed, **settings)
+    _, (model,), (history,) = fit_specified(specification.first(1), x, mask, seed=seed, every=LOOKS, **settings)
     if history.stopped == "interrupted":
         raise KeyboardInterrupt  # there is nothing yet that an interrupted fit could keep
 
@@ -201,7 +202,7 @@ def fitted_pilot(
         return float(bounds.sum() if weights is None else bounds @ weights.to(bounds))
 
     score = bound() if checkpoint is None else checkpoint.number(model.state_dict(), x, mask, limits, weights, seed, found=bound)
-    return score + log_jacobian, model.eval()
+    return Pilot(score + log_jacobian, model.eval(), rise(history.evaluations))
 
 
 def pilot_worth(steps: int | str, batch_size: int, n_rows: int) -> float:
@@ -228,15 +229,15 @@ def sides_of(specification: Specification, contrasts: Tensor) -> list[list[str]]
     through few others, points to one side though it misses both.
     """
     shift, spread, turn = contrasts[:, list(specification.columns)]
-    turned = turn.abs() > TURNED
+    turned, two_sided = turn.abs() > TURNED, ~spread.isnan()
     outwards = torch.where(turned, -turn, spread)
     sided = turned | (spread.abs() > SIDED) & (spread.abs() > 2 * shift.abs())
-    undecided = sided | (shift.abs() <= SHIFTED)
+    undecided = two_sided & (sided | (shift.abs() <= SHIFTED))
     summed = outwards[undecided].sum() / max(1, int(undecided.sum())) ** 0.5
     alike = sided | undecided & (summed.abs() > SUMMED)
     towards = torch.where(sided, outwards, summed)
     found = [_words(specification, sided, outwards), _words(specification, alike, towards)]
-    everywhere = [torch.ones_like(sided), torch.full_like(outwards, float(outwards.sum()))]
+    everywhere = [two_sided, torch.full_like(outwards, float(outwards.nansum()))]
     return [*found, _words(specification, *everywhere)] if bool(alike.any()) else found
 
 

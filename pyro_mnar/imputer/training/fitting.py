@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -16,6 +17,17 @@ from pyro_mnar.infer.history import History
 from pyro_mnar.infer.row_weights import repeated
 from pyro_mnar.infer.streams import seeded
 from pyro_mnar.model.mnar import MNAR
+
+
+class InUnits(NamedTuple):
+    """A ``specification`` that says what cells are; the columns ``x`` (N, D), scaled as it supposes, whose holes hold any number; the
+    logarithm of the scaling's Jacobian, summed over observed cells; and ``limits`` (N, D, 2) of missing ones, or None.
+    """
+
+    specification: Specification
+    x: Tensor
+    log_jacobian: float
+    limits: Tensor | None = None
 
 
 class Fitted(NamedTuple):
@@ -87,3 +99,8 @@ def fit_specified(
     histories = fit(bounds, x, mask, limits=limits, weights=weights, units=units, seed=seed, tables=tables, **settings)
     fewer = len(histories)
     return Fitted(specification.first(fewer), [member.cpu() for member in members[:fewer]], histories)
+
+
+def as_tried(in_units: Callable[[Specification], InUnits], specification: Specification) -> InUnits:
+    """Return a specification as tried, in its units: noise that grows with the mean would explain a cut by the value nearly as well."""
+    return in_units(replace(specification, growing=False))
