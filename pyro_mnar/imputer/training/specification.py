@@ -60,6 +60,7 @@ class Specification:
         latent: whether masks read the row's latent.
         values: whether masks read the values of earlier columns, beside that they are missing.
         cells: of each column what its head must know (:meth:`in_units`).
+        of_two: columns that have a normal law and two values, which tell of no skewness.
         unread: columns that no mask reads but their own; no mask then reads the latent.
         held: columns with the slopes of their own-value terms that are not fitted.
         growing: whether noise may grow with the mean.
@@ -83,6 +84,7 @@ class Specification:
     latent: bool = False
     values: bool = True
     cells: tuple[Mapping[str, Any], ...] = ()
+    of_two: tuple[int, ...] = ()
     unread: tuple[int, ...] = ()
     alone: tuple[int, ...] = ()
     held: tuple[tuple[int, float], ...] = ()
@@ -138,13 +140,12 @@ class Specification:
 
     def effects(self) -> list[int]:
         """Return how many effects each column's value has on a mask: one, an angle two, a category one for each level but one."""
-        circular, categories = set(self.circular), self.categories
-        return [2 if j in circular else categories.get(j, 2) - 1 for j in range(len(self.kinds))]
+        return [2 if j in self.circular else self.categories.get(j, 2) - 1 for j in range(len(self.kinds))]
 
     def own_words(self, j: int) -> tuple[str, ...]:
         """Return which directions can be chosen for a column of which nothing is said, on one side first."""
-        kind = self.kinds[j]
-        return ("free", "middle", "tails") if KINDS[kind].ordered else ("free",) if head_of(kind) is CategoryHead else ("none",)
+        categories = head_of(self.kinds[j]) is CategoryHead
+        return ("free", "middle", "tails") if KINDS[self.kinds[j]].ordered else ("free",) if categories else ("none",)
 
     def first(self, members: int) -> Self:
         """Return the specification of the first of its members."""
@@ -157,15 +158,16 @@ class Specification:
 
         Args:
             codec: of the D columns.
-            values: (N, D) numbers.
-            mask: (N, D) True = observed.
+            values, mask: (N, D) numbers, and True = observed.
             weights: (N,) of the rows, None being 1 each.
         """
-        found = []
+        found, of_two = [], []
         for j, (column, center, scale) in enumerate(zip(codec.columns, codec.scaling.center, codec.scaling.scale, strict=True)):
-            own = None if weights is None else weights[mask[:, j]]
-            found.append(column.cell(values[mask[:, j], j], center, scale, own))
-        return replace(self, cells=tuple(found), others=tuple(replace(one, cells=tuple(found)) for one in self.others))
+            seen, own = values[mask[:, j], j], None if weights is None else weights[mask[:, j]]
+            found.append(column.cell(seen, center, scale, own))
+            of_two += [j] if head_of(self.kinds[j]) is NormalHead and len(np.unique(seen)) == 2 else []
+        known: dict[str, Any] = {"cells": tuple(found), "of_two": tuple(of_two)}
+        return replace(self, **known, others=tuple(replace(one, **known) for one in self.others))
 
     def models(self) -> list[MNAR]:
         """Return the untrained members."""
@@ -174,11 +176,10 @@ class Specification:
 
     def _models(self) -> list[MNAR]:
         d = len(self.kinds)
-        warped = [j for j, kind in enumerate(self.kinds) if KINDS[kind].real and KINDS[kind].warped]
+        warped = [j for j, kind in enumerate(self.kinds) if KINDS[kind].real and KINDS[kind].warped and j not in self.of_two]
         transformed = [j for j in warped if KINDS[self.kinds[j]].transformed]
         pinned = {j: cell["mass"] for j, cell in enumerate(self.cells) if "mass" in cell}
-        slopes = len(self._by_value) + self.separate * [*self.own.values()].count("tails")
-        effects = sum(self.categories[j] for j in self._by_level)
+        slopes, effects = len(self._by_value) + [*self.own.values()].count("tails"), sum(self.categories[j] for j in self._by_level)
         at_mass, on_log = ([warped.index(j) for j in places] for places in (pinned, transformed))
         members: list[MNAR] = []
         for i, prior in enumerate(Prior.members(self.members, len(warped), slopes, effects, at_mass, on_log)):
@@ -198,8 +199,7 @@ class Specification:
 
     @cached_property
     def _by_value(self) -> list[int]:
-        # Those whose masks read no value are here too: their slopes are 0.
-        words = zip(self.columns, self.directions, strict=True)
+        words = zip(self.columns, self.directions, strict=True)  # those whose masks read no value too: their slopes are 0
         return [j for j, word in words if self.separate and word in DIRECTIONS and j not in self._by_level]
 
     def _mechanism(self, member: int) -> Mechanism | None:

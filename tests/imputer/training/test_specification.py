@@ -2,8 +2,10 @@
 
 import time
 
+import numpy as np
 import pytest
 
+from pyro_mnar import MNARImputer
 from pyro_mnar.imputer.training.specification import Specification
 
 WORDS = ("high", "none", "middle", "tails", "tails", "free", "none")
@@ -32,3 +34,22 @@ def test_models_of_wide_tables_are_made_at_once():
     (model,) = wide.models()
     assert len(wide.effects()) == d and time.process_time() - start < 5
     assert model.decoder.n_columns == d
+
+
+def test_a_column_of_two_values_has_no_skewness(seed):
+    """Any warp takes two values to any two. One of them, rare, is then as far out as the warp has it, and means with it."""
+    rng = np.random.default_rng(seed)
+    factor = rng.normal(size=(400, 1))
+    x = factor + 0.5 * rng.normal(size=(400, 4))
+    x[:, 1] = np.where(x[:, 1] > 0.8, 2.0, -0.5)
+    holed = np.where(rng.random(x.shape) < 0.2, np.nan, x)
+    imputer = MNARImputer("none", members=2, steps=100, random_state=seed, progress=False).fit(holed)
+    for member in imputer.members_:
+        assert member.warp.columns.tolist() == [0, 2, 3]
+    hidden = np.isnan(holed[:, 1])
+    constant = np.sqrt(np.mean((x[hidden, 1] - np.nanmean(holed[:, 1])) ** 2))
+    assert np.sqrt(np.mean((imputer.transform(holed)[hidden, 1] - x[hidden, 1]) ** 2)) < constant
+    # Another value among hundreds is a third one.
+    three = np.where(rng.random((400, 2)) < 0.5, [1.0, 2.0], [3.0, 2.0])
+    three[:5, 1] = 4.0, 1.0, 2.5, 3.0, 0.0
+    assert MNARImputer("none", steps=1, members=1, progress=False).fit(np.c_[holed, three]).specification_.of_two == (1, 4)
