@@ -10,6 +10,7 @@ A table stands in a page between two comments, ``<!-- begin table NAME -->`` and
   ``python -m benchmarks.imputation publish`` writes;
 - ``accuracy MASK SCORE of METHOD,METHOD,...``: these methods alone;
 - ``scores METHOD MASK,MASK,...``: masks by tables, RMSE / CRPS / coverage of one method, from the same file;
+- ``columns MASK``: methods by tables, squared correlation / RMSE / Wasserstein distance, means over columns, / CRPS, from the same file;
 - ``regret``: what it costs to state nothing, from the same file;
 - ``regret MASK,MASK,...``: CRPS of the cells with these masks.
 
@@ -26,9 +27,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.imputation.committed import committed
+from benchmarks.imputation.committed import BY_COLUMN, committed
 from benchmarks.imputation.masks import MASKS
-from benchmarks.imputation.regret import lines, regrets, summary
+from benchmarks.imputation.regret import PAPER, lines, regrets, summary
 from examples.shared import rendered
 
 ROOT = Path(__file__).parents[1]
@@ -119,9 +120,24 @@ def scores(runs: pd.DataFrame, words: list[str]) -> str:
     return "\n".join([f"| {TITLES[method]} | {' | '.join(tables)} |", "|---" * (len(tables) + 1) + "|", *body])
 
 
+def columns(runs: pd.DataFrame, words: list[str]) -> str:
+    """Return methods by tables of MASK: what is scored by column, and the CRPS, means over seeds."""
+    here = runs[runs["mask"] == (words[0] if len(words) == 1 else "")].dropna(subset="r2")
+    if not len(here):
+        raise ValueError(f"table columns {' '.join(words)}: expected MASK of which there are cells scored by column")
+    tables = [table for table in dict.fromkeys(runs["table"]) if table in set(here["table"])]
+    means = here.groupby(["method", "table"])[[*BY_COLUMN, "crps"]].mean().map(_short).agg(" / ".join, axis=1)
+    methods = [method for method in TITLES if method in set(here["method"])]
+    body = [f"| {TITLES[method]} | {' | '.join(means.get((method, table), '') for table in tables)} |" for method in methods]
+    return "\n".join([f"| `{words[0]}` | {' | '.join(tables)} |", "|---" * (len(tables) + 1) + "|", *body])
+
+
 def regret(runs: pd.DataFrame, words: list[str]) -> str:
-    """Return the summary of regrets, as a list, and the median and the largest by mask; of ``words``, masks, their cells."""
-    cells = regrets(runs)
+    """Return the summary of regrets, as a list, and the median and the largest by mask; of ``words``, masks, their cells.
+
+    Of the five tables of the not-MIWAE paper.
+    """
+    cells = regrets(runs[runs["table"].isin(PAPER)])
     if words:
         return _cells(cells[cells["mask"].isin(words[0].split(","))])
     by_mask = cells.groupby("mask")["regret"].agg(["count", "median", "max"]).reindex([m for m in MASKS if m in set(cells["mask"])])
@@ -140,7 +156,7 @@ def _cells(cells: pd.DataFrame) -> str:
 
 
 #: The tables made of the grid's scores, by the word that they begin with.
-OF_SCORES = {"accuracy": accuracy, "scores": scores, "regret": regret}
+OF_SCORES = {"accuracy": accuracy, "scores": scores, "columns": columns, "regret": regret}
 
 
 def pages(root: Path = ROOT) -> Iterator[Path]:

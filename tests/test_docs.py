@@ -332,7 +332,19 @@ def test_the_scores_of_a_grid_become_the_tables_of_pages(tmp_path):
     # Means of 1, .5, .9 and of 3, 2 and no coverage.
     row = filled("<!-- begin table scores ours hard -->\n<!-- end table -->", tmp_path)[0]
     assert "| **pyro_mnar, nothing stated** | red |\n|---|---|\n| hard | 2.000 / 1.250 / .900 |" in row
+    # Scored by column on rows left out; a table that is not the paper's has no regret on the pages.
+    for method, r2 in (("ours", 0.5), ("ours-none", 0.25)):
+        other = tmp_path / f"other/obesity/logistic/{method}/0.json"
+        other.parent.mkdir(parents=True)
+        found = {"rmse": 9.0, "crps": 9.0, "coverage_90": 0.9, "r2": r2, "column_rmse": 0.75, "wasserstein": 0.125}
+        other.write_text(json.dumps(cell | {"table": "obesity", "mask": "logistic", "method": method, "seed": 0, "scores": found}))
+    publish(tmp_path / "other", tmp_path / "imputation.json")
+    row = filled("<!-- begin table columns logistic -->\n<!-- end table -->", tmp_path)[0]
+    assert "| `logistic` | obesity |\n|---|---|\n| pyro_mnar, at random | .250 / .750 / .125 / 9.000 |\n| **pyro_mnar, nothing" in row
+    assert "- number of cells: 2" in filled(page, tmp_path)[0]
     for wrong in (
+        "columns hard",
+        "columns",
         "scores ours",
         "scores ours mar",
         "scores nobody hard",

@@ -16,6 +16,8 @@ import pandas as pd
 from benchmarks.imputation.masks import MASKS
 from benchmarks.imputation.report import read
 
+#: The not-MIWAE paper's tables, of which pages show the regret.
+PAPER = ("banknote", "concrete", "red", "white", "yeast", "breast")
 CELL = ["table", "mask", "seed"]
 #: Scores shown by mask as means over tables, with their titles.
 BY_MASK = {"crps": "CRPS", "rmse": "RMSE", "coverage_90": "Coverage of 90 % intervals"}
