@@ -10,7 +10,7 @@ A table stands in a page between two comments, ``<!-- begin table NAME -->`` and
   ``python -m benchmarks.imputation publish`` writes;
 - ``accuracy MASK SCORE of METHOD,METHOD,...``: these methods alone;
 - ``scores METHOD MASK,MASK,...``: masks by tables, RMSE / CRPS / coverage of one method, from the same file;
-- ``columns MASK``: methods by tables, squared correlation / RMSE / Wasserstein distance, means over columns, / CRPS, from the same file;
+- ``columns MASK``: methods by tables, squared correlation / RMSE / Wasserstein distance, means over columns, / CRPS;
 - ``regret``: what it costs to state nothing, from the same file;
 - ``regret MASK,MASK,...``: CRPS of the cells with these masks.
 
