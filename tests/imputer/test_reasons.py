@@ -580,6 +580,17 @@ def test_own_values_that_would_be_missing_beyond_a_pile_are_left_out(column, end
         assert candidates[-1][0] == FREE  # tried, and listed behind all that may be
 
 
+@pytest.mark.parametrize(("ends", "left"), [((0, 1), ("free", "none", "tails")), ((0,), ("free", "tails", "tails"))])
+def test_both_tails_are_left_out_where_both_ends_have_a_pile(ends, left, monkeypatch):
+    x = torch.linspace(-1, 1, 60).repeat(4, 1).T.clone()
+    for end in ends:  # of the second of the columns whose masks are modeled
+        x[30 + 10 * end : 40 + 10 * end, 2] = (-1.0, 1.0)[end]
+    words = ("free", "tails", "tails")
+    _, found, candidates = tried(lambda *_: -900.0, monkeypatch, spread=(0.0, 0.0, 9.0, 9.0), x=x)
+    assert (words, "", False) in found and (left, "", False) in found
+    assert all(one[0] != words for one in candidates[:4]) or left == words
+
+
 def test_grades_with_a_ceiling_are_not_taken_for_values_cut_by_themselves(seed):
     """Grades 0 to 3 of which others decide what is missing. To a model without ends more and higher ones would be likely."""
     rng = np.random.default_rng(seed)

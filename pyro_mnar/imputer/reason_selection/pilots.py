@@ -132,7 +132,7 @@ class Pilots:
         columns, mechanism = list(self.specification.columns), self.models[candidate[:3]].mechanism
         assert mechanism is not None
         beyond = torch.where(mechanism.own_effects() > 0, self.piled[1], self.piled[0])
-        at = {"free": beyond[columns].tolist(), "tails": self.piled.any(0)[columns].tolist()}
+        at = {"free": beyond[columns].tolist(), "tails": self.piled.all(0)[columns].tolist()}
         words = enumerate(zip(self.stated, candidate.directions, strict=True))
         kept = tuple("none" if not said and word in at and at[word][i] else word for i, (said, word) in words)
         return candidate if kept == candidate.directions else candidate._replace(directions=kept)
