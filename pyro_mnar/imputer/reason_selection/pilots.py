@@ -154,7 +154,8 @@ class Pilots:
     def fit_longer(self, times: int, steps: int, **rates: float) -> None:
         """Fit the best candidates, three at most, that are close and tell of different reasons, so many ``times`` as long.
 
-        The others are supposed to rise as the one of these that rises least, or as that from which they follow.
+        The others are supposed to rise as the one of these that rises least, or as that from which they follow. Models stay those of
+        the short pilots, as which an ensemble starts better.
         """
         first, *others = before = self.ranked()
         cells, rivals = self.rows * len(self.specification.kinds), [first]
@@ -213,8 +214,7 @@ class Pilots:
         return [partial(self.fitted, self.specified(Candidate(*key)), **settings, **quiet) for key in keys]
 
     def _each(self, calls: Sequence[Callable[[], Pilot]], times: int = 1) -> Iterator[Pilot]:
-        shown = self.progress and in_whole()
-        return each(calls, n_jobs=self.n_jobs, said="choosing reasons", progress=shown, worth=times * self.worth)
+        return each(calls, n_jobs=self.n_jobs, said="choosing reasons", progress=self.progress and in_whole(), worth=times * self.worth)
 
     def _add(self, key: _Key, pilot: Pilot) -> None:
         self.models[key] = pilot.model

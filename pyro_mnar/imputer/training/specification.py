@@ -158,14 +158,14 @@ class Specification:
 
         Args:
             codec: of the D columns.
-            values, mask: (N, D) numbers, and True = observed.
-            weights: (N,) of the rows, None being 1 each.
+            values, mask, weights: (N, D) numbers, and True = observed; (N,) of the rows, None being 1 each.
         """
         found, of_two = [], []
         for j, (column, center, scale) in enumerate(zip(codec.columns, codec.scaling.center, codec.scaling.scale, strict=True)):
             seen, own = values[mask[:, j], j], None if weights is None else weights[mask[:, j]]
             found.append(column.cell(seen, center, scale, own))
-            of_two += [j] if head_of(self.kinds[j]) is NormalHead and len(np.unique(seen)) == 2 else []
+            few = head_of(self.kinds[j]) is NormalHead and len(np.unique(seen[:100])) <= 2  # long columns are sorted only then
+            of_two += [j] if few and len(np.unique(seen)) == 2 else []
         known: dict[str, Any] = {"cells": tuple(found), "of_two": tuple(of_two)}
         return replace(self, **known, others=tuple(replace(one, **known) for one in self.others))
 
