@@ -51,5 +51,5 @@ def test_a_column_of_two_values_has_no_skewness(seed):
     assert np.sqrt(np.mean((imputer.transform(holed)[hidden, 1] - x[hidden, 1]) ** 2)) < constant
     # Another value among hundreds is a third one.
     three = np.where(rng.random((400, 2)) < 0.5, [1.0, 2.0], [3.0, 2.0])
-    three[:5, 1] = 4.0, 1.0, 2.5, 3.0, 0.0
+    three[-5:, 1] = 4.0, 1.0, 2.5, 3.0, 0.0
     assert MNARImputer("none", steps=1, members=1, progress=False).fit(np.c_[holed, three]).specification_.of_two == (1, 4)
