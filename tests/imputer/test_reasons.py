@@ -588,7 +588,7 @@ def test_both_tails_are_left_out_where_both_ends_have_a_pile(ends, left, monkeyp
     words = ("free", "tails", "tails")
     _, found, candidates = tried(lambda *_: -900.0, monkeypatch, spread=(0.0, 0.0, 9.0, 9.0), x=x)
     assert (words, "", False) in found and (left, "", False) in found
-    beyond = [one[0][1] == "tails" for one in candidates]
+    beyond = [one[0][1] != "none" for one in candidates]
     assert left == words or beyond == sorted(beyond)  # tried, and listed behind all that may be
 
 
