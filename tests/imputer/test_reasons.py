@@ -590,6 +590,8 @@ def test_both_tails_are_left_out_where_both_ends_have_a_pile(ends, left, monkeyp
     assert (words, "", False) in found and (left, "", False) in found
     beyond = [one[0][1] != "none" for one in candidates]
     assert left == words or beyond == sorted(beyond)  # tried, and listed behind all that may be
+    scores = [one.score for one in candidates]
+    assert (scores == sorted(scores, reverse=True)) == (left == words)  # beside a floor alone both tails may be
 
 
 def test_grades_with_a_ceiling_are_not_taken_for_values_cut_by_themselves(seed):
