@@ -15,8 +15,8 @@ Networks run on chunks padded to 8, 16, 32 or 64 rows, inner dimensions of produ
 the table it comes in, its place, or how the work is split.
 
 With a ``tolerance`` a row starts with 100 particles, and has twice as many, all anew, until the error of its means is small beside the
-cells' own spread. The error of a mean m is taken to be (sum_k w_k^2 (E[x | z_k, s] - m)^2)^1/2, as of independent particles; those
-here are evenly spread, and have less. What a row gets is that of an imputation with the number of particles at which it stops.
+cells' own spread (:mod:`pyro_mnar.imputation.monte_carlo_error`). What a row gets is that of an imputation with the number of
+particles at which it stops.
 """
 
 from __future__ import annotations

@@ -118,6 +118,8 @@ class RowStreams(Messenger):
         seed: any integer, or one for each row.
         labels: one for each row of the plate; rows of equal ones, and seeds, have equal draws (see :func:`distinct`).
 
+    ``even`` are the evenly spread normals that have been drawn, (draws, N, dimensions) of each site.
+
     Example:
         >>> import pyro, pyro.distributions as dist
         >>> def model(n):
@@ -135,6 +137,7 @@ class RowStreams(Messenger):
         self._names = [(own, _name(label)) for own, label in zip(seeds, labels, strict=True)]
         self._first: dict[str, int] = {}
         self._next = 0
+        self.even: list[Tensor] = []
 
     def generators(self, site: str) -> list[np.random.Generator]:
         """Return each row's generator for ``site``, at its start."""
@@ -173,9 +176,9 @@ class RowStreams(Messenger):
         ranks = own[:, 8 * size :].copy().view("<u4").reshape(n_rows, size - even, draws).argsort(-1, kind="stable")
         points = _sobol(draws, first + even)[:, None, first : first + even]
         uniforms = np.concatenate([(points + shifts[:, :even]) % 1, (ranks.transpose(2, 0, 1) + shifts[:, even:]) / draws], -1)
-        spread = torch.special.ndtri(torch.from_numpy(uniforms).clamp_(1e-12, 1 - 1e-12))
-        drawn: Tensor = spread.reshape(draws, n_rows, *event).to(like)
-        return drawn
+        spread: Tensor = torch.special.ndtri(torch.from_numpy(uniforms).clamp_(1e-12, 1 - 1e-12)).to(like)
+        self.even.append(spread)
+        return spread.reshape(draws, n_rows, *event)
 
     def uniform(self, site: str, draws: int, event: Sequence[int], like: Tensor) -> Tensor:
         """Return independent uniforms (draws, N, *event) in the open unit interval, of the type of ``like``.
@@ -210,12 +213,8 @@ class RowStreams(Messenger):
             drawn = fn.v
             return drawn
         if isinstance(fn, TransformedDistribution):
-            x = self._draw(
-                fn.base_dist,
-                site,
-                (*shape[:batch_dims], *fn.base_dist.event_shape) if fn.base_dist.event_shape else shape,
-                batch_dims,
-            )
+            own = (*shape[:batch_dims], *fn.base_dist.event_shape) if fn.base_dist.event_shape else shape
+            x = self._draw(fn.base_dist, site, own, batch_dims)
             for transform in fn.transforms:
                 x = transform(x)
             return x

@@ -14,7 +14,7 @@ from pyro_mnar.networks.warps import SkewWarp, Unwarped
 
 _EIGHT = 8
 # Points at which a warp is averaged over a cell's law, counted over particles.
-_POINTS = 128
+_POINTS = 100
 
 
 class MissingCells:
