@@ -178,7 +178,7 @@ def _evidence(imputer: Imputer, place: int, word: str | None, effects: _Effects)
 
 def _seen(candidate: Candidate) -> tuple[bool, str]:
     """Return what masks read beside own values; a few of the seen values are told as all of them are."""
-    return candidate.latent, "all" if candidate.earlier == "few" else candidate.earlier
+    return candidate.latent, "all" if candidate.earlier in ("few", "some") else candidate.earlier
 
 
 def _reasons(imputer: Imputer, place: int, effects: Sequence[_Effects]) -> str:

@@ -398,6 +398,35 @@ def test_which_effects_are_let_in_does_not_hang_on_units(seed):
     assert found[0][1] == found[1][1] and found[0][0] == pytest.approx(found[1][0], abs=0.2)
 
 
+def test_masks_are_explained_by_as_many_earlier_columns_as_gain_their_price(seed):
+    """Exact: the second mask reads the first column's value, the third that the second is missing; twenty more matter to nobody."""
+    rng = np.random.default_rng(seed)
+    x, mask = torch.tensor(rng.normal(size=(1500, 23))), torch.ones(1500, 23, dtype=torch.bool)
+    mask[:, 1] = torch.tensor(rng.random(1500) < special.ndtr(0.5 - 1.2 * x[:, 0].numpy()))
+    mask[:, 2] = torch.tensor(rng.random(1500) < np.where(mask[:, 1], 0.9, 0.5))
+    mask[:, 3:] = torch.tensor(rng.random((1500, 20)) < 0.8)
+    order, read, settled = list(range(23)), read_of(23, {}, ()), torch.zeros_like(mask)
+    given = torch.where(mask, x, torch.nan), mask, settled, order, [1, 2], read, torch.ones(1500).double()
+    likelihood, cost = mask_orders.masks_by_some(*given, 12.0)
+    expected = 0.0
+    for j, told in ((1, x[:, 0]), (2, (~mask[:, 1]).double())):
+        design, sign = np.column_stack([np.ones(1500), told.numpy()]), np.where(mask[:, j].numpy(), -1, 1)
+        best = optimize.minimize(lambda b, design=design, sign=sign: -special.log_ndtr(sign * (design @ b)).sum(), np.zeros(2))
+        expected -= best.fun
+    assert likelihood == pytest.approx(expected, abs=1e-2)
+    # One of one; and one of two values and an absence.
+    assert cost == pytest.approx(2 * 12 + np.log(3))
+    # What comes later in the order, or is left out of it, is not read. In the reverse order the second mask reads that the third is
+    # missing, one of 21 values and as many absences.
+    for other, price in ((order[::-1], 12 + np.log(42)), (order[1:3], 0.0)):
+        assert mask_orders.masks_by_some(*given[:3], other, [1], *given[5:], 12.0)[1] == pytest.approx(price)
+    # Rows whose hole has a known reason are no part of a regression.
+    settled[:700, 1:3] = ~mask[:700, 1:3]
+    of_few, _ = mask_orders.masks_by_some(*given, 1e9)
+    assert of_few == pytest.approx(mask_orders.masks_by_rates(mask, settled, [1, 2], torch.ones(1500).double()), abs=1e-2)
+    assert of_few > mask_orders.masks_by_rates(mask, settled & False, [1, 2], torch.ones(1500).double())
+
+
 @pytest.mark.parametrize(("gain", "by_own"), [(10.0, True), (-30.0, False)])
 def test_where_rows_leave_own_values_are_tried_in_place_of_seen_ones(gain, by_own, monkeypatch):
     """Pilots that are given: of masks by own values alone, their bound is ``gain`` above that of all seen values."""
@@ -495,6 +524,7 @@ def tried(bound_of, monkeypatch, rows=60, ordered=False, spread=(0.0, 1.3, 1.3, 
 def test_each_step_of_the_choice_tries_what_the_best_of_those_before_suggests(monkeypatch):
     first = {
         (NONE, "all", False),
+        (NONE, "some", False),
         (NONE, "", False),
         (FREE, "", False),
         (TAILS, "", False),

@@ -115,13 +115,61 @@ def leaving_by_few(
     return total, cost
 
 
+def masks_by_some(
+    x: Tensor,
+    mask: Tensor,
+    settled: Tensor,
+    order: Sequence[int],
+    modeled: Sequence[int],
+    read: tuple[Tensor, Tensor],
+    weights: Tensor,
+    price: float,
+) -> tuple[float, float]:
+    """Return the log likelihood of masks by some seen values of earlier columns, and that some are missing, and what these cost.
+
+    Effects are let in as by :func:`leaving_by_few`, whose arguments these are, in a regression of each mask over all rows.
+
+    Example:
+        >>> from pyro_mnar.mechanisms.earlier_columns import read_of
+        >>> x = torch.arange(-50.0, 50.0)[:, None].expand(-1, 2) / 25
+        >>> mask = torch.stack([x[:, 0] < 9, (17 * torch.arange(100)) % 100 > 40 * (x[:, 0] > 0)], 1)
+        >>> some = masks_by_some(x, mask, mask & False, [0, 1], [1], read_of(2, {}, ()), torch.ones(100).double(), 2.0)
+        >>> round(some[0], 1), some[1]
+        (-44.0, 2.0)
+    """
+    holed = (~mask).any(0).nonzero().flatten()
+    features = torch.cat([features_of(x, mask, *read), (~mask[:, holed]).to(x)], -1).double()
+    owner, place = torch.cat([read[0], holed]), torch.full((mask.shape[1],), len(order))
+    place[list(order)] = torch.arange(len(order))
+    total = cost = 0.0
+    for j in modeled:
+        rows, before = ~settled[:, j], (place[owner] < place[j]).nonzero().flatten()
+        gained, paid = _by_few(features[rows][:, before], ~mask[rows, j], weights[rows], price)
+        total, cost = total + gained, cost + paid
+    return total, cost
+
+
+def masks_by_rates(mask: Tensor, settled: Tensor, modeled: Sequence[int], weights: Tensor) -> float:
+    """Return the log likelihood of masks by each column's rate alone; arguments are those of :func:`leaving_by_few`.
+
+    Example:
+        >>> mask = torch.tensor([[True], [False]])
+        >>> round(masks_by_rates(mask, mask & False, [0], torch.ones(2).double()), 2)
+        -1.39
+    """
+    counted = (weights @ (~settled).double())[list(modeled)]
+    share = (weights @ (~mask & ~settled).double())[list(modeled)] / counted
+    return float(((torch.xlogy(share, share) + torch.xlogy(1 - share, 1 - share)) * counted).sum())
+
+
 def _by_few(features: Tensor, missing: Tensor, weights: Tensor, price: float) -> tuple[float, float]:
     """Return the likelihood of one column's mask and what those of ``features`` (M, F) that were let in cost."""
     price = price + math.log(max(features.shape[1], 1))
     design = torch.ones(len(features), 1, dtype=torch.double)
     likelihood, residual, information = _probit(design, missing, weights)
+    squares = features.square()
     for count in range(features.shape[1]):
-        promise = (residual @ features).square() / (information @ features.square()).clamp_min(1e-12)
+        promise = (residual @ features).square() / (information @ squares).clamp_min(1e-12)
         design = torch.cat([design, features[:, [int(promise.argmax())]]], 1)
         more, residual, information = _probit(design, missing, weights)
         if more < likelihood + price:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from pyro_mnar.imputer.reason_selection.mask_orders import leaving_by_few
+from pyro_mnar.imputer.reason_selection.mask_orders import leaving_by_few, masks_by_rates, masks_by_some
 from pyro_mnar.imputer.training.specification import Specification, head_of
 from pyro_mnar.infer.processes import each, n_processes
 from pyro_mnar.infer.progress import also_expect, in_whole
@@ -33,15 +33,17 @@ CLOSE, CLOSE_ON_TWO_SIDES, UNSETTLED = 0.02, 0.05, 0.3
 SLIGHT = 0.3
 #: Effects of all columns on all masks beyond which there is no pilot of those that could not gain what they cost.
 _MANY = 100_000
+#: How few effects of earlier columns are found. Each costs as much as an own value, for which it may stand.
+_FEW = {"few": leaving_by_few, "some": masks_by_some}
 #: What tells candidates apart: directions, earlier columns, latent.
 _Key: TypeAlias = tuple[tuple[str, ...], str, bool]
 
 
 class Candidate(NamedTuple):
     """What a pilot supposed: ``directions``, one word for each modeled column, ``none`` where its own value is not read; which
-    ``earlier`` columns masks read: ``all``, ``complete`` (those without holes), ``absent`` (that they are missing, and no value),
-    ``few`` (that they are missing, and as few values as explain the masks) or "" for none; whether they read the ``latent``. And its
-    ``bound`` over the whole table less the ``cost`` of its effects, with the nats a row by which it still rose (``rising``).
+    ``earlier`` columns masks read: ``all``, ``some`` (what explains the masks), ``complete`` (those without holes), ``absent`` (that
+    they are missing, and no value), ``few`` (that, and such values as explain who leaves) or "" for none; whether they read the
+    ``latent``. And its ``bound`` over the whole table less the ``cost`` of its effects, with the nats a row by which it still rose.
     """
 
     directions: tuple[str, ...]
@@ -108,9 +110,9 @@ class Pilots:
         self.rows = float(self.weights.sum())
         normal = torch.tensor([head_of(kind) is NormalHead for kind in specification.kinds])
         self.piled = piles(x, mask, self.weights) & normal  # laws of other kinds know their ends
-        self.few = 0.0  # what the few seen values cost that explain who leaves
+        self.paid: dict[str, float] = {}  # for those effects of earlier columns that were let in
         self.at_random: _Key = (("none",) * len(stated), "all", False)
-        self.following: list[_Key] = [(self.at_random[0], way, False) for way in ("", "few")]  # whose bounds follow from its
+        self.following: list[_Key] = [(self.at_random[0], way, False) for way in ("", "few", "some")]  # whose bounds follow from its
         self.found: dict[_Key, Candidate] = {}
         self.models: dict[_Key, MNAR] = {}
 
@@ -148,30 +150,30 @@ class Pilots:
         for key in derived:
             at_random, model = self.found[self.at_random], self.models[self.at_random]
             by_columns = (model.log_mask(self.x, self.mask).double().masked_fill(self.settled, 0.0) * self.weights.unsqueeze(-1)).sum()
-            bound = at_random.bound - float(by_columns) + (self._by_few() if key[1] else self._by_rates())
-            self._add(key, Pilot(bound, model, at_random.rising))
+            self._add(key, Pilot(at_random.bound - float(by_columns) + self._by_few(key[1]), model, at_random.rising))
 
     def fit_longer(self, times: int, steps: int, **rates: float) -> None:
         """Fit the best candidates, three at most, that are close and tell of different reasons, so many ``times`` as long.
 
-        The others are supposed to rise as the one of these that rises least, or as that from which they follow. Models stay those of
-        the short pilots, as which an ensemble starts better.
+        The others are supposed to rise as the one of these that rises least, or as one whose values have the same law. Models stay
+        those of the short pilots, as which an ensemble starts better.
         """
         first, *others = before = self.ranked()
-        cells, rivals = self.rows * len(self.specification.kinds), [first]
+        cells, rivals, family = self.rows * len(self.specification.kinds), [self._fits(first)], [self.at_random, *self.following]
         for one in sorted(others, key=lambda other: not other.turns_beside(first)):
             close = CLOSE_ON_TWO_SIDES if one.turns_beside(first) else CLOSE
             close = max(close * cells, UNSETTLED * self.rows * max(first.rising, one.rising))
             near = first.score - one.score < close and self.honours(one) and "few" not in (first.earlier, one.earlier)
-            rivals += [one] if near and len(rivals) < 3 and not any(rival.agrees(one) for rival in rivals) else []
+            rivals += [self._fits(one)] if near and len(rivals) < 3 and not any(rival.agrees(one) for rival in rivals) else []
         if len(rivals) > 1:
             if self.progress:
                 also_expect(times * self.worth * len(rivals))
             calls = self._calls([rival[:3] for rival in rivals], steps=times * steps, **rates)
             risen = {rival[:3]: pilot.bound - rival.bound for rival, pilot in zip(rivals, self._each(calls, times), strict=True)}
             least = max(0.0, min(risen.values()))
+            alike = next((risen[key] for key in family if key in risen), least)
             for one in before:
-                by = risen.get(one[:3], risen.get(self.at_random, least) if one[:3] in self.following else least)
+                by = risen.get(one[:3], alike if one[:3] in family else least)
                 self.found[one[:3]] = one._replace(bound=one.bound + by)
 
     @torch.no_grad()
@@ -189,25 +191,21 @@ class Pilots:
         A probability of masks is at most 1: what masks read of seen values gains no more than minus their log likelihood by rates.
         """
         candidate = Candidate(("none",) * len(self.stated), earlier, False)
-        return len(self.specification.kinds) ** 2 > _MANY and self.cost(candidate) > -self._by_rates()
+        return len(self.specification.kinds) ** 2 > _MANY and self.cost(candidate) > -self._by_few("")
 
-    def _by_rates(self) -> float:
-        """Return the log likelihood of masks by rates alone."""
-        columns = list(self.specification.columns)
-        counted = (self.weights @ (~self.settled).double())[columns]
-        share = (self.weights @ (~self.mask & ~self.settled).double())[columns] / counted
-        return float(((torch.xlogy(share, share) + torch.xlogy(1 - share, 1 - share)) * counted).sum())
-
-    def _by_few(self) -> float:
-        """Return the log likelihood of masks of rows that leave, by few seen values, and keep what these cost.
-
-        Each costs as much as an own value, in whose place it stands.
-        """
+    def _by_few(self, way: str) -> float:
+        """Return the log likelihood of masks by few effects of earlier columns, or by rates alone, and keep what these cost."""
+        if not way:
+            return masks_by_rates(self.mask, self.settled, self.specification.columns, self.weights)
         spec, (order, *_) = self.specification, self.specification.orders or ((),)
         read = read_of(len(spec.kinds), spec.categories, spec.circular)
         rest = order, spec.columns, read, self.weights, self._price(OWN)
-        gained, self.few = leaving_by_few(self.x, self.mask, self.settled, *rest)
+        gained, self.paid[way] = _FEW[way](self.x, self.mask, self.settled, *rest)
         return gained
+
+    def _fits(self, one: Candidate) -> Candidate:
+        """Return a candidate that has a pilot: of some effects that of rates alone, whose values have the same law."""
+        return self.found.get((one.directions, "", one.latent), one) if one.earlier == "some" else one
 
     def _calls(self, keys: Sequence[_Key], **settings: Any) -> list[Callable[[], Pilot]]:
         quiet = {"progress": False} if n_processes(self.n_jobs, len(keys)) > 1 else {}  # bars of two would write over each other
@@ -239,12 +237,13 @@ class Pilots:
         earlier, latent = 0, len(spec.columns) * spec.latent_dim * candidate.latent
         for order in (self.specified(candidate).orders or ())[:1]:
             # An earlier column with holes has one effect more; columns that the order leaves out come last.
-            sums = [0, *accumulate(effects[k] * (candidate.earlier not in ("absent", "few")) + holes[k] for k in order)]
+            values = candidate.earlier not in ("absent", "few")
+            sums = [0, *accumulate((effects[k] * values + holes[k]) * (candidate.earlier != "some") for k in order)]
             places = {j: place for place, j in enumerate(order)}
             earlier = sum(sums[places.get(j, len(order))] for j in spec.columns)
         priced = sum(count * self._price(effect) for count, effect in ((own, OWN), (earlier, EARLIER), (latent, LATENT)))
         beside = BESIDE * self.rows * len(spec.columns) * (candidate.earlier == "complete")
-        return priced + beside + self.few * (candidate.earlier == "few")
+        return priced + beside + self.paid.get(candidate.earlier, 0.0)
 
     def _price(self, effect: tuple[float, float]) -> float:
         return effect[0] + effect[1] * self.rows

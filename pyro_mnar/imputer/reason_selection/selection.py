@@ -12,12 +12,12 @@ Transactions on Automatic Control 19), which is meant for models that hold: here
 its effects grows with the rows. Effects of seen values cost least, since they leave imputations as they are. Those of the latent and of
 the own value move imputations to where nothing was seen and must earn it: of candidates that fit alike the less assuming one is taken.
 
-Not all are tried. First come rates alone, earlier columns, the latent, and the own value: on two sides where a column points to them,
-where columns together do, and on one side everywhere; then the best of these joined with each of the others; at last it, and the own
-values alone, without those own-value terms that are hardly any. A pile of values at an end, a floor or a ceiling, looks like a cut to a
-model that has none: own values that would be missing beyond it are left out. Bounds of short pilots still rise, and not alike, the less
-so the more they rise: those that come close for that and tell of other reasons are fitted for longer. Hundreds of earlier columns are
-left out if they could not earn their price by telling every mask exactly, as where there are far more columns than rows.
+Not all are tried. First come rates alone, earlier columns (all, and as many as gain their price), the latent, and the own value: on two
+sides where a column points to them, where columns together do, and on one side everywhere; then the best of these joined with each of
+the others; at last it, and the own values alone, without own-value terms that are hardly any. A pile of values at an end, a floor or a
+ceiling, looks like a cut to a model that has none: own values that would be missing beyond it are left out. Bounds of short pilots
+still rise, and not alike, the less so the more they rise: those that come close for that and tell of other reasons are fitted for
+longer. Hundreds of columns are left out if they could not earn their price by telling every mask exactly.
 
 Where rows leave one after another (dropout), own values are tried with the bare fact that a row has left, in place of the seen values
 before. One value must then explain what these would, which the data contradict soon where it is false (docs/reasons.md). Against them
@@ -142,7 +142,8 @@ def choose(
             f"{len(mask)} rows to tell"
         )
     by_value = [Candidate(words, before, False) for words in dict.fromkeys(tried)]
-    pilots.fit([at_random, Candidate(none, few, False), *by_value, Candidate(none, before, latent)])
+    some = [] if in_turn or too_many or any(stated) or specification.alone else [Candidate(ignorable, "some", False)]
+    pilots.fit([at_random, Candidate(none, few, False), *some, *by_value, Candidate(none, before, latent)])
     by_value += [pilots.this_side(candidate) for candidate in by_value]
     pilots.fit(by_value)
     best, keys = pilots.ranked()[0], {candidate[:3] for candidate in by_value}
@@ -150,7 +151,7 @@ def choose(
     if not in_turn and bool(mask.all(0).any()) and not pilots.too_many("complete"):
         pilots.fit([Candidate(own, "complete", False)])
         best = pilots.ranked()[0]
-    best = best._replace(earlier=before) if best.earlier == few else best
+    best = best._replace(earlier={few: before, "some": "all"}.get(best.earlier, best.earlier))
     joined = [best._replace(directions=own), best._replace(earlier="all"), best._replace(latent=latent)]
     pilots.fit([c for c in joined if in_turn or c.earlier != "all" or (c.directions == ignorable and not too_many)])
     best = pilots.ranked()[0]
