@@ -514,6 +514,7 @@ def tried(bound_of, monkeypatch, rows=60, ordered=False, spread=(0.0, 1.3, 1.3, 
 
     monkeypatch.setattr(selection, "fitted_pilot", fitted)
     monkeypatch.setattr(selection, "_shared", lambda *_, **__: None)
+    monkeypatch.setattr(selection, "lie_far", lambda *_, **__: False)
     spec = Specification("auto", (1, 2, 3), NONE, ("continuous",) * 4, 3, (), 1, orders=((0, 1, 2, 3),))
     contrasts = torch.tensor([[0.0] * 4, spread, [0.0] * 4])  # by default tails together, and of one alone nothing
     given = stated, ordered, False, lambda one: InUnits(one, x, 0.0), mask, contrasts

@@ -12,13 +12,19 @@ import torch
 from pyro_mnar import MNARImputer
 from pyro_mnar.imputer.reason_selection import selection, shares
 from pyro_mnar.imputer.reason_selection.pilots import Candidate
-from pyro_mnar.imputer.reason_selection.shares import apportioned, shared_out
+from pyro_mnar.imputer.reason_selection.shares import FAR, apportioned, lie_far, shared_out
 from pyro_mnar.imputer.reasons import reasons_of
 from pyro_mnar.imputer.tables.given import given
+from pyro_mnar.imputer.training.fitting import InUnits
 from pyro_mnar.imputer.training.specification import Specification
 from pyro_mnar.mechanisms.sequential_masking import SequentialMasking
 
 NONE, OWN = ("none", "none"), ("free", "none")
+
+
+def near(_):
+    """No candidate has missing values far beyond those seen."""
+    return False
 
 
 def supposing(directions, earlier="", latent=False, score=0.0):
@@ -35,7 +41,7 @@ def test_members_are_shared_out_in_proportion_and_so_are_the_first_of_them(share
 
 @pytest.mark.parametrize(("gap", "masks"), [(0.0, 100), (2.0, 100), (30.0, 1000), (300.0, 10_000)])
 def test_a_reason_s_share_falls_by_e_for_each_so_many_nats_a_mask(gap, masks):
-    chosen, follows = shared_out([supposing(OWN), supposing(NONE, "all", score=-gap)], masks, 1000)
+    chosen, follows = shared_out([supposing(OWN), supposing(NONE, "all", score=-gap)], masks, 1000, near)
     expected = 1 / (1 + math.exp(gap / (masks * shares.TEMPERATURE)))
     assert follows.count(1) == pytest.approx(1000 * expected, abs=1) and [one.directions for one in chosen] == [OWN, NONE]
 
@@ -43,27 +49,67 @@ def test_a_reason_s_share_falls_by_e_for_each_so_many_nats_a_mask(gap, masks):
 def test_candidates_of_one_kind_have_one_share():
     at_random = [supposing(NONE, earlier) for earlier in ("all", "", "absent")]
     own = [supposing(OWN, "complete", score=-1.0), supposing(("tails", "none"), score=-2.0)]
-    chosen, follows = shared_out([*at_random, *own], 1e9, 8)
+    chosen, follows = shared_out([*at_random, *own], 1e9, 8, near)
     assert chosen == [at_random[0], own[0]] and follows.count(1) == 4
+
+
+def test_a_reason_by_which_missing_values_would_lie_far_has_no_share_unless_it_is_the_best():
+    at_random, own, latent = supposing(NONE, "all"), supposing(OWN, score=-1.0), supposing(NONE, latent=True, score=-2.0)
+    asked = []
+
+    def far(one):
+        asked.append(one)
+        return one.by_value
+
+    assert shared_out([at_random, own, latent], 1e9, 8, far) == ([at_random, latent], [0, 1] * 4) and asked == [own, latent]
+    assert shared_out([own, at_random], 1e9, 8, far)[0] == [own, at_random] and asked[2:] == [at_random]
+    assert shared_out([at_random, own], 1e9, 8, far) == ([at_random], [0] * 8)
+    # Of one that would have no share anyway nothing is asked.
+    assert shared_out([at_random, own._replace(bound=-1e12)], 1e9, 8, far) == ([at_random], [0] * 8) and len(asked) == 4
+
+
+@pytest.mark.parametrize(("word", "latent"), [("high", False), ("none", True), ("none", False)])
+def test_missing_values_lie_far_that_are_so_many_observed_deviations_away_on_average(word, latent):
+    """A model that predicts them at a known place, by own values somewhat higher; where nothing moves them none is far."""
+    orders = ((1, 0),) if latent else None
+    supposed = Specification("auto", (0,), (word,), ("continuous",) * 2, 1, (), 1, orders=orders, latent=latent)
+    model, x = supposed.models()[0].eval(), torch.linspace(-1, 1, 400).repeat(2, 1).T
+    mask = torch.ones(400, 2, dtype=torch.bool)
+    mask[::2, 0] = False
+    spread = x[mask[:, 0], 0].std()
+
+    def found(places):
+        with torch.no_grad():
+            model.decoder.linear.weight.zero_()
+            model.decoder.linear.bias.copy_(spread * torch.tensor(places))
+        return lie_far(supposed, model, lambda one: InUnits(one, x, 0.0), mask, seed=0)
+
+    moved = word != "none" or latent
+    assert found([FAR + 2, 0.0]) == found([-FAR - 30, 0.0]) == moved
+    # Nor are the values of a column without holes, wherever a model would have them.
+    assert not found([FAR - 3, 0.0]) and not found([0.0, 99.0])
 
 
 def test_what_has_all_effects_of_the_best_and_more_has_no_share():
     """It is behind by the price of what it does not need: over ten simulated tables the latent beside seen values by 4 at most."""
     at_random, latent = supposing(NONE, "all"), supposing(NONE, latent=True)
     for one in (at_random._replace(latent=True), supposing(OWN, "all"), supposing(OWN, "all", True)):
-        assert shared_out([at_random, one], 1e9, 8)[0] == [at_random]
+        assert shared_out([at_random, one], 1e9, 8, near)[0] == [at_random]
     for one in (latent, supposing(OWN), supposing(OWN, "complete"), supposing(OWN, latent=True)):
-        assert shared_out([at_random, one], 1e9, 8)[0] == [at_random, one]
-    assert shared_out([latent, supposing(OWN, latent=True), at_random], 1e9, 8)[0] == [latent, at_random]
-    assert shared_out([supposing(OWN), supposing(OWN, latent=True), supposing(NONE)], 1e9, 8)[0] == [supposing(OWN), supposing(NONE)]
+        assert shared_out([at_random, one], 1e9, 8, near)[0] == [at_random, one]
+    assert shared_out([latent, supposing(OWN, latent=True), at_random], 1e9, 8, near)[0] == [latent, at_random]
+    assert shared_out([supposing(OWN), supposing(OWN, latent=True), supposing(NONE)], 1e9, 8, near)[0] == [
+        supposing(OWN),
+        supposing(NONE),
+    ]
     # Of rates alone all others have the effects.
-    assert shared_out([supposing(NONE), at_random, latent, supposing(OWN)], 1e9, 8)[0] == [supposing(NONE)]
+    assert shared_out([supposing(NONE), at_random, latent, supposing(OWN)], 1e9, 8, near)[0] == [supposing(NONE)]
 
 
 def test_what_is_far_behind_has_no_member_and_is_not_kept():
-    assert shared_out([supposing(OWN), supposing(NONE, score=-1000.0)], 100, 8) == ([supposing(OWN)], [0] * 8)
-    assert shared_out([supposing(OWN)], 100, 3) == ([supposing(OWN)], [0] * 3)
-    assert shared_out([supposing(OWN), supposing(NONE)], 100, 1)[1] == [0]
+    assert shared_out([supposing(OWN), supposing(NONE, score=-1000.0)], 100, 8, near) == ([supposing(OWN)], [0] * 8)
+    assert shared_out([supposing(OWN)], 100, 3, near) == ([supposing(OWN)], [0] * 3)
+    assert shared_out([supposing(OWN), supposing(NONE)], 100, 1, near)[1] == [0]
 
 
 def two_reasons(members=5):
@@ -104,10 +150,10 @@ def hidden_table(n=150, seed=0):
 def fitted(monkeypatch, latent, callback=None, **settings):
     """Return an imputer whose members suppose two reasons, whatever the data say, one of them the latent or none of them."""
 
-    def two(candidates, masks, members):
+    def two(candidates, masks, members, _):
         own = next(one for one in candidates if set(one.directions) != {"none"} and not one.latent)
         other = next(one for one in candidates if set(one.directions) == {"none"} and one.latent == latent)
-        return shared_out([own, other], 1e99, members)
+        return shared_out([own, other], 1e99, members, near)
 
     monkeypatch.setattr(selection, "shared_out", two)
     x = hidden_table()

@@ -7,10 +7,10 @@ compare. Each is fitted as one short model, a *pilot*, and the highest
 
     bound - sum over its effects (price + rate N),        N rows, or the sum of their weights,
 
-is taken. An effect costs more than the one nat of Akaike (1974, "A new look at the statistical model identification", IEEE
-Transactions on Automatic Control 19), which is meant for models that hold: here each is a little wrong, and what a wrong one gains by
-its effects grows with the rows. Effects of seen values cost least, since they leave imputations as they are. Those of the latent and of
-the own value move imputations to where nothing was seen and must earn it: of candidates that fit alike the less assuming one is taken.
+is taken. An effect costs more than the one nat of Akaike (1974, "A new look at the statistical model identification", IEEE Transactions
+on Automatic Control 19), meant for models that hold: here each is a little wrong, and what a wrong one gains grows with the rows.
+Effects of seen values cost least: they leave imputations as they are. Those of the latent and of the own value move these to where
+nothing was seen and must earn it: of candidates that fit alike the less assuming one is taken.
 
 Not all are tried. First come rates alone, earlier columns (all, and as many as gain their price), the latent, and the own value: on two
 sides where a column points to them, where columns together do, and on one side everywhere; then the best of these joined with each of
@@ -26,14 +26,12 @@ seen of a row that left early, so that it is predicted to lie near the middle wh
 
 Own values and earlier columns are joined where rows leave one after another (dropout) or an order is stated. Elsewhere a hard rule on a
 value can be told as one on its relatives and their absence, which fits as well and leaves nothing for the value to say. So there masks
-that read own values may read the columns without holes alone beside them. These have a price for each mask of a row besides: they take
-up what the law of the own value misses, and take from the value itself. On nine development tables they are chosen wherever masks read
-them beside values that were stated, and nowhere else (docs/reasons.md). Where all own values are stated, the latent, which stands for
-the values, is left out.
+that read own values may read the columns without holes alone beside them, at a price for each mask of a row besides: they take up what
+the law of the own value misses, and take from the value itself (docs/reasons.md). Where all own values are stated, the latent, which
+stands for the values, is left out.
 
-Data seldom tell all reasons apart. Where another one comes close, some members of the ensemble suppose it
-(:mod:`pyro_mnar.imputer.reason_selection.shares`), unless rows leave one after another or an order is stated. What a user says of a
-column is in every candidate. And no data tell candidates apart that fit alike.
+Data seldom tell all reasons apart. Where another one comes close, some members suppose it, unless rows leave or an order is stated
+(:mod:`pyro_mnar.imputer.reason_selection.shares`). What a user says of a column is in every candidate.
 """
 
 from __future__ import annotations
@@ -49,7 +47,7 @@ from torch import Tensor
 from pyro_mnar.data.warn import warn
 from pyro_mnar.imputation.ensemble import score_ensemble
 from pyro_mnar.imputer.reason_selection.pilots import Candidate, Pilot, Pilots
-from pyro_mnar.imputer.reason_selection.shares import shared_out
+from pyro_mnar.imputer.reason_selection.shares import lie_far, shared_out
 from pyro_mnar.imputer.training.fit_files import FitFiles
 from pyro_mnar.imputer.training.fitting import InUnits, as_tried, fit_specified
 from pyro_mnar.imputer.training.specification import Specification
@@ -159,9 +157,10 @@ def choose(
     pilots.fit([pilots.without_slight(best), pilots.without_slight(Candidate(own, before, False))])
     pilots.fit_longer(LONGER, alone["steps"], **LONG_RATES)
     candidates = pilots.ranked()
-    # Of rows that leave one after another few units of log likelihood tell how (docs/reasons.md).
-    told_of = candidates[:1] if in_turn else [one for one in candidates if pilots.honours(one)]
-    chosen, follows = shared_out(told_of, pilots.rows * len(specification.columns), specification.members)
+    told_of = candidates[:1] if in_turn else [one for one in candidates if pilots.honours(one)]  # few units tell how rows leave
+    far = partial(lie_far, in_units=in_units, mask=mask, seed=seed)
+    among = pilots.rows * len(specification.columns), specification.members
+    chosen, follows = shared_out(told_of, *among, lambda one: far(pilots.specified(one), pilots.models[one[:3]]))
     first, *others = (pilots.specified(one) for one in chosen)
     if others:
         first = replace(first, others=tuple(others), follows=tuple(follows))
