@@ -12,7 +12,7 @@ A table stands in a page between two comments, ``<!-- begin table NAME -->`` and
 - ``scores METHOD MASK,MASK,...``: masks by tables, RMSE / CRPS / coverage of one method, from the same file;
 - ``columns MASK``: methods by tables, squared correlation / RMSE / Wasserstein distance, means over columns, / CRPS;
 - ``regret``: what it costs to state nothing, from the same file;
-- ``regret MASK,MASK,...``: CRPS of the cells with these masks.
+- ``regret MASK,MASK,...``: CRPS of the cells with these masks, means over seeds.
 
 A table whose file has not been committed is left as it stands, and named.
 """
@@ -142,14 +142,14 @@ def regret(runs: pd.DataFrame, words: list[str]) -> str:
     """Return the summary of regrets, as a list, and the median and the largest by mask; of ``words``, masks, their cells."""
     cells = regrets(runs)
     if words:
-        return _cells(cells[cells["mask"].isin(words[0].split(","))])
+        return _cells(cells[cells["mask"].isin(words[0].split(","))].groupby(["table", "mask"], as_index=False).mean())
     by_mask = cells.groupby("mask")["regret"].agg(["count", "median", "max"]).reindex([m for m in MASKS if m in set(cells["mask"])])
     body = [f"| {mask} | {row['count']:.0f} | {row['median']:.3f} | {row['max']:.3f} |" for mask, row in by_mask.iterrows()]
     return "\n".join([lines(summary(cells)), "", "| mask | cells | median regret | largest |", "|---|---|---|---|", *body])
 
 
 def _cells(cells: pd.DataFrame) -> str:
-    """Return a line of the table for each cell of the regrets."""
+    """Return a line for each of ``cells``: a table and a mask."""
     shown = {"crps": "nothing stated", "ours-none": "no mechanism", "ours-told": "the truth stated", "regret": "regret", "rmse": "RMSE"}
     shown |= {"column mean's rmse": "RMSE of the column mean", "coverage_90": "90 % coverage"}
     head = [f"| CRPS | {' | '.join(shown.values())} |", "|---" * (len(shown) + 1) + "|"]
