@@ -24,6 +24,8 @@ from pyro_mnar.mechanisms.prior_scales import EFFECT_DOF
 TRIES = 4
 #: Rows that are looked at, steps of the regressions, and effects in all, beyond which the masks of some columns alone are looked at.
 _ROWS, _STEPS, _EFFECTS = 2000, 80, 700_000
+# A step, per scaled unit, at which a regression has come to rest.
+_SETTLED = 1e-7
 
 
 def orders_of(x: Tensor, mask: Tensor, modeled: Sequence[int], order: Sequence[int] | None, members: int, seed: int) -> list[list[int]]:
@@ -102,7 +104,7 @@ def leaving_by_few(
         >>> round(left[0], 1), left[1]
         (-44.0, 2.0)
     """
-    features, total, cost = features_of(x, mask, *read).double(), 0.0, 0.0
+    features, total, cost = features_of(x, mask, *read), 0.0, 0.0
     there = torch.ones(len(x), dtype=torch.bool)
     done: list[int] = []
     for j in order:
@@ -138,7 +140,7 @@ def masks_by_some(
         (-44.0, 2.0)
     """
     holed = (~mask).any(0).nonzero().flatten()
-    features = torch.cat([features_of(x, mask, *read), (~mask[:, holed]).to(x)], -1).double()
+    features = torch.cat([features_of(x, mask, *read), (~mask[:, holed]).to(x)], -1)
     owner, place = torch.cat([read[0], holed]), torch.full((mask.shape[1],), len(order))
     place[list(order)] = torch.arange(len(order))
     total = cost = 0.0
@@ -167,15 +169,22 @@ def _by_few(features: Tensor, missing: Tensor, weights: Tensor, price: float) ->
     price = price + math.log(max(features.shape[1], 1))
     design = torch.ones(len(features), 1, dtype=torch.double)
     likelihood, residual, information = _probit(design, missing, weights)
-    squares = features.square()
     for count in range(features.shape[1]):
-        promise = (residual @ features).square() / (information @ squares).clamp_min(1e-12)
-        design = torch.cat([design, features[:, [int(promise.argmax())]]], 1)
+        promise = _promise(features, residual.to(features), information.to(features))
+        design = torch.cat([design, features[:, [int(promise.argmax())]].double()], 1)
         more, residual, information = _probit(design, missing, weights)
         if more < likelihood + price:
             return likelihood, count * price
         likelihood = more
     return likelihood, features.shape[1] * price
+
+
+def _promise(features: Tensor, residual: Tensor, information: Tensor) -> Tensor:
+    """Return twice what each of ``features`` (M, F) alone would gain, to second order; the squares are of some rows at a time."""
+    squares = torch.zeros_like(features[0])
+    for told, part in zip(information.split(_ROWS), features.split(_ROWS), strict=True):
+        squares += told @ part.square()
+    return (residual @ features).square() / squares.clamp_min(1e-12)
 
 
 def _probit(design: Tensor, missing: Tensor, weights: Tensor) -> tuple[float, Tensor, Tensor]:
@@ -188,7 +197,10 @@ def _probit(design: Tensor, missing: Tensor, weights: Tensor) -> tuple[float, Te
         residual = weights * sign * (log_density - log_ndtr(sign * score)).exp()
         information = weights * (2 * log_density - log_ndtr(score) - log_ndtr(-score)).exp()
         curvature = design.T @ (information.unsqueeze(-1) * design) + 0.01 * torch.eye(len(beta), dtype=torch.double)
-        beta = beta + torch.linalg.solve(curvature, design.T @ residual - 0.01 * beta)
+        step = torch.linalg.solve(curvature, design.T @ residual - 0.01 * beta)
+        beta = beta + step
+        if float(step.abs().max()) < _SETTLED:
+            break
     return float(weights @ log_ndtr(sign * (design @ beta))), residual, information
 
 
