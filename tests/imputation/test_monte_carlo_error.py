@@ -85,3 +85,19 @@ def test_rows_of_a_tolerance_have_its_error_and_hardly_more_particles_than_that_
         assert share < 1.1 * tolerance
     # What is averaged is linear without a mechanism. As of independent particles the error would be a fifth of what is allowed.
     assert masking or share > 0.3 * tolerance or float(found.ess.mean()) < 150
+
+
+def test_whether_a_row_has_enough_particles_does_not_depend_on_the_rows_beside_it(seed):
+    """Where the particles' own spread settles it no draw is asked for; a row beside it may need draws."""
+    torch.manual_seed(seed)
+    decoder = GaussianDecoder(2, 4, hidden=())
+    decoder.raw_scale.data.fill_(-3.0)  # all but their own spread is little, so that draws may well show less
+    mnar, x = MNAR(decoder, ConjugateEncoder(decoder)), torch.randn(256, 4)
+    mask = torch.rand(256, 4) < 0.2
+    mask[:, 0] = False
+    rows = torch.arange(256)
+    for tolerance in (0.03, 0.02, 0.012):
+        options = {"tolerance": tolerance, "particles": 200, "progress": False}
+        together = impute(mnar, x, mask, **options).ess
+        parts = [impute(mnar, x[part], mask[part], labels=part.tolist(), **options).ess for part in rows.split(1)]
+        assert torch.equal(together, torch.cat(parts))

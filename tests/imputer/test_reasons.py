@@ -427,6 +427,20 @@ def test_masks_are_explained_by_as_many_earlier_columns_as_gain_their_price(seed
     assert of_few > mask_orders.masks_by_rates(mask, settled & False, [1, 2], torch.ones(1500).double())
 
 
+def test_the_bound_of_some_earlier_columns_follows_from_that_of_all_at_the_price_of_own_values(seed):
+    rng, none = np.random.default_rng(seed), ("none",) * 3
+    x, mask = torch.tensor(rng.normal(size=(1000, 4))), torch.ones(1000, 4, dtype=torch.bool)
+    mask[:, 1:] = torch.tensor(rng.random((1000, 3)) < special.ndtr(0.8 - x[:, :1].numpy()))
+    model = SimpleNamespace(log_mask=lambda x, mask: torch.full((1000, 4), -0.125).double())
+    spec = Specification("auto", (1, 2, 3), none, ("continuous",) * 4, 1, (), 1, orders=((0, 1, 2, 3),))
+    pilots = Pilots(spec, [None] * 3, False, x, mask, mask & False, None, lambda *_, **__: Pilot(-10.0, model), None)
+    pilots.fit([Candidate(none, "all", False), Candidate(none, "some", False)])
+    given = x, mask, mask & False, [0, 1, 2, 3], [1, 2, 3], read_of(4, {}, ()), torch.ones(1000).double()
+    likelihood, cost = mask_orders.masks_by_some(*given, 3 + 0.004 * 1000)
+    found = pilots.found[none, "some", False]
+    assert found.bound == pytest.approx(-10 + 500 + likelihood) and found.cost == pytest.approx(cost) and cost > 3 * 7
+
+
 @pytest.mark.parametrize(("gain", "by_own"), [(10.0, True), (-30.0, False)])
 def test_where_rows_leave_own_values_are_tried_in_place_of_seen_ones(gain, by_own, monkeypatch):
     """Pilots that are given: of masks by own values alone, their bound is ``gain`` above that of all seen values."""
@@ -499,13 +513,17 @@ def test_of_a_binary_column_no_two_sides_are_tried():
 NONE, FREE, TAILS = (("none",) * 3, ("free",) * 3, ("tails",) * 3)
 
 
-def tried(bound_of, monkeypatch, rows=60, ordered=False, spread=(0.0, 1.3, 1.3, 1.3), rising=0.0, x=None, stated=(None,) * 3):
+def tried(
+    bound_of, monkeypatch, rows=60, ordered=False, spread=(0.0, 1.3, 1.3, 1.3), rising=0.0, x=None, stated=(None,) * 3, by_all=0.0
+):
     """What is tried of four columns, the first without holes, by bounds that are given; of the third the own value does little."""
     x = torch.zeros(rows, 4) if x is None else x
     mask = torch.ones(rows, 4, dtype=torch.bool)
     mask[: rows // 2, 1:] = False
     effects = torch.tensor([9.0, -0.31, 0.29, 5.0])
-    model = SimpleNamespace(mechanism=SimpleNamespace(own_effects=lambda: effects), log_mask=lambda *_: torch.zeros(rows, 4).double())
+    model = SimpleNamespace(
+        mechanism=SimpleNamespace(own_effects=lambda: effects), log_mask=lambda *_: torch.full((rows, 4), by_all).double()
+    )
 
     def fitted(specification, **_):
         (order,) = specification.orders or ((),)
@@ -537,6 +555,9 @@ def test_each_step_of_the_choice_tries_what_the_best_of_those_before_suggests(mo
     best, found, _ = tried(lambda words, earlier, latent: -900.0 + 50 * (earlier == "all") - 5 * ("free" in words), monkeypatch)
     assert best == (NONE, "all", False)
     assert found == first | {(NONE, "all", True), (less, "", False)}
+    # Some of these explain the masks better than all do, of whose bound a part is each cell's: the latent is tried beside all.
+    best, found, _ = tried(lambda words, earlier, latent: -900.0 + 50 * (earlier == "all"), monkeypatch, by_all=-1.0)
+    assert best == (NONE, "some", False) and (NONE, "all", True) in found and (NONE, "some", True) not in found
     # Own values with the latent are: then without that which does little, with the latent and alone.
     best, found, _ = tried(
         lambda words, earlier, latent: -900.0 + 100 * (words != NONE) - 5 * ("free" in words) + 60 * latent, monkeypatch
