@@ -164,8 +164,9 @@ def _fit(
             task.say("choosing reasons")
             choice, first = _chosen(specification, stated, order, given, for_pilots)
             specification = choice.specification
-            # One of the candidates needs no pilot; one model more is what they start as.
-            task.expect((len(choice.candidates) - PILOTS) * pilot_worth(imputer.steps, imputer.batch_size, len(given.mask)))
+            # Some earlier columns need no pilot, nor do rates alone; one model more is what they start as.
+            fitted = sum(one.earlier != "some" for one in choice.candidates)
+            task.expect((fitted - PILOTS) * pilot_worth(imputer.steps, imputer.batch_size, len(given.mask)))
         task.say("fitting")
         imputer.candidates_ = [] if choice is None else choice.candidates
         own = _ensemble(imputer, given, specification, margins, settings, rows, () if choice is None else choice.starts)

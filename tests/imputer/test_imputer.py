@@ -114,7 +114,7 @@ def small(**settings):
 
 def test_members_start_apart_and_one_alone_is_at_the_prior_s_centre():
     x, _ = holed()
-    ensemble, one = small().fit(x), small(members=1).fit(x)
+    ensemble, one = (small(mechanism="none", **size).fit(x) for size in ({}, {"members": 1}))
     assert len(ensemble.members_) == len(ensemble.histories_) == 3 and len(one.members_) == len(one.histories_) == 1
     anchors = torch.stack([member.prior.skew for member in ensemble.members_])
     torch.testing.assert_close(anchors.mean(0), one.members_[0].prior.skew)
