@@ -355,7 +355,7 @@ def test_few_seen_values_explain_who_leaves(seed):
     x, mask = visits(seed, own=False)
     read, settled = read_of(4, {}, ()), torch.zeros_like(mask)
     given = torch.where(mask, x, torch.nan), mask, settled, [0, 1, 2, 3], [1, 2, 3], read, torch.ones(len(x)).double()
-    likelihood, cost = mask_orders.leaving_by_few(*given, 5.4)
+    likelihood, cost = mask_orders.masks_by_few(*given, 5.4, leaving=True)
     expected = 0.0
     for t in range(1, 4):
         there, design = mask[:, t - 1].numpy(), np.column_stack([np.ones(len(x)), x[:, t - 1]])[mask[:, t - 1].numpy()]
@@ -367,11 +367,11 @@ def test_few_seen_values_explain_who_leaves(seed):
     assert three or cost < 3 * 5.4 + np.log(6) + 8 + np.log(3)
     assert likelihood == pytest.approx(expected, abs=1e-2) if three else expected < likelihood < expected + 15
     # What costs nothing is let in, all six, and at no gain worth its price none.
-    assert mask_orders.leaving_by_few(*given, -9.0)[1] == pytest.approx(-54 + np.log(2 * 2 * 3 * 3 * 3))
-    assert mask_orders.leaving_by_few(*given, 1e9)[1] == 0
+    assert mask_orders.masks_by_few(*given, -9.0, leaving=True)[1] == pytest.approx(-54 + np.log(2 * 2 * 3 * 3 * 3))
+    assert mask_orders.masks_by_few(*given, 1e9, leaving=True)[1] == 0
     # Repeated rows are rows of that weight.
     twice = [part.repeat(2, 1) for part in given[:3]]
-    assert mask_orders.leaving_by_few(*twice, *given[3:6], torch.full((2 * len(x),), 0.5).double(), 5.4) == pytest.approx(
+    assert mask_orders.masks_by_few(*twice, *given[3:6], torch.full((2 * len(x),), 0.5).double(), 5.4, leaving=True) == pytest.approx(
         (likelihood, cost)
     )
 
@@ -388,13 +388,16 @@ def test_rows_whose_hole_has_a_known_reason_are_no_part_of_a_column_s_regression
         expected += gone * np.log(gone / n) + (n - gone) * np.log(1 - gone / n)
         there &= mask[:, t] | settled[:, t]
     given = torch.zeros(300, 4), mask, settled, [0, 1, 2, 3], [1, 2, 3], read_of(4, {}, ()), torch.ones(300).double()
-    assert settled.any() and mask_orders.leaving_by_few(*given, 1e9) == pytest.approx((expected, 0.0), abs=1e-2)
+    assert settled.any() and mask_orders.masks_by_few(*given, 1e9, leaving=True) == pytest.approx((expected, 0.0), abs=1e-2)
 
 
 def test_which_effects_are_let_in_does_not_hang_on_units(seed):
     x, mask = visits(seed, own=False, n=600)
     rest = [0, 1, 2, 3], [1, 2, 3], read_of(4, {}, ()), torch.ones(len(x)).double(), 5.4
-    found = [mask_orders.leaving_by_few(x * torch.tensor(by), mask, mask & False, *rest) for by in ([1.0] * 4, [5.0, 0.2, 5.0, 1.0])]
+    found = [
+        mask_orders.masks_by_few(x * torch.tensor(by), mask, mask & False, *rest, leaving=True)
+        for by in ([1.0] * 4, [5.0, 0.2, 5.0, 1.0])
+    ]
     assert found[0][1] == found[1][1] and found[0][0] == pytest.approx(found[1][0], abs=0.2)
 
 
@@ -407,7 +410,7 @@ def test_masks_are_explained_by_as_many_earlier_columns_as_gain_their_price(seed
     mask[:, 3:] = torch.tensor(rng.random((1500, 20)) < 0.8)
     order, read, settled = list(range(23)), read_of(23, {}, ()), torch.zeros_like(mask)
     given = torch.where(mask, x, torch.nan), mask, settled, order, [1, 2], read, torch.ones(1500).double()
-    likelihood, cost = mask_orders.masks_by_some(*given, 12.0)
+    likelihood, cost = mask_orders.masks_by_few(*given, 12.0, leaving=False)
     expected = 0.0
     for j, told in ((1, x[:, 0]), (2, (~mask[:, 1]).double())):
         design, sign = np.column_stack([np.ones(1500), told.numpy()]), np.where(mask[:, j].numpy(), -1, 1)
@@ -419,10 +422,10 @@ def test_masks_are_explained_by_as_many_earlier_columns_as_gain_their_price(seed
     # What comes later in the order, or is left out of it, is not read. In the reverse order the second mask reads that the third is
     # missing, one of 21 values and as many absences.
     for other, price in ((order[::-1], 12 + np.log(42)), (order[1:3], 0.0)):
-        assert mask_orders.masks_by_some(*given[:3], other, [1], *given[5:], 12.0)[1] == pytest.approx(price)
+        assert mask_orders.masks_by_few(*given[:3], other, [1], *given[5:], 12.0, leaving=False)[1] == pytest.approx(price)
     # Rows whose hole has a known reason are no part of a regression.
     settled[:700, 1:3] = ~mask[:700, 1:3]
-    of_few, _ = mask_orders.masks_by_some(*given, 1e9)
+    of_few, _ = mask_orders.masks_by_few(*given, 1e9, leaving=False)
     assert of_few == pytest.approx(mask_orders.masks_by_rates(mask, settled, [1, 2], torch.ones(1500).double()), abs=1e-2)
     assert of_few > mask_orders.masks_by_rates(mask, settled & False, [1, 2], torch.ones(1500).double())
 
@@ -436,7 +439,7 @@ def test_the_bound_of_some_earlier_columns_follows_from_that_of_all_at_the_price
     pilots = Pilots(spec, [None] * 3, False, x, mask, mask & False, None, lambda *_, **__: Pilot(-10.0, model), None)
     pilots.fit([Candidate(none, "all", False), Candidate(none, "some", False)])
     given = x, mask, mask & False, [0, 1, 2, 3], [1, 2, 3], read_of(4, {}, ()), torch.ones(1000).double()
-    likelihood, cost = mask_orders.masks_by_some(*given, 3 + 0.004 * 1000)
+    likelihood, cost = mask_orders.masks_by_few(*given, 3 + 0.004 * 1000, leaving=False)
     found = pilots.found[none, "some", False]
     assert found.bound == pytest.approx(-10 + 500 + likelihood) and found.cost == pytest.approx(cost) and cost > 3 * 7
 
@@ -446,7 +449,7 @@ def test_where_rows_leave_own_values_are_tried_in_place_of_seen_ones(gain, by_ow
     """Pilots that are given: of masks by own values alone, their bound is ``gain`` above that of all seen values."""
     x, mask = visits(1, own=True, n=600)
     columns, read, rows = [1, 2, 3], read_of(4, {}, ()), torch.ones(600).double()
-    by_all, _ = mask_orders.leaving_by_few(x, mask, mask & False, [0, *columns], columns, read, rows, -1e9)
+    by_all, _ = mask_orders.masks_by_few(x, mask, mask & False, [0, *columns], columns, read, rows, -1e9, leaving=True)
     cells = torch.zeros(600, 4).double().index_fill(1, torch.tensor([1]), by_all / 600)
     model = SimpleNamespace(mechanism=SimpleNamespace(own_effects=lambda: torch.ones(4)), log_mask=lambda *_: cells)
 
@@ -472,7 +475,7 @@ def test_where_rows_leave_own_values_are_tried_in_place_of_seen_ones(gain, by_ow
     assert scores[own, "absent", False] == pytest.approx(-1000 + gain - 3 * 5.4 - 3 * 2)
     assert scores[none, "all", False] == pytest.approx(-1000 - 6 * 2 - 3 * 2)
     # The value just before, at each visit, and no other: what that leaves out is what the two others gain.
-    few, cost = mask_orders.leaving_by_few(x, mask, mask & False, [0, *columns], columns, read, rows, 5.4)
+    few, cost = mask_orders.masks_by_few(x, mask, mask & False, [0, *columns], columns, read, rows, 5.4, leaving=True)
     assert scores[none, "few", False] == pytest.approx(-1000 - by_all + few - cost - 3 * 2)
 
 

@@ -69,7 +69,7 @@ def leave_in_turn(mask: Tensor, order: Sequence[int]) -> bool:
     return bool(pairs) and all(bool((mask[:, a] | ~mask[:, b]).all()) for a, b in pairs)
 
 
-def leaving_by_few(
+def masks_by_few(
     x: Tensor,
     mask: Tensor,
     settled: Tensor,
@@ -78,81 +78,52 @@ def leaving_by_few(
     read: tuple[Tensor, Tensor],
     weights: Tensor,
     price: float,
+    leaving: bool,
 ) -> tuple[float, float]:
-    """Return the log likelihood of masks where rows leave one after another, by few seen values, and what these cost.
+    """Return the log likelihood of masks by few seen values of earlier columns, and that some are missing, and what these cost.
 
-    Of each column that rows leave at, a probit regression among the rows still there. An effect of an earlier column is let in, the
-    most promising first, while the likelihood gains its ``price`` and the logarithm of how many there are: the best of many gains by
-    chance (Chen and Chen 2008, "Extended Bayesian information criteria for model selection with large model spaces", Biometrika 95).
-    Effects that do not matter, be they many, then cost nothing.
+    Of each column a probit regression. An effect of an earlier column is let in, the most promising first, while the likelihood gains
+    its ``price`` and the logarithm of how many there are: the best of many gains by chance (Chen and Chen 2008, "Extended Bayesian
+    information criteria for model selection with large model spaces", Biometrika 95). Effects that do not matter, be they many, then
+    cost nothing.
 
     Args:
         x: (N, D) scaled columns; the holes may hold any number.
         mask: (N, D) bool, True = observed.
         settled: (N, D) bool, holes whose reason is known.
-        order: columns in the order in which rows leave.
+        order: columns in the order in which masks are decided, or rows leave.
         modeled: columns whose masks are modeled.
         read: what masks may read, as of :func:`~pyro_mnar.mechanisms.earlier_columns.read_of`.
         weights: (N,) of the rows.
         price: of an effect.
+        leaving: whether rows leave one after another; regressions are then among the rows still there, of which nothing is missing yet.
 
     Example:
         >>> from pyro_mnar.mechanisms.earlier_columns import read_of
         >>> x = torch.arange(-50.0, 50.0)[:, None].expand(-1, 2) / 25
         >>> mask = torch.stack([x[:, 0] < 9, (17 * torch.arange(100)) % 100 > 40 * (x[:, 0] > 0)], 1)
-        >>> left = leaving_by_few(x, mask, mask & False, [0, 1], [1], read_of(2, {}, ()), torch.ones(100).double(), 2.0)
-        >>> round(left[0], 1), left[1]
+        >>> few = masks_by_few(x, mask, mask & False, [0, 1], [1], read_of(2, {}, ()), torch.ones(100).double(), 2.0, leaving=True)
+        >>> round(few[0], 1), few[1]
         (-44.0, 2.0)
     """
-    features, total, cost = features_of(x, mask, *read), 0.0, 0.0
-    there = torch.ones(len(x), dtype=torch.bool)
-    done: list[int] = []
-    for j in order:
-        if j in modeled:
-            rows = there & ~settled[:, j]
-            allowed = torch.isin(read[0], torch.tensor(done, dtype=torch.long)).nonzero().flatten()
-            gained, paid = _by_few(features[rows][:, allowed], ~mask[rows, j], weights[rows], price)
-            total, cost, there = total + gained, cost + paid, there & (mask[:, j] | settled[:, j])
-        done.append(j)
-    return total, cost
-
-
-def masks_by_some(
-    x: Tensor,
-    mask: Tensor,
-    settled: Tensor,
-    order: Sequence[int],
-    modeled: Sequence[int],
-    read: tuple[Tensor, Tensor],
-    weights: Tensor,
-    price: float,
-) -> tuple[float, float]:
-    """Return the log likelihood of masks by some seen values of earlier columns, and that some are missing, and what these cost.
-
-    Effects are let in as by :func:`leaving_by_few`, whose arguments these are, in a regression of each mask over all rows.
-
-    Example:
-        >>> from pyro_mnar.mechanisms.earlier_columns import read_of
-        >>> x = torch.arange(-50.0, 50.0)[:, None].expand(-1, 2) / 25
-        >>> mask = torch.stack([x[:, 0] < 9, (17 * torch.arange(100)) % 100 > 40 * (x[:, 0] > 0)], 1)
-        >>> some = masks_by_some(x, mask, mask & False, [0, 1], [1], read_of(2, {}, ()), torch.ones(100).double(), 2.0)
-        >>> round(some[0], 1), some[1]
-        (-44.0, 2.0)
-    """
-    holed = (~mask).any(0).nonzero().flatten()
-    features = torch.cat([features_of(x, mask, *read), (~mask[:, holed]).to(x)], -1)
-    owner, place = torch.cat([read[0], holed]), torch.full((mask.shape[1],), len(order))
+    features, owner = features_of(x, mask, *read), read[0]
+    if not leaving:
+        holed = (~mask).any(0).nonzero().flatten()
+        features, owner = torch.cat([features, (~mask[:, holed]).to(x)], -1), torch.cat([owner, holed])
+    place = torch.full((mask.shape[1],), len(order))
     place[list(order)] = torch.arange(len(order))
-    total = cost = 0.0
-    for j in modeled:
-        rows, before = ~settled[:, j], (place[owner] < place[j]).nonzero().flatten()
+    there, total, cost = torch.ones(len(x), dtype=torch.bool), 0.0, 0.0
+    for j in [j for j in order if j in modeled] if leaving else modeled:
+        rows, before = there & ~settled[:, j], (place[owner] < place[j]).nonzero().flatten()
         gained, paid = _by_few(features[rows][:, before], ~mask[rows, j], weights[rows], price)
         total, cost = total + gained, cost + paid
+        if leaving:
+            there = there & (mask[:, j] | settled[:, j])
     return total, cost
 
 
 def masks_by_rates(mask: Tensor, settled: Tensor, modeled: Sequence[int], weights: Tensor) -> float:
-    """Return the log likelihood of masks by each column's rate alone; arguments are those of :func:`leaving_by_few`.
+    """Return the log likelihood of masks by each column's rate alone; arguments are those of :func:`masks_by_few`.
 
     Example:
         >>> mask = torch.tensor([[True], [False]])

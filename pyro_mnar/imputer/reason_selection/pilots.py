@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from pyro_mnar.imputer.reason_selection.mask_orders import leaving_by_few, masks_by_rates, masks_by_some
+from pyro_mnar.imputer.reason_selection.mask_orders import masks_by_few, masks_by_rates
 from pyro_mnar.imputer.training.specification import Specification, head_of
 from pyro_mnar.infer.processes import each, n_processes
 from pyro_mnar.infer.progress import also_expect, in_whole
@@ -33,8 +33,6 @@ CLOSE, CLOSE_ON_TWO_SIDES, UNSETTLED = 0.02, 0.05, 0.3
 SLIGHT = 0.3
 #: Effects of all columns on all masks beyond which there is no pilot of those that could not gain what they cost.
 _MANY = 100_000
-#: How few effects of earlier columns are found. Each costs as much as an own value, for which it may stand.
-_FEW = {"few": leaving_by_few, "some": masks_by_some}
 #: What tells candidates apart: directions, earlier columns, latent.
 _Key: TypeAlias = tuple[tuple[str, ...], str, bool]
 
@@ -194,13 +192,16 @@ class Pilots:
         return len(self.specification.kinds) ** 2 > _MANY and self.cost(candidate) > -self._by_few("")
 
     def _by_few(self, way: str) -> float:
-        """Return the log likelihood of masks by few effects of earlier columns, or by rates alone, and keep what these cost."""
+        """Return the log likelihood of masks by few effects of earlier columns, or by rates alone, and keep what these cost.
+
+        Each costs as much as an own value, for which it may stand.
+        """
         if not way:
             return masks_by_rates(self.mask, self.settled, self.specification.columns, self.weights)
         spec, (order, *_) = self.specification, self.specification.orders or ((),)
         read = read_of(len(spec.kinds), spec.categories, spec.circular)
         rest = order, spec.columns, read, self.weights, self._price(OWN)
-        gained, self.paid[way] = _FEW[way](self.x, self.mask, self.settled, *rest)
+        gained, self.paid[way] = masks_by_few(self.x, self.mask, self.settled, *rest, leaving=way == "few")
         return gained
 
     def _fits(self, one: Candidate) -> Candidate:
