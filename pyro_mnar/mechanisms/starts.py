@@ -9,8 +9,10 @@ from torch import Tensor
 
 from pyro_mnar.mechanisms.ridge import predictions
 
-#: Share of values at an end from which on they may be a pile, and how many different values are grades, each with many.
-_PILE, _GRADES = 0.05, 7
+# Share of values at an end from which on they may be a pile; from how many of the next values it stands out, and how many times.
+_PILE, _NEAR, _STEEP = 0.05, 5, 5.0
+# How many different values are grades, each with many; and how many have no law that could be cut.
+_GRADES, _FEW = 7, 3
 
 
 def observed_moments(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -109,8 +111,9 @@ def contrasts(x: Tensor, mask: Tensor) -> Tensor:
 def piles(x: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
     """Return at which ends of columns values pile up, below and above, (2, D): a floor or a ceiling, and not where a law was cut.
 
-    That is where one in twenty of the values seen are there, twice as many as at the next value, or where there are few grades. A law
-    of which all beyond a point is missing ends there as steeply, but values near the point are as frequent as those at it.
+    That is where one in twenty of the values seen are there, and five times as many as at any of the next five. A law of which all
+    beyond a point is missing ends there as steeply, but values near the point are as frequent as those at it; some of them, that is,
+    since rounded values have favorites. Of few grades it is where no fewer are there than at the next, and of up to three everywhere.
 
     Args:
         x: (N, D) values; the holes may hold any number.
@@ -128,7 +131,9 @@ def piles(x: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
         shares = torch.bincount(places, weights[mask[:, j]].to(torch.float64), len(values))
         shares = shares / shares.sum()
         for end, order in enumerate((shares, shares.flip(0)) if len(values) > 1 else ()):
-            found[end, j] = order[0] >= _PILE and (order[0] >= 2 * order[1] or len(values) <= _GRADES)
+            far_more = order[0] >= _STEEP * order[1 : 1 + _NEAR].max()
+            graded = len(values) <= _FEW or (len(values) <= _GRADES and order[0] >= order[1])
+            found[end, j] = order[0] >= _PILE and (bool(far_more) or bool(graded))
     return found.to(x.device)
 
 

@@ -65,16 +65,22 @@ def test_piles_are_floors_ceilings_and_the_outermost_of_few_grades():
     normal = torch.randn(2000)
     cut = normal.clamp_max(0.0)  # half of the values lie at the end
     levels = (3 * normal).round()
+    # One in three is written as a whole or a half.
+    favored = torch.where(torch.rand(2000) < 1 / 3, (2 * normal).round() / 2, (10 * normal).round() / 10)
     columns = {
         "normal": (normal, False, False),
         "ceiling": (cut, False, True),
         "floor": (-cut, True, False),
-        "grades": ((1.5 * normal + 2).round().clamp(0, 3), True, True),
+        "grades": ((1.5 * normal + 2).round().clamp(0, 3), False, True),
+        "grades cut": ((1.5 * normal + 5).round().masked_fill(normal > -0.1, torch.nan), False, False),
+        "three grades": ((1.5 * normal + 2).round().clamp(1, 3), True, True),
         "two values": ((normal > 0.5).float(), True, True),
         "rounded": (levels, False, False),
         "one value": (torch.ones(2000), False, False),
         "rounded and cut": (levels.masked_fill(levels > 0, torch.nan), False, False),
         "cut": (normal.masked_fill(normal > 0, torch.nan), False, False),
+        "cut at a favorite": (favored.masked_fill(favored > 0, torch.nan), False, False),
+        "ceiling at a favorite": (favored.clamp_max(0.0), False, True),
     }
     x = torch.stack([values for values, *_ in columns.values()], -1)
     found = piles(torch.where(x.isnan(), 9.0, x), ~x.isnan(), torch.ones(2000))
