@@ -11,6 +11,8 @@ A table stands in a page between two comments, ``<!-- begin table NAME -->`` and
 - ``accuracy MASK SCORE of METHOD,METHOD,...``: these methods alone;
 - ``scores METHOD MASK,MASK,...``: masks by tables, RMSE / CRPS / coverage of one method, from the same file;
 - ``columns MASK``: methods by tables, squared correlation / RMSE / Wasserstein distance, means over columns, / CRPS;
+- ``times MASK``: methods by tables, seconds / CRPS, from ``benchmarks/published/times.json``, which
+  ``python -m benchmarks.imputation times`` writes;
 - ``regret``: what it costs to state nothing, from the same file;
 - ``regret MASK,MASK,...``: CRPS of the cells with these masks, means over seeds.
 
@@ -76,7 +78,7 @@ def filled(text: str, published: Path = PUBLISHED) -> tuple[str, list[str]]:
     def table(match: re.Match[str]) -> str:
         begin, name, old, end = match.groups()
         kind, *words = name.split()
-        path = published / ("imputation.json" if kind in OF_SCORES else f"examples/{kind}.json")
+        path = published / (FILES.get(kind, "imputation.json") if kind in OF_SCORES else f"examples/{kind}.json")
         if not path.is_file():
             if path.parent != published:
                 raise ValueError(f"table {name}: no file {path}")
@@ -138,6 +140,18 @@ def columns(runs: pd.DataFrame, words: list[str]) -> str:
     return "\n".join([f"| `{words[0]}` | {' | '.join(tables)} |", "|---" * (len(tables) + 1) + "|", *body])
 
 
+def times(runs: pd.DataFrame, words: list[str]) -> str:
+    """Return methods by tables of MASK: seconds to fit, complete and draw, and the CRPS."""
+    here = runs[runs["mask"] == (words[0] if len(words) == 1 else "")]
+    if not len(here):
+        raise ValueError(f"table times {' '.join(words)}: expected MASK of which there are cells")
+    tables = list(dict.fromkeys(here["table"]))
+    cells = {(row["method"], row["table"]): f"{row['seconds']:.0f} / {_short(row['crps'])}" for _, row in here.iterrows()}
+    methods = [method for method in TITLES if method in set(here["method"])]
+    body = [f"| {TITLES[method]} | {' | '.join(cells.get((method, table), '') for table in tables)} |" for method in methods]
+    return "\n".join([f"| seconds / CRPS, `{words[0]}` | {' | '.join(tables)} |", "|---" * (len(tables) + 1) + "|", *body])
+
+
 def regret(runs: pd.DataFrame, words: list[str]) -> str:
     """Return the summary of regrets, as a list, and the median and the largest by mask; of ``words``, masks, their cells."""
     cells = regrets(runs)
@@ -159,7 +173,9 @@ def _cells(cells: pd.DataFrame) -> str:
 
 
 #: The tables made of the grid's scores, by the word that they begin with.
-OF_SCORES = {"accuracy": accuracy, "scores": scores, "columns": columns, "regret": regret}
+OF_SCORES = {"accuracy": accuracy, "scores": scores, "columns": columns, "times": times, "regret": regret}
+#: Where their scores are, if not in imputation.json.
+FILES = {"times": "times.json"}
 
 
 def pages(root: Path = ROOT) -> Iterator[Path]:

@@ -50,7 +50,7 @@ from pyro_mnar.analysis.rubin import pool
 FACTORS, COMMON, SHARE, LOW, SOFT = 12, 0.6, 0.4, 0.75, 0.5
 DIFFER, BY, LEAST_SEEN, DRAWS = 0.1, 0.8, 20, 24
 #: How a table of far more columns than rows is imputed here.
-SETTINGS: dict[str, Any] = {"hidden": (), "particles": 1}
+SETTINGS: dict[str, Any] = {"particles": 1}
 
 
 class Table(NamedTuple):

@@ -5,13 +5,14 @@
     python -m benchmarks.imputation report
     python -m benchmarks.imputation regret
     python -m benchmarks.imputation publish
+    python -m benchmarks.imputation times
 
 Each cell of tables x masks x methods x seeds is one file OUTPUT/TABLE/MASK/METHOD/SEED.json, skipped when present, so that a run that
 was cut off goes on. ``report`` writes OUTPUT/report.md and OUTPUT/report.png from the files that are there, a run does so at its end.
 ``regret`` writes OUTPUT/regret.md and OUTPUT/regret.json: what it costs to state nothing (see :mod:`benchmarks.imputation.regret`);
 with ``--our-steps`` those of a quick look.
 ``publish`` puts the scores of what was run into benchmarks/published/imputation.json, beside those of other cells; `make tables` makes
-the pages' tables of them, regrets too.
+the pages' tables of them, regrets too. ``times`` puts seconds there, into times.json: of cells run with ``--jobs 1`` on one machine.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.imputation import peers
-from benchmarks.imputation.committed import publish
+from benchmarks.imputation.committed import TIMES, publish
 from benchmarks.imputation.grid import cells, failed, run
 from benchmarks.imputation.masks import MASKS
 from benchmarks.imputation.methods import METHODS
@@ -40,7 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.imputation", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("action", nargs="?", choices=("run", "report", "regret", "publish"), default="run")
+    parser.add_argument("action", nargs="?", choices=("run", "report", "regret", "publish", "times"), default="run")
     parser.add_argument("--tables", nargs="+", choices=TABLES, help=f"by default those of {', '.join(PAPER)} that the data home holds")
     parser.add_argument("--masks", nargs="+", choices=MASKS, default=list(MASKS))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
@@ -62,6 +63,8 @@ def main(arguments: list[str] | None = None) -> None:
             print(_run(options))
         if options.action == "publish":
             written = [publish(options.output, PUBLISHED)]
+        elif options.action == "times":
+            written = [publish(options.output, PUBLISHED.with_name("times.json"), TIMES)]
         elif options.action == "regret":
             written = regret(options.output, options.our_steps)
         else:

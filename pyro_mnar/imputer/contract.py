@@ -28,7 +28,7 @@ class Imputer(Protocol):
     shadow: Sequence[Hashable]
     instrument: Sequence[Hashable]
     latent_dim: int | None
-    hidden: Sequence[int]
+    hidden: Sequence[int] | None
     members: int
     particles: int
     steps: int | str

@@ -45,8 +45,9 @@ class MNARImputer(FittedImputer):
             (:mod:`pyro_mnar.imputer.identification.shadow`); no mask reads them.
         instrument: complete columns known to move whether values are missing, and to have no part in the values
             (:mod:`pyro_mnar.imputer.identification.instrument`).
-        latent_dim, hidden: L, by default one less than the number of columns, at most 10, but of 100 columns or more and fewer rows as
-            many as these show (:mod:`pyro_mnar.imputer.training.factors`); hidden layers of decoder and encoder.
+        latent_dim, hidden: L, by default one less than the number of columns, at most 10; hidden layers of decoder and encoder, one of
+            128 units. Of fewer than five rows a column as many latents as it takes
+            (:mod:`pyro_mnar.imputer.training.factors`), and no hidden layers, by which these would be learned by heart.
         members, particles: of the ensemble (with one there are no intervals worth the name); K of the training bound.
         steps, batch_size: training updates of each member, ``auto`` for as many as its bound rises, at most 1000; rows an update.
         held_out: share of each member's rows that are kept out of its training, to choose its best weights by.
@@ -93,7 +94,7 @@ class MNARImputer(FittedImputer):
     shadow: Sequence[Hashable] = ()
     instrument: Sequence[Hashable] = ()
     latent_dim: int | None = None
-    hidden: Sequence[int] = (128,)
+    hidden: Sequence[int] | None = None
     members: int = 8
     particles: int = 5
     steps: int | str = "auto"

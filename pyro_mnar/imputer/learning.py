@@ -32,11 +32,11 @@ from pyro_mnar.imputer.saving.checkpoints import finish, opened, restores
 from pyro_mnar.imputer.scaling.censored_scaling import in_supposed_units
 from pyro_mnar.imputer.scaling.limited_scaling import in_limited_units
 from pyro_mnar.imputer.tables.given import Given, learned
-from pyro_mnar.imputer.training.factors import MANY, factors_of
+from pyro_mnar.imputer.training.factors import latents_of
 from pyro_mnar.imputer.training.fit_guard import all_or_nothing, check_interrupted
 from pyro_mnar.imputer.training.fitting import InUnits, fit_specified
 from pyro_mnar.imputer.training.specification import Specification
-from pyro_mnar.imputer.words import order_of, specification_of
+from pyro_mnar.imputer.words import is_short, order_of, specification_of
 from pyro_mnar.infer.held_out import check_held_out
 from pyro_mnar.infer.history import Evaluation
 from pyro_mnar.infer.progress import heard_by, step_worth, whole
@@ -95,9 +95,10 @@ def fit_given(
     # Where limits say why cells are missing, there is nothing more to be asked.
     codec, mask, told, device = given.codec, given.mask, given.told, device_of(imputer, len(given.mask))
     left_out = [name for j, name in enumerate(codec.layout.names) if j not in codec.layout.known]
-    specification, stated = specification_of(imputer, codec.schema, told.mask, left_out)
-    if imputer.latent_dim is None and specification.is_plain and mask.shape[1] >= max(MANY, len(mask) + 1):
-        specification = replace(specification, latent_dim=factors_of(told.x.numpy(), told.mask))
+    n_rows = float(len(mask) if given.weights is None else given.weights.sum())
+    specification, stated = specification_of(imputer, codec.schema, told.mask, left_out, n_rows)
+    if imputer.latent_dim is None and specification.is_plain and is_short(n_rows, mask.shape[1]):
+        specification = replace(specification, latent_dim=latents_of(told.x.numpy(), told.mask))
     imputer.shadows_ = strengths(told, specification.columns, specification.unread)
     instruments = mask_strengths if specification.alone else partial(strengths, called="instrument")
     imputer.instruments_ = instruments(told, specification.columns, specification.alone)

@@ -18,6 +18,9 @@ from pyro_mnar.imputer.training.specification import Specification
 from pyro_mnar.infer.checks import check_counts
 from pyro_mnar.mechanisms.self_masking import DIRECTIONS
 
+#: The hidden layers unless others are asked for; rows a column below which a table has none, since a network finds in them what is not
+#: there (docs/accuracy.md).
+HIDDEN, SHORT = (128,), 5
 #: What can be said of a column's own value: which values go missing, or that it has no part in it.
 WORDS = (*DIRECTIONS, "middle", "tails")
 #: The words for mechanisms, with what each assumes.
@@ -31,7 +34,7 @@ MECHANISMS = {
 
 
 def specification_of(
-    imputer: Imputer, schema: Schema, mask: np.ndarray, left_out: Collection[Hashable] = ()
+    imputer: Imputer, schema: Schema, mask: np.ndarray, left_out: Collection[Hashable] = (), n_rows: float | None = None
 ) -> tuple[Specification, list[str | None]]:
     """Return what the settings specify, and of each modeled column the direction that is stated or None.
 
@@ -40,6 +43,7 @@ def specification_of(
         schema: the D columns.
         mask: (N, D) True = observed.
         left_out: names of the table's other columns, constant or empty; what is said of them is not used.
+        n_rows: for how many rows these count, if not N.
 
     Raises:
         ValueError: for a setting out of range, an unknown word, or a column that is not the table's.
@@ -68,7 +72,7 @@ def specification_of(
         tuple(word or "none" for word in stated),
         tuple(column.kind for column in schema.columns),
         imputer.latent_dim or max(1, min(len(names) - 1, 10)),
-        tuple(imputer.hidden),
+        layers_of(imputer, n_rows or len(mask), len(names)),
         imputer.members,
         unread=shadows_of(imputer, schema, left_out),
         alone=instruments_of(imputer, schema, mask, left_out) if modeled and imputer.instrument else (),
@@ -82,16 +86,34 @@ def specification_of(
     return specification, stated
 
 
+def is_short(n_rows: float, n_columns: int) -> bool:
+    """Return whether a table has few rows for its columns.
+
+    Example:
+        >>> is_short(60, 30), is_short(569, 30)
+        (True, False)
+    """
+    return n_rows < SHORT * n_columns
+
+
+def layers_of(imputer: Imputer, n_rows: float, n_columns: int) -> tuple[int, ...]:
+    """Return the hidden layers: what is asked for, or by default one, and none for a short table."""
+    if imputer.hidden is not None:
+        return tuple(imputer.hidden)
+    return () if is_short(n_rows, n_columns) else HIDDEN
+
+
 def _check_settings(imputer: Imputer) -> None:
     """Refuse settings that are no numbers, lists or truth values, where such are expected."""
     check_counts(members=imputer.members, batch_size=imputer.batch_size, particles=imputer.particles)
     if imputer.latent_dim is not None:
         check_counts(latent_dim=imputer.latent_dim)
     lists = {name: getattr(imputer, name) for name in ("hidden", "ignorable", "shadow", "instrument")}
+    lists = lists if imputer.hidden is not None else lists | {"hidden": ()}
     for name, value in (lists if imputer.order is None or isinstance(imputer.order, str) else lists | {"order": imputer.order}).items():
         if isinstance(value, str) or not isinstance(value, Iterable):
             raise TypeError(f"{name}: got {value!r:.40}, expected a list")
-    for size in imputer.hidden:
+    for size in imputer.hidden or ():
         check_counts(hidden=size)
     check_tolerance(imputer.tolerance)
     for name in ("add_indicator", "keep_empty_features", "progress", "keep_partial"):

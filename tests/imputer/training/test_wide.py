@@ -67,14 +67,52 @@ def test_factors_do_not_hang_on_units_on_what_stands_in_holes_or_on_columns_that
 
 
 @pytest.mark.parametrize(
-    ("rows", "columns", "asked", "latents"), [(40, 120, None, 3), (40, 120, 5, 5), (130, 120, None, 10), (40, 90, None, 10)]
+    ("rows", "columns", "asked", "latents", "layers"),
+    [
+        (40, 120, {}, 3, ()),
+        (99, 20, {}, 6, ()),
+        (30, 12, {}, 6, ()),
+        (9, 4, {}, 2, ()),
+        (100, 20, {}, 10, (128,)),
+        (99, 20, {"latent_dim": 5}, 5, ()),
+        (99, 20, {"hidden": (8,)}, 6, (8,)),
+        (100, 20, {"hidden": ()}, 10, ()),
+        (20, 6, {"kinds": {0: "semicontinuous"}}, 5, ()),
+    ],
 )
-def test_latents_are_as_many_as_the_table_shows_factors_where_it_is_wide(rows, columns, asked, latents):
+def test_short_tables_have_no_layers_and_latents_by_the_factors_that_they_show(rows, columns, asked, latents, layers):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(rows, 3)) @ rng.normal(size=(3, columns)) + 0.5 * rng.normal(size=(rows, columns))
+    x[:, 0] = x[:, 0].clip(0) if "kinds" in asked else x[:, 0]
     x[0, 0] = np.nan
-    fitted = MNARImputer("none", latent_dim=asked, steps=1, members=1, hidden=(), progress=False).fit(x)
-    assert fitted.specification_.latent_dim == latents
+    fitted = MNARImputer("none", steps=1, members=1, progress=False, **asked).fit(x).specification_
+    assert (fitted.latent_dim, fitted.hidden) == (latents, layers)
+
+
+def test_rows_count_by_their_weights_for_what_a_short_table_is():
+    x, mask = related(60, 20, 3, 0)
+    imputer = MNARImputer("none", steps=1, members=1, progress=False)
+    holed = np.where(mask, x, np.nan)
+    assert [imputer.fit(holed, sample_weight=w).specification_.hidden for w in (None, np.ones(60), np.full(60, 2.0))] == [
+        (),
+        (),
+        (128,),
+    ]
+
+
+def test_short_tables_are_not_learned_by_heart(seed):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(60, 3)) @ rng.normal(size=(3, 30)) / 3**0.5 + 0.5 * rng.normal(size=(60, 30))
+    mask = rng.random(x.shape) < 0.7
+
+    def found(**settings):
+        imputer = MNARImputer("none", members=2, progress=False, random_state=seed, **settings).fit(np.where(mask, x, np.nan))
+        draws = imputer.impute(np.where(mask, x, np.nan), draws=60).draws.numpy()[:, ~mask]
+        low, high = np.quantile(draws, [0.05, 0.95], axis=0)
+        return np.abs(draws.mean(0) - x[~mask]).mean(), ((low <= x[~mask]) & (x[~mask] <= high)).mean()
+
+    (error, covered), (by_heart, hardly) = found(), found(hidden=(128,), latent_dim=10)
+    assert error < by_heart and covered > hardly + 0.05 and covered > 0.65
 
 
 def test_an_encoder_without_network_has_no_numbers_of_pairs_of_columns(tmp_path):
