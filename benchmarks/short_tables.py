@@ -3,10 +3,10 @@
     python -m benchmarks.short_tables [--seeds 0 1 2] [--output benchmarks/results/short_tables.json]
 
 Simulated tables of a few factors with noise, and some rows of two of scikit-learn's; three in ten cells are hidden completely at
-random, and missingness is taken as ignorable. ``layer``: one hidden layer of 128 and ten latents, the defaults of long tables. ``none``: the
-same without a layer. ``shown``: without a layer, and with as many latents as the table shows factors; ``default``: with twice as
-many, ten at most. Eight members. RMSE, CRPS and the coverage of 90 % intervals are of hidden cells in units of columns' standard
-deviations, means over seeds of table and mask. Prints a table and writes JSON.
+random, and missingness is taken as ignorable. ``layer``: one hidden layer of 128 and ten latents, the defaults of long tables.
+``none``: the same without a layer. ``shown``: without a layer, and with as many latents as the table shows factors; ``default``: with
+twice as many, ten at most. Eight members. RMSE, CRPS and the coverage of 90 % intervals are of hidden cells in units of columns'
+standard deviations, means over seeds of table and mask. Prints a table and writes JSON.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """How many factors a table of few rows for its columns shows: the latents that its models have unless they are stated.
 
-Of many rows and few columns ten latents are enough, and any that are too many cost little. Of thousands of columns each factor is seen
-by hundreds, and every latent too many gives every column one more weight to be learned from few rows. As many are taken as there are
-components that stand out from those of the same table with every column's cells shuffled over the rows, each beside that of its own
-rank (parallel analysis: Horn 1965, "A rationale and test for the number of factors in factor analysis", Psychometrika 30). Holes are filled
-with the column's mean, which makes factors weaker and shuffled components no stronger.
+Of many rows and few columns ten latents are enough, and any that are too many cost little. Of thousands of columns each factor is
+seen by hundreds, and every latent too many gives every column one more weight to be learned from few rows. As many are taken as there
+are components that stand out from those of the same table with every column's cells shuffled over the rows, each beside that of its
+own rank (parallel analysis: Horn 1965, "A rationale and test for the number of factors in factor analysis", Psychometrika 30). Holes
+are filled with the column's mean, which makes factors weaker and shuffled components no stronger.
 
 Of tens of columns each factor is seen by few, and components that chance hides still tell of other columns: there twice as many are
 taken, ten at most. With as many as are shown the CRPS of three of five tables (``python -m benchmarks.short_tables``) was 3 to 7 %
