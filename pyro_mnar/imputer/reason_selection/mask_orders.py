@@ -123,8 +123,7 @@ def masks_by_few(
         found[j] = _by_few(features[rows][:, before], ~mask[rows, j], weights[rows], price)
         if leaving:
             there = there & (mask[:, j] | settled[:, j])
-    apart = [] if leaving else _apart(mask, [j for j in modeled if not settled[:, j].any()], weights)
-    for a, b in apart:
+    for a, b in [] if leaving else _apart(mask, [j for j in modeled if not settled[:, j].any()], weights):
         one, other = (features[:, owner == j].double() for j in (a, b))  # of which the last is that it is missing
         paid = (one.shape[1] + other.shape[1] - 2) * (price + math.log(len(order))) + _ABSENT * _RATE
         gained = _in_either_order(one, other, ~mask[:, a], ~mask[:, b], weights)
@@ -164,9 +163,10 @@ def _in_either_order(one: Tensor, other: Tensor, a: Tensor, b: Tensor, weights: 
     first, before = torch.where(a == b, 0.5, torch.where(b, 0.9, 0.1)).double(), -math.inf  # the missing one was decided last
     for _ in range(_ROUNDS):
         terms = []
-        for (lead, design, led), own in zip(ways, (weights * first, weights * (1 - first)), strict=True):
+        for (lead, design, led), part in zip(ways, (first, 1 - first), strict=True):
+            own = (weights * part).clamp_min(1e-9)
             share = (own @ lead.double() / own.sum()).clamp(1e-9, 1 - 1e-9)
-            score = _probit(design, led, own.clamp_min(1e-9))[-1]
+            score = _probit(design, led, own)[-1]
             of_lead = torch.where(lead, share.log(), torch.log1p(-share))
             terms.append((own.sum() / weights.sum()).log() + of_lead + log_ndtr(torch.where(led, score, -score)))
         joint = torch.stack(terms)
