@@ -135,9 +135,7 @@ def columns(runs: pd.DataFrame, words: list[str]) -> str:
         raise ValueError(f"table columns {' '.join(words)}: expected MASK of which there are cells scored by column")
     tables = [table for table in dict.fromkeys(runs["table"]) if table in set(here["table"])]
     means = here.groupby(["method", "table"])[[*BY_COLUMN, "crps"]].mean().map(_short).agg(" / ".join, axis=1)
-    methods = [method for method in TITLES if method in set(here["method"])]
-    body = [f"| {TITLES[method]} | {' | '.join(means.get((method, table), '') for table in tables)} |" for method in methods]
-    return "\n".join([f"| `{words[0]}` | {' | '.join(tables)} |", "|---" * (len(tables) + 1) + "|", *body])
+    return _methods_by_tables(f"`{words[0]}`", tables, means)
 
 
 def times(runs: pd.DataFrame, words: list[str]) -> str:
@@ -145,11 +143,16 @@ def times(runs: pd.DataFrame, words: list[str]) -> str:
     here = runs[runs["mask"] == (words[0] if len(words) == 1 else "")]
     if not len(here):
         raise ValueError(f"table times {' '.join(words)}: expected MASK of which there are cells")
-    tables = list(dict.fromkeys(here["table"]))
-    cells = {(row["method"], row["table"]): f"{row['seconds']:.0f} / {_short(row['crps'])}" for _, row in here.iterrows()}
-    methods = [method for method in TITLES if method in set(here["method"])]
+    means = here.groupby(["method", "table"])[["seconds", "crps"]].mean()
+    cells = means["seconds"].map("{:.0f}".format) + " / " + means["crps"].map(_short)
+    return _methods_by_tables(f"seconds / CRPS, `{words[0]}`", list(dict.fromkeys(here["table"])), cells)
+
+
+def _methods_by_tables(title: str, tables: list[str], cells: pd.Series) -> str:
+    """Return ``cells``, by method and table, as methods by ``tables``; empty where there is none."""
+    methods = [method for method in TITLES if method in cells.index.get_level_values("method")]
     body = [f"| {TITLES[method]} | {' | '.join(cells.get((method, table), '') for table in tables)} |" for method in methods]
-    return "\n".join([f"| seconds / CRPS, `{words[0]}` | {' | '.join(tables)} |", "|---" * (len(tables) + 1) + "|", *body])
+    return "\n".join([f"| {title} | {' | '.join(tables)} |", "|---" * (len(tables) + 1) + "|", *body])
 
 
 def regret(runs: pd.DataFrame, words: list[str]) -> str:

@@ -21,7 +21,7 @@ from scipy import special
 from torch import nn
 
 import pyro_mnar
-from benchmarks.imputation.committed import publish
+from benchmarks.imputation.committed import TIMES, publish
 from benchmarks.tables import MARKED, PUBLISHED, filled, pages
 from examples import survey
 from pyro_mnar import IWELBO, LOGIT, MNAR, GaussianDecoder, MNARImputer, SelfMasking
@@ -332,6 +332,13 @@ def test_the_scores_of_a_grid_become_the_tables_of_pages(tmp_path):
     # Means of 1, .5, .9 and of 3, 2 and no coverage.
     row = filled("<!-- begin table scores ours hard -->\n<!-- end table -->", tmp_path)[0]
     assert "| **pyro_mnar, nothing stated** | red |\n|---|---|\n| hard | 2.000 / 1.250 / .900 |" in row
+    # Seconds, of cells that have a file of their own.
+    timed = tmp_path / "timed/red/hard/mice/0.json"
+    timed.parent.mkdir(parents=True)
+    timed.write_text(json.dumps(cell | {"method": "mice", "seed": 0, "scores": {"rmse": 1.0, "crps": 0.25, "seconds": 12.4}}))
+    publish(tmp_path / "timed", tmp_path / "times.json", TIMES)
+    row = filled("<!-- begin table times hard -->\n<!-- end table -->", tmp_path)[0]
+    assert "| seconds / CRPS, `hard` | red |\n|---|---|\n| MICE | 12 / .250 |\n" in row
     # Scored by column on rows left out; a table that is not the paper's has no regret on the pages.
     for method, r2 in (("ours", 0.5), ("ours-none", 0.25)):
         other = tmp_path / f"other/obesity/logistic/{method}/0.json"
@@ -344,6 +351,7 @@ def test_the_scores_of_a_grid_become_the_tables_of_pages(tmp_path):
     assert "- number of cells: 2" in filled(page, tmp_path)[0]
     for wrong in (
         "columns hard",
+        "times mar",
         "columns",
         "scores ours",
         "scores ours mar",

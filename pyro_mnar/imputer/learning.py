@@ -98,7 +98,7 @@ def fit_given(
     n_rows = float(len(mask) if given.weights is None else given.weights.sum())
     specification, stated = specification_of(imputer, codec.schema, told.mask, left_out, n_rows)
     if imputer.latent_dim is None and specification.is_plain and is_short(n_rows, mask.shape[1]):
-        specification = replace(specification, latent_dim=latents_of(told.x.numpy(), told.mask))
+        specification = replace(specification, latent_dim=latents_of(told.x.numpy(), told.mask, specification.latent_dim))
     imputer.shadows_ = strengths(told, specification.columns, specification.unread)
     instruments = mask_strengths if specification.alone else partial(strengths, called="instrument")
     imputer.instruments_ = instruments(told, specification.columns, specification.alone)

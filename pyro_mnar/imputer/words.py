@@ -108,12 +108,12 @@ def _check_settings(imputer: Imputer) -> None:
     check_counts(members=imputer.members, batch_size=imputer.batch_size, particles=imputer.particles)
     if imputer.latent_dim is not None:
         check_counts(latent_dim=imputer.latent_dim)
-    lists = {name: getattr(imputer, name) for name in ("hidden", "ignorable", "shadow", "instrument")}
-    lists = lists if imputer.hidden is not None else lists | {"hidden": ()}
+    hidden = () if imputer.hidden is None else imputer.hidden
+    lists = {"hidden": hidden} | {name: getattr(imputer, name) for name in ("ignorable", "shadow", "instrument")}
     for name, value in (lists if imputer.order is None or isinstance(imputer.order, str) else lists | {"order": imputer.order}).items():
         if isinstance(value, str) or not isinstance(value, Iterable):
             raise TypeError(f"{name}: got {value!r:.40}, expected a list")
-    for size in imputer.hidden or ():
+    for size in hidden:
         check_counts(hidden=size)
     check_tolerance(imputer.tolerance)
     for name in ("add_indicator", "keep_empty_features", "progress", "keep_partial"):

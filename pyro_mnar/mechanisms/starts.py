@@ -133,7 +133,7 @@ def piles(x: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
         for end, order in enumerate((shares, shares.flip(0)) if len(values) > 1 else ()):
             far_more = order[0] >= _STEEP * order[1 : 1 + _NEAR].max()
             graded = len(values) <= _FEW or (len(values) <= _GRADES and order[0] >= order[1])
-            found[end, j] = order[0] >= _PILE and (bool(far_more) or bool(graded))
+            found[end, j] = order[0] >= _PILE and (far_more or graded)
     return found.to(x.device)
 
 

@@ -30,7 +30,7 @@ _SETTLED = 1e-7
 # Standard errors by which two columns are missing together too seldom; rounds in which their regressions settle, to so many units.
 _SELDOM, _ROUNDS, _STILL = 3.0, 50, 0.01
 # What a rate must gain, and how many two orders have beyond one each: the second's two rates, two absences, and the orders' share.
-_RATE, _ABSENT = 2.0, 5
+_RATE, _MORE_RATES = 2.0, 5
 
 
 def orders_of(x: Tensor, mask: Tensor, modeled: Sequence[int], order: Sequence[int] | None, members: int, seed: int) -> list[list[int]]:
@@ -125,7 +125,7 @@ def masks_by_few(
             there = there & (mask[:, j] | settled[:, j])
     for a, b in [] if leaving else _apart(mask, [j for j in modeled if not settled[:, j].any()], weights):
         one, other = (features[:, owner == j].double() for j in (a, b))  # of which the last is that it is missing
-        paid = (one.shape[1] + other.shape[1] - 2) * (price + math.log(len(order))) + _ABSENT * _RATE
+        paid = (one.shape[1] + other.shape[1] - 2) * (price + math.log(len(order))) + _MORE_RATES * _RATE
         gained = _in_either_order(one, other, ~mask[:, a], ~mask[:, b], weights)
         if gained - paid > sum(likelihood - cost for likelihood, cost in (found[a], found[b])):
             found |= {a: (gained, paid), b: (0.0, 0.0)}

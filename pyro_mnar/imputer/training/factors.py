@@ -15,16 +15,19 @@ from __future__ import annotations
 
 import numpy as np
 
-#: The most factors that are found; columns from which on there are as many latents, and the most latents of fewer columns.
-MOST, MANY, MOST_OF_FEW = 40, 100, 10
+#: The most factors that are found, and columns from which on there are as many latents.
+MOST, MANY = 40, 100
 # How often cells are shuffled, and by how much a component stands out.
 _SHUFFLES, _BEYOND = 3, 1.05
 
 
-def latents_of(x: np.ndarray, mask: np.ndarray) -> int:
-    """Return how many latents the models of a table have, from 1 to ``MOST``; arguments as of :func:`factors_of`."""
-    shown, n_columns = factors_of(x, mask), x.shape[1]
-    return shown if n_columns >= MANY else max(1, min(2 * shown, MOST_OF_FEW, n_columns - 1))
+def latents_of(x: np.ndarray, mask: np.ndarray, most_of_few: int) -> int:
+    """Return how many latents the models of a table have, from 1 to ``MOST``; of fewer columns than ``MANY`` to ``most_of_few``.
+
+    The other arguments are those of :func:`factors_of`.
+    """
+    shown = factors_of(x, mask)
+    return shown if x.shape[1] >= MANY else min(2 * shown, most_of_few)
 
 
 def factors_of(x: np.ndarray, mask: np.ndarray) -> int:

@@ -77,6 +77,7 @@ def test_factors_do_not_hang_on_units_on_what_stands_in_holes_or_on_columns_that
         (99, 20, {"latent_dim": 5}, 5, ()),
         (99, 20, {"hidden": (8,)}, 6, (8,)),
         (100, 20, {"hidden": ()}, 10, ()),
+        (99, 20, {"hidden": np.array([8, 4])}, 6, (8, 4)),
         (20, 6, {"kinds": {0: "semicontinuous"}}, 5, ()),
     ],
 )
