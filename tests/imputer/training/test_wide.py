@@ -12,7 +12,7 @@ from pyro_mnar.imputation import resampling
 from pyro_mnar.imputation.ensemble import impute, score_ensemble
 from pyro_mnar.imputation.weighted_draws import weighted_draws
 from pyro_mnar.imputer.reason_selection import pilots
-from pyro_mnar.imputer.training.factors import MOST, factors_of
+from pyro_mnar.imputer.training.factors import MOST, factors_of, latents_of
 from pyro_mnar.imputer.training.specification import Specification
 from pyro_mnar.mechanisms.self_masking import SelfMasking
 from pyro_mnar.model.missing_cells import ColumnGroup
@@ -50,6 +50,14 @@ def test_factors_are_counted():
     assert np.mean(np.equal(found, 6)) > 0.8 and set(found) <= {5, 6, 7}
     noise = [np.random.default_rng(seed).normal(size=(30, 200)) for seed in range(3)]
     assert [factors_of(x, x > -9) for x in noise] == [1, 1, 1]
+
+
+def test_latents_are_the_factors_of_many_columns_and_of_fewer_twice_as_many_up_to_a_most(seed):
+    x, mask = related(300, 60, 8, seed)
+    shown = factors_of(x, mask)
+    assert shown > 5 and latents_of(x, mask, 10) == 10 and latents_of(x, mask, 40) == 2 * shown
+    x, mask = related(100, 400, 6, seed)
+    assert latents_of(x, mask, 2) == factors_of(x, mask)
 
 
 @pytest.mark.filterwarnings("error")
