@@ -51,10 +51,13 @@ def ours_limited(
     train: np.ndarray | None = None,
     steps: int | None = None,
 ) -> baselines.Completed:
-    """Impute with the library's defaults, told that missing values lie beyond the outermost one that was seen."""
-    limit = ("<", "smallest") if direction == "low" else (">", "largest")
-    holed = np.flatnonzero(np.isnan(values if train is None else train).any(0))
-    return ours(values, seed, draws, train=train, steps=steps, stated={"limits": {int(j): limit for j in holed}})
+    """Impute with the library's defaults, told that missing values lie beyond the outermost one that was seen.
+
+    Of a column whose values that are left do not vary there is no saying how far beyond, and nothing is told.
+    """
+    limit, seen = ("<", "smallest") if direction == "low" else (">", "largest"), values if train is None else train
+    told = np.flatnonzero(np.isnan(seen).any(0) & (np.nanmax(seen, 0) > np.nanmin(seen, 0)))
+    return ours(values, seed, draws, train=train, steps=steps, stated={"limits": {int(j): limit for j in told}})
 
 
 def _widened(imputer: MNARImputer, values: np.ndarray, completed: np.ndarray) -> np.ndarray:

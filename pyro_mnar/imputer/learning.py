@@ -239,6 +239,5 @@ def _chosen(
 
 def _in_units(specification: Specification, given: Given) -> InUnits:
     codec, specification = in_supposed_units(given.told, specification, pilot=True)
-    by_row, scaled = codec.log_jacobian(given.values, given.mask), replace(given, codec=codec)
-    log_jacobian = float(by_row.sum() if given.weights is None else by_row @ given.weights)
+    log_jacobian, scaled = torch.from_numpy(codec.log_jacobian(given.values, given.mask)), replace(given, codec=codec)
     return InUnits(specification, scaled.x, log_jacobian, scaled.limits)

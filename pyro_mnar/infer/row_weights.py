@@ -52,6 +52,24 @@ def systematic(weights: Tensor, count: int, start: Tensor | float) -> Tensor:
     return torch.searchsorted(ends, points, right=True).clamp_max(len(weights) - 1)
 
 
+def some_rows(weights: Tensor | None, n_rows: int, most: int) -> tuple[Tensor, Tensor]:
+    """Return places of at most so many rows, evenly over a table or as often as their share of it, and what each counts for, float64.
+
+    Args:
+        weights: (N,) of the rows, None being 1 each.
+        n_rows: N.
+        most: the places.
+
+    Example:
+        >>> some_rows(None, 6, 3), some_rows(None, 2, 3)
+        ((tensor([1, 3, 5]), tensor([2., 2., 2.], dtype=torch.float64)), (tensor([0, 1]), tensor([1., 1.], dtype=torch.float64)))
+    """
+    each = torch.ones(n_rows).double() if weights is None else weights.double()
+    if n_rows <= most:
+        return torch.arange(n_rows), each
+    return systematic(each, most, 0.5), (each.sum() / most).expand(most)
+
+
 def repeated(weights: Tensor) -> Tensor:
     """Return places of rows that stand for a table with ``weights`` (N,): of whole numbers each row as often as it counts.
 

@@ -21,6 +21,7 @@ from pyro_mnar.imputer.training.fitting import InUnits
 from pyro_mnar.imputer.training.specification import Specification
 from pyro_mnar.imputer.words import MECHANISMS
 from pyro_mnar.infer.history import Evaluation, History
+from pyro_mnar.infer.row_weights import some_rows
 from pyro_mnar.mechanisms.earlier_columns import read_of
 
 QUICK = {"steps": 10, "members": 2, "hidden": (8,), "progress": False}
@@ -459,11 +460,11 @@ def test_where_rows_leave_own_values_are_tried_in_place_of_seen_ones(gain, by_ow
         return Pilot(-1000.0 + (gain if own and alone else 1.0 if own or latent else -60.0 if alone else 0.0), model)
 
     monkeypatch.setattr(selection, "fitted_pilot", fitted)
-    monkeypatch.setattr(selection, "_shared", lambda *_, **__: None)
+    monkeypatch.setattr(selection, "values_alone", lambda *_, **__: None)
     spec = Specification("auto", (1, 2, 3), ("none",) * 3, ("continuous",) * 4, 3, (), 1, orders=((0, 1, 2, 3),))
     turned = torch.full((3, 4), 9.0)  # what is seen of a row that leaves early predicts little, so nearer to the middle
     settings = {"seed": 0, "steps": 1000, "batch_size": 96}
-    choice = selection.choose(spec, [None] * 3, False, True, lambda one: InUnits(one, x, 0.0), mask, turned, **settings)
+    choice = selection.choose(spec, [None] * 3, False, True, lambda one: InUnits(one, x, torch.zeros(len(x))), mask, turned, **settings)
     scores = {candidate[:3]: candidate.score for candidate in choice.candidates}
     none, own = ("none",) * 3, ("free",) * 3
     assert {words for words, *_ in scores} == {none, own}
@@ -534,13 +535,43 @@ def tried(
         return Pilot(bound_of(specification.directions, earlier, specification.latent), model, rising)
 
     monkeypatch.setattr(selection, "fitted_pilot", fitted)
-    monkeypatch.setattr(selection, "_shared", lambda *_, **__: None)
+    monkeypatch.setattr(selection, "values_alone", lambda *_, **__: None)
     monkeypatch.setattr(selection, "lie_far", lambda *_, **__: False)
     spec = Specification("auto", (1, 2, 3), NONE, ("continuous",) * 4, 3, (), 1, orders=((0, 1, 2, 3),))
     contrasts = torch.tensor([[0.0] * 4, spread, [0.0] * 4])  # by default tails together, and of one alone nothing
-    given = stated, ordered, False, lambda one: InUnits(one, x, 0.0), mask, contrasts
+    given = stated, ordered, False, lambda one: InUnits(one, x, torch.zeros(len(x))), mask, contrasts
     choice = selection.choose(spec, *given, seed=0, steps=1000, batch_size=96)
     return choice.candidates[0][:3], {candidate[:3] for candidate in choice.candidates}, choice.candidates
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_of_many_rows_some_are_what_candidates_are_compared_by(monkeypatch, weighted):
+    n_rows, most = 3000, 500
+    x = torch.randn(n_rows, 3) @ torch.randn(3, 3)
+    mask = (torch.rand(n_rows, 3) < 0.7).index_fill(1, torch.tensor([0]), True)
+    jacobian, weights = torch.randn(n_rows), torch.rand(n_rows) + 0.5 if weighted else None
+    whole = torch.arange(n_rows), torch.ones(n_rows).double() if weights is None else weights.double()
+    fitted_pilot, judged = selection.fitted_pilot, []
+
+    def watched(specification, rows, counts, **settings):
+        of_some, of_all = (fitted_pilot(specification, rows=r, counts=c, **settings) for r, c in ((rows, counts), whole))
+        judged.append((len(rows), of_some.bound - of_all.bound))
+        assert settings["weights"] is weights  # fitted to all
+        return of_some
+
+    monkeypatch.setattr(selection, "JUDGED", most)
+    monkeypatch.setattr(selection, "fitted_pilot", watched)
+    spec = Specification("auto", (1, 2), ("none",) * 2, ("continuous",) * 3, 1, (), 1, orders=((0, 1, 2),))
+    given = [None] * 2, False, False, lambda one: InUnits(one, x, jacobian), mask, torch.zeros(3, 3), weights
+    choice = selection.choose(spec, *given, steps=3, particles=2, batch_size=96, progress=False, seed=0)
+    # A row's bound has a standard deviation below four here: that of a sum over 500 rows, for 3000, is below 3000 * 4 / 500 ** .5.
+    assert len(judged) > 3 and all(rows == most and abs(apart) < 5 * n_rows * 4 / most**0.5 for rows, apart in judged)
+    # And of the same rows is what follows of rates without a pilot.
+    rows, counts = some_rows(weights, n_rows, most)
+    found = {one.earlier: one.bound for one in choice.candidates if not one.by_value and not one.latent}
+    read = float((choice.ignorable.log_mask(x[rows], mask[rows]).double() * counts.unsqueeze(-1)).sum())
+    by_rates = mask_orders.masks_by_rates(mask[rows], torch.zeros(most, 3) > 0, (1, 2), counts)
+    assert found[""] - found["all"] == pytest.approx(by_rates - read, rel=1e-6)
 
 
 def test_each_step_of_the_choice_tries_what_the_best_of_those_before_suggests(monkeypatch):

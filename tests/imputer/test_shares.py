@@ -82,7 +82,7 @@ def test_missing_values_lie_far_that_are_so_many_observed_deviations_away_on_ave
         with torch.no_grad():
             model.decoder.linear.weight.zero_()
             model.decoder.linear.bias.copy_(spread * torch.tensor(places))
-        return lie_far(supposed, model, lambda one: InUnits(one, x, 0.0), mask, seed=0)
+        return lie_far(supposed, model, lambda one: InUnits(one, x, torch.zeros(len(x))), mask, seed=0)
 
     moved = word != "none" or latent
     assert found([FAR + 2, 0.0]) == found([-FAR - 30, 0.0]) == moved

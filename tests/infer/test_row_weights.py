@@ -14,7 +14,7 @@ from pyro_mnar.energy import SelfNormalized
 from pyro_mnar.infer import ensembles
 from pyro_mnar.infer.checkpoints import Batches
 from pyro_mnar.infer.history import History
-from pyro_mnar.infer.row_weights import repeated, systematic
+from pyro_mnar.infer.row_weights import repeated, some_rows, systematic
 from pyro_mnar.infer.shared import SharedLatents
 from pyro_mnar.infer.training import train
 from pyro_mnar.model import EnergyTilt
@@ -247,3 +247,18 @@ def test_objectives_take_no_weights():
     objective = SelfNormalized(IWELBO(MNAR(decoder, ConjugateEncoder(decoder), tilt=EnergyTilt(lambda x: x[..., 0])), 2))
     with pytest.raises(ValueError, match="weights: got one with an objective"):
         train(objective, torch.zeros(3, 3), torch.ones(3, 3, dtype=torch.bool), weights=torch.ones(3), steps=1, progress=False)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("n_rows", [1, 50, 51, 700])
+def test_some_rows_stand_for_the_whole_table(n_rows, weighted):
+    weights = torch.rand(n_rows) + 0.2 if weighted else None
+    each = torch.ones(n_rows).double() if weights is None else weights.double()
+    rows, counts = some_rows(weights, n_rows, 50)
+    assert len(rows) == min(n_rows, 50) and float(counts.sum()) == pytest.approx(float(each.sum()))
+    if n_rows <= 50:
+        assert rows.tolist() == list(range(n_rows)) and torch.equal(counts, each)
+    else:
+        assert bool((rows.diff() >= 0).all())
+        # Each row is there as often as its share of the places, up or down to a whole number.
+        assert bool(((torch.bincount(rows, minlength=n_rows) - 50 * each / each.sum()).abs() < 1).all())

@@ -14,21 +14,20 @@ nothing was seen and must earn it: of candidates that fit alike the less assumin
 
 Not all are tried. First come rates alone, earlier columns (all, and as many as gain their price), the latent, and the own value: on two
 sides where a column points to them, where columns together do, and on one side everywhere; then the best of these joined with each of
-the others; at last it, and the own values alone, without own-value terms that are hardly any. A pile of values at an end, a floor or a
-ceiling, looks like a cut to a model that has none: own values that would be missing beyond it are left out. Bounds of short pilots
-still rise, and not alike, the less so the more they rise: those that come close for that and tell of other reasons are fitted for
-longer. Hundreds of columns are left out if they could not earn their price by telling every mask exactly.
+the others; at last it, and the own values alone, without own-value terms that are hardly any. A pile of values at an end looks like a
+cut to a model that has no end: own values that would be missing beyond it are left out. Bounds of short pilots still rise, and not
+alike: those that are close for that and tell of other reasons are fitted for longer. Of large tables some rows are what bounds are
+compared by. Hundreds of columns are left out if they could not earn their price by telling every mask exactly.
 
 Where rows leave one after another (dropout), own values are tried with the bare fact that a row has left, in place of the seen values
 before. One value must then explain what these would, which the data contradict soon where it is false (docs/reasons.md). Against them
-stand as few seen values as gain their price, and not all, since these may be many. Two-sided own values are left out there: little is
-seen of a row that left early, so that it is predicted to lie near the middle whatever the reason.
+stand as few seen values as gain their price, and none on two sides: little is seen of a row that left early, so that it is predicted to
+lie near the middle whatever the reason.
 
-Own values and earlier columns are joined where rows leave one after another (dropout) or an order is stated. Elsewhere a hard rule on a
-value can be told as one on its relatives and their absence, which fits as well and leaves nothing for the value to say. So there masks
-that read own values may read the columns without holes alone beside them, at a price for each mask of a row besides: they take up what
-the law of the own value misses, and take from the value itself (docs/reasons.md). Where all own values are stated, the latent, which
-stands for the values, is left out.
+Own values and earlier columns are joined there and where an order is stated. Elsewhere a hard rule on a value can be told as one on its
+relatives and their absence, which fits as well and leaves nothing for the value to say: masks that read own values may read complete
+columns alone, at a price for each mask of a row besides, since they take from the value itself (docs/reasons.md). Where all own values
+are stated, the latent, which stands for the values, is left out.
 
 Data seldom tell all reasons apart. Where another one comes close, some members suppose it, unless rows leave or an order is stated
 (:mod:`pyro_mnar.imputer.reason_selection.shares`). What a user says of a column is in every candidate.
@@ -49,9 +48,10 @@ from pyro_mnar.imputation.ensemble import score_ensemble
 from pyro_mnar.imputer.reason_selection.pilots import Candidate, Pilot, Pilots
 from pyro_mnar.imputer.reason_selection.shares import lie_far, shared_out
 from pyro_mnar.imputer.training.fit_files import FitFiles
-from pyro_mnar.imputer.training.fitting import InUnits, as_tried, fit_specified
+from pyro_mnar.imputer.training.fitting import InUnits, as_tried, fit_specified, values_alone
 from pyro_mnar.imputer.training.specification import Specification
 from pyro_mnar.infer.progress import step_worth
+from pyro_mnar.infer.row_weights import some_rows
 from pyro_mnar.infer.schedule import most_steps, rise
 from pyro_mnar.model.limited import settled_cells
 from pyro_mnar.model.mnar import MNAR
@@ -65,6 +65,8 @@ PILOTS = 8
 LONGER, LONG_RATES = 3, {"lr": 1e-2, "mechanism_lr": 5e-2}
 #: Steps of a pilot, unless the ensemble's are fewer, and updates between its looks.
 LEAST, LOOKS = 200, 50
+#: The most rows by which candidates are compared; they are fitted to all.
+JUDGED = 10_000
 #: Standard errors by which predicted spreads must differ for a term on two sides, or by which both halves must turn; up to which a
 #: column points to no side, and by which such columns in sum must point inwards or outwards.
 SIDED, TURNED, SHIFTED, SUMMED = 4.0, 2.0, 2.0, 2.0
@@ -113,15 +115,15 @@ def choose(
     """
     alone = settings | RATES | {"steps": _pilot_steps(steps), "batch_size": WIDER * settings["batch_size"]}
     ignorable = ("none",) * len(stated)
-    narrow = alone | {"batch_size": settings["batch_size"]}
-    shared = _shared(specification, in_units, mask, weights=weights, seed=seed, **narrow)
-    fitted = partial(fitted_pilot, start=shared, in_units=in_units, mask=mask, weights=weights, seed=seed, **alone)
+    narrow = alone | {"batch_size": settings["batch_size"], "n_jobs": None}
+    shared = values_alone(specification, in_units, mask, weights=weights, seed=seed, **narrow)
+    rows, counts = some_rows(weights, len(mask), JUDGED)
+    judged: dict[str, Any] = {"rows": rows, "counts": counts, "weights": weights}
+    fitted = partial(fitted_pilot, start=shared, in_units=in_units, mask=mask, seed=seed, **judged, **alone)
     seen = in_units(replace(specification, directions=ignorable))
-    # A limited hole is explained.
-    settled = torch.zeros_like(mask) if seen.limits is None else settled_cells(seen.limits, mask)
-    worth = pilot_worth(steps, settings["batch_size"], len(mask))
-    shown = settings.get("n_jobs"), settings.get("progress", False), worth
-    pilots = Pilots(seen.specification, stated, ordered, seen.x, mask, settled, weights, fitted, *shown)
+    settled = torch.zeros_like(mask) if seen.limits is None else settled_cells(seen.limits, mask)  # a limited hole is explained
+    shown = settings.get("n_jobs"), settings.get("progress", False), pilot_worth(steps, settings["batch_size"], len(mask))
+    pilots = Pilots(seen.specification, stated, ordered, seen.x[rows], mask[rows], settled[rows], counts, fitted, *shown)
     none = tuple(word or "none" for word in stated)
     told = torch.zeros_like(contrasts) if leaving else contrasts
     # A column that is cut hard looks as if it were cut on two sides where it is skewed: one side is tried everywhere as well.
@@ -167,17 +169,6 @@ def choose(
     return Choice(first, candidates, [pilots.models[chosen[k][:3]] for k in follows], pilots.models[at_random[:3]])
 
 
-def _shared(specification: Specification, in_units: Callable[[Specification], InUnits], mask: Tensor, **settings: Any) -> MNAR:
-    """Return a model of the values alone, as whose decoder's linear part all pilots start."""
-    plain = replace(specification.first(1), directions=("none",) * len(specification.columns), orders=None, latent=False)
-    plain, x, _, limits = as_tried(in_units, plain)
-    settings.pop("n_jobs", None)
-    _, (model,), (history,) = fit_specified(plain, x, mask, limits=limits, **settings)
-    if history.stopped == "interrupted":
-        raise KeyboardInterrupt
-    return model
-
-
 def fitted_pilot(
     specification: Specification,
     *,
@@ -185,12 +176,14 @@ def fitted_pilot(
     in_units: Callable[[Specification], InUnits],
     mask: Tensor,
     weights: Tensor | None,
+    rows: Tensor,
+    counts: Tensor,
     seed: int,
     n_jobs: None = None,
     checkpoint: FitFiles | None = None,
     **settings: Any,
 ) -> Pilot:
-    """Return a pilot, begun as ``start``, with its bound as of a density in the table's units."""
+    """Return a pilot, begun as ``start``, with its bound over ``rows`` that stand for so many, as of a density in the table's units."""
     specification, x, log_jacobian, limits = as_tried(in_units, specification)
     settings |= {"limits": limits, "weights": weights, "checkpoint": checkpoint, "starts": [] if start is None else [start]}
     _, (model,), (history,) = fit_specified(specification.first(1), x, mask, seed=seed, every=LOOKS, **settings)
@@ -198,11 +191,12 @@ def fitted_pilot(
         raise KeyboardInterrupt  # there is nothing yet that an interrupted fit could keep
 
     def bound() -> float:
-        bounds = score_ensemble([model.eval()], x, mask, limits=limits, particles=100, seed=seed)
-        return float(bounds.sum() if weights is None else bounds @ weights.to(bounds))
+        ends = None if limits is None else limits[rows]
+        bounds = score_ensemble([model.eval()], x[rows], mask[rows], limits=ends, particles=100, seed=seed)
+        return float((bounds + log_jacobian[rows]).double() @ counts)
 
     score = bound() if checkpoint is None else checkpoint.number(model.state_dict(), x, mask, limits, weights, seed, found=bound)
-    return Pilot(score + log_jacobian, model.eval(), rise(history.evaluations))
+    return Pilot(score, model.eval(), rise(history.evaluations))
 
 
 def pilot_worth(steps: int | str, batch_size: int, n_rows: int) -> float:

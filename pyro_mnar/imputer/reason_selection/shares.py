@@ -86,7 +86,7 @@ def lie_far(specification: Specification, model: MNAR, in_units: Callable[[Speci
     Example:
         >>> at_random = Specification("auto", (0,), ("none",), ("continuous",), 1, (), 1)
         >>> x = torch.arange(5.0).unsqueeze(-1)
-        >>> lie_far(at_random, at_random.models()[0], lambda one: InUnits(one, x, 0.0), x < 4, seed=0)
+        >>> lie_far(at_random, at_random.models()[0], lambda one: InUnits(one, x, torch.zeros(len(x))), x < 4, seed=0)
         False
     """
     if not specification.own and not specification.latent:

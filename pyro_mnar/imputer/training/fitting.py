@@ -21,12 +21,12 @@ from pyro_mnar.model.mnar import MNAR
 
 class InUnits(NamedTuple):
     """A ``specification`` that says what cells are; the columns ``x`` (N, D), scaled as it supposes, whose holes hold any number; the
-    logarithm of the scaling's Jacobian, summed over observed cells; and ``limits`` (N, D, 2) of missing ones, or None.
+    logarithm (N,) of the Jacobian of each row's observed cells; and ``limits`` (N, D, 2) of missing ones, or None.
     """
 
     specification: Specification
     x: Tensor
-    log_jacobian: float
+    log_jacobian: Tensor
     limits: Tensor | None = None
 
 
@@ -104,3 +104,21 @@ def fit_specified(
 def as_tried(in_units: Callable[[Specification], InUnits], specification: Specification) -> InUnits:
     """Return a specification as tried, in its units: noise that grows with the mean would explain a cut by the value nearly as well."""
     return in_units(replace(specification, growing=False))
+
+
+def values_alone(specification: Specification, in_units: Callable[[Specification], InUnits], mask: Tensor, **settings: Any) -> MNAR:
+    """Return a fitted model in which no mask reads anything: pilots start as the linear part of its decoder.
+
+    Args:
+        specification, in_units, mask: as of :func:`~pyro_mnar.imputer.reason_selection.selection.choose`.
+        settings: as :func:`fit_specified`'s.
+
+    Raises:
+        KeyboardInterrupt: when interrupted.
+    """
+    plain = replace(specification.first(1), directions=("none",) * len(specification.columns), orders=None, latent=False)
+    plain, x, _, limits = as_tried(in_units, plain)
+    _, (model,), (history,) = fit_specified(plain, x, mask, limits=limits, **settings)
+    if history.stopped == "interrupted":
+        raise KeyboardInterrupt
+    return model

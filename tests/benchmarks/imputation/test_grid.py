@@ -4,12 +4,14 @@ import argparse
 import json
 import subprocess
 import sys
+import warnings
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.datasets import load_wine
 
 from benchmarks import ablation, semicontinuous
@@ -255,3 +257,16 @@ def test_what_a_value_that_repeats_is_worth_is_told_for_both_tables(tmp_path, mo
     means = semicontinuous.main(options)
     assert means.index.tolist() == [(table, "steep-low", kind) for table in ("cut", "coin") for kind in ("continuous", "inferred")]
     assert np.isfinite(means.to_numpy()).all() and len(json.loads(output.read_text())) == 4
+
+
+def test_limits_are_told_of_columns_that_vary():
+    values = np.random.default_rng(int(torch.initial_seed() % 2**31)).normal(size=(40, 3))
+    values[:, 0] = np.where(values[:, 0] > 0, np.nan, 2.0)
+    hidden = values[:, 1] > np.quantile(values[:, 1], 0.7)
+    largest = values[~hidden, 1].max()
+    values[hidden, 1] = np.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of a constant column, and of two steps of training
+        completed, draws = METHODS["ours-limited"].function(values, 0, draws=4, direction="high", steps=2)
+    assert (completed[:, 0] == 2).all() and (draws[..., 0] == 2).all()
+    assert (completed[hidden, 1] > largest).all() and (draws[:, hidden, 1] > largest).all()

@@ -50,7 +50,7 @@ def fit(folder, **settings):
 def test_a_checkpoint_changes_no_number_and_what_is_finished_is_read(tmp_path, undisturbed, monkeypatch):
     assert all_of(fit(tmp_path / "c")) == undisturbed
     assert sorted(os.listdir(tmp_path / "c")) == ["_run.json", "model"]
-    for file in ("learning", "reason_selection.selection"):
+    for file in ("learning", "reason_selection.selection", "training.fitting"):
         monkeypatch.setattr(f"pyro_mnar.imputer.{file}.fit_specified", lambda *_, **__: pytest.fail("fitted again"))
     heard = []
     again = MNARImputer(**SETTINGS).fit(table(), callback=heard.append, checkpoint=tmp_path / "c")

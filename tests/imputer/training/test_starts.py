@@ -74,7 +74,7 @@ def test_pilots_and_members_start_as_they_should(monkeypatch):
         made.append(found)
         return found
 
-    for module in ("reason_selection.selection", "learning"):
+    for module in ("training.fitting", "reason_selection.selection", "learning"):
         monkeypatch.setattr(f"pyro_mnar.imputer.{module}.fit_specified", watched)
     imputer = MNARImputer(steps=2, members=2, progress=False).fit(table())
     (shared,) = made[0].members
