@@ -78,6 +78,17 @@ def direction_of(shift: Tensor) -> Tensor:
     return torch.where(shift.abs() > 2, shift.sign(), 0.0)
 
 
+def common_direction(shift: Tensor) -> Tensor:
+    """Return of columns that show a direction (J,) that one, and of the others that of all in sum, or 0 where it is not clear either.
+
+    Example:
+        >>> common_direction(torch.tensor([4.0, 1.0, -3.0, 2.5])), common_direction(torch.tensor([4.0, 0.1, -3.0]))
+        (tensor([ 1.,  1., -1.,  1.]), tensor([ 1.,  0., -1.]))
+    """
+    own, shown = direction_of(shift), shift != 0  # a column without holes has none
+    return torch.where((own == 0) & shown, direction_of(shift.sum() / max(1, int(shown.sum())) ** 0.5), own)
+
+
 def contrasts(x: Tensor, mask: Tensor) -> Tensor:
     """Return by how many standard errors missing values are predicted to differ from observed ones, in mean, spread and turn, (3, D).
 
@@ -106,6 +117,11 @@ def contrasts(x: Tensor, mask: Tensor) -> Tensor:
     result[2, columns] = _turn(predicted, ~seen).to(x)
     result[1:, of_two] = torch.nan
     return result
+
+
+def graded(x: Tensor, mask: Tensor) -> Tensor:
+    """Return which columns (D,) have few grades: of them a law that is cut and one that ends there look alike."""
+    return torch.tensor([len(x[mask[:, j], j].unique()) <= _GRADES for j in range(x.shape[-1])], device=x.device)
 
 
 def piles(x: Tensor, mask: Tensor, weights: Tensor) -> Tensor:

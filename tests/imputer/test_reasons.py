@@ -518,7 +518,16 @@ NONE, FREE, TAILS = (("none",) * 3, ("free",) * 3, ("tails",) * 3)
 
 
 def tried(
-    bound_of, monkeypatch, rows=60, ordered=False, spread=(0.0, 1.3, 1.3, 1.3), rising=0.0, x=None, stated=(None,) * 3, by_all=0.0
+    bound_of,
+    monkeypatch,
+    rows=60,
+    ordered=False,
+    spread=(0.0, 1.3, 1.3, 1.3),
+    rising=0.0,
+    x=None,
+    stated=(None,) * 3,
+    by_all=0.0,
+    shift=(0.0,) * 4,
 ):
     """What is tried of four columns, the first without holes, by bounds that are given; of the third the own value does little."""
     x = torch.zeros(rows, 4) if x is None else x
@@ -538,7 +547,7 @@ def tried(
     monkeypatch.setattr(selection, "values_alone", lambda *_, **__: None)
     monkeypatch.setattr(selection, "lie_far", lambda *_, **__: False)
     spec = Specification("auto", (1, 2, 3), NONE, ("continuous",) * 4, 3, (), 1, orders=((0, 1, 2, 3),))
-    contrasts = torch.tensor([[0.0] * 4, spread, [0.0] * 4])  # by default tails together, and of one alone nothing
+    contrasts = torch.tensor([shift, spread, [0.0] * 4])  # by default tails together, and of one alone nothing
     given = stated, ordered, False, lambda one: InUnits(one, x, torch.zeros(len(x))), mask, contrasts
     choice = selection.choose(spec, *given, seed=0, steps=1000, batch_size=96)
     return choice.candidates[0][:3], {candidate[:3] for candidate in choice.candidates}, choice.candidates
@@ -572,6 +581,28 @@ def test_of_many_rows_some_are_what_candidates_are_compared_by(monkeypatch, weig
     read = float((choice.ignorable.log_mask(x[rows], mask[rows]).double() * counts.unsqueeze(-1)).sum())
     by_rates = mask_orders.masks_by_rates(mask[rows], torch.zeros(most, 3) > 0, (1, 2), counts)
     assert found[""] - found["all"] == pytest.approx(by_rates - read, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("shift", "few", "words"),
+    [
+        ((0.0, 9.0, 3.0, 0.5), None, ("high", "high", "high")),  # the last as all do in sum
+        ((0.0, -9.0, 3.0, -0.5), None, ("low", "high", "low")),
+        ((0.0, 4.0, -4.0, 0.5), None, ("high", "low", "free")),  # in sum to no side
+        ((0.0, 9.0, 3.0, 0.5), 3, ("high", "high", "free")),  # grades, which end as if they were cut
+    ],
+)
+def test_own_values_are_tried_in_the_direction_to_which_columns_point(shift, few, words, monkeypatch):
+    x = torch.linspace(-2, 2, 60).unsqueeze(-1).expand(-1, 4).clone()
+    if few is not None:
+        x[:, few] = (3 * x[:, few]).round()
+    best, found, candidates = tried(
+        lambda own, *_: -900.0 + 99 * (own == words), monkeypatch, x=x, shift=shift, spread=(0.0, 0.1, 0.1, 0.1)
+    )
+    assert (words, "", False) in found and best == (words, "", False)
+    # To be fitted for longer beside it, another must say something else.
+    assert candidates[0].agrees(candidates[0]._replace(directions=FREE))
+    assert not candidates[0].agrees(candidates[0]._replace(directions=TAILS))
 
 
 def test_each_step_of_the_choice_tries_what_the_best_of_those_before_suggests(monkeypatch):

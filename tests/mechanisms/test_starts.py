@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy import stats
 
-from pyro_mnar.mechanisms.starts import contrasts, piles, two_sided_normal
+from pyro_mnar.mechanisms.starts import contrasts, graded, piles, two_sided_normal
 
 
 def told(predictor, missing):
@@ -92,3 +92,10 @@ def test_piles_count_rows_by_their_weights():
     weights = torch.where(x[:, 0] == 0, 2.0, 1.0)
     mask = torch.ones_like(x, dtype=torch.bool)
     assert [bool(piles(x, mask, own)[0]) for own in (torch.ones(100), weights)] == [False, True]
+
+
+def test_grades_are_few_different_values_of_those_seen():
+    x = torch.stack([torch.arange(40.0) % 7, torch.arange(40.0) % 8, torch.arange(40.0)], -1)
+    mask = torch.ones(40, 3, dtype=torch.bool)
+    assert graded(x, mask).tolist() == [True, False, False]
+    assert graded(x, mask & (x < 7)).tolist() == [True, True, True]

@@ -71,8 +71,8 @@ class Candidate(NamedTuple):
         return bool({"middle", "tails"} & {*self.directions} - {*other.directions})
 
     def agrees(self, other: Candidate) -> bool:
-        """Return whether both say the same of missing values: of no column different own values, or these in one alone."""
-        words = zip(self.directions, other.directions, strict=True)
+        """Return whether both say the same of missing values: of no column own values on other sides, or these in one alone."""
+        words = zip(*(["free" if word in ("high", "low") else word for word in one.directions] for one in (self, other)), strict=True)
         return self.latent == other.latent and self.by_value == other.by_value and all(len({*pair} - {"none"}) < 2 for pair in words)
 
 
@@ -132,7 +132,7 @@ class Pilots:
         columns, mechanism = list(self.specification.columns), self.models[candidate[:3]].mechanism
         assert mechanism is not None
         beyond = torch.where(mechanism.own_effects() > 0, self.piled[1], self.piled[0])
-        at = {"free": beyond[columns].tolist(), "tails": self.piled.all(0)[columns].tolist()}
+        at = {"tails": self.piled.all(0)[columns].tolist()} | dict.fromkeys(("free", "high", "low"), beyond[columns].tolist())
         words = enumerate(zip(self.stated, candidate.directions, strict=True))
         kept = tuple("none" if not said and word in at and at[word][i] else word for i, (said, word) in words)
         return candidate if kept == candidate.directions else candidate._replace(directions=kept)

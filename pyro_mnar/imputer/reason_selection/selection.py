@@ -13,10 +13,10 @@ Effects of seen values cost least: they leave imputations as they are. Those of 
 nothing was seen and must earn it: of candidates that fit alike the less assuming one is taken.
 
 Not all are tried. First come rates alone, earlier columns (all, and as many as gain their price), the latent, and the own value: on two
-sides where a column points to them, where columns together do, and on one side everywhere; then the best of these joined with each of
-the others; at last it, and the own values alone, without own-value terms that are hardly any. A pile of values at an end looks like a
-cut to a model that has no end: own values that would be missing beyond it are left out. Bounds of short pilots still rise, and not
-alike: those that are close for that and tell of other reasons are fitted for longer. Of large tables some rows are what bounds are
+sides where a column points to them, where columns together do, and on one side everywhere, free and as columns point; then the best of
+these joined with each of the others; at last it, and the own values alone, without those that are hardly any. A pile of values at an
+end looks like a cut to a model that has no end: own values that would be missing beyond it are left out. Bounds of short pilots still
+rise: those that are close for that and tell of other reasons are fitted for longer. Of large tables some rows are what bounds are
 compared by. Hundreds of columns are left out if they could not earn their price by telling every mask exactly.
 
 Where rows leave one after another (dropout), own values are tried with the bare fact that a row has left, in place of the seen values
@@ -53,6 +53,7 @@ from pyro_mnar.imputer.training.specification import Specification
 from pyro_mnar.infer.progress import step_worth
 from pyro_mnar.infer.row_weights import some_rows
 from pyro_mnar.infer.schedule import most_steps, rise
+from pyro_mnar.mechanisms.starts import common_direction, graded
 from pyro_mnar.model.limited import settled_cells
 from pyro_mnar.model.mnar import MNAR
 
@@ -63,10 +64,8 @@ PILOTS = 8
 #: How many times the steps of a pilot those have that are close and tell of different reasons, at an ensemble's rates: the higher ones
 #: of a short pilot hold it far from its best, and not as far for one as for another.
 LONGER, LONG_RATES = 3, {"lr": 1e-2, "mechanism_lr": 5e-2}
-#: Steps of a pilot, unless the ensemble's are fewer, and updates between its looks.
-LEAST, LOOKS = 200, 50
-#: The most rows by which candidates are compared; they are fitted to all.
-JUDGED = 10_000
+#: Steps of a pilot, unless the ensemble's are fewer, updates between its looks, and the most rows by which bounds are compared.
+LEAST, LOOKS, JUDGED = 200, 50, 10_000
 #: Standard errors by which predicted spreads must differ for a term on two sides, or by which both halves must turn; up to which a
 #: column points to no side, and by which such columns in sum must point inwards or outwards.
 SIDED, TURNED, SHIFTED, SUMMED = 4.0, 2.0, 2.0, 2.0
@@ -128,7 +127,8 @@ def choose(
     told = torch.zeros_like(contrasts) if leaving else contrasts
     # A column that is cut hard looks as if it were cut on two sides where it is skewed: one side is tried everywhere as well.
     one_side = [seen.specification.own_words(j)[0] for j in seen.specification.columns]
-    tried = [tuple(w or s for w, s in zip(stated, sides, strict=True)) for sides in (*sides_of(seen.specification, told), one_side)]
+    by_sides = *sides_of(seen.specification, told), one_side, _directed(seen.specification, told[0], graded(pilots.x, pilots.mask))
+    tried = [tuple(w or s for w, s in zip(stated, sides, strict=True)) for sides in by_sides]
     # Of columns whose own values are all said to decide, the latent, which stands for these, would take their place.
     latent = None in stated and not specification.unread
     in_turn, in_place = ordered or leaving, leaving and not specification.alone  # every mask reads an instrument's values
@@ -233,6 +233,12 @@ def sides_of(specification: Specification, contrasts: Tensor) -> list[list[str]]
     found = [_words(specification, sided, outwards), _words(specification, alike, towards)]
     everywhere = [two_sided, torch.full_like(outwards, float(outwards.nansum()))]
     return [*found, _words(specification, *everywhere)] if bool(alike.any()) else found
+
+
+def _directed(specification: Specification, shift: Tensor, few: Tensor) -> list[str]:
+    ways = common_direction(shift)[list(specification.columns)].masked_fill(few[list(specification.columns)], 0).tolist()
+    words = zip((specification.own_words(j) for j in specification.columns), ways, strict=True)
+    return [("high" if way > 0 else "low") if way and len(own) > 1 else own[0] for own, way in words]
 
 
 def _words(specification: Specification, sided: Tensor, outwards: Tensor) -> list[str]:
