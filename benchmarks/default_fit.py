@@ -3,8 +3,8 @@
     python -m benchmarks.default_fit [--tables diabetes wine simulated] [--masks soft hard] [--seeds 1]
 
 ``simulated`` has 200 000 rows of ten columns with three factors. A soft mask in every column, or the hard rule. The first thousand rows
-are scored. Two versions are compared by two processes at the same time, each in its own checkout, so
-that a busy machine slows both. One thread. Prints a line for each fit and writes JSON to ``benchmarks/results``.
+are scored. Two versions are compared by two processes at the same time, each in its own checkout, so that a busy machine slows both.
+One thread. Prints a line for each fit and writes JSON to ``benchmarks/results``.
 """
 
 from __future__ import annotations

@@ -697,6 +697,17 @@ def test_own_values_that_would_be_missing_beyond_a_pile_are_left_out(column, end
         assert candidates[-1][0] == FREE  # tried, and listed behind all that may be
 
 
+@pytest.mark.parametrize(("column", "end", "word", "left"), [(3, 1, "high", 2), (1, 0, "low", 0)])
+def test_own_values_of_a_direction_are_left_out_beyond_a_pile_too(column, end, word, left, monkeypatch):
+    x = torch.linspace(-1, 1, 60).repeat(4, 1).T.clone()
+    x[30:40, column] = (-1.0, 1.0)[end]
+    shift = (0.0, *[9.0 if word == "high" else -9.0] * 3)
+    best, found, candidates = tried(lambda own, *_: -900.0 + 99 * own.count(word), monkeypatch, spread=(0.0,) * 4, x=x, shift=shift)
+    kept = tuple("none" if place == left else word for place in range(3))
+    assert best == (kept, "", False) and ((word,) * 3, "", False) in found
+    assert {one[0] for one in candidates[-2:]} == {(word,) * 3, FREE}  # tried, and listed behind all that may be
+
+
 @pytest.mark.parametrize(("ends", "left"), [((0, 1), ("free", "none", "tails")), ((0,), ("free", "tails", "tails"))])
 def test_both_tails_are_left_out_where_both_ends_have_a_pile(ends, left, monkeypatch):
     x = torch.linspace(-1, 1, 60).repeat(4, 1).T.clone()

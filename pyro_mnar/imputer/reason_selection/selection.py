@@ -236,7 +236,7 @@ def sides_of(specification: Specification, contrasts: Tensor) -> list[list[str]]
 
 
 def _directed(specification: Specification, shift: Tensor, few: Tensor) -> list[str]:
-    ways = common_direction(shift)[list(specification.columns)].masked_fill(few[list(specification.columns)], 0).tolist()
+    ways = common_direction(shift).masked_fill(few, 0)[list(specification.columns)].tolist()
     words = zip((specification.own_words(j) for j in specification.columns), ways, strict=True)
     return [("high" if way > 0 else "low") if way and len(own) > 1 else own[0] for own, way in words]
 
